@@ -103,5 +103,5 @@ Uuid os_uuid(Os *os);            /* version 7: sorts by time */
 
 /* Small whole files. */
 Code os_read_whole(Os *os, const char *path, Buf *ret_bytes, Err *err) CHECKED; /* LIMIT over buf's max */
-/* Crash-safe: temporary file, sync, rename, sync of the directory. `mode` is honoured on a real machine. */
-Code os_write_whole(Os *os, const char *path, Str bytes, unsigned mode, Err *err) CHECKED;
+/* Crash-safe: temporary file, sync, rename, sync of the directory. Files are readable by the owner only. */
+Code os_write_whole(Os *os, const char *path, Str bytes, Err *err) CHECKED;

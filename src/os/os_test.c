@@ -1,0 +1,73 @@
+#include "os/os.h"
+
+#include "base/test.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *path_in_dir(char path[512], const char *name)
+{
+    snprintf(path, 512, "%s/%s", test_dir(), name);
+    return path;
+}
+
+TEST(os_file_round_trip)
+{
+    Err err;
+    char path[512];
+    AUTO(os_file_close) OsFile *file = NULL;
+    path_in_dir(path, "a");
+    CHECK_OK(os_file_open(os_real(), path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &file, &err), &err);
+    CHECK_OK(os_file_pwrite(file, STR("hello"), 3, &err), &err);
+    CHECK_OK(os_file_sync(file, &err), &err);
+    char bytes[16];
+    size_t len = 0;
+    CHECK_OK(os_file_pread(file, bytes, sizeof bytes, 3, &len, &err), &err);
+    CHECK_STR(str_of(bytes, len), STR("hello"));
+    OsFile *again = NULL;
+    CHECK_CODE(os_file_open(os_real(), path, OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &again, &err), E_EXISTS);
+    CHECK(strstr(err.text, path));
+    CHECK_CODE(os_file_open(os_real(), path_in_dir(path, "none"), OS_READ, &again, &err), E_NOT_FOUND);
+}
+
+TEST(os_write_whole_replaces)
+{
+    Err err;
+    char path[512];
+    Buf bytes AUTO(buf_done);
+    buf_init(&bytes, 5);
+    path_in_dir(path, "w");
+    CHECK_OK(os_write_whole(os_real(), path, STR("one"), &err), &err);
+    CHECK_OK(os_write_whole(os_real(), path, STR("three"), &err), &err);
+    CHECK_OK(os_read_whole(os_real(), path, &bytes, &err), &err);
+    CHECK_STR(buf_str(&bytes), STR("three"));
+    CHECK_OK(os_write_whole(os_real(), path, STR("eleven"), &err), &err);
+    buf_clear(&bytes);
+    CHECK_CODE(os_read_whole(os_real(), path, &bytes, &err), E_LIMIT);
+}
+
+TEST(os_dir_list_is_ordered)
+{
+    Err err;
+    char path[512];
+    Arena tmp AUTO(arena_done) = { 0 };
+    const char *const names[] = { "c", "a", "b" };
+    for (size_t i = 0; i < 3; i++)
+        CHECK_OK(os_dir_make(os_real(), path_in_dir(path, names[i]), &err), &err);
+    OsDirEntry *entries = NULL;
+    size_t count = 0;
+    CHECK_OK(os_dir_list(os_real(), test_dir(), &tmp, &entries, &count, &err), &err);
+    CHECK_INT(count, 3);
+    CHECK_STR(entries[0].name, STR("a"));
+    CHECK(entries[2].is_dir);
+    CHECK_OK(os_dir_remove(os_real(), path, &err), &err);
+    CHECK_OK(os_dir_sync(os_real(), test_dir(), &err), &err);
+}
+
+TEST(os_uuids_sort_by_time)
+{
+    Uuid a = os_uuid(os_real());
+    Uuid b = os_uuid(os_real());
+    CHECK(!uuid_eq(a, b));
+    CHECK(memcmp(a.bytes, b.bytes, 6) <= 0);
+}
