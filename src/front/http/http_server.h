@@ -1,0 +1,161 @@
+/* http_server.h: HTTP/1.1 as a request object: routes from one table, bodies in blocks, replies pulled.
+ * Owner:   main/ owns the HttpServer; an HttpReq belongs to its connection and is lent to one handler
+ *          at a time, until its reply has been sent and on_free has run.
+ * Threads: handlers of HTTP_ON_LOOP run on an event loop and must not block; those of the other
+ *          lanes run on a worker, one at a time for one request. Only http_req_cancelled and
+ *          http_req_resume may be called from elsewhere.
+ * Errors:  a handler replies with http_reply_problem; a handler that never replies gives 500.
+ * Limits:  the HTTP_*_MAX below and HttpOptions; what is over them is refused with 4xx or closed.
+ * Units:   bytes; _ms, _us. Positions in problems are byte offsets. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "os/os.h"
+
+enum {
+    HTTP_HEAD_BYTES_MAX = 32 << 10,       /* request line and fields */
+    HTTP_BLOCK_BYTES = 1 << 20,           /* of a streamed request body, handed to on_body */
+    HTTP_PULL_BYTES = 256 << 10,          /* of a streamed reply, asked for at once */
+    HTTP_PULL_AHEAD = 4,                  /* so many pulled blocks wait for the socket at most */
+    HTTP_PIPELINE_BYTES_MAX = 256 << 10,  /* of replies that wait before requests are parsed on */
+    HTTP_ARGS_MAX = 8,                    /* `{name}` parts of a route */
+    HTTP_REPLY_HEADERS_MAX = 32,
+    HTTP_ROUTES_MAX = 256,
+    HTTP_BODY_DEFAULT_MAX = 1 << 20
+};
+
+typedef struct HttpServer HttpServer;
+typedef struct HttpReq HttpReq;
+
+/* Where the handlers of a route run. */
+typedef enum HttpLane { HTTP_ON_LOOP, HTTP_ON_IO_WORKER, HTTP_ON_QUERY_WORKER } HttpLane;
+
+typedef void HttpHandler(HttpReq *r);
+
+typedef struct HttpRoute {
+    const char *method;        /* "GET" also answers HEAD */
+    const char *path;          /* "/v1/objects/{bucket}/{key*}": {x} is one segment, {x*} the rest */
+    const char *name;          /* stable: operationId, label of metrics and log lines */
+    int right;                 /* 0: no key is asked for; else HttpOptions.authorize judges it */
+    HttpLane lane;
+    uint64_t body_max;         /* bytes; 0: HTTP_BODY_DEFAULT_MAX */
+    uint32_t timeout_ms;       /* from the head to the start of the reply; 0: the server's default */
+    HttpHandler *on_head;      /* may refuse by replying, before 100-continue; NULL: accepts */
+    void (*on_body)(HttpReq *r, Str block); /* NULL: the body is collected, see http_req_body */
+    HttpHandler *on_end;       /* the body is complete: reply */
+    HttpHandler *on_free;      /* exactly once for each request whose on_head ran; NULL: nothing */
+    const char *doc;           /* first sentence is the summary of OpenAPI */
+    const void *more;          /* for the door that owns the table */
+} HttpRoute;
+
+typedef struct HttpOptions {
+    Os *os;
+    Str listen;                /* "127.0.0.1:8080", "[::]:0" */
+    const HttpRoute *routes;
+    size_t route_count;
+    void *context;             /* http_req_context */
+    /* Judges `route->right` in the route's lane before on_head; may set the principal. */
+    Code (*authorize)(HttpReq *r, Err *err);
+    uint32_t loops;            /* 0: one a core */
+    uint32_t io_workers;       /* 0: default */
+    uint32_t query_workers;    /* 0: default */
+    uint32_t head_ms_max;      /* from the first byte of a head to its end; 0: 10 s */
+    uint32_t idle_ms_max;      /* between requests; 0: 60 s */
+    uint32_t reply_idle_ms_max;/* a streamed reply that nobody reads; 0: 60 s */
+    uint32_t request_ms_max;   /* default of HttpRoute.timeout_ms; 0: 60 s */
+    uint32_t rate_bytes_min;   /* a second, over 30 s, of bodies and replies; 0: 1 KiB */
+    uint32_t connections_max;  /* 0: from the limit of descriptors */
+    const char *problem_base;  /* before the code in `type` of problems; NULL: "/problems/" */
+} HttpOptions;
+
+Code http_server_start(const HttpOptions *options, HttpServer **ret_server, Err *err) CHECKED;
+Str http_server_address(const HttpServer *server);      /* "127.0.0.1:41233" */
+/* Stops accepting, closes idle connections, lets requests end; true: all ended within the time. */
+bool http_server_drain(HttpServer *server, uint32_t wait_ms);
+void http_server_free(HttpServer **server);             /* drains for no time, joins its threads */
+
+/* What was asked. */
+const HttpRoute *http_req_route(const HttpReq *r);
+void *http_req_context(const HttpReq *r);
+Arena *http_req_arena(HttpReq *r);                      /* lives as long as the request */
+Str http_req_method(const HttpReq *r);
+Str http_req_target(const HttpReq *r);                  /* raw */
+Str http_req_path(const HttpReq *r);                    /* raw, before `?` */
+Str http_req_query_raw(const HttpReq *r);               /* raw, behind `?` */
+Str http_req_arg(const HttpReq *r, const char *name);   /* percent-decoded `{name}` */
+bool http_req_query(const HttpReq *r, const char *name, Str *ret_value); /* decoded; first one */
+Str http_req_header(const HttpReq *r, const char *name);/* STR_NONE: absent; first one */
+Str http_req_body(const HttpReq *r);                    /* collected; empty where on_body is set */
+int64_t http_req_length(const HttpReq *r);              /* Content-Length; -1: chunked */
+uint64_t http_req_body_bytes(const HttpReq *r);         /* received so far */
+Str http_req_id(const HttpReq *r);                      /* X-Request-Id: the client's when sane */
+Str http_req_trace(const HttpReq *r);                   /* traceparent or STR_NONE */
+Str http_req_peer(const HttpReq *r);
+int64_t http_req_started_us(const HttpReq *r);          /* monotonic */
+uint32_t http_req_timeout_ms(const HttpReq *r);
+void *http_req_user(const HttpReq *r);
+void http_req_set_user(HttpReq *r, void *user);
+void http_req_set_principal(HttpReq *r, Str name);      /* for the log line */
+
+/* The client went away, or the time is over, or the server ends. */
+bool http_req_cancelled(const HttpReq *r);
+/* Runs once, on the loop, when that happens; it must not block. NULL takes it back: after that
+ * return it does not run any more. */
+void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg);
+
+/* A handler on the loop that answers later: park, then from any thread set the reply and resume. */
+void http_req_park(HttpReq *r);
+void http_req_resume(HttpReq *r);
+
+/* Replies: one a request; headers before it. */
+void http_reply_header(HttpReq *r, const char *name, Str value); /* a CR, LF or NUL drops it */
+void http_reply(HttpReq *r, int status, const char *type, Str body);      /* body is copied */
+void http_reply_take(HttpReq *r, int status, const char *type, Buf *take_body);
+bool http_replied(const HttpReq *r);
+
+/* RFC 9457 from an error, with the status of its code; `text` is what `err->position` counts in. */
+void http_reply_problem(HttpReq *r, const Err *err);
+void http_reply_problem_in(HttpReq *r, const Err *err, Str text);
+void http_reply_problem_status(HttpReq *r, int status, const Err *err, Str text);
+
+typedef enum HttpPullState {
+    HTTP_PULL_MORE,   /* ask again when the socket has room */
+    HTTP_PULL_LATER,  /* nothing at this moment: ask again in HTTP_PULL_LATER_MS */
+    HTTP_PULL_END
+} HttpPullState;
+
+enum { HTTP_PULL_LATER_MS = 200 };
+
+/* A body that is pulled while the socket drains; runs in the route's lane. An error cuts the
+ * connection off, so that the client sees that the body is not whole. */
+typedef struct HttpPull {
+    Code (*pull)(void *self, Buf *out, HttpPullState *ret_state, Err *err);
+    void (*done)(void *self);  /* exactly once; NULL: nothing */
+} HttpPull;
+
+/* `length` -1: chunked (HTTP/1.0: until close). HEAD and 304 never pull. */
+void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
+                       const HttpPull *pull, void *self);
+
+/* Range of a whole of `size` bytes: 200, 206 or 416 with the headers set; one range only, more are
+ * answered by the whole. `etag` is quoted or empty; If-Range is honoured. */
+int http_req_range(HttpReq *r, uint64_t size, Str etag, uint64_t *ret_from, uint64_t *ret_len);
+bool http_req_not_modified(HttpReq *r, Str etag);       /* If-None-Match names it */
+/* The best of `types` for Accept, by q; the first for no Accept; NULL: none fits (406). */
+const char *http_req_accepts(const HttpReq *r, const char *const *types, size_t count);
+
+/* Counters of a route, for metrics. */
+enum { HTTP_LATENCY_BUCKETS = 12 };
+extern const uint32_t http_latency_bounds_us[HTTP_LATENCY_BUCKETS]; /* upper; above the last: +Inf */
+typedef struct HttpRouteStats {
+    uint64_t by_class[6];                        /* [2]: 2xx ... */
+    uint64_t latency[HTTP_LATENCY_BUCKETS + 1];  /* not cumulative */
+    uint64_t latency_sum_us, bytes_in, bytes_out;
+} HttpRouteStats;
+typedef struct HttpServerStats {
+    uint64_t connections, accepted, requests, in_flight, refused, timeouts, aborted;
+} HttpServerStats;
+void http_server_route_stats(const HttpServer *server, size_t route, HttpRouteStats *ret_stats);
+void http_server_stats(const HttpServer *server, HttpServerStats *ret_stats);
+HttpServer *http_req_server(const HttpReq *r);
