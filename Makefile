@@ -1,0 +1,36 @@
+# tarn: `make run` and `make check` do all; the rest are parts of them. Rules live in meson.build and tools/.
+BUILD  ?= build
+DEPS   := $(or $(TARN_DEPS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tarn/deps)
+ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
+NINJA   = CC="ccache gcc" CXX="ccache g++" tools/build.sh
+
+.PHONY: all deps build run check bench asan tsan fuzz tidy interop docs clean install
+all: build
+
+python3:
+	@command -v python3 >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq python3; }
+deps: python3
+	@python3 tools/deps.py build
+build: deps
+	@$(NINJA) $(BUILD) $(DEPS) -Dborder=static -Dbuildtype=release -Db_ndebug=false
+run: build
+	@python3 tools/deps.py demo && tools/run.sh $(BUILD) $(DEPS)
+check: build
+	@python3 tools/deps.py test demo && tools/check.py $(BUILD) $(DEPS)
+bench: build
+	@python3 tools/deps.py test demo bench && bench/run.sh $(BUILD) $(DEPS)
+asan: deps
+	@python3 tools/deps.py lane && CC="ccache gcc" CXX="ccache g++" tools/build.sh build-asan $(DEPS) -Db_sanitize=address,undefined && tools/check.py --units build-asan $(DEPS)
+tsan: deps
+	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" tools/build.sh build-tsan $(DEPS) -Db_sanitize=thread && tools/check.py --tsan build-tsan $(DEPS)
+fuzz: deps
+	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" tools/build.sh build-fuzz $(DEPS) -Dfuzzers=true && tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),60)
+tidy: python3
+	@python3 tools/tidy
+interop: check
+docs: build
+	@tools/docs.py $(BUILD)
+install: build
+	install -Ds $(BUILD)/tarn $(DESTDIR)/usr/local/bin/tarn
+clean:
+	rm -rf build build-asan build-tsan build-fuzz

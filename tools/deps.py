@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Installs what a build, a run or a test needs: Debian packages of deps/debian.txt and the pinned
+artefacts of deps/deps.lock. Idempotent; needs no network when nothing is missing.
+
+usage: tools/deps.py [--cache DIR] GROUP...      groups: build test demo lane bench
+"""
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import tomllib
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+CACHE = Path(os.environ.get("TARN_DEPS") or
+             Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tarn" / "deps")
+CLIENT_PACKAGE = {"go": "golang-go", "cargo": "cargo-web", "pip": "python3-pip", "npm": "npm"}
+
+
+def say(text):
+    print(f"deps: {text}", flush=True)
+
+
+def stop(text):
+    sys.exit(f"deps: {text}")
+
+
+def run(*command, cwd=None, env=None):
+    done = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True)
+    if done.returncode:
+        stop(f"`{' '.join(command)}` failed:\n{done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+# ---- Debian ------------------------------------------------------------------------------------
+
+def debian_wanted(groups):
+    for line in (TOP / "deps/debian.txt").read_text().splitlines():
+        if line.strip() and not line.startswith("#"):
+            name, wanted_by = line.split(None, 2)[:2]
+            if groups & set(wanted_by.split(",")):
+                yield name
+
+
+def debian_missing(names):
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    there = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
+    return [name for name in names if name not in there]
+
+
+def debian_install(names):
+    if not names:
+        return
+    say(f"installing from Debian: {' '.join(names)}")
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(*root, "apt-get", "update", "-qq", env=env)
+    run(*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *names, env=env)
+
+
+# ---- package clients: each leaves one archive ---------------------------------------------------
+
+def client_need(client):
+    program = {"pip": "pip3"}.get(client, client)
+    if not shutil.which(program):
+        debian_install(debian_missing([CLIENT_PACKAGE[client]]))
+
+
+def fetch_go(row, work):
+    env = {**os.environ, "GO111MODULE": "on", "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local",
+           "GOMODCACHE": str(work / "mod")}
+    out = run("go", "mod", "download", "-json", f"{row['package']}@{row['version']}", cwd=work, env=env)
+    return Path(json.loads(out)["Zip"])
+
+
+def fetch_cargo(row, work):
+    (work / "src").mkdir()
+    (work / "src/lib.rs").touch()
+    (work / "Cargo.toml").write_text(
+        '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\n'
+        f'{row["package"]} = {{ version = "={row["version"]}", default-features = false }}\n')
+    run("cargo", "fetch", "-q", cwd=work)
+    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    found = list(home.glob(f"registry/cache/*/{row['package']}-{row['version']}.crate"))
+    if not found:
+        stop(f"cargo fetched {row['package']} but left no archive under {home}/registry/cache")
+    return found[0]
+
+
+def fetch_pip(row, work):
+    run(sys.executable if shutil.which("pip3") is None else "pip3", "download", "-q", "--no-deps",
+        "--no-binary", row["package"], f"{row['package']}=={row['version']}", "-d", str(work))
+    return next(path for path in work.iterdir() if path.name.startswith(row["package"]))
+
+
+def fetch_npm(row, work):
+    run("npm", "pack", "--silent", f"{row['package']}@{row['version']}", cwd=work)
+    return next(work.glob("*.tgz"))
+
+
+FETCH = {"go": fetch_go, "cargo": fetch_cargo, "pip": fetch_pip, "npm": fetch_npm}
+
+
+# ---- one artefact ------------------------------------------------------------------------------
+
+def recipe_hash(row):
+    text = json.dumps(row, sort_keys=True) + platform.machine()
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_hash(row, archive):
+    got = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if got != row["sha256"]:
+        stop(f"{row['name']} {row['version']}: the archive's SHA-256 is\n  {got}\nand deps/deps.lock says\n"
+             f"  {row['sha256']}\nNothing was installed. If the version was changed on purpose, check the"
+             " new archive and put its hash into deps/deps.lock.")
+
+
+def unpack(row, archive, work):
+    """The folder that the paths of `take` are relative to."""
+    out = work / "unpacked"
+    if row["client"] == "go":
+        shutil.unpack_archive(archive, out, "zip")
+        return out / f"{row['package']}@{row['version']}"
+    with tarfile.open(archive) as tar:
+        tar.extractall(out, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(out)
+    base = out / f"{row['package']}-{row['version']}" if row["client"] == "cargo" else out
+    if "inner" in row:
+        with tarfile.open(base / row["inner"]) as tar:
+            tar.extractall(base)
+    return base
+
+
+def take(row, base, fresh):
+    if row["take"] == ".":
+        shutil.copytree(base, fresh)
+        return
+    fresh.mkdir(parents=True)
+    for line in row["take"]:
+        source, target = line.split(" -> ")
+        if (base / source).is_dir():
+            shutil.copytree(base / source, fresh / target)
+        else:
+            shutil.copy(base / source, fresh / target)
+
+
+def compile_library(row, fresh):
+    objects = []
+    for source in row.get("compile", []):
+        target = source + ".o"
+        run("cc", "-O2", "-fPIC", *row["flags"], "-c", source, "-o", target, cwd=fresh)
+        objects.append(target)
+    if objects:
+        run("ar", "rcsD", row["library"], *objects, cwd=fresh)
+        for target in objects:
+            (fresh / target).unlink()
+
+
+def install(row):
+    place = CACHE / row["name"]
+    stamp = place / ".tarn-deps"
+    if stamp.exists() and stamp.read_text() == recipe_hash(row):
+        return False
+    started = time.monotonic()
+    say(f"{row['name']} {row['version']} through {row['client']}: {row['use']}")
+    client_need(row["client"])
+    with tempfile.TemporaryDirectory(prefix="tarn-deps-") as name:
+        work = Path(name)
+        archive = FETCH[row["client"]](row, work)
+        check_hash(row, archive)
+        fresh = CACHE / f".{row['name']}.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        take(row, unpack(row, archive, work), fresh)
+        compile_library(row, fresh)
+        (fresh / ".tarn-deps").write_text(recipe_hash(row))
+        shutil.rmtree(place, ignore_errors=True)
+        fresh.rename(place)
+    say(f"{row['name']} is ready ({time.monotonic() - started:.1f} s)")
+    return True
+
+
+# ---- Python readers of the tests ----------------------------------------------------------------
+
+def install_venv():
+    wanted = TOP / "deps/requirements.txt"
+    venv = CACHE / "venv"
+    stamp = venv / ".tarn-deps"
+    key = hashlib.sha256(wanted.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == key:
+        return False
+    say("Python packages of the tests: deps/requirements.txt")
+    shutil.rmtree(venv, ignore_errors=True)
+    run(sys.executable, "-m", "venv", str(venv))
+    run(str(venv / "bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
+        "--only-binary", ":all:", "-r", str(wanted))
+    stamp.write_text(key)
+    return True
+
+
+def main(arguments):
+    groups = set(arguments) or {"build"}
+    CACHE.mkdir(parents=True, exist_ok=True)
+    debian_install(debian_missing(list(debian_wanted(groups))))
+    rows = tomllib.loads((TOP / "deps/deps.lock").read_text())["artefact"]
+    for row in rows:
+        if groups & set(row["groups"]) and row.get("arch", platform.machine()) == platform.machine():
+            install(row)
+    if "test" in groups:
+        install_venv()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
