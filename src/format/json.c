@@ -103,22 +103,25 @@ static Str duplicate_key(const Json *object)
     qsort(keys, count, sizeof *keys, key_order);
     for (size_t i = 1; i < count; i++)
         if (str_eq(keys[i - 1], keys[i]))
-            return str_of(keys[i].ptr, keys[i].len);
+            return keys[i];
     return STR_NONE;
 }
 
-static Code refuse_duplicates(const Json *value, Err *err)
+/* What yyjson lets pass and we do not: a key twice, a number beyond the doubles. */
+static Code check_value(const Json *value, bool keeps_duplicates, Err *err)
 {
     JsonType type = json_type(value);
+    if (type == JSON_NUMBER && !isfinite(json_f64(value, INFINITY)))
+        return err_set(err, E_SYNTAX, "JSON number is too large");
     if (type != JSON_OBJECT && type != JSON_ARRAY)
         return E_OK;
-    if (type == JSON_OBJECT && json_len(value) > 1) {
+    if (type == JSON_OBJECT && json_len(value) > 1 && !keeps_duplicates) {
         Str key = duplicate_key(value);
         if (key.ptr)
             return err_set(err, E_SYNTAX, "JSON object has the key '" STR_FMT "' twice", STR_ARG(key));
     }
     for (JsonIter it = json_iter(value); json_next(&it);)
-        TRY(refuse_duplicates(it.value, err));
+        TRY(check_value(it.value, keeps_duplicates, err));
     return E_OK;
 }
 
@@ -136,8 +139,7 @@ Code json_parse(Arena *arena, Str text, const JsonLimits *limits, const Json **r
         return err_at(err, E_SYNTAX, (int64_t)failure.pos);
     }
     const Json *value = outer(yyjson_doc_get_root(doc));
-    if (!limits || !limits->keeps_duplicates)
-        TRY(refuse_duplicates(value, err));
+    TRY(check_value(value, limits && limits->keeps_duplicates, err));
     *ret_value = value;
     return E_OK;
 }
@@ -428,7 +430,32 @@ static int member_order(const void *a, const void *b)
     return utf16_cmp(((const Member *)a)->key, ((const Member *)b)->key);
 }
 
-/* ECMAScript's Number::toString from the digits and exponent of `number` (RFC 8785 3.2.2.3). */
+/* 0.DIGITS * 10^n as ECMAScript's Number::toString writes it (RFC 8785 3.2.2.3). */
+static void put_ecma(Buf *out, const char *digits, int count, int n)
+{
+    if (n > 0 && n <= 21) {
+        buf_put(out, str_of(digits, (size_t)MIN(count, n)));
+        for (int i = count; i < n; i++)
+            buf_put_char(out, '0');
+        if (count > n) {
+            buf_put_char(out, '.');
+            buf_put(out, str_of(digits + n, (size_t)(count - n)));
+        }
+    } else if (n > -6 && n <= 0) {
+        buf_put(out, STR("0."));
+        for (int i = n; i < 0; i++)
+            buf_put_char(out, '0');
+        buf_put(out, str_of(digits, (size_t)count));
+    } else {
+        buf_put_char(out, digits[0]);
+        if (count > 1) {
+            buf_put_char(out, '.');
+            buf_put(out, str_of(digits + 1, (size_t)count - 1));
+        }
+        buf_format(out, "e%+d", n - 1);
+    }
+}
+
 static void canonical_double(Buf *out, double number)
 {
     char text[JSON_NUMBER_TEXT_MAX], digits[JSON_NUMBER_TEXT_MAX];
@@ -457,30 +484,9 @@ static void canonical_double(Buf *out, double number)
     }
     while (count > 1 && digits[count - 1] == '0')
         count--;
-    int n = point + exponent; /* the value is 0.DIGITS * 10^n */
     if (number < 0)
         buf_put_char(out, '-');
-    if (n > 0 && n <= 21) {
-        buf_put(out, str_of(digits, (size_t)MIN(count, n)));
-        for (int i = count; i < n; i++)
-            buf_put_char(out, '0');
-        if (count > n) {
-            buf_put_char(out, '.');
-            buf_put(out, str_of(digits + n, (size_t)(count - n)));
-        }
-    } else if (n > -6 && n <= 0) {
-        buf_put(out, STR("0."));
-        for (int i = n; i < 0; i++)
-            buf_put_char(out, '0');
-        buf_put(out, str_of(digits, (size_t)count));
-    } else {
-        buf_put_char(out, digits[0]);
-        if (count > 1) {
-            buf_put_char(out, '.');
-            buf_put(out, str_of(digits + 1, (size_t)count - 1));
-        }
-        buf_format(out, "e%+d", n - 1);
-    }
+    put_ecma(out, digits, count, point + exponent);
 }
 
 static void canonical_number(Buf *out, const Json *value)
@@ -522,10 +528,11 @@ void json_canonical(Buf *out, const Json *value)
         canonical_object(out, value);
     } else if (type == JSON_ARRAY) {
         buf_put_char(out, '[');
-        for (size_t i = 0, count = json_len(value); i < count; i++) {
-            if (i > 0)
+        size_t at = 0;
+        for (JsonIter it = json_iter(value); json_next(&it);) {
+            if (at++ > 0)
                 buf_put_char(out, ',');
-            json_canonical(out, json_at(value, i));
+            json_canonical(out, it.value);
         }
         buf_put_char(out, ']');
     } else {

@@ -1,7 +1,6 @@
 #include "format/json.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 static const char hex_digits[] = "0123456789abcdef";
 
@@ -77,21 +76,21 @@ JsonWriter json_writer(Buf *out)
     return (JsonWriter){ .out = out };
 }
 
-static void item(JsonWriter *w)
+static void item_begin(JsonWriter *w)
 {
     if (w->comma)
         buf_put_char(w->out, ',');
     w->comma = true;
 }
 
-static void open(JsonWriter *w, char bracket)
+static void bracket_open(JsonWriter *w, char bracket)
 {
-    item(w);
+    item_begin(w);
     buf_put_char(w->out, bracket);
     w->comma = false;
 }
 
-static void close(JsonWriter *w, char bracket)
+static void bracket_close(JsonWriter *w, char bracket)
 {
     buf_put_char(w->out, bracket);
     w->comma = true;
@@ -99,27 +98,27 @@ static void close(JsonWriter *w, char bracket)
 
 void json_begin_object(JsonWriter *w)
 {
-    open(w, '{');
+    bracket_open(w, '{');
 }
 
 void json_end_object(JsonWriter *w)
 {
-    close(w, '}');
+    bracket_close(w, '}');
 }
 
 void json_begin_array(JsonWriter *w)
 {
-    open(w, '[');
+    bracket_open(w, '[');
 }
 
 void json_end_array(JsonWriter *w)
 {
-    close(w, ']');
+    bracket_close(w, ']');
 }
 
 void json_key(JsonWriter *w, Str key)
 {
-    item(w);
+    item_begin(w);
     json_quote(w->out, key);
     buf_put_char(w->out, ':');
     w->comma = false;
@@ -127,7 +126,7 @@ void json_key(JsonWriter *w, Str key)
 
 void json_put_raw(JsonWriter *w, Str json)
 {
-    item(w);
+    item_begin(w);
     buf_put(w->out, json);
 }
 
@@ -137,19 +136,19 @@ void json_put_str(JsonWriter *w, Str text)
         json_put_null(w);
         return;
     }
-    item(w);
+    item_begin(w);
     json_quote(w->out, text);
 }
 
 void json_put_i64(JsonWriter *w, int64_t number)
 {
-    item(w);
+    item_begin(w);
     buf_format(w->out, "%" PRId64, number);
 }
 
 void json_put_u64(JsonWriter *w, uint64_t number)
 {
-    item(w);
+    item_begin(w);
     buf_format(w->out, "%" PRIu64, number);
 }
 
