@@ -1,5 +1,5 @@
 /* journal.h: the durable record log of one drive: what journal_append returned for, stays.
- * Owner:   journal_open gives a Journal to the caller; payloads of a replay are borrowed for the call.
+ * Owner:   journal_open gives a Journal to the caller; payloads of a replay live for the visit.
  * Threads: any; appends that meet share one sync (the first that waits writes for all).
  * Errors:  NO_SPACE (no segment could be allocated: nothing happened), IO and from then on
  *          UNAVAILABLE (a write or sync failed: the journal is fenced for good), CORRUPT (damage that
@@ -36,7 +36,7 @@ typedef struct JournalRecord {
 typedef struct JournalOptions {
     const char *dir;        /* made when absent (one level) */
     uint64_t segment_bytes; /* of a new journal; 0: the default; an old one keeps its own */
-    uint64_t replay_from;   /* LSN: records at or behind it are replayed; 0: all */
+    uint64_t replay_from;   /* LSN of a record: it and all behind are replayed; 0: all */
 } JournalOptions;
 
 typedef Code JournalVisit(void *arg, const JournalRecord *record, Err *err);

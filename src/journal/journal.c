@@ -1,0 +1,363 @@
+/* journal.c: appending in groups, reading, forgetting.
+ *
+ * Invariants
+ * 1. One writer at a time: the first appender that finds nobody writing takes the queue, writes it and
+ *    wakes the others; `writing` is its right to the tail, the group buffer and new segments.
+ * 2. Segments that a group needs exist and are synced before its first byte is written, so a full
+ *    disk fails a group before it touched the log.
+ * 3. `durable` moves only after the sync of every segment that the group touched.
+ * 4. A failed write or sync fences: the first error is kept, nothing is written or synced again.
+ * 5. A record and the END record behind it fit their segment: tail % segment_bytes is never more than
+ *    segment_bytes - RECORD_HEADER_BYTES. */
+#include "journal/journal_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct Append {
+    JournalRecord *records;
+    size_t count;
+    uint64_t bytes;
+    Append *next;
+    bool done;
+    Code code;
+    Err *err;
+};
+
+static Code fenced_code(Journal *journal, Err *err)
+{
+    return err_set(err, E_UNAVAILABLE, "the drive is fenced since: %s", journal->fence.text);
+}
+
+static uint64_t place_of(const Journal *journal, uint64_t lsn, size_t payload_len)
+{
+    uint64_t at = lsn % journal->segment_bytes;
+    if (at + record_bytes(payload_len) + RECORD_HEADER_BYTES <= journal->segment_bytes)
+        return lsn;
+    return segment_first_lsn(journal, lsn / journal->segment_bytes + 1);
+}
+
+/* Gives each record its LSN and returns the tail behind them. */
+static uint64_t group_place(const Journal *journal, Append *group)
+{
+    uint64_t lsn = journal->tail;
+    for (; group; group = group->next)
+        for (size_t i = 0; i < group->count; i++) {
+            JournalRecord *record = &group->records[i];
+            record->lsn = place_of(journal, lsn, record->payload.len);
+            lsn = record->lsn + record_bytes(record->payload.len);
+        }
+    return lsn;
+}
+
+static Code segments_ensure(Journal *journal, uint64_t last_id, Err *err)
+{
+    for (;;) {
+        uint64_t id;
+        {
+            MUTEX_HELD(&journal->mutex);
+            id = (*vec_last(&journal->segments))->id + 1;
+        }
+        if (id > last_id)
+            return E_OK;
+        Segment *segment;
+        TRY(segment_create(journal, id, &segment, err));
+        MUTEX_HELD(&journal->mutex);
+        vec_push(&journal->segments, segment);
+    }
+}
+
+static Code group_flush(Journal *journal, Err *err)
+{
+    if (journal->group.len == 0)
+        return E_OK;
+    TRY(buf_end(&journal->group, "a group of the journal", err));
+    Segment *segment AUTO(segment_release) =
+        segment_borrow(journal, journal->group_at / journal->segment_bytes);
+    ASSERT(segment);
+    TRY(os_file_pwrite(segment->file, buf_str(&journal->group),
+                       journal->group_at % journal->segment_bytes, err));
+    TRY(os_file_sync(segment->file, err));
+    buf_clear(&journal->group);
+    return E_OK;
+}
+
+static Code group_put(Journal *journal, const JournalRecord *record, Err *err)
+{
+    RecordHeader header = { .lsn = record->lsn, .durable = journal->durable, .type = record->type };
+    uint64_t at = journal->group_at + journal->group.len;
+    if (at != record->lsn) {
+        RecordHeader end = { .lsn = at, .durable = journal->durable, .type = TYPE_END };
+        record_put(&journal->group, journal->salt, &end, STR_NONE);
+        TRY(group_flush(journal, err));
+        journal->group_at = record->lsn;
+    }
+    record_put(&journal->group, journal->salt, &header, record->payload);
+    return E_OK;
+}
+
+static Code group_write(Journal *journal, Append *group, Err *err)
+{
+    uint64_t tail = group_place(journal, group);
+    TRY(segments_ensure(journal, tail / journal->segment_bytes, err));
+    buf_clear(&journal->group);
+    journal->group_at = journal->tail;
+    Code code = E_OK;
+    for (; group && code == E_OK; group = group->next)
+        for (size_t i = 0; i < group->count && code == E_OK; i++)
+            code = group_put(journal, &group->records[i], err);
+    if (code == E_OK)
+        code = group_flush(journal, err);
+    if (journal->group.cap > JOURNAL_GROUP_MAX / 4)
+        buf_done(&journal->group), buf_init(&journal->group, 2 * JOURNAL_GROUP_MAX);
+    MUTEX_HELD(&journal->mutex);
+    if (code != E_OK) {
+        journal->fenced = true;
+        err_clear(&journal->fence);
+        IGNORE(err_set(&journal->fence, E_IO, "%s", err->text)); /* kept for those who come later */
+        return err_wrap(err, E_IO, "the journal could not be written and is fenced");
+    }
+    journal->tail = journal->durable = tail;
+    return E_OK;
+}
+
+/* Takes what is queued, up to the size of a group; the mutex is held. */
+static Append *group_take(Journal *journal)
+{
+    Append *first = journal->queue_first, *last = first;
+    uint64_t bytes = first->bytes;
+    while (last->next && bytes + last->next->bytes <= JOURNAL_GROUP_MAX) {
+        last = last->next;
+        bytes += last->bytes;
+    }
+    journal->queue_first = last->next;
+    if (!journal->queue_first)
+        journal->queue_last = NULL;
+    last->next = NULL;
+    return first;
+}
+
+/* The mutex is held on entry and on return. */
+static void lead(Journal *journal)
+{
+    Append *group = group_take(journal);
+    bool fenced = journal->fenced;
+    Err err;
+    err_clear(&err);
+    journal->writing = true;
+    mutex_unlock(&journal->mutex);
+    Code code = fenced ? fenced_code(journal, &err) : group_write(journal, group, &err);
+    mutex_lock(&journal->mutex);
+    journal->writing = false;
+    while (group) {
+        Append *append = group;
+        group = append->next;
+        append->code = code;
+        if (append->err && code != E_OK)
+            *append->err = err;
+        append->done = true; /* its owner may go as soon as the mutex is free */
+    }
+    cond_broadcast(&journal->changed);
+}
+
+static Code append_all(Journal *journal, JournalRecord *records, size_t count, Err *err)
+{
+    Append append = { .records = records, .count = count, .err = err };
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].payload.len > journal_payload_max(journal))
+            return err_set(err, E_LIMIT, "a record of %zu bytes; at most %llu", records[i].payload.len,
+                           (unsigned long long)journal_payload_max(journal));
+        append.bytes += record_bytes(records[i].payload.len);
+    }
+    if (append.bytes > JOURNAL_GROUP_MAX)
+        return err_set(err, E_LIMIT, "a group of %llu bytes; at most %d",
+                       (unsigned long long)append.bytes, JOURNAL_GROUP_MAX);
+    MUTEX_HELD(&journal->mutex);
+    if (journal->queue_last)
+        journal->queue_last->next = &append;
+    else
+        journal->queue_first = &append;
+    journal->queue_last = &append;
+    while (!append.done) {
+        if (journal->writing)
+            cond_wait(&journal->changed, &journal->mutex);
+        else
+            lead(journal);
+    }
+    return append.code;
+}
+
+Code journal_append(Journal *journal, JournalRecord *records, size_t count, Err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        ASSERT(records[i].type >= JOURNAL_TYPE_USER);
+    return append_all(journal, records, count, err);
+}
+
+static Code seal(Journal *journal, uint16_t type, Err *err)
+{
+    JournalRecord record = { .type = type };
+    return append_all(journal, &record, 1, err);
+}
+
+void journal_drop(Journal **journal)
+{
+    Journal *j = *journal;
+    if (!j)
+        return;
+    ASSERT(!j->writing && !j->queue_first);
+    for (size_t i = 0; i < j->segments.len; i++)
+        segment_release(&j->segments.items[i]);
+    vec_done(&j->segments);
+    vec_done(&j->spares);
+    buf_done(&j->group);
+    cond_done(&j->changed);
+    mutex_done(&j->mutex);
+    mem_free(&j->dir);
+    mem_free(journal);
+}
+
+void journal_close(Journal **journal)
+{
+    if (*journal && !(*journal)->fenced)
+        IGNORE(seal(*journal, TYPE_CLOSED, NULL)); /* without it the next start looks closer */
+    journal_drop(journal);
+}
+
+/* The directory and its name in the directory above are there after a power cut too. */
+static Code dir_make_durable(Os *os, const char *dir, Err *err)
+{
+    TRY(os_dir_make(os, dir, err));
+    Arena tmp AUTO(arena_done) = { 0 };
+    ptrdiff_t slash = str_rfind_char(str_z(dir), '/');
+    const char *above = slash < 0 ? "." : slash == 0 ? "/" : str_copy_z(&tmp, str_of(dir, slash));
+    return os_dir_sync(os, above, err);
+}
+
+Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, void *arg,
+                  JournalOpened *ret_opened, Journal **ret_journal, Err *err)
+{
+    uint64_t size = options->segment_bytes ? options->segment_bytes : JOURNAL_SEGMENT_DEFAULT;
+    if (size < JOURNAL_SEGMENT_MIN || size > JOURNAL_SEGMENT_MAX || size % SEGMENT_HEADER_BYTES != 0)
+        return err_set(err, E_INVALID, "segments of %llu bytes", (unsigned long long)size);
+    TRY(dir_make_durable(os, options->dir, err));
+    Journal *journal AUTO(journal_drop) = mem_new(sizeof *journal);
+    journal->os = os;
+    journal->dir = strdup(options->dir);
+    ASSERT(journal->dir && "memory");
+    journal->segment_bytes = size;
+    os_random(os, &journal->salt, sizeof journal->salt);
+    mutex_init(&journal->mutex);
+    cond_init(&journal->changed);
+    buf_init(&journal->group, 2 * JOURNAL_GROUP_MAX);
+    JournalOpened opened;
+    Code code = journal_recover(journal, options->replay_from, visit, arg, &opened, err);
+    if (code != E_OK)
+        return err_wrap(err, code, "the journal cannot be opened");
+    TRY(seal(journal, TYPE_OPENED, err));
+    *ret_opened = opened;
+    *ret_journal = TAKE(journal);
+    return E_OK;
+}
+
+Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *err)
+{
+    Segment *segment AUTO(segment_release) = segment_borrow(journal, lsn / journal->segment_bytes);
+    if (!segment || lsn >= journal_end(journal))
+        return err_set(err, E_NOT_FOUND, "no record of the journal at %llu", (unsigned long long)lsn);
+    char head[RECORD_HEADER_BYTES];
+    size_t got = 0;
+    uint64_t at = lsn % journal->segment_bytes;
+    RecordHeader header;
+    TRY(os_file_pread(segment->file, head, sizeof head, at, &got, err));
+    if (!record_header_get(str_of(head, got), journal->salt, lsn, &header) || header.type != type)
+        return err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
+                       (unsigned long long)segment->id, (unsigned long long)at);
+    buf_clear(buf);
+    if (!buf_reserve(buf, header.payload_len))
+        return err_set(err, E_LIMIT, "a record of %u bytes", header.payload_len);
+    TRY(os_file_pread(segment->file, buf->ptr, header.payload_len, at + sizeof head, &got, err));
+    if (got != header.payload_len || crc32c(0, str_of(buf->ptr, got)) != header.payload_crc)
+        return err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
+                       (unsigned long long)segment->id, (unsigned long long)at);
+    buf->len = got;
+    return E_OK;
+}
+
+static Code segment_scan(Journal *journal, Segment *segment, uint64_t from, uint64_t to,
+                         JournalVisit *visit, void *arg, Err *err)
+{
+    Window window AUTO(window_done) = { 0 };
+    TRY(window_init(&window, segment->file, journal->segment_bytes, err));
+    for (uint64_t lsn = segment_first_lsn(journal, segment->id); lsn < to;) {
+        RecordHeader header;
+        Str payload;
+        bool good;
+        TRY(window_record(&window, journal, lsn, &header, &payload, &good, err));
+        if (!good)
+            return err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
+                           (unsigned long long)segment->id,
+                           (unsigned long long)(lsn % journal->segment_bytes));
+        if (header.type == TYPE_END)
+            return E_OK;
+        JournalRecord record = { header.type, payload, lsn };
+        if (header.type >= JOURNAL_TYPE_USER && lsn >= from)
+            TRY(visit(arg, &record, err));
+        lsn += record_bytes(header.payload_len);
+    }
+    return E_OK;
+}
+
+Code journal_scan(Journal *journal, uint64_t from, uint64_t to, JournalVisit *visit, void *arg,
+                  Err *err)
+{
+    uint64_t end = MIN(to, journal_end(journal));
+    from = MAX(from, journal_start(journal));
+    for (uint64_t id = from / journal->segment_bytes; id * journal->segment_bytes < end; id++) {
+        Segment *segment AUTO(segment_release) = segment_borrow(journal, id);
+        if (segment)
+            TRY(segment_scan(journal, segment, from, end, visit, arg, err));
+    }
+    return E_OK;
+}
+
+uint64_t journal_start(Journal *journal)
+{
+    MUTEX_HELD(&journal->mutex);
+    return segment_first_lsn(journal, journal->segments.items[0]->id);
+}
+
+uint64_t journal_end(Journal *journal)
+{
+    MUTEX_HELD(&journal->mutex);
+    return journal->durable;
+}
+
+uint64_t journal_segment_bytes(const Journal *journal)
+{
+    return journal->segment_bytes;
+}
+
+uint64_t journal_segment_of(const Journal *journal, uint64_t lsn)
+{
+    return segment_first_lsn(journal, lsn / journal->segment_bytes);
+}
+
+Code journal_forget(Journal *journal, uint64_t lsn, Err *err)
+{
+    for (;;) {
+        Segment *segment AUTO(segment_release) = NULL;
+        {
+            MUTEX_HELD(&journal->mutex);
+            uint64_t id = journal->segments.items[0]->id;
+            uint64_t keep = MIN(lsn, journal->durable) / journal->segment_bytes;
+            if (id >= keep)
+                return E_OK;
+            segment = journal->segments.items[0];
+            journal->segments.len--;
+            memmove(journal->segments.items, journal->segments.items + 1,
+                    journal->segments.len * sizeof journal->segments.items[0]);
+        }
+        TRY(segment_retire(journal, segment->id, err));
+    }
+}
