@@ -1,0 +1,228 @@
+/* Commands that ask one thing and show it. */
+#include "format/json.h"
+#include "main/command.h"
+#include "main/render.h"
+#include "main/settings.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const OptionRow model_options[] = { { NULL, NULL, NULL } };
+const OptionRow table_options[] = { { NULL, NULL, NULL } };
+const OptionRow object_options[] = {
+    { "--limit", "N", "at most so many objects (default 1000)" },
+    { "--output", "FILE", "where `get` writes (default: standard output)" },
+    { NULL, NULL, NULL },
+};
+const OptionRow key_options[] = {
+    { "--role", "ROLE", "admin or reader (default reader)" },
+    { NULL, NULL, NULL },
+};
+
+Code command_client(const Args *args, Client **ret_client, Err *err)
+{
+    ClientOptions options = { .url = args_get(args, "--url"), .data = args_get(args, "--data") };
+    return client_open(&options, ret_client, err);
+}
+
+static Code stdout_write(void *arg, Str bytes, Err *err)
+{
+    FILE *out = arg ? arg : stdout;
+    if (fwrite(bytes.ptr, 1, bytes.len, out) != bytes.len)
+        return err_set(err, E_IO, "cannot write the output");
+    return E_OK;
+}
+
+/* `{rows_key: [{...}]}` as `{"columns": [...], "rows": [[...]]}`. */
+static Code rows_table(Arena *tmp, const Json *rows, const char *columns, const Json **ret_answer,
+                       Err *err)
+{
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, CLIENT_REPLY_MAX);
+    JsonWriter w = json_writer(&buf);
+    json_begin_object(&w);
+    json_key(&w, STR("columns"));
+    json_begin_array(&w);
+    Str rest = str_z(columns), name;
+    while (str_split(&rest, ',', &name))
+        json_put_str(&w, name);
+    json_end_array(&w);
+    json_key(&w, STR("rows"));
+    json_begin_array(&w);
+    for (JsonIter row = json_iter(rows); json_next(&row);) {
+        json_begin_array(&w);
+        for (rest = str_z(columns); str_split(&rest, ',', &name);) {
+            const Json *value = json_get_str(row.value, name);
+            if (value)
+                json_put_value(&w, value);
+            else
+                json_put_null(&w);
+        }
+        json_end_array(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    TRY(buf_end(&buf, "the table", err));
+    return json_parse(tmp, str_copy(tmp, buf_str(&buf)), NULL, ret_answer, err);
+}
+
+Code command_show(const Args *args, Str path, const char *rows_key, const char *columns, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    AUTO(client_free) Client *client = NULL;
+    Buf body AUTO(buf_done);
+    buf_init(&body, CLIENT_REPLY_MAX);
+    TRY(command_client(args, &client, err));
+    ClientRequest request = { .path = path };
+    TRY(client_call(client, &request, &body, err));
+    if (args_has(args, "--json") || !columns) {
+        printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&body))));
+        return E_OK;
+    }
+    const Json *root, *answer;
+    TRY(json_parse(&tmp, buf_str(&body), NULL, &root, err));
+    const Json *rows = json_type(root) == JSON_ARRAY ? root : json_get(root, rows_key);
+    TRY(rows_table(&tmp, rows, columns, &answer, err));
+    render_table(stdout, answer, render_width());
+    return E_OK;
+}
+
+static Code word_refuse(const char *command, const char *usage, Err *err)
+{
+    return err_hint(err, err_set(err, E_INVALID, "`tarn %s` wants to know what to do", command),
+                    "usage: tarn %s %s", command, usage);
+}
+
+static bool word_is(const Args *args, size_t at, const char *word)
+{
+    return at < args->count && str_eq(args->words[at], str_z(word));
+}
+
+Code command_table(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    if (word_is(args, 0, "list"))
+        return command_show(args, STR("/v1/datasets?limit=1000"), "items",
+                            "namespace,name,kind,rows,files,bytes", err);
+    if (word_is(args, 0, "show") && args->count == 2)
+        return command_show(args, str_format(&tmp, "/v1/datasets/" STR_FMT "/schema",
+                                             STR_ARG(args->words[1])),
+                            "columns", "name,type,required,doc", err);
+    return word_refuse("table", "list | show NAME", err);
+}
+
+Code command_key(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    if (word_is(args, 0, "list"))
+        return command_show(args, STR("/v1/keys"), "items", "id,name,role,created,revoked", err);
+    if (args->count != 2 || (!word_is(args, 0, "create") && !word_is(args, 0, "revoke")))
+        return word_refuse("key", "list | create NAME [--role reader] | revoke ID", err);
+    AUTO(client_free) Client *client = NULL;
+    Buf text AUTO(buf_done);
+    Buf body AUTO(buf_done);
+    buf_init(&text, 1 << 16);
+    buf_init(&body, CLIENT_REPLY_MAX);
+    TRY(command_client(args, &client, err));
+    ClientRequest request = { .content_type = STR("application/json") };
+    if (word_is(args, 0, "create")) {
+        Str role = args_get(args, "--role");
+        JsonWriter w = json_writer(&text);
+        json_begin_object(&w);
+        json_field_str(&w, "name", args->words[1]);
+        json_field_str(&w, "role", role.len ? role : STR("reader"));
+        json_end_object(&w);
+        request.path = STR("/v1/keys");
+        request.body = buf_str(&text);
+    } else {
+        request.method = "DELETE";
+        request.path = str_format(&tmp, "/v1/keys/" STR_FMT, STR_ARG(args->words[1]));
+    }
+    TRY(client_call(client, &request, &body, err));
+    printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&body))));
+    return E_OK;
+}
+
+/* `s3://bucket/key` or `bucket/key` as the path of the REST door. */
+static Str object_path(Arena *tmp, Str address)
+{
+    Buf path AUTO(buf_done);
+    buf_init(&path, 1 << 16);
+    if (str_starts(address, STR("s3://")))
+        address = str_from(address, 5);
+    buf_put(&path, STR("/v1/objects/"));
+    url_encode(&path, address, true);
+    return str_copy(tmp, buf_str(&path));
+}
+
+static Code object_get(const Args *args, Str path, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    AUTO(client_free) Client *client = NULL;
+    Str name = args_get(args, "--output");
+    FILE *out = name.len ? fopen(str_copy_z(&tmp, name), "wb") : stdout;
+    if (!out)
+        return err_set(err, E_FORBIDDEN, "cannot write " STR_FMT, STR_ARG(name));
+    Code code = command_client(args, &client, err);
+    ClientRequest request = { .path = path, .accept = STR("*/*"), .receive = stdout_write, .arg = out };
+    if (code == E_OK)
+        code = client_call(client, &request, NULL, err);
+    if (out != stdout && fclose(out) != 0 && code == E_OK)
+        code = err_set(err, E_IO, "cannot write " STR_FMT, STR_ARG(name));
+    return code;
+}
+
+static Code object_list(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Str word = args->count > 1 ? args->words[1] : STR_NONE;
+    if (str_starts(word, STR("s3://")))
+        word = str_from(word, 5);
+    if (!word.len)
+        return command_show(args, STR("/v1/objects"), "items", "name", err);
+    ptrdiff_t slash = str_find_char(word, '/');
+    Str bucket = slash < 0 ? word : str_sub(word, 0, (size_t)slash);
+    Buf prefix AUTO(buf_done);
+    buf_init(&prefix, 1 << 16);
+    url_encode(&prefix, slash < 0 ? STR_NONE : str_from(word, (size_t)slash + 1), false);
+    Str limit = args_get(args, "--limit");
+    return command_show(args, str_format(&tmp, "/v1/objects/" STR_FMT "?limit=" STR_FMT "&prefix=" STR_FMT,
+                                         STR_ARG(bucket), STR_ARG(limit.len ? limit : STR("1000")),
+                                         STR_ARG(buf_str(&prefix))),
+                        "items", "key,size_bytes,content_type,modified", err);
+}
+
+Code command_object(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    if (word_is(args, 0, "ls"))
+        return object_list(args, err);
+    if (args->count == 2 && word_is(args, 0, "get"))
+        return object_get(args, object_path(&tmp, args->words[1]), err);
+    if (args->count == 2 && word_is(args, 0, "stat"))
+        return command_show(args, str_format(&tmp, STR_FMT "?stat", STR_ARG(object_path(&tmp, args->words[1]))),
+                            NULL, NULL, err);
+    return word_refuse("object", "ls [BUCKET[/PREFIX]] | get ADDRESS | stat ADDRESS", err);
+}
+
+Code command_config(const Args *args, Err *err)
+{
+    Conf conf AUTO(conf_done) = { 0 };
+    TRY(settings_load(&conf, args, err));
+    for (size_t i = 0; i < conf.row_count; i++) {
+        const ConfRow *row = &conf.rows[i];
+        printf("%s%s%s = " STR_FMT "%s%s   %s(" STR_FMT ")%s\n    %s Default: %s.\n", render_bold(),
+               row->key, render_plain(), STR_ARG(conf.values[i].text), *row->unit ? " " : "",
+               row->unit, render_dim(), STR_ARG(conf.values[i].place), render_plain(), row->doc,
+               *row->value ? row->value : "empty");
+    }
+    return E_OK;
+}
+
+Code command_version(const Args *args, Err *err)
+{
+    (void)args, (void)err;
+    printf("tarn %s\n", TARN_VERSION);
+    return E_OK;
+}

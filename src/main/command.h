@@ -1,0 +1,38 @@
+/* command.h: what a command of `tarn` is; commands.def lists them all.
+ * Owner:   main.c runs one.
+ * Threads: one.
+ * Errors:  the exit status is that of the code (errors.def).
+ * Limits:  none.
+ * Units:   none. */
+#pragma once
+
+#include "base/err.h"
+#include "main/args.h"
+#include "main/client.h"
+
+typedef struct Command {
+    const char *name;
+    Code (*run)(const Args *args, Err *err);
+    const OptionRow *options; /* besides args_common */
+    const char *usage;        /* behind `tarn NAME` */
+    const char *doc;          /* one sentence */
+    const char *example;      /* a whole line */
+} Command;
+
+/* The client of --url, --data and the environment. */
+Code command_client(const Args *args, Client **ret_client, Err *err) CHECKED;
+
+/* GET `path` and show: --json and --csv as they come, else the table at `rows_key` with the columns
+ * named in `columns` ("name,kind,rows"). */
+Code command_show(const Args *args, Str path, const char *rows_key, const char *columns, Err *err) CHECKED;
+
+/* The SQL text that an error's position counts in; main.c draws the caret with it. */
+void command_sent(Str text);
+Str command_sent_get(void);
+
+#define COMMAND(name, function, options, usage, doc, example)                                      \
+    Code function(const Args *args, Err *err);
+#include "main/commands.def"
+#undef COMMAND
+extern const OptionRow ingest_options[], sql_options[], run_options[], model_options[], table_options[],
+    object_options[], key_options[], doctor_options[], no_options[];

@@ -1,0 +1,29 @@
+/* lake.h: every room of the house opened in order, closed in the reverse order.
+ * Owner:   `tarn serve`, `init` and `doctor`.
+ * Threads: opened and closed by one; what it holds says for itself.
+ * Errors:  UNAVAILABLE when another process has the directory open; UNSUPPORTED for a newer layout.
+ * Limits:  none.
+ * Units:   bytes. */
+#pragma once
+
+#include "api/api.h"
+#include "base/conf.h"
+#include "os/os.h"
+
+enum { LAKE_FORMAT = 1 }; /* of the data directory: DIR/FORMAT */
+
+typedef struct Lake {
+    ApiLake api;
+    OsFile *lock;     /* DIR/LOCK, held while the lake is open */
+    Arena arena;
+    const char *dir;
+    Str bronze_bucket, lake_bucket;
+    Str token;        /* of the admin key */
+    bool first_start; /* the key was made just now */
+} Lake;
+
+Code lake_open(const Conf *conf, Lake *ret_lake, Err *err) CHECKED;
+void lake_close(Lake *lake);
+
+/* Every thread of scan workers begins here: before the first thread of the process. */
+Code lake_workers_start(Err *err) CHECKED;

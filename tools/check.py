@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+"""Runs every test and closes with `N passed, N failed`: tidy, the unit runner of each folder, replay of the fuzz
+corpora, the scripts of tests/e2e against the real binary.
+
+usage: tools/check.py [--units | --tsan] BUILD-DIR DEPS-DIR
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+LINE = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
+TSAN_FOLDERS = ("base", "os", "format", "journal", "store", "meta", "table", "front", "flow", "source")
+SECONDS_MAX = 900
+
+
+def run(name, command, env=None):
+    """(passed, failed) of one runner; a runner without a closing line failed as a whole."""
+    started = time.monotonic()
+    try:
+        done = subprocess.run(command, cwd=TOP, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX, errors="replace")
+        out, status = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as late:
+        out, status = (late.stdout or b"").decode(errors="replace") + "\nout of time", 124
+    found = LINE.findall(out)
+    passed, failed = (int(found[-1][0]), int(found[-1][1])) if found else (0, 1) if status else (1, 0)
+    if status and not failed:
+        failed = 1
+    print(f"{'ok  ' if not failed else 'FAIL'} {name}: {passed} passed, {failed} failed ({time.monotonic() - started:.1f} s)",
+          flush=True)
+    if failed:
+        print("\n".join("    " + line for line in out.splitlines()[-60:]), flush=True)
+    return passed, failed
+
+
+def unit_runners(build, folders=None):
+    for path in sorted(build.glob("src/**/*_test")) + sorted(build.glob("fuzz/fuzz_replay")):
+        if path.is_file() and os.access(path, os.X_OK) and (not folders or path.name[:-5] in folders):
+            yield path.name, [str(path)]
+
+
+def main(arguments):
+    lane = arguments.pop(0) if arguments[0].startswith("--") else "--all"
+    build, deps = Path(arguments[0]).resolve(), Path(arguments[1])
+    os.environ.update(TARN_BUILD=str(build), TARN_DEPS_DIR=str(deps), ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+                      UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", TSAN_OPTIONS="halt_on_error=0")
+    jobs = []
+    if lane == "--all":
+        jobs.append(("tidy", [sys.executable, "tools/tidy"]))
+    jobs += unit_runners(build, TSAN_FOLDERS if lane == "--tsan" else None)
+    if lane == "--all":
+        python = str(deps / "venv/bin/python")
+        for script in sorted((TOP / "tests").glob("*/test_*.py")):
+            jobs.append((str(script.relative_to(TOP)), [python, str(script)]))
+        for script in sorted((TOP / "tests/e2e").glob("*.sh")):
+            jobs.append((str(script.relative_to(TOP)), ["sh", str(script)]))
+    total_passed = total_failed = 0
+    for name, command in jobs:
+        passed, failed = run(name, command)
+        total_passed += passed
+        total_failed += failed
+    print(f"{total_passed} passed, {total_failed} failed")
+    return 1 if total_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
