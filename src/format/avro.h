@@ -16,7 +16,7 @@
 enum {
     AVRO_DEPTH_MAX = 32,               /* of a schema and of a value */
     AVRO_FIELDS_MAX = 4096,            /* of one record; branches of a union; symbols of an enum */
-    AVRO_ITEMS_MAX = 1 << 24,          /* values in one block: arrays and maps count theirs */
+    AVRO_ITEMS_MAX = 1 << 22,          /* values in one datum, inner ones counted */
     AVRO_BLOCK_BYTES_MAX = 64 << 20,   /* of one block, decompressed */
     AVRO_SCHEMA_BYTES_MAX = 4 << 20,
     AVRO_META_MAX = 256,               /* entries of a file's header */
