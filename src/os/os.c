@@ -65,6 +65,12 @@ int os_file_fd(OsFile *file)
     return file->os.ops->file_fd ? file->os.ops->file_fd(file->os.self, file->inner) : -1;
 }
 
+Code os_file_lock(OsFile *file, Err *err)
+{
+    const OsOps *ops = file->os.ops;
+    return ops->file_lock ? ops->file_lock(file->os.self, file->inner, err) : E_OK;
+}
+
 Code os_dir_make(Os *os, const char *path, Err *err)
 {
     return os->ops->dir_make(os->self, path, err);

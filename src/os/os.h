@@ -45,6 +45,7 @@ typedef struct OsOps {
     Code (*file_truncate)(void *self, void *file, uint64_t size, Err *err);
     Code (*file_allocate)(void *self, void *file, uint64_t size, Err *err);
     int (*file_fd)(void *self, void *file); /* NULL: no descriptors on this machine */
+    Code (*file_lock)(void *self, void *file, Err *err); /* NULL: one process only */
     Code (*dir_make)(void *self, const char *path, Err *err);
     Code (*dir_remove)(void *self, const char *path, Err *err);
     Code (*dir_sync)(void *self, const char *path, Err *err);
@@ -84,6 +85,9 @@ Code os_file_size(OsFile *file, uint64_t *ret_size, Err *err) CHECKED;
 Code os_file_truncate(OsFile *file, uint64_t size, Err *err) CHECKED;
 Code os_file_allocate(OsFile *file, uint64_t size, Err *err) CHECKED; /* NO_SPACE now, not later */
 int os_file_fd(OsFile *file); /* -1 under simulation; stays the OsFile's */
+
+/* Holds the file for this process until it is closed; UNAVAILABLE when another process holds it. */
+Code os_file_lock(OsFile *file, Err *err) CHECKED;
 
 Code os_dir_make(Os *os, const char *path, Err *err) CHECKED;  /* one level; there already is fine */
 Code os_dir_remove(Os *os, const char *path, Err *err) CHECKED; /* an empty one */

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -144,6 +145,17 @@ static int real_file_fd(void *self, void *inner)
 {
     (void)self;
     return ((RealFile *)inner)->fd;
+}
+
+static Code real_file_lock(void *self, void *inner, Err *err)
+{
+    (void)self;
+    RealFile *file = inner;
+    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0)
+        return E_OK;
+    if (errno == EWOULDBLOCK)
+        return err_set(err, E_UNAVAILABLE, "%s is held by another process", file->path);
+    return machine_error(err, "lock", file->path);
 }
 
 static Code real_dir_make(void *self, const char *path, Err *err)
@@ -286,6 +298,7 @@ static const OsOps real_ops = {
     .file_truncate = real_file_truncate,
     .file_allocate = real_file_allocate,
     .file_fd = real_file_fd,
+    .file_lock = real_file_lock,
     .dir_make = real_dir_make,
     .dir_remove = real_dir_remove,
     .dir_sync = real_dir_sync,

@@ -1,3 +1,4 @@
+/* Tests of os.c and os_real.c. */
 #include "os/os.h"
 
 #include "base/test.h"
@@ -28,6 +29,21 @@ TEST(os_file_round_trip)
     CHECK_CODE(os_file_open(os_real(), path, OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &again, &err), E_EXISTS);
     CHECK(strstr(err.text, path));
     CHECK_CODE(os_file_open(os_real(), path_in_dir(path, "none"), OS_READ, &again, &err), E_NOT_FOUND);
+}
+
+TEST(os_file_lock_is_for_one)
+{
+    Err err;
+    char path[512];
+    AUTO(os_file_close) OsFile *first = NULL;
+    AUTO(os_file_close) OsFile *second = NULL;
+    path_in_dir(path, "LOCK");
+    CHECK_OK(os_file_open(os_real(), path, OS_WRITE | OS_CREATE, &first, &err), &err);
+    CHECK_OK(os_file_open(os_real(), path, OS_WRITE, &second, &err), &err);
+    CHECK_OK(os_file_lock(first, &err), &err);
+    CHECK_CODE(os_file_lock(second, &err), E_UNAVAILABLE);
+    os_file_close(&first);
+    CHECK_OK(os_file_lock(second, &err), &err);
 }
 
 TEST(os_write_whole_replaces)

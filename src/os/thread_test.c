@@ -1,3 +1,4 @@
+/* Tests of thread.c and pool.c. */
 #include "os/thread.h"
 
 #include "base/test.h"
