@@ -3,7 +3,9 @@
  * Threads: any.
  * Errors:  SYNTAX and INVALID with path:line as place and the byte as position.
  * Limits:  the enum below.
- * Units:   _us: microseconds since 1970 UTC; a score is 0 to 1. */
+ * Units:   _us: microseconds since 1970 UTC; a score is 0 to 1.
+ *
+ * The properties of the header are the rows of model_props.def. */
 #pragma once
 
 #include "base/err.h"
@@ -51,7 +53,9 @@ typedef struct Model {
     Str time_column;      /* of INCREMENTAL_BY_TIME_RANGE */
     int64_t batch_size;   /* days in one statement; 0: all */
     int64_t lookback;     /* days before that run again when something is missing */
-    double complete_min;  /* a day with fewer rows than this part of the median day is incomplete; 0 */
+    double complete_min;  /* a day with fewer rows than this part of the median day is `incomplete` in
+                             the ledger; 0: none is */
+    bool complete_hold;   /* rows of such a day are not published (else only flagged) */
     Str seed_path;        /* of SEED */
     Str cron;
     bool has_start, has_end;
