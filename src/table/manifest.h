@@ -69,23 +69,34 @@ typedef struct ManifestFile {
     size_t partition_count;
 } ManifestFile;
 
-/* `entries` all have spec->id. A value of -1 is written as null, to be inherited. `ret_file` gets all
- * but path and sequence number, which the caller knows. */
-Code manifest_encode(Arena *arena, const IceSchema *schema, const IcePartitionSpec *spec,
-                     const ManifestEntry *entries, size_t count, Buf *ret_bytes, ManifestFile *ret_file,
-                     Err *err) CHECKED;
+/* What a manifest is written with. Its path is known before its bytes, so that the list can name it. */
+typedef struct ManifestWrite {
+    const TableMetadata *metadata;
+    const IcePartitionSpec *spec;  /* of all entries */
+    Str path;
+    int64_t snapshot_id, sequence_number; /* of the commit: what added entries inherit */
+    Uuid sync;                     /* random: Avro's sync marker */
+} ManifestWrite;
+
+/* Numbers of -1 are written as null, to be inherited. */
+Code manifest_encode(const ManifestWrite *write, const ManifestEntry *entries, size_t count,
+                     Arena *arena, Buf *ret_bytes, ManifestFile *ret_file, Err *err) CHECKED;
 
 /* Inherits snapshot id and sequence numbers from `from` (a line of the list). */
 Code manifest_decode(Arena *arena, Str bytes, const TableMetadata *metadata, const ManifestFile *from,
                      ManifestEntry **ret_entries, size_t *ret_count, Err *err) CHECKED;
 
-Code manifest_list_encode(int64_t snapshot_id, int64_t parent_id, int64_t sequence_number,
-                          const ManifestFile *files, size_t count, Buf *ret_bytes, Err *err) CHECKED;
+Code manifest_list_encode(const IceSnapshot *snapshot, Uuid sync, const ManifestFile *files, size_t count,
+                          Buf *ret_bytes, Err *err) CHECKED;
 Code manifest_list_decode(Arena *arena, Str bytes, ManifestFile **ret_files, size_t *ret_count,
                           Err *err) CHECKED;
 
+/* Types of the partition values of a spec, one a field; a source column that was dropped since is found in
+ * an older schema. */
+Code partition_types(const TableMetadata *metadata, const IcePartitionSpec *spec, Arena *arena,
+                     const IceType ***ret_types, Err *err) CHECKED;
+
 /* One data file as JSON, for rows of staged files in the metadata database. */
-void data_file_encode(Buf *json, const DataFile *file, const IcePartitionSpec *spec,
-                      const IceSchema *schema);
+Code data_file_encode(Buf *json, const DataFile *file, const TableMetadata *metadata, Err *err) CHECKED;
 Code data_file_decode(Arena *arena, Str json, const TableMetadata *metadata, DataFile *ret_file,
                       Err *err) CHECKED;
