@@ -24,7 +24,7 @@ enum {
 typedef enum HttpStep { HTTP_MORE, HTTP_DONE, HTTP_REFUSE } HttpStep;
 
 typedef struct HttpRefusal {
-    int status;       /* 400, 414, 431, 501, 505 */
+    int status;       /* 400, 413, 414, 416, 417, 431, 501, 505 */
     const char *text; /* what is wrong, a sentence without a full stop */
 } HttpRefusal;
 

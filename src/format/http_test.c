@@ -1,0 +1,235 @@
+#include "base/buf.h"
+#include "base/test.h"
+#include "format/http.h"
+
+#include <string.h>
+
+/* The status that a request is refused with; 0: taken, -1: more bytes wanted. */
+static int status_of(Str request)
+{
+    HttpHead head;
+    HttpRefusal refusal = { 0 };
+    size_t used = 0;
+    HttpStep step = http_head_parse(request, &head, &used, &refusal);
+    return step == HTTP_DONE ? 0 : step == HTTP_MORE ? -1 : refusal.status;
+}
+
+#define GET "GET / HTTP/1.1\r\nHost: a\r\n"
+
+TEST(http_head_refuses)
+{
+    static const struct {
+        Str request;
+        int status;
+    } rows[] = {
+        { STR_INIT(GET "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 1\r\nContent-Length: 2\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 1\r\nContent-Length: 1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 1, 1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: +1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: -1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 1 \r\n\r\n"), 0 },
+        { STR_INIT(GET "Content-Length:\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 0x1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 1234567890123456789\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding : chunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding:\r\n chunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: xchunked\r\n\r\n"), 501 },
+        { STR_INIT(GET "Transfer-Encoding: gzip, chunked\r\n\r\n"), 501 },
+        { STR_INIT(GET "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: a\0b\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: a\rb\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: a\x01\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: a\r\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.1\nHost: a\n\n"), 400 },
+        { STR_INIT(GET "X: a\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Host: b\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.1\r\nHost: a b\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n"), 400 },
+        { STR_INIT(GET ": x\r\n\r\n"), 400 },
+        { STR_INIT(GET "noline\r\n\r\n"), 400 },
+        { STR_INIT(GET "a b: x\r\n\r\n"), 400 },
+        { STR_INIT("GET  / HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / x HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT(" GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /\x80 HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /#f HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET x HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET * HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET http://u@h/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/2.0\r\nHost: a\r\n\r\n"), 505 },
+        { STR_INIT("GET / HTTP/1.2\r\nHost: a\r\n\r\n"), 505 },
+        { STR_INIT("GET / http/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /\r\n\r\n"), 400 },
+        { STR_INIT("G@T / HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"), 501 },
+        { STR_INIT(GET "Expect: magic\r\n\r\n"), 417 },
+        { STR_INIT("\r\n\r\n" GET "\r\n"), 400 },
+        { STR_INIT("\r\n" GET "\r\n"), 0 },
+        { STR_INIT("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), 0 },
+        { STR_INIT("GET / HTTP/1.0\r\n\r\n"), 0 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int status = status_of(rows[i].request);
+        if (status != rows[i].status)
+            test_failed(__FILE__, __LINE__, "row %zu gives %d, wanted %d", i, status, rows[i].status);
+    }
+}
+
+TEST(http_head_taken_apart)
+{
+    static const char text[] = "PUT http://h:1/b%20c?x=1&y HTTP/1.1\r\nhost: other\r\nContent-length:  12\t\r\n"
+                               "X-Empty:\r\nConnection: Foo, CLOSE\r\nExpect: 100-Continue\r\n\r\nrest";
+    HttpHead head;
+    HttpRefusal refusal;
+    size_t used = 0;
+    CHECK_INT(http_head_parse(str_z(text), &head, &used, &refusal), HTTP_DONE);
+    CHECK_INT(used, sizeof text - 1 - 4);
+    CHECK_STR(head.method, STR("PUT"));
+    CHECK_STR(head.path, STR("/b%20c"));
+    CHECK_STR(head.query, STR("x=1&y"));
+    CHECK_STR(head.host, STR("h:1"));
+    CHECK(head.has_length && head.content_length == 12 && !head.chunked);
+    CHECK(!head.keep_alive && head.expects_continue && !head.upgrades);
+    CHECK_STR(http_field(&head, STR("X-EMPTY")), STR(""));
+    CHECK(http_field(&head, STR("nothing")).ptr == NULL);
+    /* Every shorter start asks for more, none is refused or taken. */
+    for (size_t len = 0; len < used; len++)
+        CHECK_INT(status_of(str_of(text, len)), -1);
+}
+
+TEST(http_keep_alive)
+{
+    static const struct {
+        const char *request;
+        bool keep_alive;
+    } rows[] = {
+        { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", true },
+        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nConnection: close\r\n\r\n", false },
+        { "GET / HTTP/1.0\r\n\r\n", false },
+        { "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        HttpHead head;
+        HttpRefusal refusal;
+        size_t used;
+        CHECK_INT(http_head_parse(str_z(rows[i].request), &head, &used, &refusal), HTTP_DONE);
+        CHECK_INT(head.keep_alive, rows[i].keep_alive);
+    }
+}
+
+TEST(http_head_has_maxima)
+{
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, 1 << 20);
+    buf_put(&buf, STR("GET /"));
+    for (int i = 0; i < HTTP_TARGET_MAX + 100; i++)
+        buf_put_char(&buf, 'a');
+    CHECK_INT(status_of(buf_str(&buf)), 414);
+    buf_put(&buf, STR(" HTTP/1.1\r\nHost: a\r\n\r\n"));
+    CHECK_INT(status_of(buf_str(&buf)), 414);
+    buf_clear(&buf);
+    buf_put(&buf, STR(GET));
+    for (int i = 0; i < HTTP_FIELDS_MAX - 1; i++)
+        buf_put(&buf, STR("a: b\r\n"));
+    buf_put(&buf, STR("\r\n"));
+    CHECK_INT(status_of(buf_str(&buf)), 0);
+    buf.len -= 2;
+    buf_put(&buf, STR("a: b\r\n\r\n"));
+    CHECK_INT(status_of(buf_str(&buf)), 431);
+    buf_clear(&buf);
+    buf_put(&buf, STR(GET "a: "));
+    while (buf.len < HTTP_HEAD_BYTES_MAX)
+        buf_put_char(&buf, 'x');
+    CHECK_INT(status_of(buf_str(&buf)), 431);
+}
+
+/* Decodes with pieces of `step` bytes; -1: refused, -2: not over. Data goes to `out`. */
+static int decode_chunks(Str in, size_t step, Buf *out, size_t *ret_left)
+{
+    HttpChunks chunks = { 0 };
+    HttpRefusal refusal;
+    while (in.len > 0) {
+        Str piece = str_sub(in, 0, step), data, before = piece;
+        HttpStep result;
+        do {
+            result = http_chunks_next(&chunks, &piece, &data, &refusal);
+            buf_put(out, data);
+        } while (result == HTTP_MORE && piece.len > 0);
+        if (result == HTTP_REFUSE)
+            return -1;
+        in = str_from(in, before.len - piece.len);
+        *ret_left = in.len;
+        if (result == HTTP_DONE)
+            return 0;
+    }
+    return -2;
+}
+
+TEST(http_chunks)
+{
+    static const struct {
+        const char *text, *data;
+        int result;
+    } rows[] = {
+        { "5\r\nhello\r\n0\r\n\r\n", "hello", 0 },
+        { "5;a=b\r\nhello\r\n00\r\nX: y\r\nZ:\r\n\r\n", "hello", 0 },
+        { "A\r\n0123456789\r\n1\r\n!\r\n0\r\n\r\nGET", "0123456789!", 0 },
+        { "0\r\n\r\n", "", 0 },
+        { "0x5\r\nhello\r\n0\r\n\r\n", NULL, -1 },
+        { "5\r\nhello!\r\n0\r\n\r\n", NULL, -1 },
+        { "5\nhello\r\n0\r\n\r\n", NULL, -1 },
+        { "5 \r\nhello\r\n0\r\n\r\n", NULL, -1 },
+        { " 5\r\nhello\r\n0\r\n\r\n", NULL, -1 },
+        { "\r\nhello\r\n", NULL, -1 },
+        { "-5\r\nhello\r\n", NULL, -1 },
+        { "1000000000000000\r\n", NULL, -1 },
+        { "5\r\nhello\r\n0\r\nbad trailer\r\n\r\n", NULL, -1 },
+        { "5\r\nhello\r\n0\r\n X: y\r\n\r\n", NULL, -1 },
+        { "5\r\nhello\r\n0\r\n\n", NULL, -1 },
+        { "5\r\nhello\r\n0\r\nX: \x01\r\n\r\n", NULL, -1 },
+        { "5\r\nhel", NULL, -2 },
+        { "5\r\nhello\r\n0\r\n\r", NULL, -2 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        for (size_t step = 1; step < 100; step += 7) {
+            Buf out AUTO(buf_done);
+            size_t left = 0;
+            buf_init(&out, 1000);
+            int result = decode_chunks(str_z(rows[i].text), step, &out, &left);
+            if (result != rows[i].result)
+                test_failed(__FILE__, __LINE__, "row %zu step %zu gives %d", i, step, result);
+            if (rows[i].data)
+                CHECK_STR(buf_str(&out), str_z(rows[i].data));
+            if (strstr(rows[i].text, "GET"))
+                CHECK_INT(left, 3);
+        }
+    }
+}
+
+TEST(http_ranges)
+{
+    static const struct {
+        const char *value;
+        uint64_t size;
+        HttpStep step;
+        uint64_t from, len;
+    } rows[] = {
+        { "bytes=0-0", 10, HTTP_DONE, 0, 1 },   { "bytes=2-", 10, HTTP_DONE, 2, 8 },
+        { "bytes=-3", 10, HTTP_DONE, 7, 3 },    { "bytes=-30", 10, HTTP_DONE, 0, 10 },
+        { "bytes=5-99", 10, HTTP_DONE, 5, 5 },  { "bytes=10-", 10, HTTP_REFUSE, 0, 0 },
+        { "bytes=-0", 10, HTTP_REFUSE, 0, 0 },  { "bytes=0-", 0, HTTP_REFUSE, 0, 0 },
+        { "bytes=5-2", 10, HTTP_MORE, 0, 0 },   { "bytes=-", 10, HTTP_MORE, 0, 0 },
+        { "bytes=0-1,3-4", 10, HTTP_MORE, 0, 0 }, { "lines=1-2", 10, HTTP_MORE, 0, 0 },
+        { "bytes=a-b", 10, HTTP_MORE, 0, 0 },   { "", 10, HTTP_MORE, 0, 0 },
+        { "bytes=0-18446744073709551615", 10, HTTP_DONE, 0, 10 },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint64_t from = 0, len = 0;
+        CHECK_INT(http_range_parse(str_z(rows[i].value), rows[i].size, &from, &len), rows[i].step);
+        CHECK_INT(from, rows[i].from);
+        CHECK_INT(len, rows[i].len);
+    }
+}
