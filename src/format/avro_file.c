@@ -120,7 +120,8 @@ static Code decompress(AvroCodec codec, Str bytes, Arena *arena, Str *ret_block,
     Buf out AUTO(buf_done);
     buf_init(&out, AVRO_BLOCK_BYTES_MAX);
     InflateKind kind = codec == AVRO_CODEC_DEFLATE ? INFLATE_RAW : INFLATE_ZSTD;
-    TRY(inflate_whole(kind, bytes, NULL, &out, err));
+    InflateLimits limits = { .ignores_tail = true }; /* fastavro leaves part of zlib's checksum */
+    TRY(inflate_whole(kind, bytes, &limits, &out, err));
     *ret_block = str_copy(arena, buf_str(&out));
     return E_OK;
 }

@@ -78,6 +78,11 @@ static Code zlib_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_
 {
     z_stream *z = &inf->z;
     if (inf->between && inf->members > 0) {
+        if (inf->kind != INFLATE_GZIP && inf->limits.ignores_tail) {
+            *in = STR_NONE;
+            *ret_len = 0;
+            return E_OK;
+        }
         if (inf->kind != INFLATE_GZIP)
             return err_set(err, E_CORRUPT, "bytes behind the end of the %s stream", kind_name(inf->kind));
         inflateReset(z);

@@ -19,6 +19,7 @@ typedef enum InflateKind { INFLATE_GZIP, INFLATE_ZSTD, INFLATE_ZLIB, INFLATE_RAW
 typedef struct InflateLimits {
     uint64_t bytes_max;  /* 0: none */
     uint64_t ratio_max;  /* 0: INFLATE_RATIO_MAX */
+    bool ignores_tail;   /* raw and zlib: bytes behind the end are dropped, not refused */
 } InflateLimits;
 
 typedef struct Inflate Inflate;

@@ -71,6 +71,21 @@ TEST(inflate_gzip_checks_crc_and_length_and_what_follows)
     CHECK_CODE(inflated(INFLATE_GZIP, buf_str(&small), &junk, &err), E_CORRUPT);
 }
 
+TEST(inflate_tail_is_refused_or_dropped)
+{
+    Buf small AUTO(buf_done), out AUTO(buf_done);
+    Err err;
+    buf_init(&small, 1 << 20);
+    buf_init(&out, 1 << 20);
+    CHECK_OK(deflate_whole(INFLATE_RAW, STR("hello"), 6, &small, &err), &err);
+    buf_put(&small, STR("abc"));
+    CHECK_CODE(inflate_whole(INFLATE_RAW, buf_str(&small), NULL, &out, &err), E_CORRUPT);
+    buf_clear(&out);
+    InflateLimits limits = { .ignores_tail = true };
+    CHECK_OK(inflate_whole(INFLATE_RAW, buf_str(&small), &limits, &out, &err), &err);
+    CHECK_STR(buf_str(&out), STR("hello"));
+}
+
 TEST(inflate_has_maxima)
 {
     for (size_t i = 0; i < 2; i++) {
