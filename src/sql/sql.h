@@ -23,8 +23,10 @@ typedef struct DataFile DataFile;
 typedef struct IcePartitionSpec IcePartitionSpec;
 typedef struct IceSchema IceSchema;
 typedef struct IceSortOrder IceSortOrder;
+typedef struct MetaTxn MetaTxn;
 typedef struct ScanSource ScanSource;
 typedef struct Store Store;
+typedef struct TableMetadata TableMetadata;
 
 enum {
     SQL_TEXT_MAX = 1 << 20,
@@ -103,7 +105,8 @@ typedef struct SqlRequest {
     size_t binding_count;
     SqlSourceResolve *source_resolve; /* NULL: source() is refused */
     void *source_self;
-    Str principal;             /* for the audit of commits */
+    Str principal;             /* for the summary of snapshots */
+    const MetaTxn *extra;      /* rides in the transaction of a write; NULL: nothing */
     Str default_ns;            /* of bare table names; empty: they must be bindings or CTEs */
     int64_t timeout_ms;        /* 0: SqlOptions' */
     uint64_t result_bytes_max; /* 0: SqlOptions'; more gives LIMIT from sql_result_next */
@@ -176,7 +179,8 @@ typedef struct SqlWrite {
     const IcePartitionSpec *spec; /* NULL: unpartitioned */
     const IceSortOrder *sort;     /* NULL: as they come */
     Str location;                 /* s3://lake/gold/t/UUID: files go to LOCATION/data/ */
-    Uuid table;                   /* of the staged-files rows; none: no rows are written */
+    const TableMetadata *metadata; /* for metrics modes and the staged rows; may be NULL */
+    Uuid table;                   /* with run_id and metadata: rows of staged files are written */
     Str run_id;
 } SqlWrite;
 
