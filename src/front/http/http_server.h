@@ -5,7 +5,7 @@
  *          lanes run on a worker, one at a time for one request. Only http_req_cancelled and
  *          http_req_resume may be called from elsewhere.
  * Errors:  a handler replies with http_reply_problem; a handler that never replies gives 500.
- * Limits:  the HTTP_*_MAX below and HttpOptions; what is over them is refused with 4xx or closed.
+ * Limits:  those of format/http.h, the HTTP_*_MAX below and HttpOptions; what is over them is refused with 4xx or closed.
  * Units:   bytes; _ms, _us. Positions in problems are byte offsets. */
 #pragma once
 
@@ -14,7 +14,6 @@
 #include "os/os.h"
 
 enum {
-    HTTP_HEAD_BYTES_MAX = 32 << 10,       /* request line and fields */
     HTTP_BLOCK_BYTES = 1 << 20,           /* of a streamed request body, handed to on_body */
     HTTP_PULL_BYTES = 256 << 10,          /* of a streamed reply, asked for at once */
     HTTP_PULL_AHEAD = 4,                  /* so many pulled blocks wait for the socket at most */
@@ -62,9 +61,9 @@ typedef struct HttpOptions {
     uint32_t query_workers;    /* 0: default */
     uint32_t head_ms_max;      /* from the first byte of a head to its end; 0: 10 s */
     uint32_t idle_ms_max;      /* between requests; 0: 60 s */
-    uint32_t reply_idle_ms_max;/* a streamed reply that nobody reads; 0: 60 s */
     uint32_t request_ms_max;   /* default of HttpRoute.timeout_ms; 0: 60 s */
-    uint32_t rate_bytes_min;   /* a second, over 30 s, of bodies and replies; 0: 1 KiB */
+    uint32_t rate_bytes_min;   /* a second, of bodies and replies that wait; 0: 1 KiB */
+    uint32_t rate_window_ms;   /* over which that is measured; 0: 30 s */
     uint32_t connections_max;  /* 0: from the limit of descriptors */
     const char *problem_base;  /* before the code in `type` of problems; NULL: "/problems/" */
 } HttpOptions;

@@ -1,0 +1,96 @@
+/* Routes on the raw path, segment by segment; only what stands in braces is decoded. */
+#include "front/http/http_priv.h"
+
+#include <string.h>
+
+Code route_shape_parse(const char *path, RouteShape *ret_shape, Err *err)
+{
+    RouteShape shape = { 0 };
+    Str rest = str_from(str_z(path), 1), part;
+    size_t args = 0;
+    if (path[0] != '/')
+        return err_set(err, E_INTERNAL, "the route '%s' does not begin with a slash", path);
+    while (str_split(&rest, '/', &part)) {
+        bool is_arg = part.len > 2 && part.ptr[0] == '{' && part.ptr[part.len - 1] == '}';
+        args += is_arg;
+        if (shape.count == HTTP_SEGMENTS_MAX || args > HTTP_ARGS_MAX || shape.takes_rest)
+            return err_set(err, E_INTERNAL, "the route '%s' has too many parts", path);
+        shape.takes_rest = is_arg && part.ptr[part.len - 2] == '*';
+        shape.segments[shape.count++] = part;
+    }
+    *ret_shape = shape;
+    return E_OK;
+}
+
+static bool is_arg(Str segment)
+{
+    return segment.len > 2 && segment.ptr[0] == '{';
+}
+
+static bool shape_matches(const RouteShape *shape, Str path)
+{
+    Str rest = str_from(path, 1), part = STR_NONE;
+    if (!str_starts(path, STR("/")))
+        return false;
+    for (size_t i = 0; i < shape->count; i++) {
+        if (shape->takes_rest && i + 1 == shape->count)
+            return rest.ptr != NULL && rest.len > 0;
+        if (rest.ptr == NULL || !str_split(&rest, '/', &part))
+            part = STR_NONE;
+        if (part.ptr == NULL && !(shape->segments[i].len == 0))
+            return false;
+        if (is_arg(shape->segments[i]) ? part.len == 0 : !str_eq(part, shape->segments[i]))
+            return false;
+    }
+    return rest.ptr == NULL || (shape->count == 0 && rest.len == 0);
+}
+
+/* False: a `%` that is no escape. */
+static bool args_take(HttpReq *r, const RouteShape *shape)
+{
+    Str rest = str_from(r->head.path, 1), part = STR_NONE;
+    for (size_t i = 0; i < shape->count; i++) {
+        bool whole = shape->takes_rest && i + 1 == shape->count;
+        Str name = shape->segments[i];
+        if (whole)
+            part = rest;
+        else if (!str_split(&rest, '/', &part))
+            return true;
+        if (!is_arg(name))
+            continue;
+        HttpArg *arg = &r->args[r->arg_count++];
+        arg->name = str_sub(name, 1, name.len - (whole ? 3 : 2));
+        if (!url_decode(&r->arena, part, &arg->value))
+            return false;
+    }
+    return true;
+}
+
+bool route_find(HttpReq *r, Str *ret_allow)
+{
+    const HttpServer *server = r->server;
+    Str method = r->head.method;
+    Buf allow;
+    buf_init(&allow, 1024);
+    bool is_head = str_eq(method, STR("HEAD"));
+    for (size_t i = 0; i < server->options.route_count; i++) {
+        const HttpRoute *route = &server->options.routes[i];
+        if (!shape_matches(&server->shapes[i], r->head.path))
+            continue;
+        bool same = str_eq(str_z(route->method), is_head ? STR("GET") : method);
+        if (same && args_take(r, &server->shapes[i])) {
+            r->route = route;
+            r->stats_at = i;
+            buf_done(&allow);
+            return true;
+        }
+        r->arg_count = 0;
+        buf_format(&allow, "%s%s%s", allow.len ? ", " : "", route->method,
+                   strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+    }
+    if (allow.len > 0)
+        buf_put(&allow, STR(", OPTIONS"));
+    *ret_allow = str_copy(&r->arena, buf_str(&allow));
+    buf_done(&allow);
+    return false;
+}

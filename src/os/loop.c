@@ -1,0 +1,425 @@
+/* Event loops: one thread each with its epoll, timers and posts; one set of listeners for all.
+ *
+ * Invariants:
+ * 1. A LoopConn stays on the loop that accepted it.
+ * 2. In a turn: posts, then events, then timers, then connections that are ready, each once; a
+ *    connection that is not done puts itself on the list again, so nobody starves the others.
+ * 3. Timers of one class have one duration and are appended, so the ring is sorted by time.
+ * 4. A listener is level-triggered and exclusive: one loop is woken for a new connection.
+ * 5. loops_free ends workers before loops: every post of theirs is run before memory goes. */
+#include "os/loop_priv.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { EVENTS_MAX = 256, ACCEPTS_A_TURN = 64, SPARE_DESCRIPTORS = 64 };
+
+typedef struct StopPost {
+    LoopPost post;
+    Loop *loop;
+} StopPost;
+
+/* ---- timers ---- */
+
+void loop_timer_stop(Loop *loop, LoopTimer *timer)
+{
+    (void)loop;
+    if (timer->class_at == 0)
+        return;
+    timer->prev->next = timer->next;
+    timer->next->prev = timer->prev;
+    timer->class_at = 0;
+}
+
+static size_t class_of(Loop *loop, uint32_t duration_ms)
+{
+    size_t best = SIZE_MAX, longest = 0;
+    for (size_t i = 0; i < loop->class_count; i++) {
+        uint32_t duration = loop->classes[i].duration_ms;
+        if (duration == duration_ms)
+            return i;
+        if (duration > duration_ms &&
+            (best == SIZE_MAX || duration < loop->classes[best].duration_ms))
+            best = i;
+        if (duration > loop->classes[longest].duration_ms)
+            longest = i;
+    }
+    if (loop->class_count == LOOP_TIMER_CLASSES_MAX)
+        return best == SIZE_MAX ? longest : best;
+    TimerClass *fresh = &loop->classes[loop->class_count];
+    fresh->duration_ms = duration_ms;
+    fresh->head.prev = fresh->head.next = &fresh->head;
+    return loop->class_count++;
+}
+
+void loop_timer_set(Loop *loop, LoopTimer *timer, uint32_t duration_ms)
+{
+    loop_timer_stop(loop, timer);
+    size_t at = class_of(loop, duration_ms);
+    TimerClass *class = &loop->classes[at];
+    timer->due_us = loop->now_us + (int64_t)class->duration_ms * 1000;
+    timer->prev = class->head.prev;
+    timer->next = &class->head;
+    timer->prev->next = timer;
+    class->head.prev = timer;
+    timer->class_at = (int)at + 1;
+}
+
+static void timers_fire(Loop *loop)
+{
+    for (size_t i = 0; i < loop->class_count; i++) {
+        LoopTimer *head = &loop->classes[i].head;
+        while (head->next != head && head->next->due_us <= loop->now_us) {
+            LoopTimer *timer = head->next;
+            loop_timer_stop(loop, timer);
+            timer->fire(timer);
+        }
+    }
+}
+
+/* For epoll_wait: -1: no timer is set. */
+static int timers_wait_ms(const Loop *loop)
+{
+    int64_t soonest = INT64_MAX;
+    for (size_t i = 0; i < loop->class_count; i++) {
+        const LoopTimer *head = &loop->classes[i].head;
+        if (head->next != head)
+            soonest = MIN(soonest, head->next->due_us);
+    }
+    if (soonest == INT64_MAX)
+        return -1;
+    int64_t wait_us = MAX(soonest - loop->now_us, (int64_t)0);
+    return (int)MIN((wait_us + 999) / 1000, (int64_t)INT_MAX);
+}
+
+/* ---- posts and work ---- */
+
+void loop_post(Loop *loop, LoopPost *post)
+{
+    uint64_t one = 1;
+    bool signal;
+    post->next = NULL;
+    mutex_lock(&loop->mutex);
+    if (loop->post_last)
+        loop->post_last->next = post;
+    else
+        loop->post_first = post;
+    loop->post_last = post;
+    signal = !loop->post_signalled;
+    loop->post_signalled = true;
+    mutex_unlock(&loop->mutex);
+    if (signal)
+        ASSERT(write(loop->event_fd, &one, sizeof one) == sizeof one);
+}
+
+static void posts_run(Loop *loop)
+{
+    uint64_t count;
+    mutex_lock(&loop->mutex);
+    LoopPost *post = loop->post_first;
+    loop->post_first = loop->post_last = NULL;
+    if (loop->post_signalled)
+        IGNORE(read(loop->event_fd, &count, sizeof count) < 0); /* empty already is as good */
+    loop->post_signalled = false;
+    mutex_unlock(&loop->mutex);
+    while (post) {
+        LoopPost *next = post->next;
+        post->run(post);
+        post = next;
+    }
+}
+
+static void work_done(LoopPost *post)
+{
+    LoopWork *work = (LoopWork *)post;
+    work->done(work);
+}
+
+static void work_run(void *arg)
+{
+    LoopWork *work = arg;
+    Loop *loop = work->loop;
+    work->work(work);
+    work->post.run = work_done;
+    loop_post(loop, &work->post);
+}
+
+Code loop_work(LoopWork *work, size_t lane, Err *err)
+{
+    ASSERT(lane < work->loop->loops->lane_count);
+    return pool_submit(work->loop->loops->lanes[lane], work_run, work, err);
+}
+
+int64_t loop_now_us(const Loop *loop)
+{
+    return loop->now_us;
+}
+
+/* ---- accepting ---- */
+
+/* No descriptor is left: takes one waiting client with the spare one and lets it go. */
+static void accept_without_room(Loop *loop, int listen_fd)
+{
+    Loops *loops = loop->loops;
+    NetAddress peer;
+    MUTEX_HELD(&loops->mutex);
+    atomic_fetch_add(&loops->refused, 1);
+    net_close(&loops->spare_fd);
+    int fd = net_accept(listen_fd, &peer);
+    if (fd >= 0)
+        net_close(&fd);
+    loops->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_refuse(Loop *loop, int fd, const LoopProtocol *protocol)
+{
+    struct iovec part = { (char *)protocol->refusal.ptr, protocol->refusal.len };
+    if (part.iov_len > 0)
+        IGNORE(net_write(fd, &part, 1) < 0); /* it is only told why */
+    net_close(&fd);
+    atomic_fetch_add(&loop->loops->refused, 1);
+}
+
+static void accept_some(Loop *loop, const LoopListener *listener, int most)
+{
+    for (int i = 0; i < most; i++) {
+        NetAddress peer;
+        int fd = net_accept(listener->fd, &peer);
+        if (fd == -1)
+            return;
+        if (fd == -2) {
+            accept_without_room(loop, listener->fd);
+            return;
+        }
+        if (fd < 0)
+            continue;
+        atomic_fetch_add(&loop->loops->accepted, 1);
+        if (atomic_fetch_add(&loop->loops->connections, 1) >= loop->loops->connections_max) {
+            atomic_fetch_sub(&loop->loops->connections, 1);
+            accept_refuse(loop, fd, listener->protocol);
+        } else {
+            conn_open(loop, fd, &peer, listener);
+        }
+    }
+}
+
+/* ---- the turn ---- */
+
+static void ready_run(Loop *loop)
+{
+    LoopConn *conn = loop->ready_first;
+    loop->ready_first = loop->ready_last = NULL;
+    while (conn) {
+        LoopConn *next = conn->next_ready;
+        conn->in_ready = false;
+        conn_turn(conn);
+        conn = next;
+    }
+}
+
+static void events_take(Loop *loop, const struct epoll_event *events, int count)
+{
+    for (int i = 0; i < count; i++) {
+        void *pointer = events[i].data.ptr;
+        switch (*(LoopHandle *)pointer) {
+        case HANDLE_POSTS:
+            break; /* posts are run every turn */
+        case HANDLE_LISTENER:
+            accept_some(loop, pointer, ACCEPTS_A_TURN);
+            break;
+        case HANDLE_CONN:
+            conn_event(pointer, events[i].events);
+            break;
+        }
+    }
+}
+
+static void *loop_run(void *arg)
+{
+    Loop *loop = arg;
+    struct epoll_event events[EVENTS_MAX];
+    loop->now_us = os_monotonic_us(loop->loops->os);
+    while (!atomic_load(&loop->loops->ending)) {
+        int wait_ms = loop->ready_first ? 0 : timers_wait_ms(loop);
+        int count = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms);
+        loop->now_us = os_monotonic_us(loop->loops->os);
+        posts_run(loop);
+        events_take(loop, events, MAX(count, 0));
+        timers_fire(loop);
+        ready_run(loop);
+        conn_dead_free(loop);
+    }
+    while (loop->conns.next != &loop->conns)
+        loop_conn_abort(loop->conns.next);
+    return NULL;
+}
+
+/* ---- start and end ---- */
+
+static Code loop_init(Loops *loops, Loop *loop, Err *err)
+{
+    struct epoll_event event = { .events = EPOLLIN, .data.ptr = loop };
+    loop->handle = HANDLE_POSTS;
+    loop->loops = loops;
+    loop->conns.prev = loop->conns.next = &loop->conns;
+    mutex_init(&loop->mutex);
+    loop->scratch = mem_new(LOOP_READ_BYTES);
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (loop->epoll_fd < 0 || loop->event_fd < 0 ||
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->event_fd, &event) != 0)
+        return err_set(err, E_UNAVAILABLE, "no event loop can be made: out of descriptors");
+    return thread_start(&loop->thread, "loop", loop_run, loop, err);
+}
+
+Code loops_start(const LoopOptions *options, Loops **ret_loops, Err *err)
+{
+    Loops *loops AUTO(loops_free) = mem_new(sizeof *loops);
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t wanted = options->loops ? options->loops : (size_t)MAX(cores, 1L);
+    loops->os = options->os;
+    loops->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    mutex_init(&loops->mutex);
+    cond_init(&loops->changed);
+    uint64_t descriptors = net_descriptors_max();
+    uint64_t most = descriptors > SPARE_DESCRIPTORS * 4 ? descriptors / 4 * 3 : descriptors / 2;
+    loops->connections_max = options->connections_max ? options->connections_max : most;
+    ASSERT(options->lane_count <= LOOP_LANES_MAX);
+    for (size_t i = 0; i < options->lane_count; i++, loops->lane_count++) {
+        const LoopLane *lane = &options->lanes[i];
+        TRY(pool_new(lane->name, lane->workers, lane->queue_max, &loops->lanes[i], err));
+    }
+    wanted = MIN(wanted, (size_t)LOOPS_MAX);
+    loops->items = mem_new(wanted * sizeof *loops->items);
+    for (; loops->count < wanted; loops->count++) {
+        Code code = loop_init(loops, &loops->items[loops->count], err);
+        if (code != E_OK) {
+            loops->count++;
+            return code;
+        }
+    }
+    *ret_loops = TAKE(loops);
+    return E_OK;
+}
+
+Code loops_listen(Loops *loops, const NetAddress *address, const LoopProtocol *protocol,
+                  void *context, NetAddress *ret_bound, Err *err)
+{
+    ASSERT(protocol->opened && protocol->bytes_in && protocol->ended && protocol->closed);
+    int fd;
+    TRY(net_listen(address, &fd, ret_bound, err));
+    LoopListener *listener = mem_new(sizeof *listener);
+    *listener = (LoopListener){ HANDLE_LISTENER, loops->listeners, fd, protocol, context };
+    loops->listeners = listener;
+    for (size_t i = 0; i < loops->count; i++) {
+        struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = listener };
+        if (epoll_ctl(loops->items[i].epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+            return err_set(err, E_UNAVAILABLE, "the loop cannot watch its listener");
+    }
+    return E_OK;
+}
+
+static void loop_stop_listening(LoopPost *post)
+{
+    StopPost *stop = (StopPost *)post;
+    Loop *loop = stop->loop;
+    for (LoopListener *l = loop->loops->listeners; l; l = l->next) {
+        accept_some(loop, l, INT_MAX); /* who waits already is served, not reset */
+        IGNORE(epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL) != 0); /* gone is as good */
+    }
+    LoopConn *next;
+    for (LoopConn *conn = loop->conns.next; conn != &loop->conns; conn = next) {
+        next = conn->next;
+        if (conn->phase == CONN_OPEN && conn->protocol->drain)
+            conn->protocol->drain(conn->state);
+    }
+    mem_free(&stop);
+    MUTEX_HELD(&loop->loops->mutex);
+    loop->loops->stopped++;
+    cond_broadcast(&loop->loops->changed);
+}
+
+bool loops_drain(Loops *loops, uint32_t wait_ms)
+{
+    int64_t end_us = os_monotonic_us(loops->os) + (int64_t)wait_ms * 1000;
+    if (!atomic_exchange(&loops->draining, true)) {
+        for (size_t i = 0; i < loops->count; i++) {
+            StopPost *stop = mem_new(sizeof *stop);
+            *stop = (StopPost){ { NULL, loop_stop_listening }, &loops->items[i] };
+            loop_post(&loops->items[i], &stop->post);
+        }
+    }
+    MUTEX_HELD(&loops->mutex);
+    while (loops->stopped < loops->count)
+        cond_wait(&loops->changed, &loops->mutex);
+    for (LoopListener *l = loops->listeners; l; l = l->next)
+        net_close(&l->fd);
+    while (atomic_load(&loops->connections) > 0) {
+        int64_t left_us = end_us - os_monotonic_us(loops->os);
+        if (left_us <= 0)
+            return false;
+        IGNORE(cond_wait_us(&loops->changed, &loops->mutex, left_us)); /* the loop looks again */
+    }
+    return true;
+}
+
+static void loop_done(Loop *loop)
+{
+    posts_run(loop); /* what workers posted after the thread's last turn */
+    loop->ready_first = NULL;
+    for (LoopConn *conn = loop->dead; conn; conn = conn->next)
+        conn->in_ready = false;
+    conn_dead_free(loop);
+    net_close(&loop->epoll_fd);
+    net_close(&loop->event_fd);
+    mutex_done(&loop->mutex);
+    mem_free(&loop->scratch);
+}
+
+void loops_free(Loops **loops_at)
+{
+    Loops *loops = TAKE(*loops_at);
+    uint64_t one = 1;
+    if (!loops)
+        return;
+    atomic_store(&loops->ending, true);
+    for (size_t i = 0; i < loops->count; i++) {
+        if (loops->items[i].event_fd > 0)
+            IGNORE(write(loops->items[i].event_fd, &one, sizeof one) < 0); /* it wakes already */
+        thread_join(&loops->items[i].thread);
+    }
+    for (size_t i = 0; i < loops->lane_count; i++)
+        pool_free(&loops->lanes[i]);
+    for (size_t i = 0; i < loops->count; i++)
+        loop_done(&loops->items[i]);
+    while (loops->listeners) {
+        LoopListener *listener = loops->listeners;
+        loops->listeners = listener->next;
+        net_close(&listener->fd);
+        mem_free(&listener);
+    }
+    net_close(&loops->spare_fd);
+    cond_done(&loops->changed);
+    mutex_done(&loops->mutex);
+    mem_free(&loops->items);
+    mem_free(&loops);
+}
+
+uint64_t loops_connections(const Loops *loops)
+{
+    return atomic_load(&loops->connections);
+}
+
+uint64_t loops_accepted(const Loops *loops)
+{
+    return atomic_load(&loops->accepted);
+}
+
+uint64_t loops_refused(const Loops *loops)
+{
+    return atomic_load(&loops->refused);
+}

@@ -1,0 +1,110 @@
+/* loop.h: event loops over sockets (epoll, edge-triggered), with timers, posts and workers.
+ * Owner:   a door starts Loops and frees them; a LoopConn is its loop's, its state the protocol's.
+ * Threads: everything of a LoopConn and LoopTimer only on its loop's thread; loop_post and
+ *          loop_work from any. No lock is held while a protocol is called.
+ * Errors:  UNAVAILABLE when threads or descriptors are missing, those of net.h for listening.
+ * Limits:  LOOPS_MAX, LOOP_TIMER_CLASSES_MAX; connections as LoopOptions says.
+ * Units:   bytes; _ms; _us: monotonic microseconds. */
+#pragma once
+
+#include "base/buf.h"
+#include "os/net.h"
+#include "os/os.h"
+#include "os/thread.h"
+
+enum {
+    LOOPS_MAX = 64,
+    LOOP_READ_BYTES = 256 << 10,    /* one scratch buffer a loop */
+    LOOP_TURN_BYTES_MAX = 4 << 20,  /* of one connection before the others have their turn */
+    LOOP_TIMER_CLASSES_MAX = 32,    /* different durations; further ones take the next longer */
+    LOOP_LINGER_MS = 2000,          /* a closing connection's input is read away so long */
+    LOOP_LANES_MAX = 4
+};
+
+typedef struct Loops Loops;
+typedef struct Loop Loop;
+typedef struct LoopConn LoopConn;
+typedef struct LoopListener LoopListener;
+
+/* A function for a loop's thread; the struct belongs to the sender again when `run` is called. */
+typedef struct LoopPost {
+    struct LoopPost *next;
+    void (*run)(struct LoopPost *post);
+} LoopPost;
+
+/* Work for a worker, and what happens on the loop afterwards. */
+typedef struct LoopWork {
+    LoopPost post;                       /* first: `done` is a post */
+    Loop *loop;
+    void (*work)(struct LoopWork *work); /* on a worker */
+    void (*done)(struct LoopWork *work); /* on the loop */
+} LoopWork;
+
+/* One timer of a protocol's state; timers of one duration are a queue, so setting is O(1). */
+typedef struct LoopTimer {
+    struct LoopTimer *prev, *next;
+    int64_t due_us;
+    void (*fire)(struct LoopTimer *timer);
+    int class_at; /* 1 + index; 0: not set */
+} LoopTimer;
+
+/* What a door is to the loop: HTTP, Kafka and PostgreSQL are a row each. All required but
+ * `writable`, `drain` and `refusal`. */
+typedef struct LoopProtocol {
+    const char *name;
+    size_t held_max;  /* input that was shown and not taken; over it the connection is closed */
+    Str refusal;      /* sent to a connection that is one too many */
+    /* A new connection; gives its state, which is passed to all others. */
+    void *(*opened)(LoopConn *conn, void *context);
+    /* Input: returns how many bytes it took; the rest is shown again with more behind it, or when
+     * the connection stops resting. */
+    size_t (*bytes_in)(void *state, Str bytes);
+    /* The peer has ended its side. `all_read`: nothing of it is unread; else the call comes again. */
+    void (*ended)(void *state, bool all_read);
+    void (*writable)(void *state);  /* some of the queued output has gone */
+    void (*drain)(void *state);     /* the door closes: end when convenient */
+    void (*closed)(void *state);    /* the last call; the LoopConn is gone afterwards */
+} LoopProtocol;
+
+typedef struct LoopLane {
+    const char *name;
+    size_t workers, queue_max;
+} LoopLane;
+
+typedef struct LoopOptions {
+    Os *os;
+    uint32_t loops;            /* 0: one a core */
+    uint32_t connections_max;  /* 0: three quarters of the descriptors */
+    LoopLane lanes[LOOP_LANES_MAX];
+    size_t lane_count;
+} LoopOptions;
+
+Code loops_start(const LoopOptions *options, Loops **ret_loops, Err *err) CHECKED;
+Code loops_listen(Loops *loops, const NetAddress *address, const LoopProtocol *protocol,
+                  void *context, NetAddress *ret_bound, Err *err) CHECKED;
+/* Takes those who wait, stops listening, calls `drain` for every connection; true: all have ended
+ * within the time. */
+bool loops_drain(Loops *loops, uint32_t wait_ms);
+void loops_free(Loops **loops); /* closes what is left, waits for workers, joins */
+uint64_t loops_connections(const Loops *loops);
+uint64_t loops_accepted(const Loops *loops);
+uint64_t loops_refused(const Loops *loops);
+
+void loop_post(Loop *loop, LoopPost *post);
+/* UNAVAILABLE: the lane's queue is full, nothing will be called. */
+Code loop_work(LoopWork *work, size_t lane, Err *err) CHECKED;
+int64_t loop_now_us(const Loop *loop); /* of this turn */
+
+/* Fires once, `duration_ms` from now; set again it moves. `fire` is set by the caller before. */
+void loop_timer_set(Loop *loop, LoopTimer *timer, uint32_t duration_ms);
+void loop_timer_stop(Loop *loop, LoopTimer *timer);
+
+Loop *loop_conn_loop(const LoopConn *conn);
+Str loop_conn_peer(const LoopConn *conn);              /* "127.0.0.1:51234", as long as conn */
+void loop_conn_send(LoopConn *conn, Str bytes);        /* copied, goes out at the end of the turn */
+void loop_conn_send_take(LoopConn *conn, Buf *take_bytes);
+size_t loop_conn_queued(const LoopConn *conn);         /* bytes that wait to go out */
+uint64_t loop_conn_sent(const LoopConn *conn);         /* bytes that have gone out */
+void loop_conn_rest(LoopConn *conn, bool resting);     /* resting: nothing is read */
+void loop_conn_close(LoopConn *conn);                  /* when everything queued has gone out */
+void loop_conn_abort(LoopConn *conn);                  /* now; `closed` comes before the turn ends */

@@ -1,0 +1,46 @@
+/* net.h: TCP sockets: addresses, listening, accepting, connecting.
+ * Owner:   a descriptor belongs to whoever asked for it, until net_close.
+ * Threads: any; a descriptor has no lock of its own.
+ * Errors:  INVALID for an address that is none, EXISTS for one that is taken, UNAVAILABLE, TIMEOUT, IO.
+ * Limits:  NET_ADDRESS_TEXT_MAX; numbers only, no names are looked up except "localhost".
+ * Units:   _ms. */
+#pragma once
+
+#include "base/err.h"
+#include "base/str.h"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { NET_ADDRESS_TEXT_MAX = 80, NET_BACKLOG = 1024 };
+
+typedef struct NetAddress {
+    struct sockaddr_storage inner;
+    socklen_t len;
+} NetAddress;
+
+/* "127.0.0.1:8080", "[::1]:8080", "localhost:0", ":8080" (all of IPv4). */
+Code net_address_parse(Str text, NetAddress *ret_address, Err *err) CHECKED;
+/* Writes "127.0.0.1:8080"; `text` holds NET_ADDRESS_TEXT_MAX bytes and borrows them to the result. */
+Str net_address_format(const NetAddress *address, char *text);
+uint16_t net_address_port(const NetAddress *address);
+
+/* Listens; a port that another process listens on gives EXISTS. `ret_bound` may be NULL. */
+Code net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_bound, Err *err) CHECKED;
+
+/* Accepts one, not blocking, without delay of small packets. -1: nobody waits; -2: no descriptors
+ * are left; -3: that one went wrong, try again. */
+int net_accept(int listen_fd, NetAddress *ret_peer);
+
+/* Connects and gives a blocking descriptor, with `timeout_ms` for the connect and each later read
+ * and write (0: none). */
+Code net_connect(const NetAddress *address, int64_t timeout_ms, int *ret_fd, Err *err) CHECKED;
+
+/* Not blocking: bytes moved; 0: the end (read only); -1: would block; -2: broken. */
+ptrdiff_t net_read(int fd, void *bytes, size_t len);
+ptrdiff_t net_write(int fd, const struct iovec *parts, size_t count);
+void net_shutdown_write(int fd);
+void net_close(int *fd); /* sets it to -1 */
+
+/* The most descriptors this process may hold; raises the soft limit to the hard one. */
+uint64_t net_descriptors_max(void);
