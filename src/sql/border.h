@@ -55,6 +55,10 @@ typedef struct BorderOptions {
     const char *temp_dir;   /* for spilling; NULL: none */
     uint64_t temp_bytes;    /* 0: 8 GiB */
     bool any_order;         /* rows may come out in another order than they went in: faster writes */
+    /* Iceberg's 32-bit hash (spec, appendix B) for the SQL function tarn_hash; NULL: there is none. */
+    uint32_t (*hash_i64)(int64_t number);
+    uint32_t (*hash_bytes)(Str bytes, uint32_t seed);
+    uint32_t (*hash_decimal)(__int128 unscaled);
 } BorderOptions;
 
 /* About 8 ms. */
@@ -123,10 +127,15 @@ Str border_query_column_name(const BorderQuery *query, size_t column); /* borrow
 Str border_query_column_type(const BorderQuery *query, size_t column); /* "DECIMAL(9,2)"; borrowed */
 Code border_query_schema(BorderQuery *query, struct ArrowSchema *ret_schema, Err *err) CHECKED;
 /* Up to about `rows_max` rows or `bytes_max` bytes as one batch; its release is NULL at the end. The
- * first chunk comes as it is ready. Call after BORDER_READY. */
+ * first chunk comes as it is ready. `ret_bytes`: about. Call after BORDER_READY. */
 Code border_query_fetch(BorderQuery *query, size_t rows_max, size_t bytes_max,
-                        struct ArrowArray *ret_array, Err *err) CHECKED;
+                        struct ArrowArray *ret_array, size_t *ret_bytes, Err *err) CHECKED;
 void border_query_free(BorderQuery **query);
+
+/* The SQL function tarn_ordinal(VARCHAR...) gives every tuple of texts a number from 0 on, per query.
+ * Here are the tuples by their number: `parts` texts each, ptr NULL for NULL; borrowed until free. */
+size_t border_query_tuples(BorderQuery *query, size_t *ret_parts);
+Str border_query_tuple_part(BorderQuery *query, size_t tuple, size_t part);
 
 /* Makes the running call of this connection end with CANCELLED; from any thread. */
 void border_interrupt(BorderConn *conn);

@@ -91,7 +91,7 @@ typedef struct BorderStatement {
     size_t column_count;
     BorderText select;       /* the embedded query */
     BorderText where;        /* without the word WHERE */
-    BorderText using;        /* tables of USING or FROM, without that word */
+    BorderText tables;       /* of USING or FROM, without that word */
     BorderAssign *assigns;
     size_t assign_count;
     BorderAlter alter;

@@ -66,6 +66,7 @@ Code engine_query(EngineLease *lease, const EngineQuery *query, EngineResult **r
 const struct ArrowSchema *engine_result_schema(const EngineResult *result);
 size_t engine_result_columns(const EngineResult *result);
 Str engine_result_column_type(const EngineResult *result, size_t column); /* the SQL type */
+BorderQuery *engine_result_query(EngineResult *result); /* borrowed: names, tuples */
 /* The next batch, never empty; its release is NULL at the end. The caller releases it. */
 Code engine_result_next(EngineResult *result, struct ArrowArray *ret_array, Err *err) CHECKED;
 void engine_result_cancel(EngineResult *result); /* any thread, while the result lives */
