@@ -189,6 +189,18 @@ def install(row):
 
 # ---- Python readers of the tests ----------------------------------------------------------------
 
+def install_bench():
+    wanted = TOP / "deps/requirements-bench.txt"
+    stamp = CACHE / "venv/.tarn-bench"
+    key = hashlib.sha256(wanted.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    say("Python packages of the benches: deps/requirements-bench.txt")
+    run(str(CACHE / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
+        "--no-deps", "--only-binary", ":all:", "-r", str(wanted))
+    stamp.write_text(key)
+
+
 def install_venv():
     wanted = TOP / "deps/requirements.txt"
     venv = CACHE / "venv"
@@ -213,8 +225,10 @@ def main(arguments):
     for row in rows:
         if groups & set(row["groups"]) and row.get("arch", platform.machine()) == platform.machine():
             install(row)
-    if "test" in groups:
+    if groups & {"test", "bench"}:
         install_venv()
+    if "bench" in groups:
+        install_bench()
 
 
 if __name__ == "__main__":
