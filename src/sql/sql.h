@@ -198,7 +198,7 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
 
 /* ---- text helpers ---- */
 
-/* "name" with quotes where a bare name would not do. */
+/* "name" in quotes, inner ones doubled. */
 void sql_put_name(Buf *buf, Str name);
 /* 'text' with quotes doubled. */
 void sql_put_text(Buf *buf, Str text);

@@ -1,0 +1,118 @@
+/* plan.c: columns are matched by field id (the schema map), so that renamed, added and widened ones are
+ * right in old files too. An empty list of files is no argument of the engine: it becomes typed NULLs
+ * under WHERE false. */
+#include "sql/plan.h"
+
+#include "sql/sql.h"
+#include "table/scan.h"
+
+static void put_columns(Buf *buf, const IceSchema *schema)
+{
+    for (size_t i = 0; i < schema->field_count; i++) {
+        buf_put(buf, i == 0 ? STR("") : STR(", "));
+        sql_put_name(buf, schema->fields[i].name);
+    }
+}
+
+static void put_empty(Buf *buf, const IceSchema *schema, bool with_file)
+{
+    buf_put(buf, STR("SELECT "));
+    for (size_t i = 0; i < schema->field_count; i++) {
+        buf_put(buf, i == 0 ? STR("NULL::") : STR(", NULL::"));
+        ice_type_put_sql(buf, schema->fields[i].type);
+        buf_put(buf, STR(" AS "));
+        sql_put_name(buf, schema->fields[i].name);
+    }
+    if (with_file)
+        buf_put(buf, STR(", NULL::VARCHAR AS \"" PLAN_FILE_COLUMN "\""));
+    buf_put(buf, STR(" WHERE false"));
+}
+
+static void put_schema_map(Buf *buf, const IceSchema *schema)
+{
+    buf_put(buf, STR("schema => MAP {"));
+    for (size_t i = 0; i < schema->field_count; i++) {
+        const IceField *field = &schema->fields[i];
+        Buf type AUTO(buf_done);
+        buf_init(&type, PLAN_TEXT_MAX);
+        ice_type_put_sql(&type, field->type);
+        buf_format(buf, "%s%d: {name: ", i == 0 ? "" : ", ", field->id);
+        sql_put_text(buf, field->name);
+        buf_put(buf, STR(", type: "));
+        sql_put_text(buf, buf_str(&type));
+        buf_put(buf, STR(", default_value: NULL}"));
+    }
+    buf_put_char(buf, '}');
+}
+
+Code sql_plan_files(const IceSchema *schema, DataFile *const *files, size_t count, bool with_file,
+                    Arena *arena, Str *ret_sql, Err *err)
+{
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, PLAN_TEXT_MAX);
+    if (schema->field_count == 0)
+        return err_set(err, E_INVALID, "the table has no columns");
+    if (count == 0) {
+        put_empty(&buf, schema, with_file);
+    } else {
+        buf_put(&buf, STR("SELECT "));
+        put_columns(&buf, schema);
+        if (with_file)
+            buf_put(&buf, STR(", filename AS \"" PLAN_FILE_COLUMN "\""));
+        buf_put(&buf, STR(" FROM read_parquet(["));
+        for (size_t i = 0; i < count; i++) {
+            buf_put(&buf, i == 0 ? STR("") : STR(","));
+            sql_put_text(&buf, files[i]->address);
+        }
+        buf_put(&buf, STR("], "));
+        put_schema_map(&buf, schema);
+        buf_put_char(&buf, ')');
+    }
+    TRY(buf_end(&buf, "the list of a table's files", err));
+    *ret_sql = str_copy(arena, buf_str(&buf));
+    return E_OK;
+}
+
+/* A name of digits is a snapshot id, any other text a branch, a tag or run:ID. */
+static Code travel_query(const SqlTravel *travel, ScanQuery *query, Err *err)
+{
+    if (travel->timestamp) {
+        int64_t time_us = 0;
+        if (!time_parse(travel->value, &time_us))
+            return err_at(err, err_set(err, E_INVALID, "'" STR_FMT "' is no time", STR_ARG(travel->value)),
+                          travel->position);
+        query->timestamp_ms = time_us / 1000;
+        return E_OK;
+    }
+    if (!travel->is_text) {
+        if (!str_i64(travel->value, &query->snapshot_id))
+            return err_at(err, err_set(err, E_INVALID, "'" STR_FMT "' is no snapshot id",
+                                       STR_ARG(travel->value)), travel->position);
+        return E_OK;
+    }
+    query->ref = travel->value;
+    return E_OK;
+}
+
+Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, bool with_file, Arena *arena,
+                    SqlPlan *ret_plan, Err *err)
+{
+    const TableEntry *entry = table_version_entry(version);
+    if (entry->is_view)
+        return err_set(err, E_UNSUPPORTED, STR_FMT "." STR_FMT " is a view", STR_ARG(entry->ns),
+                       STR_ARG(entry->name));
+    ScanQuery query = { 0 };
+    if (travel != NULL)
+        TRY(travel_query(travel, &query, err));
+    ScanPlan scan;
+    Code code = table_scan(version, &query, arena, &scan, err);
+    if (code != E_OK && travel != NULL)
+        return err_at(err, code, travel->position);
+    TRY(code);
+    SqlPlan plan = { .schema = scan.schema, .metadata = scan.metadata, .files = scan.files,
+                     .file_count = scan.file_count, .files_total = scan.files_total,
+                     .snapshot_id = scan.snapshot_id };
+    TRY(sql_plan_files(scan.schema, scan.files, scan.file_count, with_file, arena, &plan.sql, err));
+    *ret_plan = plan;
+    return E_OK;
+}
