@@ -89,11 +89,13 @@ Code code_of(ExceptionType type, const string &text)
     }
 }
 
-/* The first paragraph: the engine adds "LINE 1: ..." and a caret to some. */
+/* Without "LINE 1: ..." with its caret, and stack traces, which the engine adds to some. */
 string plain_text(const string &raw)
 {
-    auto cut = raw.find("\nLINE ");
-    return cut == string::npos ? raw : StringUtil::Split(raw.substr(0, cut), "\n\nLINE ")[0];
+    auto cut = MinValue(raw.find("\n\nLINE "), raw.find("\n\nStack Trace"));
+    string text = raw.substr(0, cut);
+    StringUtil::Trim(text);
+    return text;
 }
 
 Code query_failed(BorderQuery *query, const ErrorData &error, Err *err)
@@ -217,6 +219,9 @@ const char *const AFTER_OPEN[] = {
     "SET allow_persistent_secrets = false",
     "SET allow_community_extensions = false",
     "SET parquet_metadata_cache = true",
+#define CAP(statement) statement,
+#include "sql/caps.def"
+#undef CAP
     "SET allowed_directories = ['s3://']",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
