@@ -138,6 +138,19 @@ public:
     {
         return false;
     }
+    void CreateDirectory(const string &, optional_ptr<FileOpener>) override
+    {
+        /* addresses have no folders; COPY with partitions makes some */
+    }
+    bool ListFilesExtended(const string &, const std::function<void(OpenFileInfo &)> &,
+                           optional_ptr<FileOpener>) override
+    {
+        return false;
+    }
+    bool SupportsListFilesExtended() const override
+    {
+        return true;
+    }
     bool IsPipe(const string &, optional_ptr<FileOpener>) override
     {
         return false;
@@ -186,7 +199,8 @@ private:
     BorderFiles files;
 };
 
-/* Invariant 4: the local file system cut down to the spill folder. */
+/* Invariant 1: the local file system cut down to the spill folder, and there to the engine itself: a
+ * query's own opener, which carries its client context, is refused. */
 class SpillFileSystem : public LocalFileSystem {
 public:
     explicit SpillFileSystem(string folder) : folder(std::move(folder))
@@ -195,63 +209,63 @@ public:
     unique_ptr<FileHandle> OpenFile(const string &path, FileOpenFlags flags,
                                     optional_ptr<FileOpener> opener) override
     {
-        need(path);
+        need(path, opener);
         return LocalFileSystem::OpenFile(path, flags, opener);
     }
     bool DirectoryExists(const string &path, optional_ptr<FileOpener> opener) override
     {
-        return inside(path) && LocalFileSystem::DirectoryExists(path, opener);
+        return inside(path, opener) && LocalFileSystem::DirectoryExists(path, opener);
     }
     void CreateDirectory(const string &path, optional_ptr<FileOpener> opener) override
     {
-        need(path);
+        need(path, opener);
         LocalFileSystem::CreateDirectory(path, opener);
     }
     void RemoveDirectory(const string &path, optional_ptr<FileOpener> opener) override
     {
-        need(path);
+        need(path, opener);
         LocalFileSystem::RemoveDirectory(path, opener);
     }
     void MoveFile(const string &from, const string &to, optional_ptr<FileOpener> opener) override
     {
-        need(from);
-        need(to);
+        need(from, opener);
+        need(to, opener);
         LocalFileSystem::MoveFile(from, to, opener);
     }
     bool FileExists(const string &path, optional_ptr<FileOpener> opener) override
     {
-        return inside(path) && LocalFileSystem::FileExists(path, opener);
+        return inside(path, opener) && LocalFileSystem::FileExists(path, opener);
     }
     bool IsPipe(const string &path, optional_ptr<FileOpener> opener) override
     {
-        return inside(path) && LocalFileSystem::IsPipe(path, opener);
+        return inside(path, opener) && LocalFileSystem::IsPipe(path, opener);
     }
     void RemoveFile(const string &path, optional_ptr<FileOpener> opener) override
     {
-        need(path);
+        need(path, opener);
         LocalFileSystem::RemoveFile(path, opener);
     }
     bool ListFilesExtended(const string &path, const std::function<void(OpenFileInfo &)> &callback,
                            optional_ptr<FileOpener> opener) override
     {
-        return inside(path) && LocalFileSystem::ListFilesExtended(path, callback, opener);
+        return inside(path, opener) && LocalFileSystem::ListFilesExtended(path, callback, opener);
     }
     unique_ptr<MultiFileList> GlobFilesExtended(const string &path, const FileGlobInput &input,
                                                 optional_ptr<FileOpener> opener) override
     {
-        need(path);
+        need(path, opener);
         return LocalFileSystem::GlobFilesExtended(path, input, opener);
     }
 
 private:
-    bool inside(const string &path) const
+    bool inside(const string &path, optional_ptr<FileOpener> opener) const
     {
-        return !folder.empty() && path.find("..") == string::npos &&
+        return !FileOpener::TryGetClientContext(opener) && !folder.empty() && path.find("..") == string::npos &&
                (path == folder || StringUtil::StartsWith(path, folder + "/"));
     }
-    void need(const string &path) const
+    void need(const string &path, optional_ptr<FileOpener> opener) const
     {
-        if (!inside(path))
+        if (!inside(path, opener))
             throw PermissionException("no local file can be opened: %s", path);
     }
     string folder;

@@ -301,6 +301,10 @@ void hash_column(DataChunk &input, ExpressionState &state, Vector &result)
         });
     case LogicalTypeId::DECIMAL:
         return hash_decimal_column(input, result, with);
+    case LogicalTypeId::SQLNULL:
+        result.SetVectorType(VectorType::CONSTANT_VECTOR);
+        ConstantVector::SetNull(result, true);
+        return;
     default:
         throw BinderException("tarn_hash does not take %s", input.data[0].GetType().ToString());
     }
@@ -375,15 +379,7 @@ void tarn::functions_register(ExtensionLoader &loader, const BorderOptions &opti
     loader.RegisterFunction(ordinal);
     if (!options.hash_i64 || !options.hash_bytes || !options.hash_decimal)
         return;
-    ScalarFunctionSet hash("tarn_hash");
-    for (auto &type : { LogicalType(LogicalType::INTEGER), LogicalType(LogicalType::BIGINT),
-                        LogicalType(LogicalType::DATE), LogicalType(LogicalType::TIME),
-                        LogicalType(LogicalType::TIMESTAMP), LogicalType(LogicalType::TIMESTAMP_TZ),
-                        LogicalType(LogicalType::VARCHAR), LogicalType(LogicalType::BLOB),
-                        LogicalType(LogicalType::UUID), LogicalType(LogicalTypeId::DECIMAL) }) {
-        ScalarFunction one({ type }, LogicalType::UINTEGER, hash_column);
-        one.SetExtraFunctionInfo(make_shared_ptr<HashInfo>(options));
-        hash.AddFunction(one);
-    }
+    ScalarFunction hash("tarn_hash", { LogicalType::ANY }, LogicalType::UINTEGER, hash_column);
+    hash.SetExtraFunctionInfo(make_shared_ptr<HashInfo>(options));
     loader.RegisterFunction(hash);
 }

@@ -66,7 +66,7 @@ TEST(border_parse_create_table)
     CHECK_INT(s->column_count, 3);
     CHECK_STR(s->columns[0].type, STR("BIGINT"));
     CHECK(s->columns[0].not_null && s->columns[0].primary_key);
-    CHECK_STR(s->columns[1].type, STR("DECIMAL(9,2)"));
+    CHECK_STR(s->columns[1].type, STR("DECIMAL(9, 2)"));
     CHECK_STR(s->columns[1].dflt.text, STR("0"));
     CHECK_STR(s->columns[2].type, STR("STRUCT(a INTEGER, b VARCHAR[])"));
     CHECK_INT(s->partition_count, 2);
@@ -126,7 +126,7 @@ TEST(border_parse_alter)
 {
     static const struct { const char *text; BorderAlter alter; const char *old, *new, *type; } rows[] = {
         { "alter table g.t add column if not exists c DECIMAL(5,1)", BORDER_ALTER_ADD_COLUMN, "", "",
-          "DECIMAL(5,1)" },
+          "DECIMAL(5, 1)" },
         { "alter table g.t drop column c", BORDER_ALTER_DROP_COLUMN, "c", "", NULL },
         { "alter table g.t rename column c to d", BORDER_ALTER_RENAME_COLUMN, "c", "d", NULL },
         { "alter table g.t rename to u", BORDER_ALTER_RENAME_TABLE, "", "u", NULL },
@@ -165,6 +165,7 @@ TEST(border_parse_many_and_errors)
     CHECK_OK(border_parse(STR("select 1; -- x\n insert into t select 2;"), &arena, &s, &count, &err), &err);
     CHECK_INT(count, 2);
     CHECK_STR(s[0].whole.text, STR("select 1"));
+    CHECK_STR(s[1].whole.text, STR("insert into t select 2"));
     CHECK_INT(s[1].select.position, 30);
     CHECK_OK(border_parse(STR(""), &arena, &s, &count, &err), &err);
     CHECK_INT(count, 0);
