@@ -1,0 +1,250 @@
+/* The rooms in the order in which they open. Invariants:
+ * 1. DIR/LOCK is held before anything else is touched and until everything is closed.
+ * 2. DIR/FORMAT is written once, when the directory is empty; a newer one is refused.
+ * 3. The bucket names are fixed at the first start (settings of the metadata). */
+#include "main/lake.h"
+
+#include "flow/flow.h"
+#include "format/json.h"
+#include "govern/govern.h"
+#include "meta/meta.h"
+#include "os/worker.h"
+#include "source/source.h"
+#include "sql/raw.h"
+#include "sql/sql.h"
+#include "store/store.h"
+#include "table/catalog.h"
+
+#include <unistd.h>
+
+enum { FORMAT_FILE_MAX = 4096, ADMIN_FILE_MAX = 64 << 10 };
+
+static const char *path_in(Lake *lake, const char *name)
+{
+    return str_copy_z(&lake->arena, str_format(&lake->arena, "%s/%s", lake->dir, name));
+}
+
+/* Makes the directory with all those above it. */
+static Code dirs_make(const char *path, Err *err)
+{
+    char part[OS_PATH_MAX];
+    Str whole = str_z(path);
+    if (whole.len == 0 || whole.len >= sizeof part)
+        return err_set(err, E_INVALID, "the data directory's path has 1 to %d bytes", OS_PATH_MAX - 1);
+    for (size_t i = 1; i <= whole.len; i++) {
+        if (i < whole.len && whole.ptr[i] != '/')
+            continue;
+        Str front = str_sub(whole, 0, i);
+        for (size_t k = 0; k < front.len; k++)
+            part[k] = front.ptr[k];
+        part[front.len] = '\0';
+        OsStat stat;
+        if (os_stat(os_real(), part, &stat, NULL) == E_OK && stat.is_dir)
+            continue;
+        TRY(os_dir_make(os_real(), part, err));
+    }
+    return E_OK;
+}
+
+static Code format_check(Lake *lake, Err *err)
+{
+    Buf text AUTO(buf_done);
+    buf_init(&text, FORMAT_FILE_MAX);
+    const char *path = path_in(lake, "FORMAT");
+    Code code = os_read_whole(os_real(), path, &text, err);
+    if (code == E_NOT_FOUND)
+        return os_write_whole(os_real(), path,
+                              str_format(&lake->arena, "tarn data directory, layout %d\n", LAKE_FORMAT), err);
+    TRY(code);
+    Str line = str_trim(buf_str(&text));
+    int64_t layout;
+    ptrdiff_t space = str_rfind_char(line, ' ');
+    if (space < 0 || !str_i64(str_from(line, (size_t)space + 1), &layout))
+        return err_place(err, err_set(err, E_CORRUPT, "this is no data directory of tarn"), "%s", path);
+    if (layout > LAKE_FORMAT) {
+        code = err_set(err, E_UNSUPPORTED, "the data directory has layout %lld, this tarn knows %d",
+                       (long long)layout, LAKE_FORMAT);
+        return err_hint(err, code, "a newer tarn has written it: use that one");
+    }
+    return E_OK;
+}
+
+static Code lock_take(Lake *lake, Err *err)
+{
+    TRY(os_file_open(os_real(), path_in(lake, "LOCK"), OS_READ | OS_WRITE | OS_CREATE, &lake->lock, err));
+    Code code = os_file_lock(lake->lock, err);
+    if (code == E_UNAVAILABLE) {
+        err_set(err, code, "the data directory %s is open in another tarn", lake->dir);
+        return err_hint(err, code, "talk to that server (its address is in %s/admin.json) or stop it", lake->dir);
+    }
+    return code;
+}
+
+/* Removes what an earlier process spilled: DIR/tmp is ours alone. */
+static Code tmp_empty(Lake *lake, Err *err)
+{
+    const char *dir = path_in(lake, "tmp");
+    TRY(os_dir_make(os_real(), dir, err));
+    OsDirEntry *entries;
+    size_t count;
+    TRY(os_dir_list(os_real(), dir, &lake->arena, &entries, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (!entries[i].is_dir)
+            TRY(os_unlink(os_real(), path_in(lake, str_copy_z(&lake->arena,
+                str_format(&lake->arena, "tmp/" STR_FMT, STR_ARG(entries[i].name)))), err));
+    return E_OK;
+}
+
+/* The prefix of the first start stays; another one afterwards is refused. */
+static Code buckets_name(const Conf *conf, Lake *lake, Err *err)
+{
+    Str wanted = conf_text(conf, "init.bucket_prefix");
+    AUTO(meta_read_end) MetaRead *read = NULL;
+    MetaSetting setting = { 0 };
+    TRY(meta_read_begin(lake->api.meta, &read, err));
+    Code code = meta_get_setting(read, STR("lake.bucket_prefix"), &lake->arena, &setting, err);
+    meta_read_end(&read);
+    if (code == E_NOT_FOUND) {
+        MetaTxn txn;
+        meta_txn_init(&txn, &lake->arena);
+        meta_put_setting(&txn, STR("lake.bucket_prefix"), str_format(&lake->arena, "=" STR_FMT, STR_ARG(wanted)));
+        TRY(meta_commit(lake->api.meta, &txn, err));
+        setting.value = str_format(&lake->arena, "=" STR_FMT, STR_ARG(wanted));
+    } else {
+        TRY(code);
+    }
+    Str kept = str_from(setting.value, 1);
+    if (wanted.len && !str_eq(wanted, kept))
+        return err_set(err, E_PRECONDITION, "the bucket prefix was fixed as '" STR_FMT "' at the first start",
+                       STR_ARG(kept));
+    lake->bronze_bucket = str_format(&lake->arena, STR_FMT "bronze", STR_ARG(kept));
+    lake->lake_bucket = str_format(&lake->arena, STR_FMT "lake", STR_ARG(kept));
+    return E_OK;
+}
+
+static uint64_t machine_memory(void)
+{
+    Buf text AUTO(buf_done);
+    buf_init(&text, 256);
+    uint64_t host = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t group;
+    OsFile *file = NULL;
+    size_t len = 0;
+    char bytes[64];
+    if (os_file_open(os_real(), "/sys/fs/cgroup/memory.max", OS_READ, &file, NULL) != E_OK)
+        return host;
+    Code code = os_file_pread(file, bytes, sizeof bytes, 0, &len, NULL);
+    os_file_close(&file);
+    return code == E_OK && str_u64(str_trim(str_of(bytes, len)), &group) ? MIN(group, host) : host;
+}
+
+/* The one division of memory (PROTOCOLS.md 13): half of the whole for the engines, the rest for workers, index
+ * cache, SQLite, bodies and headroom. */
+static uint64_t engine_memory(const Conf *conf)
+{
+    uint64_t total = (uint64_t)conf_number(conf, "memory.total");
+    if (total == 0)
+        total = machine_memory() / 10 * 6;
+    return MAX(total / 2, (uint64_t)64 << 20);
+}
+
+static Code bottom_open(const Conf *conf, Lake *lake, Err *err)
+{
+    ApiLake *api = &lake->api;
+    TRY(os_dir_make(os_real(), path_in(lake, "meta"), err));
+    TRY(meta_open(os_real(), &(MetaOptions){ .path = path_in(lake, "meta/tarn.db") }, &api->meta, err));
+    TRY(store_open(os_real(), &(StoreOptions){ .dir = path_in(lake, "store") }, &api->store, err));
+    TRY(buckets_name(conf, lake, err));
+    CatalogOptions catalog = { .os = os_real(), .store = api->store, .meta = api->meta,
+                               .lake_bucket = lake->lake_bucket };
+    TRY(catalog_open(&catalog, &api->catalog, err));
+    return govern_open(os_real(), api->meta, &api->govern, err);
+}
+
+static Code top_open(const Conf *conf, Lake *lake, Err *err)
+{
+    ApiLake *api = &lake->api;
+    SourceOptions source = { .os = os_real(), .store = api->store, .bronze_bucket = lake->bronze_bucket };
+    TRY(source_open(&source, &api->source, err));
+    SqlOptions sql = {
+        .os = os_real(), .catalog = api->catalog, .store = api->store, .lake_bucket = lake->lake_bucket,
+        .threads = (unsigned)conf_number(conf, "sql.threads"),
+        .slots = (unsigned)conf_number(conf, "sql.slots"),
+        .memory_bytes = engine_memory(conf),
+        .spill_bytes_max = (uint64_t)conf_number(conf, "sql.spill_max"),
+        .temp_dir = path_in(lake, "tmp"),
+        .timeout_ms = conf_number(conf, "sql.timeout"),
+    };
+    TRY(sql_open(&sql, &api->sql, err));
+    TRY(sql_register_source(api->sql, STR("bronze"), STR("objects"), source_objects_scan(api->source), err));
+    FlowOptions flow = { .os = os_real(), .sql = api->sql, .catalog = api->catalog, .store = api->store,
+                         .meta = api->meta, .source = api->source,
+                         .threads = (size_t)conf_number(conf, "flow.threads") };
+    TRY(flow_open(&flow, &api->flow, err));
+    return api_open(api, err);
+}
+
+/* The token of the last start, when it still opens; else a new key. */
+static Code token_find(Lake *lake, Err *err)
+{
+    Buf text AUTO(buf_done);
+    buf_init(&text, ADMIN_FILE_MAX);
+    const Json *root;
+    Principal principal;
+    if (os_read_whole(os_real(), path_in(lake, "admin.json"), &text, NULL) == E_OK &&
+        json_parse(&lake->arena, buf_str(&text), NULL, &root, NULL) == E_OK) {
+        lake->token = str_copy(&lake->arena, json_str(json_get(root, "token")));
+        Code code = govern_authenticate(lake->api.govern, lake->token, &lake->arena, &principal, err);
+        if (code == E_OK && principal.role == ROLE_ADMIN)
+            return E_OK;
+        if (code != E_UNAUTHENTICATED && code != E_OK)
+            return code;
+    }
+    Str id;
+    Str name = str_format(&lake->arena, "admin-" STR_FMT,
+                          STR_ARG(str_sub(uuid_format(&lake->arena, os_uuid(os_real())), 24, 12)));
+    KeyCreate create = { .name = name, .role = ROLE_ADMIN, .principal = STR("tarn") };
+    lake->first_start = true;
+    return govern_key_create(lake->api.govern, &create, &lake->arena, &id, &lake->token, err);
+}
+
+Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)
+{
+    Lake *lake = ret_lake;
+    *lake = (Lake){ .api = { .os = os_real(), .version = STR(TARN_VERSION) } };
+    lake->dir = str_copy_z(&lake->arena, conf_text(conf, "data.dir"));
+    Code code = dirs_make(lake->dir, err);
+    if (code == E_OK)
+        code = lock_take(lake, err);
+    if (code == E_OK)
+        code = format_check(lake, err);
+    if (code == E_OK)
+        code = tmp_empty(lake, err);
+    if (code == E_OK)
+        code = bottom_open(conf, lake, err);
+    if (code == E_OK)
+        code = top_open(conf, lake, err);
+    if (code == E_OK)
+        code = token_find(lake, err);
+    if (code == E_OK)
+        return E_OK;
+    lake_close(lake);
+    return code;
+}
+
+void lake_close(Lake *lake)
+{
+    ApiLake *api = &lake->api;
+    if (api->state)
+        api_close(api);
+    flow_free(&api->flow);
+    sql_free(&api->sql);
+    source_free(&api->source);
+    govern_free(&api->govern);
+    catalog_free(&api->catalog);
+    store_free(&api->store);
+    meta_free(&api->meta);
+    os_file_close(&lake->lock);
+    arena_done(&lake->arena);
+    *lake = (Lake){ 0 };
+}

@@ -1,0 +1,146 @@
+"""The command line as a person uses it: init, serve, ingest, sql, table, object, key, config, doctor, version."""
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from lake import Lake, TARN, case, equal, holds, main
+
+lake = Lake()
+work = Path(tempfile.mkdtemp(prefix="tarn-cli-"))
+(work / "cities.csv").write_text("city,people\nOslo,709037\nBergen,291940\n\u6771\u4eac,13960000\n")
+
+
+def alone(*words):
+    return subprocess.run([TARN, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+
+
+@case
+def help_names_every_command():
+    out = alone("help")
+    equal(out.returncode, 0)
+    for name in ("serve", "ingest", "sql", "run", "doctor"):
+        holds(name in out.stdout, name)
+    holds("example:" in alone("sql", "--help").stdout, "an example in the help")
+
+
+@case
+def unknown_words_offer_the_nearest():
+    out = alone("ingset")
+    equal(out.returncode, 2)
+    holds("ingest" in out.stderr, "nearest command")
+    out = alone("ingest", "--sorce", "x")
+    equal(out.returncode, 2)
+    holds("--source" in out.stderr, "nearest option")
+
+
+@case
+def no_server_says_what_to_do():
+    out = alone("sql", "-c", "SELECT 1", "--data", "/nonexistent")
+    equal(out.returncode, 7)
+    holds("tarn serve" in out.stderr, "hint")
+
+
+@case
+def first_start_prints_the_key_once():
+    first = [line for line in lake.lines + [lake.process.stdout.readline().strip()] if "admin key" in line]
+    equal(len(first), 1)
+    holds(lake.token in first[0], "the key")
+    equal(oct((lake.data / "admin.json").stat().st_mode & 0o777), "0o600")
+
+
+@case
+def ingest_then_ask():
+    out = lake.cli("ingest", work / "cities.csv", "--source", "geo")
+    equal(out.returncode, 0, out.stderr)
+    holds(out.stdout.startswith("s3://bronze/geo/ingest_date="), out.stdout)
+    again = lake.cli("ingest", work / "cities.csv", "--source", "geo", "--json")
+    equal(json.loads(again.stdout)["duplicate"], True)
+    address = json.loads(again.stdout)["address"]
+    out = lake.cli("sql", "-c", f"SELECT city, people FROM read_csv('{address}') ORDER BY people DESC")
+    equal(out.returncode, 0, out.stderr)
+    holds("\u2502 \u6771\u4eac" in out.stdout and "13960000" in out.stdout, out.stdout)
+    out = lake.cli("sql", "--csv", "-c", "SELECT name, size_bytes FROM bronze.objects")
+    holds("cities.csv,54" in out.stdout.replace('"', ""), out.stdout)
+    get = lake.cli("object", "get", address)
+    equal(get.stdout, (work / "cities.csv").read_text())
+
+
+@case
+def errors_have_a_caret_and_an_exit_status():
+    out = lake.cli("sql", "-c", "SELECT nme FROM bronze.objects")
+    equal(out.returncode, 2, out.stderr)
+    lines = out.stderr.splitlines()
+    caret = next(line for line in lines if line.strip() == "^")
+    text = lines[lines.index(caret) - 1]
+    equal(text[caret.index("^"):][:3], "nme")
+    out = lake.cli("sql", "-c", "SELECT * FROM bronze.object")
+    equal(out.returncode, 3, out.stderr)
+    holds("bronze.objects" in out.stderr, "nearest table")
+
+
+@case
+def shell_reads_statements_over_lines():
+    out = lake.cli("sql", stdin="SELECT 40\n + 2 AS n;\n\\timing\nSELECT 'a;b' AS t;\n\\q\n")
+    equal(out.returncode, 0, out.stderr)
+    holds("42" in out.stdout and "a;b" in out.stdout and " ms" in out.stdout, out.stdout)
+
+
+@case
+def keys_are_made_and_revoked():
+    made = json.loads(lake.cli("key", "create", "dash", "--role", "reader").stdout)
+    secret = made.get("secret") or made.get("token")
+    equal(lake.request("GET", "/v1/datasets", token=secret).status, 200)
+    equal(lake.sql("CREATE NAMESPACE nope", token=secret).status, 403)
+    equal(lake.cli("key", "revoke", made["id"]).returncode, 0)
+    equal(lake.request("GET", "/v1/datasets", token=secret).status, 401)
+
+
+@case
+def config_explains_sources():
+    out = subprocess.run([TARN, "config", "explain", "--http", "127.0.0.1:1"], stdout=subprocess.PIPE, text=True,
+                         env={**os.environ, "TARN_SQL_SLOTS": "3"})
+    holds("http.listen = 127.0.0.1:1   (--http)" in out.stdout, "flag")
+    holds("sql.slots = 3   (TARN_SQL_SLOTS)" in out.stdout, "environment")
+
+
+@case
+def a_directory_is_open_once():
+    out = alone("serve", "--data", str(lake.data), "--http", "127.0.0.1:0")
+    equal(out.returncode, 7, out.stderr)
+    holds("open in another tarn" in out.stderr, out.stderr)
+    out = alone("doctor", "--data", str(lake.data))
+    equal(out.returncode, 7, out.stderr)
+
+
+@case
+def term_drains_and_doctor_is_content():
+    equal(lake.stop(), 0)
+    out = alone("doctor", "--data", str(lake.data), "--hashes")
+    equal(out.returncode, 0, out.stdout + out.stderr)
+    holds("all is well" in out.stdout, out.stdout)
+    again = Lake(lake.data)
+    equal(again.token, lake.token, "the key of the last start")
+    equal(again.rows("SELECT count(*) FROM bronze.objects"), [[1]])
+    again.stop()
+
+
+@case
+def doctor_finds_what_is_missing():
+    files = sorted(p for p in (lake.data / "store/journal").iterdir() if p.stat().st_size)
+    damaged = files[0]
+    bytes_ = bytearray(damaged.read_bytes())
+    place = bytes_.find(b"Bergen")
+    holds(place > 0, "the body lies in the journal")
+    bytes_[place] ^= 1
+    damaged.write_bytes(bytes_)
+    out = alone("doctor", "--data", str(lake.data), "--hashes")
+    holds(out.returncode != 0, "a flipped bit is found")
+    bytes_[place] ^= 1
+    damaged.write_bytes(bytes_)
+    equal(alone("doctor", "--data", str(lake.data), "--hashes").returncode, 0)
+
+
+if __name__ == "__main__":
+    main()
