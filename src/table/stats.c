@@ -163,6 +163,10 @@ static Code bounds_put(StatsIn *in, const IceType *type, MetricsMode mode, LeafS
         column->lower = bound_truncate_lower(in->arena, type, column->lower, mode.width);
         column->upper = bound_truncate_upper(in->arena, type, column->upper, mode.width);
     }
+    /* They may point into the footer, which does not stay. */
+    column->lower = str_copy(in->arena, column->lower);
+    if (column->upper.ptr)
+        column->upper = str_copy(in->arena, column->upper);
     return E_OK;
 }
 
