@@ -423,6 +423,8 @@ static void check_chunk(Footer *f, const ParquetNode *node, ParquetChunk *chunk,
         reader_fail(r, "more nulls than values in a column chunk");
     bool dictionary = meta->dictionary_page > 0 && meta->dictionary_page < meta->data_page;
     chunk->start = dictionary ? meta->dictionary_page : meta->data_page;
+    if (chunk->value_count == 0 && chunk->start == 0) /* Arrow says no place where there is no page */
+        chunk->start = MAX(meta->dictionary_page, (int64_t)MAGIC_LEN);
     if (chunk->start < MAGIC_LEN ||
         __builtin_add_overflow((uint64_t)chunk->start, (uint64_t)chunk->compressed_bytes, &end) ||
         end > f->data_end || meta->data_page > (int64_t)end)
