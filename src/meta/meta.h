@@ -6,7 +6,7 @@
  *          restart; UNSUPPORTED: the database is newer than this program; CORRUPT, IO, NO_SPACE.
  * Limits:  META_READERS_MAX snapshots at once (more wait), META_TXN_ITEMS_MAX items a transaction,
  *          META_VALUE_BYTES_MAX a value, META_LIST_MAX rows a list.
- * Units:   _us: microseconds since 1970 UTC; 0: never. An empty Str and no Str are the same here. */
+ * Units:   _us: microseconds since 1970 UTC; 0: never. An empty Str and no Str are the same. */
 #pragma once
 
 #include "meta/meta_read.h"
@@ -23,7 +23,9 @@ enum {
 
 typedef struct MetaOptions {
     const char *path;     /* DIR/meta/tarn.db; its directory is there */
-    uint32_t version_max; /* migrate only up to this number; 0: all. For the tests of migrations */
+    /* For tests; 0: the usual. */
+    uint32_t version_max;       /* migrate only up to this number */
+    uint32_t checkpoint_frames; /* move the log into the database when it has so many pages */
 } MetaOptions;
 
 /* Opens or makes the database and brings it to the newest version. UNSUPPORTED: it is newer. The

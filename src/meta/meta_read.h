@@ -15,9 +15,10 @@ typedef struct MetaRead MetaRead;
 
 Code meta_read_begin(Meta *meta, MetaRead **ret_read, Err *err) CHECKED;
 void meta_read_end(MetaRead **read); /* fit for AUTO */
-int64_t meta_read_sequence(const MetaRead *read); /* of the last commit that the snapshot holds; 0: none */
+/* Of the last commit that the snapshot holds; 0: none. */
+int64_t meta_read_sequence(const MetaRead *read);
 
-/* A getter fills one struct; a list gives an array and its length (0 and NULL when there is none). */
+/* A getter fills one struct; a list gives an array and its length (NULL, 0: there is none). */
 #define META_GET(Row) Arena *arena, Row *ret_row, Err *err
 #define META_LIST(Row) Arena *arena, Row **ret_rows, size_t *ret_count, Err *err
 
@@ -63,4 +64,5 @@ Code meta_get_idempotency(MetaRead *read, Str principal, Str key,
 /* A consumer without a row is at 0. */
 Code meta_get_feed_cursor(MetaRead *read, Str consumer, int64_t *ret_sequence, Err *err) CHECKED;
 Code meta_list_feed_cursors(MetaRead *read, META_LIST(MetaFeedCursor)) CHECKED;
-Code meta_list_outbox(MetaRead *read, size_t limit, META_LIST(MetaOutbox)) CHECKED; /* oldest first */
+/* Oldest first. */
+Code meta_list_outbox(MetaRead *read, size_t limit, META_LIST(MetaOutbox)) CHECKED;

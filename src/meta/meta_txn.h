@@ -6,8 +6,8 @@
  * Units:   _us: microseconds since 1970 UTC.
  *
  * Items run in the order of the list, so a requirement sees what the items before it wrote.
- * require: nothing is written, the row of ops.def says with which code it fails. add: EXISTS when it
- * is there. put: writes or replaces. Any other verb on what is not there: NOT_FOUND, but where said. */
+ * require: nothing is written, the row of ops.def says with which code it fails. add: EXISTS when
+ * it is there. put: writes or replaces. Other verbs on what is not there: NOT_FOUND, but where said. */
 #pragma once
 
 #include "meta/meta_rows.h"
@@ -25,7 +25,7 @@ typedef struct MetaTxn {
 void meta_txn_init(MetaTxn *txn, Arena *arena);
 void meta_txn_set_commit(MetaTxn *txn, Uuid commit); /* a version 7 UUID of os_uuid() */
 bool meta_txn_is_empty(const MetaTxn *txn);
-/* Adds copies of the other's items; the commit UUID stays. How table/ takes flow's and api's items. */
+/* Adds copies of the other's items; the commit UUID stays. So table/ takes flow's and api's items. */
 void meta_append(MetaTxn *txn, const MetaTxn *other);
 
 /* Namespaces. */
