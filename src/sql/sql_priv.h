@@ -65,6 +65,8 @@ Code sql_run_done(SqlRun *run, SqlKind kind, const char *words, uint64_t rows) C
 Code sql_run_target(SqlRun *run, TableName *ret_name) CHECKED;
 
 /* ddl.c */
+/* Only the piece stays in the text; the rest becomes spaces. */
+void sql_keep_piece(SqlText *text, const BorderText *piece);
 Code sql_run_create_table(SqlRun *run) CHECKED; /* without AS */
 Code sql_run_create_view(SqlRun *run) CHECKED;
 Code sql_run_schema(SqlRun *run) CHECKED;       /* CREATE and DROP SCHEMA */
@@ -74,6 +76,9 @@ Code sql_run_alter(SqlRun *run) CHECKED;
 Code sql_table_create(SqlRun *run, TableCreate *ret_create) CHECKED;
 
 /* dml.c */
+/* Resolves and binds one SELECT; its columns with ids from 1 on. */
+Code sql_bind_columns(Sql *sql, BorderConn *conn, const SqlRequest *request, SqlText *text, Arena *arena,
+                      IceSchema **ret_schema, Err *err) CHECKED;
 Code sql_run_create_as(SqlRun *run) CHECKED;
 Code sql_run_insert(SqlRun *run) CHECKED;
 Code sql_run_delete(SqlRun *run) CHECKED;
