@@ -171,7 +171,7 @@ unique_ptr<SQLStatement> parse_one(ClientContext &context, const string &text)
         throw ParserException("one statement is wanted, these are %llu",
                               (idx_t)parser.statements.size());
     auto statement = std::move(parser.statements[0]);
-    statement->query = text;
+    statement->query.clear(); /* else errors are drawn as text and lose their position */
     return statement;
 }
 

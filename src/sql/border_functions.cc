@@ -201,18 +201,29 @@ void source_filters(ClientContext &, LogicalGet &get, FunctionData *bind_data,
         column = ids[ref.binding.column_index].GetPrimaryIndex();
         return column < get.names.size();
     };
+    auto note = [&](const Expression &column, const Expression &constant, ScanFilter out) {
+        if (constant.GetExpressionClass() == ExpressionClass::BOUND_CONSTANT &&
+            column_of(column, out.column) &&
+            value_of(constant.Cast<BoundConstantExpression>().value, factory, out.value))
+            factory.filters.push_back(out);
+    };
     for (auto &filter : filters) {
         ScanFilter out{};
+        if (filter->GetExpressionClass() == ExpressionClass::BOUND_BETWEEN) {
+            auto &between = filter->Cast<BoundBetweenExpression>();
+            out.op = between.lower_inclusive ? SCAN_GE : SCAN_GT;
+            note(*between.input, *between.lower, out);
+            out.op = between.upper_inclusive ? SCAN_LE : SCAN_LT;
+            note(*between.input, *between.upper, out);
+        }
         if (filter->GetExpressionClass() != ExpressionClass::BOUND_COMPARISON)
             continue;
         auto &comparison = filter->Cast<BoundComparisonExpression>();
         bool swapped = comparison.left->GetExpressionClass() == ExpressionClass::BOUND_CONSTANT;
         auto &column = swapped ? *comparison.right : *comparison.left;
         auto &constant = swapped ? *comparison.left : *comparison.right;
-        if (constant.GetExpressionClass() == ExpressionClass::BOUND_CONSTANT &&
-            column_of(column, out.column) && op_of(comparison.GetExpressionType(), swapped, out.op) &&
-            value_of(constant.Cast<BoundConstantExpression>().value, factory, out.value))
-            factory.filters.push_back(out);
+        if (op_of(comparison.GetExpressionType(), swapped, out.op))
+            note(column, constant, out);
     }
 }
 
