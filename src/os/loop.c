@@ -178,10 +178,10 @@ static void accept_without_room(Loop *loop, int listen_fd)
 static void accept_refuse(Loop *loop, int fd, const LoopProtocol *protocol)
 {
     struct iovec part = { (char *)protocol->refusal.ptr, protocol->refusal.len };
+    atomic_fetch_add(&loop->loops->refused, 1);
     if (part.iov_len > 0)
         IGNORE(net_write(fd, &part, 1) < 0); /* it is only told why */
     net_close(&fd);
-    atomic_fetch_add(&loop->loops->refused, 1);
 }
 
 static void accept_some(Loop *loop, const LoopListener *listener, int most)

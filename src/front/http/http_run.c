@@ -163,7 +163,9 @@ static void stages_run(HttpReq *r)
         r->route->on_body(r, buf_str(&r->body));
     if ((r->run & RUN_END) && !http_replied(r))
         r->route->on_end(r);
-    if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !bodiless && !r->parked)
+    if (r->parked)
+        return; /* the reply is another thread's until it resumes */
+    if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !bodiless)
         r->run |= RUN_PULL; /* the first block, without another way through the loop */
     if (r->run & RUN_PULL)
         pull_run(r);
