@@ -186,6 +186,17 @@ bool op_of(ExpressionType type, bool swapped, ScanOp &op)
     }
 }
 
+/* The planner comes by more than once with the same filters. */
+bool has_filter(const SourceFactory &factory, const ScanFilter &wanted)
+{
+    for (auto &f : factory.filters)
+        if (f.column == wanted.column && f.op == wanted.op && f.value.kind == wanted.value.kind &&
+            f.value.boolean == wanted.value.boolean && f.value.i64 == wanted.value.i64 &&
+            f.value.f64 == wanted.value.f64 && str_eq(f.value.text, wanted.value.text))
+            return true;
+    return false;
+}
+
 /* Notes what it understands and leaves every filter in the plan. */
 void source_filters(ClientContext &, LogicalGet &get, FunctionData *bind_data,
                     vector<unique_ptr<Expression>> &filters)
@@ -204,7 +215,8 @@ void source_filters(ClientContext &, LogicalGet &get, FunctionData *bind_data,
     auto note = [&](const Expression &column, const Expression &constant, ScanFilter out) {
         if (constant.GetExpressionClass() == ExpressionClass::BOUND_CONSTANT &&
             column_of(column, out.column) &&
-            value_of(constant.Cast<BoundConstantExpression>().value, factory, out.value))
+            value_of(constant.Cast<BoundConstantExpression>().value, factory, out.value) &&
+            !has_filter(factory, out))
             factory.filters.push_back(out);
     };
     for (auto &filter : filters) {
