@@ -13,9 +13,9 @@
 #include "table/manifest.h"
 
 enum {
-    WRITE_FILES_MAX = 100000,
+    WRITE_FILES_MAX = 10000,          /* STORE_PUBLISH_MAX */
     WRITE_PARTITIONS_MAX = 10000,
-    WRITE_PARTITIONS_OPEN = 32,       /* more: the input is sorted by partition first */
+    WRITE_WAIT_US = 60000000,         /* for a free connection, when no timeout is given */
     WRITE_ROW_GROUP_ROWS = 122880,
     WRITE_FILE_BYTES = 256 << 20
 };
