@@ -311,25 +311,43 @@ Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **r
     return E_OK;
 }
 
-Code catalog_resolve(Catalog *catalog, const TableName *names, size_t count, TableVersion **ret_versions, Err *err)
+static Code rows_find(Catalog *catalog, const TableName *names, size_t count, Arena *arena, MetaTable *rows, Err *err)
 {
-    Arena AUTO(arena_done) tmp = { 0 };
-    MetaTable *rows = arena_array(&tmp, MetaTable, count + 1);
-    {
-        MetaRead *AUTO(meta_read_end) read = NULL;
-        TRY(meta_read_begin(catalog->meta, &read, err));
-        for (size_t i = 0; i < count; i++)
-            TRY(catalog_find(read, names[i], &tmp, &rows[i], err));
-    }
-    TableVersion **versions = arena_array(&tmp, TableVersion *, count + 1);
+    MetaRead *AUTO(meta_read_end) read = NULL;
+    TRY(meta_read_begin(catalog->meta, &read, err));
+    for (size_t i = 0; i < count; i++)
+        TRY(catalog_find(read, names[i], arena, &rows[i], err));
+    return E_OK;
+}
+
+static Code versions_of(Catalog *catalog, const MetaTable *rows, size_t count, TableVersion **versions, Err *err)
+{
     for (size_t i = 0; i < count; i++) {
         Code code = catalog_version_of(catalog, &rows[i], &versions[i], err);
         if (!code)
             continue;
-        code = err_wrap(err, code, "table " STR_FMT "." STR_FMT, STR_ARG(names[i].ns), STR_ARG(names[i].name));
+        code = err_wrap(err, code, "table " STR_FMT "." STR_FMT, STR_ARG(rows[i].namespace_name),
+                        STR_ARG(rows[i].name));
         while (i--)
             table_version_free(&versions[i]);
         return code;
+    }
+    return E_OK;
+}
+
+Code catalog_resolve(Catalog *catalog, const TableName *names, size_t count, TableVersion **ret_versions, Err *err)
+{
+    Arena AUTO(arena_done) tmp = { 0 };
+    MetaTable *rows = arena_array(&tmp, MetaTable, count + 1);
+    TableVersion **versions = arena_array(&tmp, TableVersion *, count + 1);
+    /* Between the look-up and the read the table may have moved on so far that the file is gone. */
+    for (int attempt = 1;; attempt++) {
+        TRY(rows_find(catalog, names, count, &tmp, rows, err));
+        Code code = versions_of(catalog, rows, count, versions, err);
+        if (!code)
+            break;
+        if (code != E_NOT_FOUND || attempt == LOAD_ATTEMPTS_MAX)
+            return code == E_NOT_FOUND ? err_wrap(err, E_CORRUPT, "metadata is missing") : code;
     }
     memcpy(ret_versions, versions, count * sizeof *versions);
     return E_OK;

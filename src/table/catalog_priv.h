@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 
 enum { CACHE_VERSIONS_DEFAULT = 256, COMMIT_ATTEMPTS_MAX = 16, SNAPSHOTS_KEPT_MAX = 500,
-       METADATA_LOG_KEPT = 20, MANIFESTS_MERGE_MIN = 40, MANIFEST_MERGE_BYTES_MAX = 4 << 20 };
+       METADATA_LOG_KEPT = 100, LOAD_ATTEMPTS_MAX = 3, MANIFESTS_MERGE_MIN = 40, MANIFEST_MERGE_BYTES_MAX = 4 << 20 };
 
 typedef struct TableQueue TableQueue;
 
@@ -117,6 +117,16 @@ typedef struct SnapshotDelta {
  * is not there. */
 Code build_manifests_change(TableBuild *build, SnapshotDelta *delta, ManifestFile **ret_files,
                             size_t *ret_count, Err *err) CHECKED;
+
+/* create.c */
+Str staged_run_of(Arena *arena, Uuid commit);  /* the run id of a commit's own objects */
+
+/* commit.c: steps 1 and 3 of PROTOCOLS.md 2 for one or more builds; `txn` is step 4. */
+Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count, Err *err) CHECKED;
+void builds_undo(Catalog *catalog, TableBuild *const *builds, size_t count);
+void txn_end_staged(MetaTxn *txn, Arena *arena, Uuid commit, Str run_id, const DataFile *add, size_t add_count);
+/* meta_commit, and the commit UUID looked up when the outcome is not known. */
+Code txn_commit(Catalog *catalog, const MetaTxn *txn, Err *err) CHECKED;
 
 /* schema_change.c */
 Code schema_install(Arena *arena, TableMetadata *m, const IceSchema *schema, Err *err) CHECKED;
