@@ -214,8 +214,9 @@ static Code sim_file_pwrite(void *self, void *inner, Str bytes, uint64_t at, Err
     Code code = file_begin(sim, file, "write", at, bytes.len, err);
     trace_add(sim, str_hash(bytes));
     if (code != E_OK && !sim->crashed && file->boot == sim->boots) {
-        /* A write that fails has done a part of its work. */
-        Str part = str_sub(bytes, 0, (size_t)(sim_mix(sim->seed, sim->calls) % (bytes.len + 1)));
+        /* A write that fails has done a part of its work, or all of it. */
+        uint64_t h = sim_mix(sim->seed, sim->calls);
+        Str part = h & 3 ? str_sub(bytes, 0, (size_t)((h >> 2) % (bytes.len + 1))) : bytes;
         if (part.len && room_take(sim, file->node, at + part.len, NULL) == E_OK)
             sim_file_write(file->node, part, at);
         return call_end(sim, code, err);
