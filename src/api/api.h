@@ -11,20 +11,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "flow/flow.h"
+#include "govern/govern.h"
+#include "source/source.h"
+#include "sql/sql.h"
+#include "store/store.h"
+#include "table/catalog.h"
 
-#include <stdatomic.h>
-
-typedef struct Os Os;
-typedef struct Store Store;
-typedef struct Meta Meta;
-typedef struct Catalog Catalog;
-typedef struct Sql Sql;
-typedef struct SqlResult SqlResult;
-typedef struct SqlParam SqlParam;
-typedef struct Govern Govern;
-typedef struct Flow Flow;
-typedef struct Source Source;
-typedef struct ObjectReader ObjectReader;
 typedef struct ApiState ApiState;
 
 enum {
@@ -59,18 +52,16 @@ typedef enum ApiRight { API_OPEN, API_READ, API_WRITE, API_ADMIN } ApiRight;
 typedef struct ApiCall {
     ApiLake *lake;
     Arena *arena;
-    Str principal_id, principal_name;  /* of api_enter */
-    ApiRight granted;                  /* the most this principal may */
+    Principal principal;     /* of api_enter */
     Str request_id;
-    const atomic_bool *cancelled;      /* NULL: never */
-    int64_t timeout_ms;                /* 0: the engine's default */
+    int64_t timeout_ms;      /* 0: the engine's default */
 } ApiCall;
 
 Code api_open(ApiLake *lake, Err *err) CHECKED;
 void api_close(ApiLake *lake);  /* cancels the run that is going on and waits for it */
 
-/* Fills principal and granted from a bearer token and checks `right`. */
-Code api_enter(ApiCall *call, Str bearer, ApiRight right, Err *err) CHECKED;
+/* Fills the principal from a bearer token and checks `right` on `target`. */
+Code api_enter(ApiCall *call, Str bearer, ApiRight right, Str target, Err *err) CHECKED;
 
 /* ---- the house ---- */
 typedef struct ApiHealth {
@@ -117,17 +108,22 @@ typedef struct ApiPageQuery {
     Str order;               /* "a,-b,c desc" */
     Str cursor;              /* of an earlier page with the same select, where and order */
     int64_t limit;           /* 0: default */
+    bool preview;            /* any rows, in no order, without a cursor */
 } ApiPageQuery;
 
 typedef struct ApiPage {
-    SqlResult *result;       /* the caller frees it with sql_result_free */
-    size_t column_count;     /* the first ones of the result; the rest is the key, for the cursor */
+    SqlResult *result;       /* the caller frees it; its first `columns` columns are the page's */
+    size_t columns, keys;    /* the key columns behind them are text */
     size_t limit;            /* show so many rows; the result may hold one more */
     int64_t snapshot_id;
-    const struct ApiKey *key;
+    Str pin;                 /* what the cursor is made for */
+    Str before_key;          /* JSON of the last row's key of the page before; empty: first page */
+    uint64_t before_same;    /* rows shown with just that key */
 } ApiPage;
 
 Code api_page(ApiCall *call, const ApiPageQuery *query, ApiPage *ret_page, Err *err) CHECKED;
+/* The cursor behind a row: its key as a JSON array, and how many shown rows have just that key. */
+Code api_page_cursor(const ApiPage *page, Str key_json, uint64_t same, Buf *out, Err *err) CHECKED;
 
 /* ---- SQL ---- */
 /* Any statement; writes need API_WRITE. The caller reads and frees the result. */
@@ -135,38 +131,15 @@ Code api_sql(ApiCall *call, Str text, const SqlParam *params, size_t param_count
              SqlResult **ret_result, Err *err) CHECKED;
 
 /* ---- objects ---- */
-typedef struct ApiObject {
-    Str bucket, key, content_type;
-    uint64_t size_bytes, sequence;
-    int64_t modified_us;
-    uint8_t sha256[32];
-    Str trust;
-} ApiObject;
-
-Code api_object_open(ApiCall *call, Str bucket, Str key, ObjectReader **ret_reader,
-                     ApiObject *ret_object, Err *err) CHECKED; /* reader NULL: only the head */
-Code api_object_read(ObjectReader *reader, void *bytes, size_t len, uint64_t at, size_t *ret_len,
-                     Err *err) CHECKED;
-void api_object_close(ObjectReader **reader);
-Code api_objects(ApiCall *call, Str bucket, Str prefix, Str delimiter, Str after, size_t limit,
-                 ApiObject **ret_objects, size_t *ret_count, Str **ret_prefixes,
-                 size_t *ret_prefix_count, Str *ret_next, Err *err) CHECKED;
-Code api_buckets(ApiCall *call, Str **ret_names, size_t *ret_count, Err *err) CHECKED;
+/* Newest version; read with object_pread, free with object_reader_free. */
+Code api_object_open(ApiCall *call, Str bucket, Str key, ObjectReader **ret_reader, Err *err) CHECKED;
+Code api_objects(ApiCall *call, const StoreListQuery *query, StoreListPage *ret_page, Err *err) CHECKED;
+Code api_buckets(ApiCall *call, StoreBucket **ret_buckets, size_t *ret_count, Err *err) CHECKED;
 
 /* ---- ingest ---- */
-typedef struct ApiIngest ApiIngest;
-typedef struct ApiIngested {
-    Str address, source, name, content_type;
-    uint64_t size_bytes, sequence, rows;
-    uint8_t sha256[32];
-    int64_t ingested_us;
-    bool duplicate;
-} ApiIngested;
-Code api_ingest_begin(ApiCall *call, Str source, Str name, Str content_type, bool rows,
-                      ApiIngest **ret_ingest, Err *err) CHECKED;
-Code api_ingest_write(ApiIngest *ingest, Str bytes, Err *err) CHECKED;
-Code api_ingest_finish(ApiCall *call, ApiIngest **take_ingest, ApiIngested *ret_done, Err *err) CHECKED;
-void api_ingest_abort(ApiIngest **ingest);
+Code api_ingest_begin(ApiCall *call, const IngestBegin *begin, Ingest **ret_ingest, Err *err) CHECKED;
+Code api_ingest_write(Ingest *ingest, Str bytes, Err *err) CHECKED;
+Code api_ingest_finish(ApiCall *call, Ingest **take_ingest, IngestResult *ret_done, Err *err) CHECKED;
 
 /* ---- models and runs: results are JSON text ---- */
 Code api_models(ApiCall *call, Buf *out, Err *err) CHECKED;
@@ -194,10 +167,11 @@ typedef struct ApiKept {
     int status;
     Str type, body;
 } ApiKept;
-/* Claims a key before the work. CONFLICT: in flight; INVALID (answered 422): other request. */
+/* Claims a key before the work. CONFLICT: in flight, or its outcome is unknown; PRECONDITION
+ * (answered 422): the key came with another request. */
 Code api_idempotency_claim(ApiCall *call, Str key, const uint8_t fingerprint[32],
                            ApiClaim *ret_claim, ApiKept *ret_kept, Err *err) CHECKED;
-/* Keeps the reply; `kept` NULL gives the claim back (the work has not happened). */
+/* Keeps the reply; `kept` NULL gives the claim back: the same request may try again. */
 Code api_idempotency_end(ApiCall *call, Str key, const uint8_t fingerprint[32],
                          const ApiKept *kept, Err *err) CHECKED;
 

@@ -1,0 +1,45 @@
+/* api_priv.h: the state of the verbs, for the files of this folder.
+ * Owner:   api_open and api_close.
+ * Threads: what stands below a mutex is under it; counters are atomic.
+ * Errors:  none of its own.
+ * Limits:  RUNS_KEPT runs' events in memory.
+ * Units:   _us. */
+#pragma once
+
+#include "api/api.h"
+#include "base/vec.h"
+#include "os/thread.h"
+
+#include <stdatomic.h>
+
+enum { RUNS_KEPT = 16, IDEMPOTENCY_HOURS = 24, IDEMPOTENCY_TRIES_MAX = 16 };
+
+/* One run since the start: its thread while it goes on, its events afterwards. */
+typedef struct ApiRun {
+    struct ApiRun *next; /* older */
+    ApiLake *lake;
+    Arena arena;         /* of the plan and the report; the thread's while it runs */
+    FlowPlan plan;
+    Str run_id, principal;
+    Thread thread;
+    bool cancel;         /* read atomically */
+    Mutex mutex;         /* guards what follows */
+    Buf *events;         /* one JSON object a line each */
+    size_t event_count;
+    bool ended;
+} ApiRun;
+
+struct ApiState {
+    int64_t started_us, started_monotonic_us;
+    atomic_uint_fast64_t counters[API_COUNTER_COUNT];
+    Mutex mutex;         /* guards what follows */
+    ApiRun *runs;        /* newest first */
+};
+
+void api_count(ApiCall *call, ApiCounter counter, uint64_t more);
+/* Writes the row of the audit for something that changed and is not in a metadata transaction. */
+Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err) CHECKED;
+void api_runs_end(ApiState *state);
+/* Of a user's text: resolves source('x','y') to addresses. `self` is the ApiCall. */
+Code api_source_resolve(void *self, Str source, Str name, bool all, Arena *arena,
+                        Str **ret_addresses, size_t *ret_count, Err *err) CHECKED;
