@@ -28,8 +28,8 @@ fuzz: deps
 tidy: python3
 	@python3 tools/tidy
 interop: check
-docs: build
-	@tools/docs.py $(BUILD)
+docs: python3
+	@python3 tools/docs.py
 install: build
 	install -Ds $(BUILD)/tarn $(DESTDIR)/usr/local/bin/tarn
 clean:
