@@ -1,8 +1,8 @@
-/* store.h: objects in buckets: staged, published durably, read verified, listed, followed as a feed.
+/* store.h: objects in buckets: staged, published durably, read verified, listed, followed.
  * Owner:   store_open gives a Store to the caller; results live in the arena that is passed in.
  * Threads: a Store and an ObjectReader: any. A StagedObject: one at a time.
  * Errors:  NOT_FOUND, EXISTS, INVALID, PRECONDITION (a condition of a put or delete), GONE (another
- *          version was asked for), LIMIT, CORRUPT (a checksum differs, or damage on disk), NO_SPACE,
+ *          version was asked for), LIMIT, CORRUPT (a checksum differs, damage on disk), NO_SPACE,
  *          IO; after a failed sync everything that writes gives UNAVAILABLE (the drive is fenced);
  *          UNKNOWN_OUTCOME: the bytes are durable or not, the next start shows which.
  * Limits:  the enum below.
@@ -68,7 +68,6 @@ void store_free(Store **store); /* no reader and no staged object may be left */
 /* "s3://bucket/key" -> both parts, borrowed; false: not of this form, or a name is not allowed. */
 bool store_address_parse(Str address, Str *ret_bucket, Str *ret_key);
 bool store_bucket_name_ok(Str bucket);
-
 Code store_bucket_create(Store *store, Str bucket, Err *err) CHECKED;   /* EXISTS */
 Code store_bucket_delete(Store *store, Str bucket, Err *err) CHECKED;   /* CONFLICT: not empty */
 Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err) CHECKED;
@@ -117,7 +116,7 @@ Code store_head(Store *store, Str bucket, Str key, Arena *arena, ObjectInfo *ret
 Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
                        ObjectReader **ret_reader, Err *err) CHECKED;
 const ObjectInfo *object_reader_info(const ObjectReader *reader);
-/* Every byte given was compared with its checksum. `*ret_len` is less than `len` only at the end. */
+/* Every byte was compared with its checksum. `*ret_len` is less than `len` only at the end. */
 Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, size_t *ret_len,
                   Err *err) CHECKED;
 void object_reader_free(ObjectReader **reader);
@@ -182,8 +181,8 @@ typedef struct StoreUsage {
 } StoreUsage;
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
 
-/* For doctor: every index entry has its bytes, every checksum holds; with `hashes` the SHA-256 of
- * each object too. Findings go to the visitor; E_OK when the walk itself could be finished. */
+/* For doctor: the journal is whole, every object has its bytes, of the right length; with `hashes`
+ * every block and SHA-256 too. Findings go to the visitor; E_OK when the walk could be finished. */
 typedef struct StoreFinding {
     Code code;          /* CORRUPT, NOT_FOUND (bytes are missing), IO */
     Str bucket;

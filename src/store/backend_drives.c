@@ -1,0 +1,400 @@
+/* backend_drives.c: the plain layout of one drive: records and small bodies in the journal, each
+ * larger body one file.
+ *
+ * Invariants
+ * 1. A blob's file is made under its final random name, in one of 256 directories that were made
+ *    before; it is never renamed. Until a commit record names it, it is nobody's and may be removed.
+ * 2. blob_finish syncs the file, blob_names_sync its directory; both before the record is appended.
+ * 3. A file is: the body, a CRC32C of each 64 KiB of it, a footer. The footer's own CRC covers the
+ *    footer, its table CRC the table; no byte of the body leaves without its block's CRC.
+ * 4. Blobs that are made one after the other share a directory, so that a group syncs few. */
+#include "store/store_priv.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    FAN_OUT = 256,
+    BLOBS_A_DIRECTORY = 64,
+    PIECE_BYTES = 1024 * 1024,
+    AHEAD_BYTES = 64 * 1024 * 1024, /* at most this much is allocated ahead */
+    FOOTER_BYTES = 64,
+    BLOB_VERSION = 1,
+    BLOB_NAME_MAX = 40
+};
+#define BLOB_MAGIC "TARNBLOB"
+
+struct Backend {
+    Os *os;
+    Journal *journal;
+    char *objects; /* the directory */
+    atomic_uint created;
+    uint8_t first_dir;
+};
+
+struct Blob {
+    Backend *backend;
+    BlobId id;
+    OsFile *file;
+    uint64_t size_bytes;
+    Vec(uint32_t) table;
+    /* While it is written: */
+    Buf piece;
+    uint64_t allocated;
+    bool reading;
+};
+
+static Code blob_path(const Backend *backend, const BlobId *id, char *ret_path, Err *err)
+{
+    char name[2 * sizeof id->bytes + 1];
+    for (size_t i = 0; i < sizeof id->bytes; i++)
+        snprintf(name + 2 * i, 3, "%02x", id->bytes[i]);
+    int len = snprintf(ret_path, OS_PATH_MAX, "%s/%.2s/%s", backend->objects, name, name);
+    return len < OS_PATH_MAX ? E_OK : err_set(err, E_LIMIT, "the path of the store is too long");
+}
+
+static Code directory_path(const Backend *backend, unsigned number, char *ret_path, Err *err)
+{
+    int len = snprintf(ret_path, OS_PATH_MAX, "%s/%02x", backend->objects, number);
+    return len < OS_PATH_MAX ? E_OK : err_set(err, E_LIMIT, "the path of the store is too long");
+}
+
+static Code directories_make(Backend *backend, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    OsDirEntry *entries;
+    size_t count;
+    char path[OS_PATH_MAX];
+    TRY(os_dir_make(backend->os, backend->objects, err));
+    TRY(os_dir_list(backend->os, backend->objects, &tmp, &entries, &count, err));
+    if (count >= FAN_OUT)
+        return E_OK;
+    for (unsigned i = 0; i < FAN_OUT; i++) {
+        TRY(directory_path(backend, i, path, err));
+        TRY(os_dir_make(backend->os, path, err));
+    }
+    return os_dir_sync(backend->os, backend->objects, err);
+}
+
+static void drives_close(Backend *backend, bool clean)
+{
+    if (clean)
+        journal_close(&backend->journal);
+    else
+        journal_drop(&backend->journal);
+    mem_free(&backend->objects);
+    mem_free(&backend);
+}
+
+static Code drives_start(Backend *backend, const StoreOptions *options, uint64_t replay_from,
+                         JournalVisit *visit, void *arg, bool *ret_clean, Err *err)
+{
+    char path[OS_PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/objects", options->dir);
+    if (len >= (int)sizeof path - BLOB_NAME_MAX)
+        return err_set(err, E_LIMIT, "the path of the store is too long");
+    backend->objects = strdup(path);
+    ASSERT(backend->objects && "memory");
+    TRY(directories_make(backend, err));
+    TRY(os_dir_sync(backend->os, options->dir, err));
+    snprintf(path, sizeof path, "%s/journal", options->dir);
+    JournalOptions journal = { path, options->segment_bytes, replay_from };
+    JournalOpened opened;
+    TRY(journal_open(backend->os, &journal, visit, arg, &opened, &backend->journal, err));
+    *ret_clean = opened.clean;
+    return E_OK;
+}
+
+static Code drives_open(Os *os, const StoreOptions *options, uint64_t replay_from,
+                        JournalVisit *visit, void *arg, bool *ret_clean, Backend **ret_backend,
+                        Err *err)
+{
+    Backend *backend = mem_new(sizeof *backend);
+    backend->os = os;
+    os_random(os, &backend->first_dir, sizeof backend->first_dir);
+    Code code = drives_start(backend, options, replay_from, visit, arg, ret_clean, err);
+    if (code != E_OK)
+        drives_close(backend, false);
+    else
+        *ret_backend = backend;
+    return code;
+}
+
+static Code drives_append(Backend *backend, JournalRecord *records, size_t count, Err *err)
+{
+    return journal_append(backend->journal, records, count, err);
+}
+
+static Code drives_body_read(Backend *backend, uint64_t lsn, Buf *buf, Err *err)
+{
+    return journal_read(backend->journal, lsn, RECORD_BODY, buf, err);
+}
+
+static Journal *drives_journal(Backend *backend)
+{
+    return backend->journal;
+}
+
+static void drives_blob_close(Blob *blob)
+{
+    os_file_close(&blob->file);
+    vec_done(&blob->table);
+    buf_done(&blob->piece);
+    mem_free(&blob);
+}
+
+static void blob_auto(Blob **blob)
+{
+    if (*blob)
+        drives_blob_close(*blob);
+}
+
+static Code drives_blob_create(Backend *backend, BlobId *ret_id, Blob **ret_blob, Err *err)
+{
+    Blob *blob AUTO(blob_auto) = mem_new(sizeof *blob);
+    char path[OS_PATH_MAX];
+    blob->backend = backend;
+    buf_init(&blob->piece, PIECE_BYTES);
+    os_random(backend->os, blob->id.bytes, sizeof blob->id.bytes);
+    unsigned number = atomic_fetch_add(&backend->created, 1) / BLOBS_A_DIRECTORY;
+    blob->id.bytes[0] = (uint8_t)(backend->first_dir + number);
+    TRY(blob_path(backend, &blob->id, path, err));
+    TRY(os_file_open(backend->os, path, OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE, &blob->file,
+                     err));
+    *ret_id = blob->id;
+    *ret_blob = TAKE(blob);
+    return E_OK;
+}
+
+/* Allocates in steps that double, so that small blobs stay small. */
+static Code allocate_ahead(Blob *blob, uint64_t end, Err *err)
+{
+    if (end <= blob->allocated)
+        return E_OK;
+    uint64_t more = MIN(MAX(blob->allocated, (uint64_t)PIECE_BYTES), (uint64_t)AHEAD_BYTES);
+    uint64_t wanted = MAX(end, blob->allocated + more);
+    TRY(os_file_allocate(blob->file, wanted, err));
+    blob->allocated = wanted;
+    return E_OK;
+}
+
+/* At most PIECE_BYTES; a multiple of the block unless it is the last. */
+static Code piece_write(Blob *blob, Str piece, Err *err)
+{
+    for (size_t at = 0; at < piece.len; at += STORE_BLOCK_BYTES)
+        vec_push(&blob->table, crc32c(0, str_sub(piece, at, STORE_BLOCK_BYTES)));
+    TRY(allocate_ahead(blob, blob->size_bytes + piece.len, err));
+    TRY(os_file_pwrite(blob->file, piece, blob->size_bytes, err));
+    blob->size_bytes += piece.len;
+    return E_OK;
+}
+
+static Code drives_blob_write(Blob *blob, Str bytes, Err *err)
+{
+    while (bytes.len > 0) {
+        if (blob->piece.len == 0 && bytes.len >= PIECE_BYTES) {
+            TRY(piece_write(blob, str_sub(bytes, 0, PIECE_BYTES), err));
+            bytes = str_from(bytes, PIECE_BYTES);
+            continue;
+        }
+        Str part = str_sub(bytes, 0, PIECE_BYTES - blob->piece.len);
+        buf_put(&blob->piece, part);
+        bytes = str_from(bytes, part.len);
+        if (blob->piece.len == PIECE_BYTES) {
+            TRY(piece_write(blob, buf_str(&blob->piece), err));
+            buf_clear(&blob->piece);
+        }
+    }
+    return E_OK;
+}
+
+/* magic 8 | version u32 | features u32 | block bytes u32 | blocks u32 | size u64 | id 16 |
+ * table CRC u32 | reserved | CRC of all before u32 */
+static void footer_encode(const Blob *blob, uint32_t table_crc, char bytes[FOOTER_BYTES])
+{
+    memset(bytes, 0, FOOTER_BYTES);
+    memcpy(bytes, BLOB_MAGIC, 8);
+    store_u32le(bytes + 8, BLOB_VERSION);
+    store_u32le(bytes + 16, STORE_BLOCK_BYTES);
+    store_u32le(bytes + 20, (uint32_t)blob->table.len);
+    store_u64le(bytes + 24, blob->size_bytes);
+    memcpy(bytes + 32, blob->id.bytes, sizeof blob->id.bytes);
+    store_u32le(bytes + 48, table_crc);
+    store_u32le(bytes + FOOTER_BYTES - 4, crc32c(0, str_of(bytes, FOOTER_BYTES - 4)));
+}
+
+static Str table_bytes(const Blob *blob) /* little endian machines only: x86-64 and arm64 */
+{
+    return str_of(blob->table.items, blob->table.len * sizeof(uint32_t));
+}
+
+static Code drives_blob_finish(Blob *blob, Err *err)
+{
+    TRY(piece_write(blob, buf_str(&blob->piece), err));
+    buf_done(&blob->piece);
+    char footer[FOOTER_BYTES];
+    Str table = table_bytes(blob);
+    footer_encode(blob, crc32c(0, table), footer);
+    uint64_t end = blob->size_bytes + table.len + FOOTER_BYTES;
+    TRY(allocate_ahead(blob, end, err));
+    TRY(os_file_pwrite(blob->file, table, blob->size_bytes, err));
+    TRY(os_file_pwrite(blob->file, str_of(footer, sizeof footer), end - FOOTER_BYTES, err));
+    if (blob->allocated > end)
+        TRY(os_file_truncate(blob->file, end, err));
+    TRY(os_file_sync(blob->file, err));
+    blob->reading = true;
+    return E_OK;
+}
+
+static Code drives_blob_names_sync(Backend *backend, const BlobId *ids, size_t count, Err *err)
+{
+    bool synced[FAN_OUT] = { false };
+    for (size_t i = 0; i < count; i++) {
+        unsigned number = ids[i].bytes[0];
+        if (synced[number])
+            continue;
+        char path[OS_PATH_MAX];
+        TRY(directory_path(backend, number, path, err));
+        TRY(os_dir_sync(backend->os, path, err));
+        synced[number] = true;
+    }
+    return E_OK;
+}
+
+static Code damaged(const char *path, const char *what, Err *err)
+{
+    return err_place(err, err_set(err, E_CORRUPT, "%s of a stored object is damaged", what), "%s",
+                     path);
+}
+
+static Code table_load(Blob *blob, const char *path, Err *err)
+{
+    char footer[FOOTER_BYTES];
+    uint64_t blocks = (blob->size_bytes + STORE_BLOCK_BYTES - 1) / STORE_BLOCK_BYTES;
+    uint64_t wanted = blob->size_bytes + blocks * sizeof(uint32_t) + FOOTER_BYTES, size;
+    TRY(os_file_size(blob->file, &size, err));
+    if (size != wanted)
+        return damaged(path, "the length", err);
+    size_t got;
+    TRY(os_file_pread(blob->file, footer, FOOTER_BYTES, size - FOOTER_BYTES, &got, err));
+    if (got != FOOTER_BYTES || memcmp(footer, BLOB_MAGIC, 8) != 0
+        || load_u32le(footer + FOOTER_BYTES - 4) != crc32c(0, str_of(footer, FOOTER_BYTES - 4)))
+        return damaged(path, "the footer", err);
+    if (load_u32le(footer + 8) > BLOB_VERSION || load_u32le(footer + 12) != 0)
+        return err_set(err, E_UNSUPPORTED, "written by a newer version of tarn: %s", path);
+    if (load_u32le(footer + 16) != STORE_BLOCK_BYTES || load_u32le(footer + 20) != blocks
+        || load_u64le(footer + 24) != blob->size_bytes
+        || memcmp(footer + 32, blob->id.bytes, sizeof blob->id.bytes) != 0)
+        return damaged(path, "the footer", err);
+    vec_reserve(&blob->table, blocks);
+    blob->table.len = blocks;
+    TRY(os_file_pread(blob->file, blob->table.items, blocks * sizeof(uint32_t), blob->size_bytes,
+                      &got, err));
+    if (crc32c(0, table_bytes(blob)) != load_u32le(footer + 48))
+        return damaged(path, "the table of checksums", err);
+    return E_OK;
+}
+
+static Code drives_blob_open(Backend *backend, const BlobId *id, uint64_t size_bytes,
+                             Blob **ret_blob, Err *err)
+{
+    Blob *blob AUTO(blob_auto) = mem_new(sizeof *blob);
+    char path[OS_PATH_MAX];
+    *blob = (Blob){ .backend = backend, .id = *id, .size_bytes = size_bytes, .reading = true };
+    TRY(blob_path(backend, id, path, err));
+    TRY(os_file_open(backend->os, path, OS_READ, &blob->file, err));
+    TRY(table_load(blob, path, err));
+    *ret_blob = TAKE(blob);
+    return E_OK;
+}
+
+/* Whole blocks from `first` on into `bytes`, each compared. */
+static Code blocks_read(Blob *blob, char *bytes, size_t len, uint64_t first, Err *err)
+{
+    size_t got;
+    TRY(os_file_pread(blob->file, bytes, len, first * STORE_BLOCK_BYTES, &got, err));
+    for (size_t at = 0; at < len; at += STORE_BLOCK_BYTES, first++) {
+        Str block = str_sub(str_of(bytes, len), at, STORE_BLOCK_BYTES);
+        if (got != len || crc32c(0, block) != blob->table.items[first]) {
+            char path[OS_PATH_MAX];
+            TRY(blob_path(blob->backend, &blob->id, path, err));
+            return damaged(path, "a block", err);
+        }
+    }
+    return E_OK;
+}
+
+static Code drives_blob_pread(Blob *blob, void *bytes, size_t len, uint64_t at, Err *err)
+{
+    ASSERT(blob->reading && at + len <= blob->size_bytes);
+    char *to = bytes;
+    while (len > 0) {
+        uint64_t first = at / STORE_BLOCK_BYTES;
+        size_t skip = (size_t)(at % STORE_BLOCK_BYTES);
+        bool to_end = at + len == blob->size_bytes;
+        size_t whole = to_end ? len : len / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
+        if (skip == 0 && whole > 0) {
+            TRY(blocks_read(blob, to, whole, first, err));
+            to += whole, at += whole, len -= whole;
+            continue;
+        }
+        char block[STORE_BLOCK_BYTES];
+        uint64_t left = blob->size_bytes - first * STORE_BLOCK_BYTES;
+        size_t block_len = (size_t)MIN(left, (uint64_t)STORE_BLOCK_BYTES);
+        TRY(blocks_read(blob, block, block_len, first, err));
+        size_t part = MIN(len, block_len - skip);
+        memcpy(to, block + skip, part);
+        to += part, at += part, len -= part;
+    }
+    return E_OK;
+}
+
+static Code drives_blob_remove(Backend *backend, const BlobId *id, Err *err)
+{
+    char path[OS_PATH_MAX];
+    TRY(blob_path(backend, id, path, err));
+    return os_unlink(backend->os, path, err);
+}
+
+static Code drives_blob_list(Backend *backend, BlobVisit *visit, void *arg, Err *err)
+{
+    for (unsigned i = 0; i < FAN_OUT; i++) {
+        Arena tmp AUTO(arena_done) = { 0 };
+        char path[OS_PATH_MAX];
+        OsDirEntry *entries;
+        size_t count;
+        TRY(directory_path(backend, i, path, err));
+        TRY(os_dir_list(backend->os, path, &tmp, &entries, &count, err));
+        for (size_t k = 0; k < count; k++) {
+            BlobId id;
+            Str bytes;
+            if (entries[k].name.len != 2 * sizeof id.bytes
+                || !hex_parse(&tmp, entries[k].name, &bytes))
+                continue; /* not ours: left alone */
+            memcpy(id.bytes, bytes.ptr, sizeof id.bytes);
+            TRY(visit(arg, &id, err));
+        }
+    }
+    return E_OK;
+}
+
+const BackendOps backend_drives = {
+    .name = "drives",
+    .durable = true,
+    .open = drives_open,
+    .close = drives_close,
+    .append = drives_append,
+    .body_read = drives_body_read,
+    .blob_create = drives_blob_create,
+    .blob_write = drives_blob_write,
+    .blob_finish = drives_blob_finish,
+    .blob_names_sync = drives_blob_names_sync,
+    .blob_open = drives_blob_open,
+    .blob_pread = drives_blob_pread,
+    .blob_close = drives_blob_close,
+    .blob_remove = drives_blob_remove,
+    .blob_list = drives_blob_list,
+    .journal = drives_journal,
+};

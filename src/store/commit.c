@@ -1,0 +1,282 @@
+/* commit.c: the one way in which anything changes.
+ *
+ * Invariants
+ * 1. The first request that finds nobody leading takes the queue as a group. Only the leader appends
+ *    to the journal and applies to the index, so conditions that it checks hold until its group is
+ *    applied.
+ * 2. A request is one commit record behind its bodies: whole or absent after a crash. A replayed
+ *    commit record takes the BODY records right before it.
+ * 3. Nobody is answered, and no reader sees a change, before its record is durable.
+ * 4. If the index cannot follow the journal the store is broken: it refuses to write, and the next
+ *    start replays what is missing. */
+#include "store/store_priv.h"
+
+typedef struct Group {
+    Plan plan;
+    Request *first;
+    Vec(JournalRecord) records;
+    uint64_t next_sequence;
+} Group;
+
+static void group_done(Group *group)
+{
+    plan_done(&group->plan);
+    vec_done(&group->records);
+}
+
+static Code precondition(const CommitOp *op, const char *why, Err *err)
+{
+    return err_set(err, E_PRECONDITION, "s3://" STR_FMT "/" STR_FMT " %s",
+                   STR_ARG(op->record.info.bucket), STR_ARG(op->record.info.key), why);
+}
+
+static Code put_check(const CommitOp *op, const KeyState *state, const BucketState *bucket, Err *err)
+{
+    if (!bucket->is)
+        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(bucket->name));
+    switch (op->condition) {
+    case PUT_ALWAYS:
+        return E_OK;
+    case PUT_IF_ABSENT:
+        return state->is ? precondition(op, "exists already", err) : E_OK;
+    case PUT_IF_SEQUENCE:
+        if (!state->is)
+            return precondition(op, "is not there any more", err);
+        if (state->now.info.sequence != op->if_sequence)
+            return precondition(op, "was replaced in the meantime", err);
+        return E_OK;
+    }
+    return E_OK;
+}
+
+/* Nothing in the index and nothing of this group. */
+static Code bucket_empty_check(Group *group, Store *store, Str bucket, Err *err)
+{
+    Buf seek AUTO(buf_done);
+    buf_init(&seek, INDEX_KEY_MAX);
+    key_bucket_objects(&seek, bucket);
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    bool empty = !(cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek)));
+    for (size_t i = 0; i < PLAN_SLOTS; i++)
+        for (KeyState *state = group->plan.slots[i]; state; state = state->next)
+            empty = empty && !(state->is && str_eq(state->bucket, bucket));
+    return empty ? E_OK : err_set(err, E_CONFLICT, "bucket " STR_FMT " is not empty", STR_ARG(bucket));
+}
+
+static Code bucket_check(Group *group, Store *store, CommitOp *op, Err *err)
+{
+    Str name = op->record.info.bucket;
+    BucketState *state;
+    TRY(plan_bucket(&group->plan, store, name, &state, err));
+    if (op->again) {
+        bool live = state->is && state->sequence == op->record.info.sequence;
+        op->skip = op->kind == OP_BUCKET_CREATE && !live;
+        return E_OK;
+    }
+    if (op->kind == OP_BUCKET_CREATE)
+        return state->is ? err_set(err, E_EXISTS, "bucket " STR_FMT " exists already", STR_ARG(name))
+                         : E_OK;
+    if (!state->is)
+        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(name));
+    return bucket_empty_check(group, store, name, err);
+}
+
+static Code object_check(Group *group, Store *store, const Request *request, CommitOp *op, Err *err)
+{
+    const ObjectInfo *info = &op->record.info;
+    KeyState *state;
+    TRY(plan_key(&group->plan, store, info->bucket, info->key, &state, err));
+    bool twice = state->request == request && !op->again && op->kind != OP_MOVE;
+    state->request = request;
+    if (twice)
+        return err_set(err, E_INVALID, "the key '" STR_FMT "' stands twice in one group",
+                       STR_ARG(info->key));
+    if (op->kind == OP_MOVE) {
+        op->skip = !state->is || state->now.info.sequence != info->sequence
+                   || state->now.place != op->record.place
+                   || (state->now.place == PLACE_JOURNAL && state->now.at != op->old_lsn);
+        op->record.info.trust = op->skip ? info->trust : state->now.info.trust;
+        return E_OK;
+    }
+    if (op->kind == OP_PUT) {
+        BucketState *bucket;
+        TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
+        return put_check(op, state, bucket, err);
+    }
+    if (op->again)
+        return E_OK;
+    if (!state->is)
+        return no_such_key(info->bucket, info->key, err);
+    if (op->of_sequence == 0 || op->of_sequence == state->now.info.sequence)
+        return E_OK;
+    return op->kind == OP_TRUST ? err_set(err, E_GONE, "this version is not there any more")
+                                : precondition(op, "was replaced in the meantime", err);
+}
+
+static Code ops_check(Group *group, Store *store, Request *request, Err *err)
+{
+    for (size_t i = 0; i < request->count; i++) {
+        CommitOp *op = &request->ops[i];
+        op->skip = false;
+        bool of_bucket = op->kind == OP_BUCKET_CREATE || op->kind == OP_BUCKET_DELETE;
+        TRY(of_bucket ? bucket_check(group, store, op, err)
+                      : object_check(group, store, request, op, err));
+    }
+    return E_OK;
+}
+
+/* Numbers the ops, encodes them, changes the plan. On failure nothing of the request is left. */
+static Code request_plan(Group *group, Store *store, Request *request, int64_t now_us, Err *err)
+{
+    TRY(ops_check(group, store, request, err));
+    Commit commit = { .next_sequence = group->next_sequence, .ops = request->ops,
+                      .op_count = request->count };
+    for (size_t i = 0; i < request->count; i++) {
+        CommitOp *op = &request->ops[i];
+        if (!op->again && op->kind != OP_MOVE) {
+            op->record.info.sequence = commit.next_sequence++;
+            op->record.info.modified_us = now_us;
+        }
+        if (!op->skip && op->record.place == PLACE_JOURNAL)
+            op->record.at = commit.body_count++;
+    }
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, JOURNAL_PAYLOAD_MAX);
+    commit_encode(&buf, &commit);
+    TRY(buf_end(&buf, "a group of changes", err));
+    for (size_t i = 0; i < request->count; i++) {
+        const CommitOp *op = &request->ops[i];
+        if (op->skip)
+            continue;
+        if (op->record.place == PLACE_JOURNAL)
+            vec_push(&group->records, (JournalRecord){ .type = RECORD_BODY, .payload = op->body });
+        TRY(plan_op(&group->plan, store, op, err)); /* reads nothing: ops_check has loaded it */
+    }
+    Str payload = str_copy(&group->plan.arena, buf_str(&buf));
+    vec_push(&group->records, (JournalRecord){ .type = RECORD_COMMIT, .payload = payload });
+    group->next_sequence = commit.next_sequence;
+    return E_OK;
+}
+
+/* In pieces that the journal takes; only a lone request is larger than one, and its commit record is
+ * in the last. */
+static Code records_append(Group *group, Store *store, Err *err)
+{
+    size_t from = 0;
+    while (from < group->records.len) {
+        uint64_t bytes = 0;
+        size_t to = from;
+        while (to < group->records.len
+               && (to == from || bytes + group->records.items[to].payload.len <= JOURNAL_GROUP_MAX / 2))
+            bytes += group->records.items[to++].payload.len;
+        TRY(store->backend_ops->append(store->backend, group->records.items + from, to - from, err));
+        from = to;
+    }
+    return E_OK;
+}
+
+/* Counts of bodies become the LSNs that the append has given. */
+static void places_set(Group *group)
+{
+    size_t at = 0;
+    for (Request *request = group->first; request; request = request->next) {
+        if (request->code != E_OK)
+            continue;
+        for (size_t i = 0; i < request->count; i++) {
+            CommitOp *op = &request->ops[i];
+            if (!op->skip && op->record.place == PLACE_JOURNAL)
+                op->record.at = group->records.items[at++].lsn;
+        }
+        at++; /* its commit record */
+    }
+}
+
+static Code group_commit(Group *group, Store *store, Err *err)
+{
+    int64_t now_us = os_now_us(store->os);
+    for (Request *request = group->first; request; request = request->next)
+        request->code = request_plan(group, store, request, now_us, request->err);
+    if (group->records.len == 0)
+        return E_OK;
+    TRY(records_append(group, store, err));
+    places_set(group);
+    uint64_t lsn = vec_last(&group->records)->lsn;
+    Code code = plan_apply(&group->plan, store, lsn, group->next_sequence, err);
+    if (code != E_OK) {
+        MUTEX_HELD(&store->mutex);
+        store->broken = true;
+        return err_wrap(err, E_UNKNOWN_OUTCOME, "it is durable, but the index could not follow");
+    }
+    plan_drop_blobs(&group->plan, store);
+    return E_OK;
+}
+
+static uint64_t request_bytes(const Request *request)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < request->count; i++)
+        bytes += request->ops[i].body.len + 2 * STORE_KEY_MAX;
+    return bytes;
+}
+
+/* The mutex is held. */
+static Request *group_take(Store *store)
+{
+    Request *first = store->queue_first, *last = first;
+    uint64_t bytes = request_bytes(first);
+    while (last->next && bytes + request_bytes(last->next) <= JOURNAL_GROUP_MAX / 2) {
+        last = last->next;
+        bytes += request_bytes(last);
+    }
+    store->queue_first = last->next;
+    if (!store->queue_first)
+        store->queue_last = NULL;
+    last->next = NULL;
+    return first;
+}
+
+/* The mutex is held on entry and on return. */
+static void lead(Store *store)
+{
+    Group group = { .first = group_take(store), .next_sequence = store->next_sequence };
+    Err err;
+    err_clear(&err);
+    bool broken = store->broken;
+    store->leading = true;
+    mutex_unlock(&store->mutex);
+    Code code = broken ? err_set(&err, E_UNAVAILABLE, "the store must be opened again")
+                       : group_commit(&group, store, &err);
+    mutex_lock(&store->mutex);
+    store->leading = false;
+    for (Request *request = group.first, *next; request; request = next) {
+        next = request->next;
+        if (request->code == E_OK && code != E_OK) {
+            request->code = code;
+            if (request->err)
+                *request->err = err;
+        }
+        request->done = true; /* its owner may go as soon as the mutex is free */
+    }
+    group_done(&group);
+    cond_broadcast(&store->changed);
+}
+
+Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err)
+{
+    Request request = { .ops = ops, .count = count, .err = err };
+    MUTEX_HELD(&store->mutex);
+    if (store->queue_last)
+        store->queue_last->next = &request;
+    else
+        store->queue_first = &request;
+    store->queue_last = &request;
+    while (!request.done) {
+        if (store->leading)
+            cond_wait(&store->changed, &store->mutex);
+        else
+            lead(store);
+    }
+    return request.code;
+}

@@ -1,0 +1,173 @@
+/* compact.c: gives the space of dead records back, from the oldest segment on.
+ *
+ * Invariants
+ * 1. What is live is appended again (OP_MOVE, with its own sequence) and applied before the segment
+ *    is forgotten; deletes and buckets are repeated, so that a rebuilt index and the feed keep them.
+ * 2. The index is flushed before a segment is forgotten: a replay never has to start in it.
+ * 3. At least one commit record is written each time, so that the next sequence number survives the
+ *    loss of the index.
+ * 4. A commit record whose bodies lie in the segment before its own is scanned with that one. */
+#include "store/store_priv.h"
+
+enum {
+    LIVE_PERCENT_MAX = 60,     /* a fuller segment stays */
+    MOVE_GROUP_BYTES = 4 * 1024 * 1024,
+    MOVE_GROUP_OPS = 1000
+};
+
+typedef struct Compaction {
+    Store *store;
+    Journal *journal;
+    uint64_t end;              /* of the segment: its records lie before it */
+    bool counting;             /* the first pass: only `live_bytes` */
+    uint64_t live_bytes;
+    bool done;
+    Vec(uint64_t) bodies;
+    Vec(CommitOp) ops;         /* of the group that is being made */
+    Arena arena;               /* of the group */
+    uint64_t group_bytes;
+} Compaction;
+
+static void compaction_done(Compaction *compaction)
+{
+    vec_done(&compaction->bodies);
+    vec_done(&compaction->ops);
+    arena_done(&compaction->arena);
+}
+
+static Code group_commit(Compaction *compaction, Err *err)
+{
+    if (compaction->ops.len > 0)
+        TRY(store_commit(compaction->store, compaction->ops.items, compaction->ops.len, err));
+    compaction->ops.len = 0;
+    compaction->group_bytes = 0;
+    arena_reset(&compaction->arena);
+    return E_OK;
+}
+
+/* Is this put what the index holds, at this place? Then *ret_live is its record. */
+static Code put_live(Compaction *compaction, const CommitOp *op, uint64_t lsn, bool *ret_live,
+                     ObjectRecord *ret_record, Err *err)
+{
+    const ObjectInfo *info = &op->record.info;
+    TRY(store_lookup(compaction->store, info->bucket, info->key, &compaction->arena, ret_record,
+                     ret_live, err));
+    *ret_live = *ret_live && ret_record->info.sequence == info->sequence
+                && ret_record->place == op->record.place
+                && (op->record.place != PLACE_JOURNAL || ret_record->at == lsn);
+    return E_OK;
+}
+
+static Code put_move(Compaction *compaction, const ObjectRecord *record, Err *err)
+{
+    CommitOp move = { .kind = OP_MOVE, .record = *record, .old_lsn = record->at };
+    if (record->place == PLACE_JOURNAL) {
+        Buf body AUTO(buf_done);
+        buf_init(&body, JOURNAL_PAYLOAD_MAX);
+        TRY(journal_read(compaction->journal, record->at, RECORD_BODY, &body, err));
+        move.body = str_copy(&compaction->arena, buf_str(&body));
+        compaction->group_bytes += move.body.len;
+    }
+    vec_push(&compaction->ops, move);
+    return E_OK;
+}
+
+static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit_lsn,
+                     uint64_t body_lsn, Err *err)
+{
+    bool in_segment = commit_lsn < compaction->end;
+    bool put = op->kind == OP_PUT || op->kind == OP_MOVE;
+    if (!put && (!in_segment || op->kind == OP_TRUST))
+        return E_OK; /* the trust of a live version moves with it */
+    if (!put) {
+        CommitOp again = *op;
+        again.again = true;
+        again.record.info.bucket = str_copy(&compaction->arena, op->record.info.bucket);
+        again.record.info.key = str_copy(&compaction->arena, op->record.info.key);
+        if (!compaction->counting)
+            vec_push(&compaction->ops, again);
+        return E_OK;
+    }
+    if (!in_segment && (op->record.place != PLACE_JOURNAL || body_lsn >= compaction->end))
+        return E_OK;
+    bool live;
+    ObjectRecord record;
+    TRY(put_live(compaction, op, body_lsn, &live, &record, err));
+    if (!live)
+        return E_OK;
+    compaction->live_bytes += record.place == PLACE_JOURNAL ? record.info.size_bytes : 0;
+    return compaction->counting ? E_OK : put_move(compaction, &record, err);
+}
+
+static Code record_visit(void *arg, const JournalRecord *record, Err *err)
+{
+    Compaction *compaction = arg;
+    if (record->type == RECORD_BODY)
+        vec_push(&compaction->bodies, record->lsn);
+    if (record->type != RECORD_COMMIT)
+        return E_OK;
+    Arena tmp AUTO(arena_done) = { 0 };
+    Commit commit;
+    TRY(commit_decode(record->payload, &tmp, &commit, err));
+    size_t there = MIN(commit.body_count, compaction->bodies.len);
+    size_t missing = commit.body_count - there, first = compaction->bodies.len - there;
+    for (size_t i = 0; i < commit.op_count; i++) {
+        const CommitOp *op = &commit.ops[i];
+        uint64_t lsn = 0;
+        if (op->record.place == PLACE_JOURNAL && op->record.at >= missing)
+            lsn = compaction->bodies.items[first + op->record.at - missing];
+        TRY(op_visit(compaction, op, record->lsn, lsn, err));
+        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS)
+            TRY(group_commit(compaction, err));
+    }
+    compaction->bodies.len = 0;
+    if (compaction->counting)
+        arena_reset(&compaction->arena);
+    compaction->done = record->lsn >= compaction->end;
+    return compaction->done ? E_CANCELLED : E_OK; /* ends the scan */
+}
+
+static Code segment_pass(Compaction *compaction, uint64_t start, bool counting, Err *err)
+{
+    compaction->counting = counting;
+    compaction->done = false;
+    compaction->bodies.len = 0;
+    compaction->live_bytes = 0;
+    Code code = journal_scan(compaction->journal, start, UINT64_MAX, record_visit, compaction, err);
+    if (code != E_OK && !compaction->done)
+        return code;
+    return group_commit(compaction, err);
+}
+
+static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err *err)
+{
+    uint64_t size = journal_segment_bytes(journal);
+    uint64_t start = journal_start(journal);
+    Compaction compaction AUTO(compaction_done) = {
+        .store = store, .journal = journal, .end = (start / size + 1) * size
+    };
+    *ret_freed = false;
+    if (journal_end(journal) < compaction.end + size) /* the tail and the segment before it stay */
+        return E_OK;
+    TRY(segment_pass(&compaction, start, true, err));
+    if (compaction.live_bytes > size / 100 * LIVE_PERCENT_MAX)
+        return E_OK;
+    TRY(segment_pass(&compaction, start, false, err));
+    TRY(store_commit(store, NULL, 0, err)); /* invariant 3 */
+    TRY(store->index_ops->flush(store->index, err));
+    TRY(journal_forget(journal, compaction.end, err));
+    *ret_freed = true;
+    return E_OK;
+}
+
+Code store_compact(Store *store, size_t *ret_segments, Err *err)
+{
+    MUTEX_HELD(&store->compacting);
+    Journal *journal = store->backend_ops->journal(store->backend);
+    size_t segments = 0;
+    uint64_t last = journal ? journal_end(journal) : 0; /* what was moved now is not moved again */
+    for (bool freed = journal != NULL; freed && journal_start(journal) < last; segments += freed)
+        TRY(segment_compact(store, journal, &freed, err));
+    *ret_segments = segments;
+    return E_OK;
+}

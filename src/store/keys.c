@@ -1,0 +1,86 @@
+/* keys.c: the keys of the index. Byte order of these keys is the order of listings.
+ *
+ *   s                                             the state of the store
+ *   b BUCKET                                      a bucket
+ *   o BUCKET 00 KEY' 00 00 ~SEQUENCE              a version, the latest first; KEY' has 00 as 00 ff
+ *   f SEQUENCE                                    a change of the feed
+ *   x BLOB                                        the version that a blob belongs to
+ * Numbers are big endian. A bucket's name has no zero byte. */
+#include "store/store_priv.h"
+
+#include <string.h>
+
+enum { VERSION_TAIL = 2 + 8 };
+
+void key_state(Buf *buf)
+{
+    buf_put_char(buf, 's');
+}
+
+void key_bucket(Buf *buf, Str bucket)
+{
+    buf_put_char(buf, 'b');
+    buf_put(buf, bucket);
+}
+
+void key_bucket_objects(Buf *buf, Str bucket)
+{
+    buf_put_char(buf, 'o');
+    buf_put(buf, bucket);
+    buf_put_char(buf, 0);
+}
+
+void key_prefix(Buf *buf, Str bucket, Str prefix)
+{
+    key_bucket_objects(buf, bucket);
+    for (size_t i = 0; i < prefix.len; i++) {
+        buf_put_char(buf, prefix.ptr[i]);
+        if (prefix.ptr[i] == 0)
+            buf_put_char(buf, (char)0xff);
+    }
+}
+
+void key_object(Buf *buf, Str bucket, Str key)
+{
+    key_prefix(buf, bucket, key);
+    buf_put_zeros(buf, 2);
+}
+
+void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence)
+{
+    key_object(buf, bucket, key);
+    write_u64be(buf, ~sequence);
+}
+
+void key_change(Buf *buf, uint64_t sequence)
+{
+    buf_put_char(buf, 'f');
+    write_u64be(buf, sequence);
+}
+
+void key_blob(Buf *buf, const BlobId *blob)
+{
+    buf_put_char(buf, 'x');
+    buf_put(buf, str_of(blob->bytes, sizeof blob->bytes));
+}
+
+Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,
+                      uint64_t *ret_sequence, Err *err)
+{
+    ptrdiff_t zero = str_find_char(index_key, 0);
+    if (zero < 1 || index_key.ptr[0] != 'o' || index_key.len < (size_t)zero + 1 + VERSION_TAIL)
+        return err_set(err, E_CORRUPT, "a key of the index is damaged");
+    Str escaped = str_sub(index_key, zero + 1, index_key.len - zero - 1 - VERSION_TAIL);
+    char *key = arena_alloc(arena, escaped.len + 1);
+    size_t len = 0;
+    for (size_t i = 0; i < escaped.len; i++) {
+        key[len++] = escaped.ptr[i];
+        if (escaped.ptr[i] == 0)
+            i++; /* ff */
+    }
+    Reader r = reader_of(str_from(index_key, index_key.len - 8));
+    *ret_bucket = str_copy(arena, str_sub(index_key, 1, zero - 1));
+    *ret_key = str_of(key, len);
+    *ret_sequence = ~read_u64be(&r);
+    return E_OK;
+}

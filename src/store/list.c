@@ -1,0 +1,250 @@
+/* list.c: buckets, listings and the feed: what walks the index.
+ *
+ * A listing seeks over everything that it does not give: the versions behind the newest, and all keys
+ * below a common prefix. So its cost is that of its results. */
+#include "store/store_priv.h"
+
+static bool bucket_char_ok(char c, bool edge)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (!edge && (c == '-' || c == '.'));
+}
+
+bool store_bucket_name_ok(Str bucket)
+{
+    if (bucket.len < STORE_BUCKET_MIN || bucket.len > STORE_BUCKET_MAX)
+        return false;
+    for (size_t i = 0; i < bucket.len; i++)
+        if (!bucket_char_ok(bucket.ptr[i], i == 0 || i + 1 == bucket.len))
+            return false;
+    return str_find(bucket, STR("..")) < 0;
+}
+
+bool store_address_parse(Str address, Str *ret_bucket, Str *ret_key)
+{
+    if (!str_starts(address, STR("s3://")))
+        return false;
+    Str rest = str_from(address, 5);
+    ptrdiff_t slash = str_find_char(rest, '/');
+    if (slash < 0)
+        return false;
+    Str bucket = str_sub(rest, 0, (size_t)slash), key = str_from(rest, (size_t)slash + 1);
+    if (!store_bucket_name_ok(bucket) || key.len == 0 || key.len > STORE_KEY_MAX)
+        return false;
+    *ret_bucket = bucket;
+    *ret_key = key;
+    return true;
+}
+
+static Code bucket_change(Store *store, Str bucket, OpKind kind, Err *err)
+{
+    TRY(key_check(bucket, STR("-"), err));
+    CommitOp op = { .kind = kind };
+    op.record.info.bucket = bucket;
+    return store_commit(store, &op, 1, err);
+}
+
+Code store_bucket_create(Store *store, Str bucket, Err *err)
+{
+    return bucket_change(store, bucket, OP_BUCKET_CREATE, err);
+}
+
+Code store_bucket_delete(Store *store, Str bucket, Err *err)
+{
+    return bucket_change(store, bucket, OP_BUCKET_DELETE, err);
+}
+
+Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err)
+{
+    int64_t created_us;
+    uint64_t sequence;
+    *ret_exists = false;
+    if (!store_bucket_name_ok(bucket))
+        return E_OK;
+    return store_bucket_lookup(store, bucket, &created_us, &sequence, ret_exists, err);
+}
+
+Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, size_t *ret_count,
+                       Err *err)
+{
+    Vec(StoreBucket) found = { 0 };
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    Code code = cursor_seek(&cursor, STR("b"), err);
+    for (; code == E_OK && cursor.there && str_starts(cursor_key(&cursor), STR("b"));
+         code = cursor_next(&cursor, err)) {
+        Reader r = reader_of(cursor_value(&cursor));
+        StoreBucket bucket = { str_copy(arena, str_from(cursor_key(&cursor), 1)),
+                               (int64_t)read_u64le(&r) };
+        vec_push(&found, bucket);
+    }
+    if (code == E_OK) {
+        *ret_buckets = arena_array(arena, StoreBucket, found.len);
+        for (size_t i = 0; i < found.len; i++)
+            (*ret_buckets)[i] = found.items[i];
+        *ret_count = found.len;
+    }
+    vec_done(&found);
+    return code;
+}
+
+typedef struct Listing {
+    const StoreListQuery *query;
+    Arena *arena;
+    Cursor cursor;
+    Buf seek;
+    size_t limit;
+    StoreListPage page;
+} Listing;
+
+static void listing_done(Listing *listing)
+{
+    cursor_done(&listing->cursor);
+    buf_done(&listing->seek);
+}
+
+/* Behind every key that starts with what is in `seek`: its successor in byte order. */
+static void seek_behind(Buf *seek)
+{
+    while (seek->len > 0 && (uint8_t)seek->ptr[seek->len - 1] == 0xff)
+        seek->len--;
+    ASSERT(seek->len > 0); /* the bucket's part is never all ff */
+    seek->ptr[seek->len - 1]++;
+}
+
+static Code listing_start(Listing *listing, Err *err)
+{
+    const StoreListQuery *query = listing->query;
+    buf_clear(&listing->seek);
+    if (str_cmp(query->start_after, query->prefix) >= 0 && query->start_after.len > 0) {
+        key_object(&listing->seek, query->bucket, query->start_after);
+        seek_behind(&listing->seek);
+    } else {
+        key_prefix(&listing->seek, query->bucket, query->prefix);
+    }
+    TRY(buf_end(&listing->seek, "a key", err));
+    return cursor_seek(&listing->cursor, buf_str(&listing->seek), err);
+}
+
+/* The part of the key that is folded, or an empty Str. */
+static Str folded(const StoreListQuery *query, Str key)
+{
+    if (query->delimiter.len == 0)
+        return STR_NONE;
+    ptrdiff_t at = str_find(str_from(key, query->prefix.len), query->delimiter);
+    return at < 0 ? STR_NONE
+                  : str_sub(key, 0, query->prefix.len + (size_t)at + query->delimiter.len);
+}
+
+/* Takes what the cursor stands on and moves it to the next that can count. */
+static Code listing_step(Listing *listing, bool *ret_more, Err *err)
+{
+    StoreListPage *page = &listing->page;
+    const StoreListQuery *query = listing->query;
+    Str bucket, key;
+    uint64_t sequence;
+    TRY(key_object_parse(cursor_key(&listing->cursor), listing->arena, &bucket, &key, &sequence, err));
+    *ret_more = str_starts(key, query->prefix);
+    if (!*ret_more)
+        return E_OK;
+    Str fold = folded(query, key);
+    bool given_before = fold.len > 0 && str_cmp(fold, query->start_after) <= 0;
+    if (!given_before && page->object_count + page->prefix_count == listing->limit) {
+        page->truncated = true;
+        *ret_more = false;
+        return E_OK;
+    }
+    buf_clear(&listing->seek);
+    if (fold.len > 0) {
+        if (!given_before)
+            page->next = page->prefixes[page->prefix_count++] = fold;
+        key_prefix(&listing->seek, bucket, fold);
+    } else {
+        ObjectRecord record;
+        TRY(object_decode(cursor_value(&listing->cursor), listing->arena, &record, err));
+        record.info.bucket = query->bucket;
+        page->next = record.info.key = key;
+        page->objects[page->object_count++] = record.info;
+        key_object(&listing->seek, bucket, key);
+    }
+    Buf *seek = &listing->seek;
+    TRY(buf_end(seek, "a key", err));
+    TRY(cursor_next(&listing->cursor, err)); /* mostly enough, and cheaper than a seek */
+    if (!listing->cursor.there || !str_starts(cursor_key(&listing->cursor), buf_str(seek)))
+        return E_OK;
+    seek_behind(seek);
+    return cursor_seek(&listing->cursor, buf_str(seek), err);
+}
+
+Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreListPage *ret_page,
+                Err *err)
+{
+    bool exists;
+    TRY(store_bucket_exists(store, query->bucket, &exists, err));
+    if (!exists)
+        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT,
+                       STR_ARG(str_sub(query->bucket, 0, STORE_BUCKET_MAX)));
+    if (query->prefix.len > STORE_KEY_MAX || query->start_after.len > STORE_KEY_MAX
+        || query->delimiter.len > STORE_KEY_MAX)
+        return err_set(err, E_INVALID, "a prefix, start or delimiter is longer than any key");
+    size_t limit = query->limit ? MIN(query->limit, (size_t)STORE_LIST_MAX) : STORE_LIST_MAX;
+    Listing listing AUTO(listing_done) = { .query = query, .arena = arena, .limit = limit };
+    buf_init(&listing.seek, INDEX_KEY_MAX);
+    listing.page.objects = arena_array(arena, ObjectInfo, limit);
+    listing.page.prefixes = arena_array(arena, Str, limit);
+    Buf own AUTO(buf_done);
+    buf_init(&own, INDEX_KEY_MAX);
+    key_bucket_objects(&own, query->bucket);
+    TRY(cursor_init(&listing.cursor, store, err));
+    TRY(listing_start(&listing, err));
+    bool more = true;
+    while (more && listing.cursor.there && str_starts(cursor_key(&listing.cursor), buf_str(&own)))
+        TRY(listing_step(&listing, &more, err));
+    *ret_page = listing.page;
+    return E_OK;
+}
+
+static Code change_decode(Str key, Str value, Arena *arena, StoreChange *ret_change, Err *err)
+{
+    Reader k = reader_of(str_from(key, 1)), r = reader_of(value);
+    StoreChange change = { .sequence = read_u64be(&k) };
+    change.kind = (StoreChangeKind)read_u8(&r);
+    change.time_us = (int64_t)read_u64le(&r);
+    change.size_bytes = read_u64le(&r);
+    change.bucket = str_copy(arena, read_str32(&r, STORE_BUCKET_MAX));
+    change.key = str_copy(arena, read_str32(&r, STORE_KEY_MAX));
+    TRY(reader_end(&k, "a number of the feed", err));
+    TRY(reader_end(&r, "a change of the feed", err));
+    *ret_change = change;
+    return E_OK;
+}
+
+Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
+                     StoreChange **ret_changes, size_t *ret_count, Err *err)
+{
+    limit = limit ? MIN(limit, (size_t)STORE_FEED_MAX) : STORE_FEED_MAX;
+    StoreChange *changes = arena_array(arena, StoreChange, limit);
+    size_t count = 0;
+    Buf seek AUTO(buf_done);
+    buf_init(&seek, INDEX_KEY_MAX);
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    if (after < UINT64_MAX) {
+        key_change(&seek, after + 1);
+        TRY(cursor_init(&cursor, store, err));
+        TRY(cursor_seek(&cursor, buf_str(&seek), err));
+        while (count < limit && cursor.there && str_starts(cursor_key(&cursor), STR("f"))) {
+            TRY(change_decode(cursor_key(&cursor), cursor_value(&cursor), arena, &changes[count],
+                              err));
+            count++;
+            TRY(cursor_next(&cursor, err));
+        }
+    }
+    *ret_changes = changes;
+    *ret_count = count;
+    return E_OK;
+}
+
+uint64_t store_sequence(Store *store)
+{
+    MUTEX_HELD(&store->mutex);
+    return store->next_sequence - 1;
+}

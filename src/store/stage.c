@@ -1,0 +1,253 @@
+/* stage.c: bytes on their way in, and their publication.
+ *
+ * States: writing -> finished -> taken (by store_publish) | aborted.
+ * Invariants
+ * 1. Up to STORE_INLINE_MAX the bytes are in memory (`small`); beyond that they are in a blob.
+ * 2. After a failed write the object can only be aborted.
+ * 3. A blob is durable (file and directory) before the record that names it is appended. */
+#include "store/store_priv.h"
+
+#include <string.h>
+
+enum { SMALL_START = 4096 };
+
+struct StagedObject {
+    Store *store;
+    Buf small;
+    Blob *blob; /* open while writing */
+    BlobId blob_id;
+    bool has_blob;
+    bool finished;
+    bool failed;
+    uint64_t size_bytes;
+    Sha256 sha;
+    uint8_t sha256[SHA256_LEN];
+};
+
+static void staged_count(Store *store, int more, bool orphan)
+{
+    MUTEX_HELD(&store->mutex);
+    store->staged += (unsigned)more;
+    store->orphans = store->orphans || orphan;
+}
+
+Code store_stage(Store *store, StagedObject **ret_staged, Err *err)
+{
+    (void)err;
+    StagedObject *staged = mem_new(sizeof *staged);
+    staged->store = store;
+    buf_init(&staged->small, STORE_INLINE_MAX);
+    sha256_init(&staged->sha);
+    staged_count(store, 1, false);
+    *ret_staged = staged;
+    return E_OK;
+}
+
+static Code bytes_keep(StagedObject *staged, Str bytes, Err *err)
+{
+    const BackendOps *ops = staged->store->backend_ops;
+    if (!staged->has_blob && staged->small.len + bytes.len <= STORE_INLINE_MAX) {
+        buf_put(&staged->small, bytes);
+        return buf_end(&staged->small, "a small object", err);
+    }
+    if (!staged->has_blob) {
+        TRY(ops->blob_create(staged->store->backend, &staged->blob_id, &staged->blob, err));
+        staged->has_blob = true;
+        TRY(ops->blob_write(staged->blob, buf_str(&staged->small), err));
+        buf_done(&staged->small);
+    }
+    return ops->blob_write(staged->blob, bytes, err);
+}
+
+Code store_stage_write(StagedObject *staged, Str bytes, Err *err)
+{
+    if (staged->finished || staged->failed)
+        return err_set(err, E_INVALID, "this staged object takes no more bytes");
+    if (bytes.len > STORE_OBJECT_MAX - staged->size_bytes)
+        return err_set(err, E_LIMIT, "an object of more than %llu bytes",
+                       (unsigned long long)STORE_OBJECT_MAX);
+    Code code = bytes_keep(staged, bytes, err);
+    if (code != E_OK) {
+        staged->failed = true;
+        return code;
+    }
+    sha256_update(&staged->sha, bytes);
+    staged->size_bytes += bytes.len;
+    return E_OK;
+}
+
+Code store_stage_finish(StagedObject *staged, Err *err)
+{
+    if (staged->finished)
+        return E_OK;
+    if (staged->failed)
+        return err_set(err, E_INVALID, "a write of this staged object failed");
+    const BackendOps *ops = staged->store->backend_ops;
+    if (staged->has_blob) {
+        Code code = ops->blob_finish(staged->blob, err);
+        if (code != E_OK) {
+            staged->failed = true;
+            return code;
+        }
+        ops->blob_close(TAKE(staged->blob));
+    }
+    sha256_final(&staged->sha, staged->sha256);
+    staged->finished = true;
+    return E_OK;
+}
+
+uint64_t store_stage_size(const StagedObject *staged)
+{
+    return staged->size_bytes;
+}
+
+const uint8_t *store_stage_sha256(const StagedObject *staged)
+{
+    ASSERT(staged->finished);
+    return staged->sha256;
+}
+
+static void staged_record(const StagedObject *staged, ObjectRecord *record)
+{
+    record->info.size_bytes = staged->size_bytes;
+    memcpy(record->info.sha256, staged->sha256, sizeof staged->sha256);
+    record->place = staged->has_blob          ? PLACE_BLOB
+                    : staged->size_bytes == 0 ? PLACE_NONE
+                                              : PLACE_JOURNAL;
+    record->blob = staged->blob_id;
+}
+
+Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *err)
+{
+    if (!staged->finished)
+        return err_set(err, E_INVALID, "a staged object can be read once it is finished");
+    ObjectRecord record = { 0 };
+    staged_record(staged, &record);
+    return reader_new(staged->store, &record, buf_str(&staged->small), ret_reader, err);
+}
+
+static void staged_free(StagedObject **staged)
+{
+    StagedObject *s = *staged;
+    if (s->blob)
+        s->store->backend_ops->blob_close(s->blob);
+    buf_done(&s->small);
+    sha256_done(&s->sha);
+    mem_free(staged);
+}
+
+void store_stage_abort(StagedObject **staged)
+{
+    StagedObject *s = *staged;
+    if (!s)
+        return;
+    if (s->blob)
+        s->store->backend_ops->blob_close(TAKE(s->blob));
+    const BackendOps *ops = s->store->backend_ops;
+    bool orphan = s->has_blob && ops->blob_remove(s->store->backend, &s->blob_id, NULL) != E_OK;
+    staged_count(s->store, -1, orphan);
+    staged_free(staged);
+}
+
+static Code tags_check(const StorePut *put, Err *err)
+{
+    if (put->content_type.len > STORE_CONTENT_TYPE_MAX)
+        return err_set(err, E_LIMIT, "a content type of %zu bytes", put->content_type.len);
+    if (put->tag_count > STORE_TAGS_MAX)
+        return err_set(err, E_LIMIT, "%zu tags; at most %d", put->tag_count, STORE_TAGS_MAX);
+    for (size_t i = 0; i < put->tag_count; i++)
+        if (put->tags[i].key.len > STORE_TAG_KEY_MAX || put->tags[i].value.len > STORE_TAG_VALUE_MAX)
+            return err_set(err, E_LIMIT, "tag '" STR_FMT "' is too long",
+                           STR_ARG(str_sub(put->tags[i].key, 0, STORE_TAG_KEY_MAX)));
+    return E_OK;
+}
+
+static Code op_of_put(const StorePut *put, CommitOp *op, Err *err)
+{
+    TRY(key_check(put->bucket, put->key, err));
+    TRY(tags_check(put, err));
+    *op = (CommitOp){
+        .kind = OP_PUT,
+        .condition = put->condition,
+        .if_sequence = put->if_sequence,
+        .record.info = {
+            .bucket = put->bucket,
+            .key = put->key,
+            .trust = put->trust,
+            .content_type = put->content_type,
+            .tags = (StoreTag *)(uintptr_t)put->tags, /* read only: encoded */
+            .tag_count = put->tag_count,
+        },
+    };
+    return E_OK;
+}
+
+static Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err)
+{
+    const StagedObject *staged = put->take_staged;
+    TRY(op_of_put(put, op, err));
+    if (!staged || staged->store != store || !staged->finished)
+        return err_set(err, E_INVALID, "only a finished staged object can be published");
+    staged_record(staged, &op->record);
+    if (op->record.place == PLACE_JOURNAL)
+        op->body = buf_str(&staged->small);
+    return E_OK;
+}
+
+Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_sequences, Err *err)
+{
+    if (count > STORE_PUBLISH_MAX)
+        return err_set(err, E_LIMIT, "%zu objects in one group; at most %d", count, STORE_PUBLISH_MAX);
+    Arena tmp AUTO(arena_done) = { 0 };
+    CommitOp *ops = arena_array(&tmp, CommitOp, count);
+    BlobId *blobs = arena_array(&tmp, BlobId, count);
+    size_t blob_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        TRY(op_of_staged(store, &puts[i], &ops[i], err));
+        if (ops[i].record.place == PLACE_BLOB)
+            blobs[blob_count++] = ops[i].record.blob;
+    }
+    if (count == 0)
+        return E_OK;
+    TRY(store->backend_ops->blob_names_sync(store->backend, blobs, blob_count, err));
+    Code code = store_commit(store, ops, count, err);
+    if (code != E_OK)
+        return code;
+    for (size_t i = 0; i < count; i++) {
+        if (ret_sequences)
+            ret_sequences[i] = ops[i].record.info.sequence;
+        staged_free(&puts[i].take_staged);
+    }
+    staged_count(store, -(int)count, false);
+    return E_OK;
+}
+
+static Code put_large(Store *store, const StorePut *put, Str bytes, uint64_t *ret_sequence, Err *err)
+{
+    StagedObject *staged AUTO(store_stage_abort) = NULL;
+    TRY(store_stage(store, &staged, err));
+    TRY(store_stage_write(staged, bytes, err));
+    TRY(store_stage_finish(staged, err));
+    StorePut publish = *put;
+    publish.take_staged = staged;
+    TRY(store_publish(store, &publish, 1, ret_sequence, err));
+    staged = NULL; /* taken */
+    return E_OK;
+}
+
+Code store_put(Store *store, const StorePut *put, Str bytes, uint64_t *ret_sequence, Err *err)
+{
+    ASSERT(!put->take_staged);
+    CommitOp op;
+    TRY(op_of_put(put, &op, err));
+    if (bytes.len > STORE_INLINE_MAX)
+        return put_large(store, put, bytes, ret_sequence, err);
+    op.record.place = bytes.len ? PLACE_JOURNAL : PLACE_NONE;
+    op.record.info.size_bytes = bytes.len;
+    op.body = bytes;
+    sha256_of(bytes, op.record.info.sha256);
+    TRY(store_commit(store, &op, 1, err));
+    if (ret_sequence)
+        *ret_sequence = op.record.info.sequence;
+    return E_OK;
+}

@@ -1,0 +1,218 @@
+/* store.c: opening and closing.
+ *
+ * Opening: the index says how far it has come (applied LSN); the backend's journal is replayed from
+ * there; without an index, or with one in memory, from its start. After an end that was not clean the
+ * blobs that no version names are removed. */
+#include "store/store_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REPLAY_GROUP = 256 }; /* commits applied to the index at once */
+
+static const BackendOps *const backends[] = { &backend_drives, &backend_memory };
+static const IndexOps *const indexes[] = { &index_rocksdb, &index_memory };
+
+typedef struct Replay {
+    Store *store;
+    Plan plan;
+    size_t commits;
+    uint64_t skip_lsn; /* is applied already */
+    uint64_t lsn;
+    uint64_t next_sequence;
+    Vec(uint64_t) bodies;
+} Replay;
+
+static void replay_done(Replay *replay)
+{
+    plan_done(&replay->plan);
+    vec_done(&replay->bodies);
+}
+
+/* Blobs that fall away were removed by whoever wrote the record, or are swept. */
+static Code replay_apply(Replay *replay, Err *err)
+{
+    if (replay->commits > 0)
+        TRY(plan_apply(&replay->plan, replay->store, replay->lsn, replay->next_sequence, err));
+    plan_done(&replay->plan);
+    replay->plan = (Plan){ 0 };
+    replay->commits = 0;
+    return E_OK;
+}
+
+static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
+{
+    Commit commit;
+    TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
+    /* Bodies in a segment that was compacted away: their puts were moved, so they are skipped. */
+    size_t missing = commit.body_count - MIN(commit.body_count, replay->bodies.len);
+    const uint64_t *bodies = replay->bodies.items + (replay->bodies.len + missing - commit.body_count);
+    for (size_t i = 0; i < commit.op_count; i++) {
+        CommitOp *op = &commit.ops[i];
+        if (op->record.place == PLACE_JOURNAL) {
+            if (op->record.at < missing)
+                continue;
+            op->record.at = bodies[op->record.at - missing];
+        }
+        TRY(plan_op(&replay->plan, replay->store, op, err));
+    }
+    replay->lsn = record->lsn;
+    replay->next_sequence = MAX(replay->next_sequence, commit.next_sequence);
+    return ++replay->commits < REPLAY_GROUP ? E_OK : replay_apply(replay, err);
+}
+
+static Code replay_record(void *arg, const JournalRecord *record, Err *err)
+{
+    Replay *replay = arg;
+    if (record->type == RECORD_BODY) {
+        vec_push(&replay->bodies, record->lsn);
+        return E_OK;
+    }
+    if (record->type != RECORD_COMMIT)
+        return E_OK; /* of another user of the journal */
+    if (record->lsn != replay->skip_lsn)
+        TRY(replay_commit(replay, record, err));
+    replay->bodies.len = 0;
+    return E_OK;
+}
+
+static Code state_load(Store *store, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    TRY(cursor_seek(&cursor, STR("s"), err));
+    if (!cursor.there || !str_eq(cursor_key(&cursor), STR("s")))
+        return E_OK;
+    Reader r = reader_of(cursor_value(&cursor));
+    uint32_t version = read_u32le(&r);
+    if (version > 1)
+        return err_set(err, E_UNSUPPORTED, "the index was written by a newer version of tarn");
+    store->applied_lsn = read_u64le(&r);
+    store->next_sequence = read_u64le(&r);
+    store->usage.objects = read_u64le(&r);
+    store->usage.object_bytes = read_u64le(&r);
+    return reader_end(&r, "the state of the index", err);
+}
+
+static Code sweep_visit(void *arg, const BlobId *id, Err *err)
+{
+    Store *store = arg;
+    Buf key AUTO(buf_done);
+    buf_init(&key, INDEX_KEY_MAX);
+    key_blob(&key, id);
+    {
+        Cursor cursor AUTO(cursor_done) = { 0 };
+        TRY(cursor_init(&cursor, store, err));
+        TRY(cursor_seek(&cursor, buf_str(&key), err));
+        if (cursor.there && str_eq(cursor_key(&cursor), buf_str(&key)))
+            return E_OK;
+    }
+    return store->backend_ops->blob_remove(store->backend, id, err);
+}
+
+static Code index_open(Store *store, const StoreOptions *options, Err *err)
+{
+    char path[OS_PATH_MAX];
+    int len = snprintf(path, sizeof path, "%s/index", options->dir ? options->dir : "");
+    if (len >= (int)sizeof path)
+        return err_set(err, E_LIMIT, "the path of the store is too long");
+    TRY(store->index_ops->open(store->os, path, options->index_cache_bytes,
+                               !store->backend_ops->durable, &store->index, err));
+    return state_load(store, err);
+}
+
+static Code dir_prepare(Os *os, const char *dir, Err *err)
+{
+    TRY(os_dir_make(os, dir, err));
+    Arena tmp AUTO(arena_done) = { 0 };
+    ptrdiff_t slash = str_rfind_char(str_z(dir), '/');
+    const char *above = slash < 0 ? "." : slash == 0 ? "/" : str_copy_z(&tmp, str_of(dir, slash));
+    return os_dir_sync(os, above, err);
+}
+
+static Code start(Store *store, const StoreOptions *options, Err *err)
+{
+    if (options->dir)
+        TRY(dir_prepare(store->os, options->dir, err));
+    TRY(index_open(store, options, err));
+    Replay replay AUTO(replay_done) = { .store = store,
+                                        .skip_lsn = store->applied_lsn,
+                                        .next_sequence = store->next_sequence };
+    bool clean;
+    TRY(store->backend_ops->open(store->os, options, store->applied_lsn, replay_record, &replay,
+                                 &clean, &store->backend, err));
+    TRY(replay_apply(&replay, err));
+    return clean ? E_OK : store->backend_ops->blob_list(store->backend, sweep_visit, store, err);
+}
+
+/* Without `orderly` nothing is marked clean: for a start that failed. */
+static void store_end(Store *store, bool orderly)
+{
+    ASSERT(!store->leading && !store->queue_first);
+    orderly = orderly && !store->broken && store->index && store->backend;
+    if (orderly && store->index_ops->flush(store->index, NULL) != E_OK)
+        orderly = false;
+    if (store->index)
+        store->index_ops->close(store->index);
+    if (store->backend)
+        store->backend_ops->close(store->backend,
+                                  orderly && store->staged == 0 && !store->orphans);
+    cond_done(&store->changed);
+    mutex_done(&store->mutex);
+    mutex_done(&store->compacting);
+    mem_free(&store);
+}
+
+void store_free(Store **store)
+{
+    if (*store)
+        store_end(TAKE(*store), true);
+}
+
+Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err)
+{
+    Str backend = str_z(options->backend ? options->backend : "drives");
+    Str index = str_z(options->index ? options->index : "rocksdb");
+    Store *store = mem_new(sizeof *store);
+    store->os = os;
+    store->next_sequence = 1;
+    mutex_init(&store->compacting);
+    mutex_init(&store->mutex);
+    cond_init(&store->changed);
+    for (size_t i = 0; i < ARRAY_LEN(backends); i++)
+        if (str_eq(str_z(backends[i]->name), backend))
+            store->backend_ops = backends[i];
+    for (size_t i = 0; i < ARRAY_LEN(indexes); i++)
+        if (str_eq(str_z(indexes[i]->name), index))
+            store->index_ops = indexes[i];
+    Code code = E_OK;
+    if (!store->backend_ops || !store->index_ops)
+        code = err_set(err, E_INVALID, "no such backend or index: " STR_FMT ", " STR_FMT,
+                       STR_ARG(backend), STR_ARG(index));
+    else if (!options->dir && (store->backend_ops->durable || store->index_ops->persistent))
+        code = err_set(err, E_INVALID, "this store needs a directory");
+    if (code == E_OK)
+        code = start(store, options, err);
+    if (code != E_OK) {
+        store_end(store, false);
+        return err_wrap(err, code, "the store cannot be opened");
+    }
+    *ret_store = store;
+    return E_OK;
+}
+
+Code store_usage(Store *store, StoreUsage *ret_usage, Err *err)
+{
+    (void)err;
+    Journal *journal = store->backend_ops->journal(store->backend);
+    uint64_t journal_bytes = 0;
+    if (journal) {
+        uint64_t size = journal_segment_bytes(journal);
+        journal_bytes = (journal_end(journal) / size - journal_start(journal) / size + 1) * size;
+    }
+    MUTEX_HELD(&store->mutex);
+    *ret_usage = store->usage;
+    ret_usage->journal_bytes = journal_bytes;
+    return E_OK;
+}

@@ -1,0 +1,241 @@
+/* Crash and fault tests of the store on the simulated machine, with the index in memory: each start
+ * rebuilds it from the journal. */
+#include "base/test.h"
+#include "os/os_sim.h"
+#include "store/store_conformance.h"
+
+#include <string.h>
+
+#define BUCKET STR("bronze")
+enum { SMALL_LEN = 5000, LARGE_LEN = 140000, MANY = 5 };
+
+/* What was acknowledged, step by step. */
+typedef struct Acks {
+    bool bucket, small, large, replaced, many, deleted;
+} Acks;
+
+static Code sim_open(OsSim *sim, Store **store, Err *err)
+{
+    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 256 * 1024 };
+    return store_open(os_sim_os(sim), &options, store, err);
+}
+
+static Code publish_many(Store *store, Err *err)
+{
+    StagedObject *staged[MANY] = { NULL };
+    StorePut puts[MANY];
+    static const Str keys[MANY] = { STR_INIT("m0"), STR_INIT("m1"), STR_INIT("m2"), STR_INIT("m3"),
+                                    STR_INIT("m4") };
+    static char bytes[LARGE_LEN];
+    Code code = E_OK;
+    for (uint64_t i = 0; i < MANY && code == E_OK; i++) {
+        size_t len = i % 2 ? LARGE_LEN : SMALL_LEN;
+        pattern_fill(bytes, len, 10 + i, 0);
+        code = store_stage(store, &staged[i], err);
+        if (code == E_OK)
+            code = store_stage_write(staged[i], str_of(bytes, len), err);
+        if (code == E_OK)
+            code = store_stage_finish(staged[i], err);
+        puts[i] = (StorePut){ .take_staged = staged[i], .bucket = BUCKET, .key = keys[i] };
+    }
+    if (code == E_OK)
+        code = store_publish(store, puts, MANY, NULL, err);
+    for (int i = 0; i < MANY && code != E_OK; i++)
+        store_stage_abort(&staged[i]);
+    return code;
+}
+
+static Code steps(Store *store, Acks *acks, Err *err)
+{
+    TRY(store_bucket_create(store, BUCKET, err));
+    acks->bucket = true;
+    TRY(pattern_put(store, BUCKET, STR("small"), SMALL_LEN, 1, err));
+    acks->small = true;
+    TRY(pattern_put(store, BUCKET, STR("large"), LARGE_LEN, 2, err));
+    acks->large = true;
+    TRY(pattern_put(store, BUCKET, STR("large"), LARGE_LEN + 1, 3, err));
+    acks->replaced = true;
+    TRY(publish_many(store, err));
+    acks->many = true;
+    TRY(store_delete(store, BUCKET, STR("small"), err));
+    acks->deleted = true;
+    return E_OK;
+}
+
+static Code work(OsSim *sim, Acks *acks, Err *err)
+{
+    Store *store AUTO(store_free) = NULL;
+    TRY(sim_open(sim, &store, err));
+    return steps(store, acks, err);
+}
+
+static bool is_there(Store *store, Str key)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    ObjectInfo info;
+    return store_head(store, BUCKET, key, &arena, &info, NULL) == E_OK;
+}
+
+#define HOLDS(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            test_failed(__FILE__, __LINE__, "point %llu variant %d: %s", (unsigned long long)point, \
+                        variant, #condition);                                                      \
+    } while (0)
+
+/* Acknowledged is there; unacknowledged is whole or absent. */
+static void check_state(Store *store, const Acks *acks, uint64_t point, int variant)
+{
+    bool small = is_there(store, STR("small"));
+    bool large_old = pattern_is(store, BUCKET, STR("large"), LARGE_LEN, 2);
+    bool large_new = pattern_is(store, BUCKET, STR("large"), LARGE_LEN + 1, 3);
+    HOLDS(!small || pattern_is(store, BUCKET, STR("small"), SMALL_LEN, 1));
+    HOLDS(!acks->small || small || acks->many);
+    HOLDS(!acks->deleted || !small);
+    HOLDS(!is_there(store, STR("large")) || large_old || large_new);
+    HOLDS(!acks->large || large_old || large_new);
+    HOLDS(!acks->replaced || large_new);
+    int many = 0;
+    static const Str keys[MANY] = { STR_INIT("m0"), STR_INIT("m1"), STR_INIT("m2"), STR_INIT("m3"),
+                                    STR_INIT("m4") };
+    for (uint64_t i = 0; i < MANY; i++) {
+        many += is_there(store, keys[i]);
+        HOLDS(!is_there(store, keys[i])
+              || pattern_is(store, BUCKET, keys[i], i % 2 ? LARGE_LEN : SMALL_LEN, 10 + i));
+    }
+    HOLDS(many == 0 || many == MANY);
+    HOLDS(!acks->many || many == MANY);
+}
+
+/* Files below objects/: as many as large objects, so nothing leaked. */
+static void check_no_leak(OsSim *sim, Store *store, uint64_t point, int variant)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    Err err;
+    size_t files = 0, wanted = is_there(store, STR("large"));
+    wanted += is_there(store, STR("m1")) + is_there(store, STR("m3"));
+    for (unsigned i = 0; i < 256; i++) {
+        Str dir = str_format(&arena, "/s/objects/%02x%c", i, 0);
+        OsDirEntry *entries;
+        size_t count = 0;
+        CHECK_OK(os_dir_list(os_sim_os(sim), dir.ptr, &arena, &entries, &count, &err), &err);
+        files += count;
+    }
+    HOLDS(files == wanted);
+}
+
+static void check_after(OsSim *sim, const Acks *acks, uint64_t point, int variant)
+{
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    Code code = sim_open(sim, &store, &err);
+    if (code != E_OK) {
+        test_failed(__FILE__, __LINE__, "point %llu variant %d: %s", (unsigned long long)point,
+                    variant, err.text);
+        return;
+    }
+    check_state(store, acks, point, variant);
+    check_no_leak(sim, store, point, variant);
+    bool bucket = false;
+    HOLDS(store_bucket_exists(store, BUCKET, &bucket, NULL) == E_OK && (bucket || !acks->bucket));
+    if (!bucket)
+        HOLDS(store_bucket_create(store, BUCKET, &err) == E_OK);
+    HOLDS(pattern_put(store, BUCKET, STR("after"), LARGE_LEN, 77, &err) == E_OK);
+    HOLDS(pattern_is(store, BUCKET, STR("after"), LARGE_LEN, 77));
+}
+
+/* The calls of a run, and how many of them belong to the first start. */
+static uint64_t count_calls(uint64_t seed, uint64_t *ret_start)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
+    Err err;
+    Acks acks = { 0 };
+    Store *store = NULL;
+    CHECK_OK(sim_open(sim, &store, &err), &err);
+    *ret_start = os_sim_calls(sim);
+    CHECK_OK(steps(store, &acks, &err), &err);
+    CHECK(acks.deleted);
+    store_free(&store);
+    return os_sim_calls(sim);
+}
+
+TEST(store_survives_a_crash_at_every_call)
+{
+    uint64_t seed = test_seed(), start;
+    uint64_t calls = count_calls(seed, &start);
+    for (uint64_t point = 1; point <= calls; point += point < start - 20 && point > 10 ? 37 : 1)
+        for (int variant = 0; variant < 2; variant++) {
+            OsSim *sim AUTO(os_sim_free) = os_sim_new(seed + (uint64_t)variant);
+            Err err;
+            Acks acks = { 0 };
+            os_sim_crash_at(sim, point);
+            IGNORE(work(sim, &acks, &err)); /* most fail: the power is gone */
+            os_sim_reboot(sim);
+            check_after(sim, &acks, point, variant);
+        }
+}
+
+TEST(store_errors_leave_no_leak_and_no_half_object)
+{
+    uint64_t seed = test_seed(), start;
+    uint64_t calls = count_calls(seed, &start);
+    for (uint64_t point = 1; point <= calls; point += point < start - 20 && point > 10 ? 37 : 1)
+        for (int variant = 0; variant < 2; variant++) {
+            OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
+            Err err;
+            Acks acks = { 0 };
+            os_sim_fail_at(sim, point, 1, variant ? E_NO_SPACE : E_IO);
+            IGNORE(work(sim, &acks, &err));
+            os_sim_crash(sim);
+            os_sim_reboot(sim);
+            os_sim_fail_at(sim, 0, 0, E_IO);
+            check_after(sim, &acks, point, variant);
+        }
+}
+
+TEST(store_without_syncs_loses)
+{
+    uint64_t lost = 0;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
+        Err err;
+        Acks acks = { 0 };
+        os_sim_set_honest(sim, false);
+        CHECK_OK(work(sim, &acks, &err), &err);
+        os_sim_crash(sim);
+        os_sim_reboot(sim);
+        Store *store AUTO(store_free) = NULL;
+        lost += sim_open(sim, &store, &err) != E_OK
+                || !pattern_is(store, BUCKET, STR("large"), LARGE_LEN + 1, 3);
+    }
+    CHECK(lost > 0);
+}
+
+TEST(store_a_full_disk_fails_one_write_and_not_the_next)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(5);
+    Err err;
+    Acks acks = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(sim_open(sim, &store, &err), &err);
+    CHECK_OK(steps(store, &acks, &err), &err);
+    os_sim_set_capacity(sim, 1);
+    CHECK_CODE(pattern_put(store, BUCKET, STR("full"), 3 * LARGE_LEN, 1, &err), E_NO_SPACE);
+    CHECK(!is_there(store, STR("full")));
+    os_sim_set_capacity(sim, 0);
+    CHECK_OK(pattern_put(store, BUCKET, STR("full"), 3 * LARGE_LEN, 1, &err), &err);
+    CHECK(pattern_is(store, BUCKET, STR("full"), 3 * LARGE_LEN, 1));
+}
+
+TEST(store_runs_of_one_seed_are_equal)
+{
+    uint64_t traces[2];
+    for (int i = 0; i < 2; i++) {
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(11);
+        Err err;
+        Acks acks = { 0 };
+        CHECK_OK(work(sim, &acks, &err), &err);
+        traces[i] = os_sim_trace(sim);
+    }
+    CHECK(traces[0] == traces[1]);
+}

@@ -1,0 +1,244 @@
+/* store_priv.h: what the files of store/ share: records, the two kinds of rows, the commit queue.
+ * Owner:   the Store; records point into the arena that they were decoded into.
+ * Threads: the Store's `mutex` guards what stands below it.
+ * Errors:  as store.h.
+ * Limits:  as store.h.
+ * Units:   bytes. */
+#pragma once
+
+#include "base/cursor.h"
+#include "base/vec.h"
+#include "format/checksum.h"
+#include "journal/journal.h"
+#include "os/thread.h"
+#include "store/store.h"
+
+/* ---- records (record.c) ---- */
+
+typedef struct BlobId {
+    uint8_t bytes[16]; /* random; the first is the fan-out directory */
+} BlobId;
+
+typedef enum PlaceKind { PLACE_NONE, PLACE_JOURNAL, PLACE_BLOB } PlaceKind;
+
+/* Where the bytes are. In a commit record `at` of PLACE_JOURNAL counts the BODY records right before
+ * it, from 0; in the index it is the LSN. */
+typedef struct ObjectRecord {
+    ObjectInfo info;
+    PlaceKind place;
+    uint64_t at;
+    BlobId blob;
+} ObjectRecord;
+
+typedef enum OpKind {
+    OP_PUT = 1,
+    OP_DELETE = 2,
+    OP_TRUST = 3,
+    OP_BUCKET_CREATE = 4,
+    OP_BUCKET_DELETE = 5,
+    OP_MOVE = 6 /* a live put again, with its own sequence, out of an old segment */
+} OpKind;
+
+/* One change. Sequence, time, bucket and key stand in record.info for every kind. */
+typedef struct CommitOp {
+    OpKind kind;
+    ObjectRecord record;
+    uint64_t of_sequence; /* OP_TRUST: the version; OP_DELETE: the version, 0: any */
+    bool again;           /* compaction repeats an old delete or bucket: no condition, no number */
+    /* Not on disk: */
+    StoreCondition condition;
+    uint64_t if_sequence;
+    uint64_t old_lsn;     /* OP_MOVE: skipped when the version is not there any more */
+    Str body;
+    bool skip;
+} CommitOp;
+
+typedef struct Commit {
+    uint64_t next_sequence; /* after it */
+    size_t body_count;
+    CommitOp *ops;
+    size_t op_count;
+} Commit;
+
+enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 1 };
+
+void commit_encode(Buf *buf, const Commit *commit);
+Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err) CHECKED;
+void object_encode(Buf *buf, const ObjectRecord *record);
+Code object_decode(Str bytes, Arena *arena, ObjectRecord *ret_record, Err *err) CHECKED; /* no names */
+
+/* ---- the index: ordered bytes to bytes ---- */
+
+typedef struct Index Index;
+typedef struct IndexCursor IndexCursor;
+
+typedef struct IndexWrite {
+    bool remove;
+    Str key;
+    Str value;
+} IndexWrite;
+
+typedef struct IndexOps {
+    const char *name;
+    bool persistent;
+    /* `fresh`: what is there is of no use and is removed first. */
+    Code (*open)(Os *os, const char *dir, uint64_t cache_bytes, bool fresh, Index **ret_index,
+                 Err *err);
+    void (*close)(Index *index);
+    Code (*flush)(Index *index, Err *err); /* all that was applied survives a crash */
+    Code (*apply)(Index *index, const IndexWrite *writes, size_t count, Err *err); /* all or nothing */
+    /* A cursor sees one moment; its thread applies nothing while it has one. */
+    Code (*cursor_open)(Index *index, IndexCursor **ret_cursor, Err *err);
+    void (*cursor_close)(IndexCursor *cursor);
+    /* To the first key >= `key`; key and value are borrowed until the next call. */
+    Code (*cursor_seek)(IndexCursor *cursor, Str key, bool *ret_there, Err *err);
+    Code (*cursor_next)(IndexCursor *cursor, bool *ret_there, Err *err);
+    Str (*cursor_key)(IndexCursor *cursor);
+    Str (*cursor_value)(IndexCursor *cursor);
+} IndexOps;
+
+extern const IndexOps index_memory;
+extern const IndexOps index_rocksdb;
+
+/* Keys (keys.c); each is put behind what is in the Buf. */
+enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
+void key_state(Buf *buf);
+void key_bucket(Buf *buf, Str bucket);
+void key_bucket_objects(Buf *buf, Str bucket);          /* of all objects of the bucket */
+void key_prefix(Buf *buf, Str bucket, Str prefix);      /* of all keys that start so */
+void key_object(Buf *buf, Str bucket, Str key);         /* of all versions of it */
+void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
+void key_change(Buf *buf, uint64_t sequence);
+void key_blob(Buf *buf, const BlobId *blob);
+/* The object key of an index key of key_version's form. */
+Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,
+                      uint64_t *ret_sequence, Err *err) CHECKED;
+
+/* ---- the backend: where records and large bodies are ---- */
+
+typedef struct Backend Backend;
+typedef struct Blob Blob; /* one large body, being written or read */
+
+typedef Code BlobVisit(void *arg, const BlobId *blob, Err *err);
+
+typedef struct BackendOps {
+    const char *name;
+    bool durable;
+    Code (*open)(Os *os, const StoreOptions *options, uint64_t replay_from, JournalVisit *visit,
+                 void *arg, bool *ret_clean, Backend **ret_backend, Err *err);
+    void (*close)(Backend *backend, bool clean);
+    Code (*append)(Backend *backend, JournalRecord *records, size_t count, Err *err);
+    Code (*body_read)(Backend *backend, uint64_t lsn, Buf *buf, Err *err);
+    Code (*blob_create)(Backend *backend, BlobId *ret_id, Blob **ret_blob, Err *err);
+    Code (*blob_write)(Blob *blob, Str bytes, Err *err);
+    Code (*blob_finish)(Blob *blob, Err *err); /* the bytes are synced; then it can be read */
+    Code (*blob_names_sync)(Backend *backend, const BlobId *ids, size_t count, Err *err);
+    Code (*blob_open)(Backend *backend, const BlobId *id, uint64_t size_bytes, Blob **ret_blob,
+                      Err *err);
+    Code (*blob_pread)(Blob *blob, void *bytes, size_t len, uint64_t at, Err *err); /* within size */
+    void (*blob_close)(Blob *blob);
+    Code (*blob_remove)(Backend *backend, const BlobId *id, Err *err);
+    Code (*blob_list)(Backend *backend, BlobVisit *visit, void *arg, Err *err);
+    Journal *(*journal)(Backend *backend); /* NULL: the backend has none */
+} BackendOps;
+
+extern const BackendOps backend_drives;
+extern const BackendOps backend_memory;
+
+/* ---- the plan of a group: what changes in the index (plan.c) ---- */
+
+typedef struct KeyState {
+    Str bucket, key;
+    bool was, is;           /* there before the group; there now */
+    ObjectRecord before, now;
+    bool dirty;
+    const void *request;    /* the last that touched it, to refuse one key twice */
+    const CommitOp *put;    /* of this group, when it made `now`: knows the LSN after the append */
+    struct KeyState *next;
+} KeyState;
+
+typedef struct BucketState {
+    Str name;
+    bool was, is;
+    bool dirty;
+    int64_t created_us;
+    uint64_t sequence;
+    struct BucketState *next;
+} BucketState;
+
+enum { PLAN_SLOTS = 1024 };
+typedef struct Plan {
+    Arena arena;
+    KeyState *slots[PLAN_SLOTS];
+    BucketState *buckets;
+    Vec(IndexWrite) writes; /* of the feed */
+} Plan;
+
+void plan_done(Plan *plan);
+Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state, Err *err) CHECKED;
+Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, Err *err) CHECKED;
+/* Changes the states and adds to the feed; conditions were checked before. */
+Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
+/* Writes it all with the state of the store in one batch. */
+Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_sequence,
+                Err *err) CHECKED;
+/* Removes blobs that nothing names any more; for after plan_apply. */
+void plan_drop_blobs(Plan *plan, Store *store);
+
+/* ---- the store ---- */
+
+typedef struct Request {
+    CommitOp *ops;
+    size_t count;
+    struct Request *next;
+    bool done;
+    Code code;
+    Err *err;
+} Request;
+
+struct Store {
+    Os *os;
+    const BackendOps *backend_ops;
+    Backend *backend;
+    const IndexOps *index_ops;
+    Index *index;
+    char *dir;
+    Mutex compacting;       /* one compaction at a time */
+    Mutex mutex;
+    Cond changed;
+    Request *queue_first, *queue_last;
+    bool leading;           /* its setter owns the backend's append and the index's apply */
+    bool broken;            /* the index could not follow the journal */
+    uint64_t next_sequence;
+    uint64_t applied_lsn;
+    StoreUsage usage;
+    unsigned staged;        /* not yet published or aborted */
+    bool orphans;           /* a blob could not be removed: the next start sweeps */
+};
+
+/* commit.c: waits until the request is durable and seen, or failed. */
+Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err) CHECKED;
+
+/* lookup.c */
+typedef struct Cursor { /* fit for AUTO(cursor_done) */
+    const IndexOps *ops;
+    IndexCursor *inner;
+    bool there;
+} Cursor;
+Code cursor_init(Cursor *cursor, Store *store, Err *err) CHECKED;
+void cursor_done(Cursor *cursor);
+Code cursor_seek(Cursor *cursor, Str key, Err *err) CHECKED;
+Code cursor_next(Cursor *cursor, Err *err) CHECKED;
+Str cursor_key(const Cursor *cursor);
+Str cursor_value(const Cursor *cursor);
+/* The newest version, or `*ret_found` false. */
+Code store_lookup(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record,
+                  bool *ret_found, Err *err) CHECKED;
+Code store_bucket_lookup(Store *store, Str bucket, int64_t *ret_created_us, uint64_t *ret_sequence,
+                         bool *ret_found, Err *err) CHECKED;
+Code key_check(Str bucket, Str key, Err *err) CHECKED; /* INVALID */
+Code no_such_key(Str bucket, Str key, Err *err);       /* sets NOT_FOUND */
+
+/* read.c: a reader of these bytes; `body` is of PLACE_JOURNAL. */
+Code reader_new(Store *store, const ObjectRecord *record, Str body, ObjectReader **ret_reader,
+                Err *err) CHECKED;

@@ -1,0 +1,330 @@
+#include "store/store_priv.h"
+
+#include "base/test.h"
+#include "store/store_conformance.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define BUCKET STR("bronze")
+
+/* Every backend with every index. */
+static const struct {
+    const char *backend, *index;
+} rows[] = { { "memory", "memory" }, { "memory", "rocksdb" }, { "drives", "memory" },
+             { "drives", "rocksdb" } };
+
+static void conform(void (*suite)(Os *os, const StoreOptions *options))
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char dir[OS_PATH_MAX];
+        snprintf(dir, sizeof dir, "%s/%zu", test_dir(), i);
+        StoreOptions options = { .backend = rows[i].backend, .index = rows[i].index, .dir = dir,
+                                 .segment_bytes = 1 << 20 };
+        suite(os_real(), &options);
+    }
+}
+
+#define CONFORM(name)                                                                              \
+    TEST(store_conforms_##name)                                                                    \
+    {                                                                                              \
+        conform(conform_##name);                                                                   \
+    }
+CONFORM(put_and_read)
+CONFORM(large_objects)
+CONFORM(conditions)
+CONFORM(publish_all_or_nothing)
+CONFORM(listing)
+CONFORM(buckets)
+CONFORM(feed)
+CONFORM(bad_input)
+CONFORM(readers_outlive_objects)
+
+static Code open_in(const char *index, Store **store, Err *err)
+{
+    static char dir[OS_PATH_MAX];
+    snprintf(dir, sizeof dir, "%s/store", test_dir());
+    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20 };
+    return store_open(os_real(), &options, store, err);
+}
+
+static void dir_empty(const char *name)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    const char *dir = str_format(&arena, "%s/store/%s", test_dir(), name).ptr;
+    OsDirEntry *entries;
+    size_t count;
+    CHECK_OK(os_dir_list(os_real(), dir, &arena, &entries, &count, &err), &err);
+    for (size_t i = 0; i < count; i++) {
+        Str path = str_format(&arena, "%s/" STR_FMT "%c", dir, STR_ARG(entries[i].name), 0);
+        CHECK_OK(os_unlink(os_real(), path.ptr, &err), &err);
+    }
+}
+
+static size_t blob_files(void)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    size_t all = 0;
+    for (unsigned i = 0; i < 256; i++) {
+        Str dir = str_format(&arena, "%s/store/objects/%02x%c", test_dir(), i, 0);
+        OsDirEntry *entries;
+        size_t count = 0;
+        CHECK_OK(os_dir_list(os_real(), dir.ptr, &arena, &entries, &count, &err), &err);
+        all += count;
+    }
+    return all;
+}
+
+/* Objects of all kinds, some replaced, some deleted. */
+static void fill(Store *store)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    for (uint64_t i = 0; i < 30; i++)
+        for (uint64_t pass = 0; pass < 1 + i % 2; pass++)
+            CHECK_OK(pattern_put(store, BUCKET, str_format(&arena, "k%02d", (int)i),
+                                 i % 3 == 0 ? 150000 + i : 100 * i, i + 50 * pass, &err), &err);
+    for (int i = 0; i < 30; i += 5)
+        CHECK_OK(store_delete(store, BUCKET, str_format(&arena, "k%02d", i), &err), &err);
+    CHECK_OK(store_set_trust(store, BUCKET, STR("k01"), 4, TRUST_CHECKED, &err), &err);
+}
+
+static void check_filled(Store *store)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    ObjectInfo info;
+    for (uint64_t i = 0; i < 30; i++) {
+        Str key = str_format(&arena, "k%02d", (int)i);
+        if (i % 5 == 0)
+            CHECK_CODE(store_head(store, BUCKET, key, &arena, &info, &err), E_NOT_FOUND);
+        else
+            CHECK(pattern_is(store, BUCKET, key, i % 3 == 0 ? 150000 + i : 100 * i, i + 50 * (i % 2)));
+    }
+    CHECK_OK(store_head(store, BUCKET, STR("k01"), &arena, &info, &err), &err);
+    CHECK_INT(info.trust, TRUST_CHECKED);
+    StoreUsage usage;
+    CHECK_OK(store_usage(store, &usage, &err), &err);
+    CHECK_INT(usage.objects, 24);
+}
+
+static void check_feed_equal(Store *store, const char *wanted_state)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreChange *changes;
+    size_t count = 0;
+    CHECK_OK(store_feed_read(store, 0, 0, &arena, &changes, &count, &err), &err);
+    CHECK_INT(count, 1 + 45 + 6 + 1);
+    CHECK_INT(store_sequence(store), 53);
+    (void)wanted_state;
+}
+
+TEST(store_comes_back_and_a_deleted_index_is_rebuilt)
+{
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    fill(store);
+    check_filled(store);
+    size_t files = blob_files();
+    CHECK_INT(files, 8);
+    store_free(&store);
+    for (int pass = 0; pass < 4; pass++) {
+        if (pass % 2)
+            dir_empty("index");
+        CHECK_OK(open_in(pass == 2 ? "memory" : "rocksdb", &store, &err), &err);
+        check_filled(store);
+        check_feed_equal(store, "all");
+        CHECK_INT(blob_files(), files);
+        store_free(&store);
+    }
+}
+
+TEST(store_compacts_and_is_rebuilt_after)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    fill(store);
+    for (uint64_t i = 0; i < 100; i++) /* 6 MB of which 60 kB stay */
+        CHECK_OK(pattern_put(store, BUCKET, STR("hot"), 60000, i, &err), &err);
+    uint64_t sequence = store_sequence(store);
+    StoreUsage before, after;
+    CHECK_OK(store_usage(store, &before, &err), &err);
+    size_t freed = 0;
+    CHECK_OK(store_compact(store, &freed, &err), &err);
+    CHECK(freed >= 3);
+    CHECK_OK(store_usage(store, &after, &err), &err);
+    CHECK(after.journal_bytes < before.journal_bytes);
+    CHECK(pattern_is(store, BUCKET, STR("hot"), 60000, 99));
+    store_free(&store);
+    for (int pass = 0; pass < 2; pass++) {
+        CHECK_OK(open_in("rocksdb", &store, &err), &err);
+        CHECK(pattern_is(store, BUCKET, STR("hot"), 60000, 99));
+        CHECK_INT(store_sequence(store), sequence);
+        CHECK_OK(store_delete(store, BUCKET, STR("hot"), &err), &err);
+        check_filled(store);
+        StoreVerified verified;
+        CHECK_OK(store_verify(store, true, NULL, NULL, &verified, &err), &err);
+        CHECK_INT(verified.objects, 24);
+        CHECK_INT(verified.findings, 0);
+        CHECK_OK(pattern_put(store, BUCKET, STR("hot"), 60000, 99, &err), &err);
+        sequence = store_sequence(store);
+        store_free(&store);
+        dir_empty("index");
+    }
+}
+
+TEST(store_sweeps_what_was_never_published)
+{
+    Err err;
+    Store *store = NULL;
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 200000, 1, &err), &err);
+    StagedObject *staged;
+    static char bytes[300000];
+    CHECK_OK(store_stage(store, &staged, &err), &err);
+    CHECK_OK(store_stage_write(staged, str_of(bytes, sizeof bytes), &err), &err);
+    CHECK_OK(store_stage_finish(staged, &err), &err);
+    CHECK_INT(blob_files(), 2);
+    StagedObject *aborted AUTO(store_stage_abort) = NULL;
+    CHECK_OK(store_stage(store, &aborted, &err), &err);
+    CHECK_OK(store_stage_write(aborted, str_of(bytes, sizeof bytes), &err), &err);
+    CHECK_INT(blob_files(), 3);
+    store_stage_abort(&aborted);
+    CHECK_INT(blob_files(), 2);
+    store_free(&store); /* with one staged: not a clean end */
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    CHECK_INT(blob_files(), 1);
+    CHECK(pattern_is(store, BUCKET, STR("k"), 200000, 1));
+    mem_free(&staged); /* what is left of it in memory is the test's leak */
+    store_free(&store);
+}
+
+typedef struct Found {
+    size_t count;
+    Code code;
+} Found;
+
+static void found_visit(void *arg, const StoreFinding *finding)
+{
+    Found *found = arg;
+    found->count++;
+    found->code = finding->code;
+}
+
+/* Flips one bit of every file of objects/ in turn: reading and doctor both find it. */
+TEST(store_finds_flipped_bits_of_bodies)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 200000, 1, &err), &err);
+    for (unsigned i = 0; i < 256; i++) {
+        Str dir = str_format(&arena, "%s/store/objects/%02x%c", test_dir(), i, 0);
+        OsDirEntry *entries;
+        size_t count = 0;
+        CHECK_OK(os_dir_list(os_real(), dir.ptr, &arena, &entries, &count, &err), &err);
+        if (count == 0)
+            continue;
+        Str path = str_format(&arena, "%s/" STR_FMT "%c", dir.ptr, STR_ARG(entries[0].name), 0);
+        OsFile *file AUTO(os_file_close) = NULL;
+        uint64_t size = 0;
+        CHECK_OK(os_file_open(os_real(), path.ptr, OS_READ | OS_WRITE, &file, &err), &err);
+        CHECK_OK(os_file_size(file, &size, &err), &err);
+        for (uint64_t at = 0; at < size; at += at < 190000 ? 9973 : 1) {
+            char byte, flipped;
+            size_t got;
+            CHECK_OK(os_file_pread(file, &byte, 1, at, &got, &err), &err);
+            flipped = (char)(byte ^ (1 << (at % 8)));
+            CHECK_OK(os_file_pwrite(file, str_of(&flipped, 1), at, &err), &err);
+            if (pattern_is(store, BUCKET, STR("k"), 200000, 1))
+                test_failed(__FILE__, __LINE__, "byte %d is not looked at", (int)at);
+            Found found = { 0 };
+            StoreVerified verified;
+            if (at % 50 == 0) {
+                CHECK_OK(store_verify(store, true, found_visit, &found, &verified, &err), &err);
+                CHECK_INT(found.count, 1);
+                CHECK_INT(found.code, E_CORRUPT);
+            }
+            CHECK_OK(os_file_pwrite(file, str_of(&byte, 1), at, &err), &err);
+            at = at >= 190000 && at < 199990 ? 199990 : at;
+        }
+        CHECK_OK(os_unlink(os_real(), path.ptr, &err), &err);
+    }
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    CHECK_CODE(store_reader_open(store, BUCKET, STR("k"), 0, &reader, &err), E_CORRUPT);
+    Found found = { 0 };
+    StoreVerified verified;
+    CHECK_OK(store_verify(store, false, found_visit, &found, &verified, &err), &err);
+    CHECK_INT(found.count, 1);
+}
+
+TEST(store_refuses_odd_options)
+{
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    StoreOptions options = { .backend = "tape", .dir = test_dir() };
+    CHECK_CODE(store_open(os_real(), &options, &store, &err), E_INVALID);
+    options = (StoreOptions){ .index = "memory" };
+    CHECK_CODE(store_open(os_real(), &options, &store, &err), E_INVALID);
+}
+
+typedef struct Racer {
+    Store *store;
+    int number;
+    size_t won;
+    Thread thread;
+} Racer;
+
+static void *race(void *arg)
+{
+    Racer *racer = arg;
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    for (int i = 0; i < 100; i++) {
+        StorePut put = { .bucket = BUCKET, .key = str_format(&arena, "race-%d", i),
+                         .condition = PUT_IF_ABSENT };
+        Code code = store_put(racer->store, &put, STR("x"), NULL, &err);
+        racer->won += code == E_OK;
+        if (code != E_OK)
+            CHECK_INT(code, E_PRECONDITION);
+        CHECK_OK(pattern_put(racer->store, BUCKET, STR("shared"), 1000, 1, &err), &err);
+        CHECK(pattern_is(racer->store, BUCKET, STR("shared"), 1000, 1));
+    }
+    return NULL;
+}
+
+TEST(store_conditions_are_exact_among_threads)
+{
+    for (int row = 0; row < 2; row++) {
+        Err err;
+        Store *store AUTO(store_free) = NULL;
+        char dir[OS_PATH_MAX];
+        snprintf(dir, sizeof dir, "%s/%d", test_dir(), row);
+        StoreOptions options = { .index = row ? "memory" : "rocksdb", .dir = dir };
+        CHECK_OK(store_open(os_real(), &options, &store, &err), &err);
+        CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+        Racer racers[4] = { 0 };
+        for (int i = 0; i < 4; i++) {
+            racers[i].store = store;
+            racers[i].number = i;
+            CHECK_OK(thread_start(&racers[i].thread, "race", race, &racers[i], &err), &err);
+        }
+        size_t won = 0;
+        for (int i = 0; i < 4; i++) {
+            thread_join(&racers[i].thread);
+            won += racers[i].won;
+        }
+        CHECK_INT(won, 100);
+        CHECK_INT(store_sequence(store), 1 + 100 + 400);
+    }
+}
