@@ -7,7 +7,8 @@
  * 2. blob_finish syncs the file, blob_names_sync its directory; both before the record is appended.
  * 3. A file is: the body, a CRC32C of each 64 KiB of it, a footer. The footer's own CRC covers the
  *    footer, its table CRC the table; no byte of the body leaves without its block's CRC.
- * 4. Blobs that are made one after the other share a directory, so that a group syncs few. */
+ * 4. A clean end means that no blob is nobody's: removed names are synced before it is marked.
+ * 5. Blobs that are made one after the other share a directory, so that a group syncs few. */
 #include "store/store_priv.h"
 
 #include <stdatomic.h>
@@ -32,6 +33,7 @@ struct Backend {
     char *objects; /* the directory */
     atomic_uint created;
     uint8_t first_dir;
+    atomic_bool unlinked[FAN_OUT]; /* a name went away and the directory was not synced since */
 };
 
 struct Blob {
@@ -78,9 +80,20 @@ static Code directories_make(Backend *backend, Err *err)
     return os_dir_sync(backend->os, backend->objects, err);
 }
 
+static Code unlinked_sync(Backend *backend)
+{
+    char path[OS_PATH_MAX];
+    for (unsigned i = 0; i < FAN_OUT; i++)
+        if (atomic_exchange(&backend->unlinked[i], false)) {
+            TRY(directory_path(backend, i, path, NULL));
+            TRY(os_dir_sync(backend->os, path, NULL));
+        }
+    return E_OK;
+}
+
 static void drives_close(Backend *backend, bool clean)
 {
-    if (clean)
+    if (clean && unlinked_sync(backend) == E_OK)
         journal_close(&backend->journal);
     else
         journal_drop(&backend->journal);
@@ -355,6 +368,7 @@ static Code drives_blob_remove(Backend *backend, const BlobId *id, Err *err)
 {
     char path[OS_PATH_MAX];
     TRY(blob_path(backend, id, path, err));
+    atomic_store(&backend->unlinked[id->bytes[0]], true);
     return os_unlink(backend->os, path, err);
 }
 

@@ -200,7 +200,11 @@ static Code group_commit(Group *group, Store *store, Err *err)
         request->code = request_plan(group, store, request, now_us, request->err);
     if (group->records.len == 0)
         return E_OK;
-    TRY(records_append(group, store, err));
+    Code appended = records_append(group, store, err);
+    if (appended == E_IO) /* the record may be on the drive: its bytes must stay */
+        return err_wrap(err, E_UNKNOWN_OUTCOME, "whether it is durable will show at the next start");
+    if (appended != E_OK)
+        return appended;
     places_set(group);
     uint64_t lsn = vec_last(&group->records)->lsn;
     Code code = plan_apply(&group->plan, store, lsn, group->next_sequence, err);

@@ -4,7 +4,9 @@
  * Invariants
  * 1. Up to STORE_INLINE_MAX the bytes are in memory (`small`); beyond that they are in a blob.
  * 2. After a failed write the object can only be aborted.
- * 3. A blob is durable (file and directory) before the record that names it is appended. */
+ * 3. After a publication of unknown outcome an abort leaves the blob: the next start sweeps it, or
+ *    finds the record that names it.
+ * 4. A blob is durable (file and directory) before the record that names it is appended. */
 #include "store/store_priv.h"
 
 #include <string.h>
@@ -19,6 +21,7 @@ struct StagedObject {
     bool has_blob;
     bool finished;
     bool failed;
+    bool unknown; /* a record may name its blob */
     uint64_t size_bytes;
     Sha256 sha;
     uint8_t sha256[SHA256_LEN];
@@ -144,7 +147,9 @@ void store_stage_abort(StagedObject **staged)
     if (s->blob)
         s->store->backend_ops->blob_close(TAKE(s->blob));
     const BackendOps *ops = s->store->backend_ops;
-    bool orphan = s->has_blob && ops->blob_remove(s->store->backend, &s->blob_id, NULL) != E_OK;
+    bool orphan = s->has_blob
+                  && (s->unknown
+                      || ops->blob_remove(s->store->backend, &s->blob_id, NULL) != E_OK);
     staged_count(s->store, -1, orphan);
     staged_free(staged);
 }
@@ -211,6 +216,8 @@ Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_seq
         return E_OK;
     TRY(store->backend_ops->blob_names_sync(store->backend, blobs, blob_count, err));
     Code code = store_commit(store, ops, count, err);
+    for (size_t i = 0; i < count; i++)
+        puts[i].take_staged->unknown = code == E_UNKNOWN_OUTCOME;
     if (code != E_OK)
         return code;
     for (size_t i = 0; i < count; i++) {
