@@ -2,48 +2,12 @@
  *
  * Invariants:
  * 1. A SqlResult holds its lease, its tables and its scans until it is freed, in that order of end:
- *    engine's result, lease, resolved names, arena.
- * 2. Objects are read through store readers only: checksums are verified on every read. */
+ *    engine's result, lease, resolved names, arena. */
 #include "sql/sql.h"
 
 #include "format/arrow.h"
+#include "sql/files.h"
 #include "sql/sql_priv.h"
-#include "sql/write.h"
-
-/* ---- objects for the engine ---- */
-
-typedef struct ObjectFile {
-    ObjectReader *reader;
-} ObjectFile;
-
-static Code object_open(void *self, Str address, void **ret_file, BorderFileInfo *ret_info, Err *err)
-{
-    Store *store = self;
-    Str bucket, key;
-    if (!store_address_parse(address, &bucket, &key))
-        return err_set(err, E_INVALID, "'" STR_FMT "' is no address", STR_ARG(address));
-    ObjectReader *reader = NULL;
-    TRY(store_reader_open(store, bucket, key, 0, &reader, err));
-    const ObjectInfo *info = object_reader_info(reader);
-    *ret_info = (BorderFileInfo){ .size_bytes = info->size_bytes, .version = info->sequence,
-                                  .modified_us = info->modified_us };
-    ObjectFile *file = mem_new(sizeof *file);
-    file->reader = reader;
-    *ret_file = file;
-    return E_OK;
-}
-
-static Code object_read(void *file, void *bytes, size_t len, uint64_t at, size_t *ret_len, Err *err)
-{
-    return object_pread(((ObjectFile *)file)->reader, bytes, len, at, ret_len, err);
-}
-
-static void object_close(void *file)
-{
-    ObjectFile *object = file;
-    object_reader_free(&object->reader);
-    mem_free(&object);
-}
 
 /* ---- open ---- */
 
@@ -59,8 +23,7 @@ Code sql_open(const SqlOptions *options, Sql **ret_sql, Err *err)
     uint64_t memory = options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)1 << 30;
     unsigned slots = options->slots != 0 ? options->slots : SQL_SLOTS_DEFAULT;
     EngineOptions engine = { .os = options->os,
-                             .files = { .self = options->store, .open = object_open,
-                                        .pread = object_read, .close = object_close },
+                             .files = store_files(options->store),
                              .temp_dir = options->temp_dir,
                              .temp_bytes = options->spill_bytes_max };
     for (int i = 0; i < ENGINE_POOL_COUNT; i++)
