@@ -1,0 +1,1 @@
+../../skies/models/gold_delay_by_airport_hour.sql

@@ -1,0 +1,1 @@
+../../skies/models/gold_route.sql

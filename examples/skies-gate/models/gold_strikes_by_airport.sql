@@ -1,0 +1,1 @@
+../../skies/models/gold_strikes_by_airport.sql

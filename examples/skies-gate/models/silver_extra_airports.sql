@@ -1,0 +1,1 @@
+../../skies/models/silver_extra_airports.sql

@@ -1,0 +1,1 @@
+../../skies/models/silver_flights.sql
