@@ -1,5 +1,6 @@
 /* A power cut at every call that meta makes: what was acknowledged is there, what was not is whole
- * or absent. Also the full disk, the failing sync, and the proof that the test can fail. */
+ * or absent. Also the full disk, the failing sync, and the proof that the test can fail.
+ * Covers meta.c, migrations.c, sqlite_vfs.c. */
 #include "meta/meta.h"
 
 #include "base/test.h"

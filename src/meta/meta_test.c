@@ -1,4 +1,5 @@
-/* The conformance suite of metadata backends: every case runs over every row of `backends`. */
+/* The conformance suite of metadata backends: every case runs over every row of `backends`.
+ * Covers meta.c, meta_read.c, meta_txn.c, tables.c, sqlite_db.c. */
 #include "meta/meta.h"
 
 #include "base/test.h"

@@ -1,3 +1,4 @@
+/* Covers os_sim.c and os_sim_disk.c. */
 #include "os/os_sim.h"
 
 #include "base/test.h"
