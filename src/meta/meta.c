@@ -3,7 +3,9 @@
  *    failure is not the commit's.
  * 2. meta_commit says OK only when the write-ahead log with the commit is synced. It gives an error
  *    other than UNKNOWN_OUTCOME only when no recovery can find the commit (meta_vfs_txn_undo).
- * 3. Each commit has a row in `commits`; what is in it was applied, once. */
+ * 3. After UNKNOWN_OUTCOME nothing is written any more, and nobody is told that the commit did not
+ *    happen: what it names may be found again after a restart.
+ * 4. Each commit has a row in `commits`; what is in it was applied, once. */
 #include "meta/meta.h"
 
 #include "meta/meta_state_priv.h"
@@ -157,6 +159,18 @@ static Code txn_run(Meta *meta, const MetaTxn *txn, Uuid commit, bool *ret_was_t
                       commit, os_now_us(meta->os), &is_row, err);
 }
 
+static void unknown_set(Meta *meta, Uuid commit)
+{
+    MUTEX_HELD(&meta->readers_mutex);
+    meta->unknown = commit;
+}
+
+static bool unknown_is(Meta *meta, Uuid commit)
+{
+    MUTEX_HELD(&meta->readers_mutex);
+    return !uuid_is_none(commit) && uuid_eq(meta->unknown, commit);
+}
+
 /* COMMIT has failed with `code`. */
 static Code commit_resolve(Meta *meta, Uuid commit, Code code, Err *err)
 {
@@ -164,6 +178,8 @@ static Code commit_resolve(Meta *meta, Uuid commit, Code code, Err *err)
     meta_db_rollback(&meta->writer);
     if (meta_vfs_txn_undo(meta->vfs, &why) == E_OK)
         return err_wrap(err, code, "not committed");
+    meta_vfs_fence(meta->vfs);
+    unknown_set(meta, commit);
     Arena tmp AUTO(arena_done) = { 0 };
     Str uuid = uuid_format(&tmp, commit);
     Code unknown = err_wrap(err, E_UNKNOWN_OUTCOME, "commit " STR_FMT, STR_ARG(uuid));
@@ -215,6 +231,8 @@ Code meta_commit(Meta *meta, const MetaTxn *txn, Err *err)
 Code meta_commit_exists(Meta *meta, Uuid commit, bool *ret_exists, Err *err)
 {
     AUTO(meta_read_end) MetaRead *read = NULL;
+    if (unknown_is(meta, commit))
+        return err_set(err, E_UNKNOWN_OUTCOME, "only a restart can tell whether the commit happened");
     TRY(meta_read_begin(meta, &read, err));
     return commit_find(&read->db, commit, ret_exists, err);
 }

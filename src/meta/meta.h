@@ -40,7 +40,8 @@ uint32_t meta_version(const Meta *meta); /* number of the last migration in the 
  * may be replayed after UNKNOWN_OUTCOME. */
 Code meta_commit(Meta *meta, const MetaTxn *txn, Err *err) CHECKED;
 
-/* Did this commit happen? On a snapshot of now. */
+/* Did this commit happen? UNKNOWN_OUTCOME: the machine failed while it was written, and only a restart
+ * can tell: until then nobody may delete what it names. */
 Code meta_commit_exists(Meta *meta, Uuid commit, bool *ret_exists, Err *err) CHECKED;
 
 /* For doctor: SQLite's own check and the invariants between tables. One text per finding, none when

@@ -301,7 +301,10 @@ static bool failing_call(uint64_t seed, uint64_t at, bool again)
             work.acknowledged = i;
     }
     if (code == E_UNKNOWN_OUTCOME) {
+        bool exists;
         CHECK_CODE(work_commit(&work, work.tried, &err), E_IO); /* fenced */
+        CHECK_CODE(meta_commit_exists(work.meta, commit_uuid(work.tried), &exists, &err),
+                   E_UNKNOWN_OUTCOME);
     } else if (code != E_OK) {
         CHECK_CODE(code, E_IO);
         CHECK_INT(state_count(work.meta, work.acknowledged), work.acknowledged);

@@ -28,4 +28,5 @@ struct Meta {
     Cond readers_cond;   /* a reader came back */
     MetaRead *idle;
     size_t reader_count; /* idle and given out */
+    Uuid unknown;        /* the commit whose outcome only a restart can tell; all zero: none */
 };

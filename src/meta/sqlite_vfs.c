@@ -92,6 +92,12 @@ bool meta_vfs_is_fenced(MetaVfs *vfs)
     return vfs->fenced;
 }
 
+void meta_vfs_fence(MetaVfs *vfs)
+{
+    MUTEX_HELD(&vfs->mutex);
+    vfs->fenced = true;
+}
+
 const char *meta_vfs_name(const MetaVfs *vfs)
 {
     return vfs->name;

@@ -19,6 +19,7 @@ bool meta_vfs_error(MetaVfs *vfs, Err *ret_err);
 
 /* After a failed sync nobody may believe the file: all writes and syncs are refused from then on. */
 bool meta_vfs_is_fenced(MetaVfs *vfs);
+void meta_vfs_fence(MetaVfs *vfs);
 
 /* The writer says that a transaction begins. When its COMMIT failed, undo makes sure that what it
  * has put into the write-ahead log is not taken for a commit by a later recovery: it wipes the first
