@@ -85,7 +85,8 @@ Code arrow_ipc_reader_feed(ArrowIpcReader *reader, Str bytes, Err *err) CHECKED;
 Code arrow_ipc_reader_schema(ArrowIpcReader *reader, const ArrowSchema **ret_schema, Err *err) CHECKED;
 
 /* The next batch that is complete; `ret_array->release` is NULL when more bytes are needed or the
- * stream is over. Every offset, length and count is checked: the array is safe to read. */
+ * stream is over. Every offset, length, count and text is checked: the array is safe to read. Its
+ * children live as long as the root: do not move them out. */
 Code arrow_ipc_reader_next(ArrowIpcReader *reader, ArrowArray *ret_array, Err *err) CHECKED;
 bool arrow_ipc_reader_at_end(const ArrowIpcReader *reader); /* the end-of-stream mark was read */
 
