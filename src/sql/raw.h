@@ -15,8 +15,15 @@ enum {
     RAW_COLUMNS_MAX = 10000,
     RAW_JSON_DEPTH_MAX = 100,
     RAW_FIELD_BYTES_MAX = 16 << 20, /* one CSV field or line, one JSON value */
-    RAW_OPTIONS_TEXT_MAX = 256
+    RAW_OPTIONS_TEXT_MAX = 256,
+    RAW_WORKER_ID = 1,                /* among the bodies of os/worker.h */
+    RAW_JOB_OBJECTS = 16              /* WORKER_FDS_MAX; more are read by job after job */
 };
+#define RAW_OBJECT_BYTES_MAX ((uint64_t)2 << 30)
+#define RAW_TEXT_BYTES_MAX ((uint64_t)1 << 30) /* CSV and JSON, decompressed, of one object */
+
+/* Before worker_start: what runs in the workers. */
+void raw_register(void);
 
 typedef enum RawFormat { RAW_PARQUET, RAW_CSV, RAW_JSON } RawFormat;
 
@@ -32,7 +39,9 @@ typedef struct RawRequest {
     const RawColumn *columns; /* none: found by looking at the first object */
     size_t column_count;
     /* Text of every column as it stands, and `_file`, `_row` (from 1), `_raw` (the line, for JSON the
-     * value, NULL for Parquet) behind the columns: what a model with declared columns reads. */
+     * value, NULL for Parquet) behind the columns: what a model with declared columns reads. A row that
+     * has another number of fields, or a line that is no JSON object, comes with NULL in every column
+     * and its _raw. */
     bool as_text;
     int header;               /* CSV: 1 yes, 0 no, -1 find out */
     Str delim;                /* CSV: empty: find out */

@@ -1,0 +1,47 @@
+/* raw_priv.h: what the parent asks of a scan worker, and the parts of the worker.
+ * Owner:   a RawCall lives in the arena that it was decoded into.
+ * Threads: one at a time; raw_worker.c and raw_text.c run inside of the worker process.
+ * Errors:  those of raw.h.
+ * Limits:  those of raw.h.
+ * Units:   bytes; rows. */
+#pragma once
+
+#include "base/buf.h"
+#include "os/worker.h"
+#include "sql/raw.h"
+
+struct ArrowSchema;
+
+typedef struct RawCall {
+    RawFormat format;
+    bool describe;            /* the schema only */
+    bool as_text, union_by_name;
+    int header;
+    Str delim, quote, null_text;
+    Str *files;               /* addresses, in the order of the descriptors */
+    size_t file_count;
+    RawColumn *columns;       /* declared */
+    size_t column_count;
+    RawColumn *wanted;        /* of a scan: name and SQL type */
+    size_t wanted_count;
+} RawCall;
+
+Code raw_call_encode(const RawCall *call, Buf *ret_json, Err *err) CHECKED;
+Code raw_call_decode(Str json, Arena *arena, RawCall *ret_call, Err *err) CHECKED;
+
+/* In the worker: bytes of an object, in memory or behind a descriptor. */
+typedef struct RawInput {
+    Str address;
+    int fd;
+    uint64_t size_bytes;
+    Buf text;                 /* CSV and JSON: all of it, decompressed */
+} RawInput;
+
+Code raw_worker_body(WorkerCall *call, Err *err);
+
+/* Refuses what the engine must not see: depth, widths, NUL, other encodings, quotes that do not close. */
+Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err) CHECKED;
+Code raw_check_json(Str text, Str address, Err *err) CHECKED;
+
+/* CSV and JSON as text, by code of ours. Sends schema and batches through `call`. */
+Code raw_text_run(const RawCall *raw, RawInput *inputs, WorkerCall *call, Err *err) CHECKED;
