@@ -404,6 +404,9 @@ Code manifest_decode(Arena *arena, Str bytes, const TableMetadata *metadata, con
                      ManifestEntry **ret_entries, size_t *ret_count, Err *err)
 {
     AvroReader *AUTO(avro_reader_free) reader = NULL;
+    if ((int64_t)bytes.len != from->length) /* Avro itself cannot tell that whole blocks are missing */
+        return err_set(err, E_CORRUPT, "manifest: it has %zu bytes, the list says %lld", bytes.len,
+                       (long long)from->length);
     TRY(avro_reader_open(bytes, &reader, err));
     ManifestIn in = { .arena = arena, .metadata = metadata, .from = from, .err = err };
     TRY(head_decode(&in, reader));

@@ -58,6 +58,16 @@ Code build_manifests_load(TableBuild *build, Err *err)
     return E_OK;
 }
 
+/* A manifest of an earlier snapshot of the same group is not in the store yet. */
+static Code entries_load(TableBuild *build, const ManifestFile *file, ManifestEntry **ret_entries, size_t *ret_count,
+                         Err *err)
+{
+    for (size_t i = build->object_count; i-- > 0;)
+        if (str_eq(build->objects[i].address, file->path))
+            return manifest_decode(build->arena, build->objects[i].bytes, build->m, file, ret_entries, ret_count, err);
+    return catalog_entries_load(build->catalog, build->m, file, build->arena, ret_entries, ret_count, err);
+}
+
 static Code manifest_write(TableBuild *build, const SnapshotDelta *delta, int32_t spec_id, const EntryList *list,
                            ManifestFile *ret_file, Err *err)
 {
@@ -116,7 +126,7 @@ static Code manifest_filter(TableBuild *build, SnapshotDelta *delta, const Str *
 {
     ManifestEntry *entries;
     size_t count;
-    TRY(catalog_entries_load(build->catalog, build->m, from, build->arena, &entries, &count, err));
+    TRY(entries_load(build, from, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {
         ManifestEntry entry = entries[i];
         if (entry.status == ENTRY_DELETED)
@@ -203,7 +213,7 @@ static Code merge(TableBuild *build, const SnapshotDelta *delta, ManifestList *l
         }
         ManifestEntry *entries;
         size_t count;
-        TRY(catalog_entries_load(build->catalog, build->m, file, build->arena, &entries, &count, err));
+        TRY(entries_load(build, file, &entries, &count, err));
         for (size_t j = 0; j < count; j++) {
             entries[j].status = ENTRY_EXISTING;
             entry_add(build->arena, &all, &entries[j]);

@@ -96,6 +96,7 @@ static bool decimal_parse(Str text, const IceType *type, IceValue *value)
 {
     bool negative = str_starts(text, STR("-"));
     int32_t scale = -1, digits = 0;
+    bool any = false;
     __int128 number = 0;
     for (size_t i = negative; i < text.len; i++) {
         char c = text.ptr[i];
@@ -105,6 +106,7 @@ static bool decimal_parse(Str text, const IceType *type, IceValue *value)
         }
         if (c < '0' || c > '9')
             return false;
+        any = true;
         digits += digits > 0 || c != '0';
         if (digits > DECIMAL_DIGITS_MAX)
             return false;
@@ -112,7 +114,7 @@ static bool decimal_parse(Str text, const IceType *type, IceValue *value)
         scale += scale >= 0;
     }
     scale = scale < 0 ? 0 : scale;
-    if (text.len == (size_t)negative || scale > type->scale)
+    if (!any || scale > type->scale)
         return false;
     for (; scale < type->scale; scale++) {
         if (++digits > DECIMAL_DIGITS_MAX + 1)
