@@ -1,4 +1,5 @@
 /* Commands that ask one thing and show it. */
+#include "base/text.h"
 #include "format/json.h"
 #include "main/command.h"
 #include "main/render.h"

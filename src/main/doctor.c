@@ -5,7 +5,6 @@
 #include "main/settings.h"
 #include "meta/meta.h"
 #include "os/worker.h"
-#include "sql/raw.h"
 #include "store/store.h"
 #include "table/catalog.h"
 #include "table/scan.h"
@@ -135,8 +134,7 @@ Code command_doctor(const Args *args, Err *err)
     if (there != E_OK)
         return err_hint(err, err_set(err, E_NOT_FOUND, STR_FMT " is no data directory", STR_ARG(dir)),
                         "name it with --data DIR");
-    raw_register();
-    Code workers = worker_start(1, err);
+    Code workers = lake_workers_start(err);
     if (workers != E_OK)
         printf("  BAD  workers: %s\n", err->text);
     printf("tarn %s, %s\n", TARN_VERSION, str_copy_z(&tmp, dir));

@@ -19,6 +19,12 @@
 
 enum { FORMAT_FILE_MAX = 4096, ADMIN_FILE_MAX = 64 << 10 };
 
+Code lake_workers_start(Err *err)
+{
+    raw_register();
+    return worker_start(1, err);
+}
+
 static const char *path_in(Lake *lake, const char *name)
 {
     return str_copy_z(&lake->arena, str_format(&lake->arena, "%s/%s", lake->dir, name));

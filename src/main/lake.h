@@ -25,5 +25,5 @@ typedef struct Lake {
 Code lake_open(const Conf *conf, Lake *ret_lake, Err *err) CHECKED;
 void lake_close(Lake *lake);
 
-/* Every thread of scan workers begins here: before the first thread of the process. */
+/* Forks the zygote of the scan workers: before the first thread of the process. */
 Code lake_workers_start(Err *err) CHECKED;

@@ -5,7 +5,6 @@
 #include "main/lake.h"
 #include "main/settings.h"
 #include "os/worker.h"
-#include "sql/raw.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -105,8 +104,7 @@ Code command_serve(const Args *args, Err *err)
     TRY(settings_load(&conf, args, err));
     sigset_t signals = ending_signals();
     log_init(stderr_sink, (LogLevel)conf_number(&conf, "log.level"));
-    raw_register();
-    TRY(worker_start(1, err)); /* before the first thread */
+    TRY(lake_workers_start(err));
     Lake lake;
     Code code = lake_open(&conf, &lake, err);
     if (code == E_OK) {
@@ -122,6 +120,7 @@ Code command_init(const Args *args, Err *err)
     Conf conf AUTO(conf_done) = { 0 };
     TRY(settings_load(&conf, args, err));
     Lake lake;
+    TRY(lake_workers_start(err));
     TRY(lake_open(&conf, &lake, err));
     Code code = admin_write(&lake, STR_NONE, err);
     if (code == E_OK) {
