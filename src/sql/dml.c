@@ -250,6 +250,20 @@ static Code append_files(SqlRun *run, TableName name, const TableVersion *versio
     return E_OK;
 }
 
+/* VALUES and SELECT without a list of columns fill all of them. */
+static Code check_count(SqlRun *run, const IceSchema *schema, Str text)
+{
+    IceSchema *given = NULL;
+    TRY(bind_columns(engine_lease_conn(run->result->lease), run->request, text, &run->result->resolved,
+                     run->arena, &given, run->err));
+    if (given->field_count == schema->field_count)
+        return E_OK;
+    Code code = err_set(run->err, E_INVALID, "the table has %zu columns, the query gives %zu",
+                        schema->field_count, given->field_count);
+    code = err_hint(run->err, code, "INSERT INTO t (a, b) ..., or INSERT INTO t BY NAME SELECT ...");
+    return err_at(run->err, code, run->parsed->select.position);
+}
+
 Code sql_run_insert(SqlRun *run)
 {
     const BorderStatement *s = run->parsed;
@@ -268,6 +282,8 @@ Code sql_run_insert(SqlRun *run)
     int64_t shift = 0;
     if (s->column_count > 0)
         TRY(name_columns(run, target.schema, text, &text, &shift));
+    else if (target.by_position)
+        TRY(check_count(run, target.schema, text));
     DataFile *files = NULL;
     size_t count = 0;
     WriteStats stats = { 0 };

@@ -73,7 +73,7 @@ typedef struct SqlText {
 } SqlText;
 
 /* Cuts time travel clauses; their references are numbered from `first_travel` on. NAMESPACE after
- * CREATE, DROP, ALTER becomes SCHEMA; TBLPROPERTIES becomes WITH. */
+ * CREATE, DROP, ALTER becomes SCHEMA; TBLPROPERTIES becomes WITH; `all :=` becomes `"a" :=`. */
 Code sql_text_prepare(Str text, size_t first_travel, Arena *arena, SqlText *ret_text,
                       Err *err) CHECKED;
 Str sql_text_str(const SqlText *text);

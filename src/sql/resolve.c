@@ -290,7 +290,7 @@ static Code raw_argument(Resolve *r, const GateRaw *raw, Str name, const Json *a
     Str text = argument_text(argument);
     if (str_ieq(name, STR("columns")))
         return raw_columns(r, argument, request);
-    if (str_ieq(name, STR("all")) && str_eq(raw->function, STR("source")))
+    if (str_eq(name, STR("a")) && str_eq(raw->function, STR("source")))
         *all = is_true(text);
     else if (str_ieq(name, STR("header")))
         request->header = is_true(text) ? 1 : 0;

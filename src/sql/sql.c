@@ -154,7 +154,7 @@ static bool raw_wants_all(const GateRaw *raw)
     while (json_next(&it)) {
         const Json *value = json_get(it.value, "child");
         Str text = json_str(json_get(json_get(value, "value"), "value"));
-        if (str_ieq(json_str(json_get(it.value, "alias")), STR("all")) && str_ieq(text, STR("t")))
+        if (str_ieq(json_str(json_get(it.value, "alias")), STR("a")) && str_ieq(text, STR("t")))
             return true;
     }
     return false;

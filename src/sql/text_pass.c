@@ -150,6 +150,16 @@ static Code cut_travels(SqlText *text, Arena *arena, Err *err)
     return E_OK;
 }
 
+/* `all := true` of source(...): a keyword, which no argument may be called in the engine's grammar. */
+static void quote_all(SqlText *text)
+{
+    for (size_t i = 0; i < text->token_count; i++) {
+        bool named = word_at(text, i + 1, "=>") || (word_at(text, i + 1, ":") && word_at(text, i + 2, "="));
+        if (named && word_at(text, i, "all"))
+            overwrite(text, token_at(text, i)->at, sql_token_end(token_at(text, i)), STR("\"a\""));
+    }
+}
+
 /* Iceberg's words for what the engine's grammar calls otherwise. */
 static void change_words(SqlText *text)
 {
@@ -170,6 +180,7 @@ Code sql_text_prepare(Str text, size_t first_travel, Arena *arena, SqlText *ret_
     TRY(sql_tokens(text, arena, &prepared.tokens, &prepared.token_count, err));
     TRY(cut_travels(&prepared, arena, err));
     change_words(&prepared);
+    quote_all(&prepared);
     *ret_text = prepared;
     return E_OK;
 }
