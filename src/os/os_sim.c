@@ -130,7 +130,7 @@ static Code path_dir(OsSim *sim, const char *path, SimNode **ret_dir, Err *err)
     SimNode *node = NULL;
     TRY(path_node(sim, path, &node, err));
     if (!node->is_dir)
-        return err_set(err, E_INVALID, "'%s' is no directory", path);
+        return err_set(err, E_NOT_FOUND, "'%s' is no directory", path);
     *ret_dir = node;
     return E_OK;
 }
@@ -307,7 +307,7 @@ static Code dir_remove(OsSim *sim, const char *path, Err *err)
     TRY(path_dir(sim, path, &node, err));
     TRY(path_walk(sim, path, &dir, &name, err));
     if (node->entries.len || node == sim->disk.root)
-        return err_set(err, E_INVALID, "'%s' is not empty", path);
+        return err_set(err, E_IO, "'%s' is not empty", path);
     sim_dir_set(dir, name, NULL, sim->disk.groups++);
     return E_OK;
 }
@@ -376,8 +376,10 @@ static Code rename_node(OsSim *sim, const char *from, const char *to, Err *err)
     SimNode *replaced = sim_dir_get(to_dir, to_name);
     if (replaced == node)
         return E_OK;
-    if (replaced && replaced->is_dir)
-        return err_set(err, E_EXISTS, "'%s' is a directory", to);
+    if (replaced && replaced->is_dir != node->is_dir)
+        return err_set(err, node->is_dir ? E_NOT_FOUND : E_IO, "'%s' is in the way", to);
+    if (replaced && replaced->entries.len)
+        return err_set(err, E_IO, "'%s' is not empty", to);
     name_forgotten(sim, replaced);
     uint64_t group = sim->disk.groups++;
     sim_dir_set(to_dir, to_name, node, group);

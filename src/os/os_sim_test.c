@@ -170,3 +170,130 @@ TEST(sim_dishonest_syncs_lose)
     }
     CHECK(lost > 0);
 }
+
+/* -- the twin does what the machine does: the same random calls on both, the same answers -- */
+
+enum { TWIN_CALLS = 3000, TWIN_NAMES = 6, TWIN_BYTES_MAX = 3000 };
+
+typedef struct Twin {
+    Os *os;
+    const char *root;
+    OsFile *files[TWIN_NAMES];
+    Arena arena;
+} Twin;
+
+typedef struct TwinCall {
+    unsigned kind;
+    unsigned a;
+    unsigned b;
+    unsigned at;
+    unsigned len;
+} TwinCall;
+
+static const char *twin_path(Twin *twin, unsigned name)
+{
+    static const char *const names[TWIN_NAMES] = { "f0", "f1", "d0/f2", "d0/f3", "d0", "d1" };
+    return str_copy_z(&twin->arena,
+                      str_format(&twin->arena, "%s/%s", twin->root, names[name % TWIN_NAMES]));
+}
+
+/* Opens, reads, writes a file that is open. Gives the code and a hash of what was seen. */
+static Code twin_file_call(Twin *twin, TwinCall call, uint64_t *ret_seen)
+{
+    OsFile *file = twin->files[call.a];
+    static char bytes[TWIN_BYTES_MAX];
+    size_t len = 0;
+    uint64_t size = 0;
+    Code code = E_OK;
+    if (!file)
+        return E_OK;
+    switch (call.kind) {
+    case 0:
+        memset(bytes, 'a' + (int)(call.b % 26), call.len);
+        return os_file_pwrite(file, str_of(bytes, call.len), call.at, NULL);
+    case 1:
+        code = os_file_pread(file, bytes, call.len, call.at, &len, NULL);
+        *ret_seen = str_hash(str_of(bytes, len));
+        return code;
+    case 2:
+        return os_file_truncate(file, call.at, NULL);
+    case 3:
+        return os_file_allocate(file, call.at + 1, NULL);
+    }
+    code = os_file_size(file, &size, NULL);
+    *ret_seen = size;
+    return code;
+}
+
+static Code twin_name_call(Twin *twin, TwinCall call, uint64_t *ret_seen)
+{
+    static const unsigned flags[] = { OS_READ | OS_WRITE, OS_READ | OS_WRITE | OS_CREATE,
+                                      OS_READ | OS_WRITE | OS_CREATE | OS_EXCLUSIVE,
+                                      OS_READ | OS_WRITE | OS_CREATE | OS_TRUNCATE };
+    OsStat stat = { 0 };
+    OsDirEntry *entries = NULL;
+    size_t count = 0;
+    Code code = E_OK;
+    switch (call.kind) {
+    case 5:
+    case 6:
+        os_file_close(&twin->files[call.a]);
+        return os_file_open(twin->os, twin_path(twin, call.a), flags[call.b % 4],
+                            &twin->files[call.a], NULL);
+    case 7:
+        return os_unlink(twin->os, twin_path(twin, call.a % 4), NULL);
+    case 8:
+        return os_rename(twin->os, twin_path(twin, call.a % 4), twin_path(twin, call.b % 4), NULL);
+    case 9:
+        return os_dir_make(twin->os, twin_path(twin, call.a), NULL);
+    case 10:
+        return os_dir_remove(twin->os, twin_path(twin, 5), NULL);
+    case 11:
+        code = os_dir_list(twin->os, twin->root, &twin->arena, &entries, &count, NULL);
+        for (size_t i = 0; i < count; i++)
+            *ret_seen = *ret_seen * 31 + str_hash(entries[i].name) + entries[i].is_dir;
+        return code;
+    }
+    code = os_stat(twin->os, twin_path(twin, call.a), &stat, NULL);
+    *ret_seen = stat.is_dir ? 1 : stat.size_bytes + 2;
+    return code;
+}
+
+static Code twin_call(Twin *twin, TwinCall call, uint64_t *ret_seen)
+{
+    *ret_seen = 0;
+    return call.kind < 5 ? twin_file_call(twin, call, ret_seen)
+                         : twin_name_call(twin, call, ret_seen);
+}
+
+static void twin_done(Twin *twin)
+{
+    for (size_t i = 0; i < TWIN_NAMES; i++)
+        os_file_close(&twin->files[i]);
+    arena_done(&twin->arena);
+}
+
+TEST(sim_answers_as_the_machine_does)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(test_seed());
+    OsSim *dice AUTO(os_sim_free) = os_sim_new(test_seed());
+    Twin real AUTO(twin_done) = { .os = os_real(), .root = test_dir() };
+    Twin twin AUTO(twin_done) = { .os = os_sim_os(sim), .root = "" };
+    int seen_codes[E_COUNT] = { 0 };
+    for (int i = 0; i < TWIN_CALLS; i++) {
+        uint16_t r[5];
+        uint64_t seen[2];
+        os_random(os_sim_os(dice), r, sizeof r);
+        TwinCall call = { r[0] % 13, r[1] % TWIN_NAMES, r[2] % TWIN_NAMES, r[3] % TWIN_BYTES_MAX,
+                          r[4] % TWIN_BYTES_MAX };
+        Code wanted = twin_call(&real, call, &seen[0]);
+        Code got = twin_call(&twin, call, &seen[1]);
+        seen_codes[wanted]++;
+        if (got != wanted || seen[0] != seen[1]) {
+            test_failed(__FILE__, __LINE__, "call %d (kind %u, %u, %u): %s, the machine: %s", i,
+                        call.kind, call.a, call.b, code_info(got)->name, code_info(wanted)->name);
+            return;
+        }
+    }
+    CHECK(seen_codes[E_OK] > 500 && seen_codes[E_NOT_FOUND] > 50 && seen_codes[E_EXISTS] > 10);
+}
