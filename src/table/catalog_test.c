@@ -166,7 +166,7 @@ TEST(catalog_commits_append_overwrite_delete)
     CHECK_OK(table_scan(version, &(ScanQuery){ .snapshot_id = second }, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.record_count, 30);
     IceValue day = ice_value_i64(35); /* 1970-02-05: month 1 */
-    ScanPredicate predicate = { .field_id = 3, .op = SCAN_EQ, .values = &day, .value_count = 1 };
+    ScanPredicate predicate = { .field_id = 3, .op = PREDICATE_EQ, .values = &day, .value_count = 1 };
     ScanQuery query = { .snapshot_id = second, .predicates = &predicate, .predicate_count = 1 };
     CHECK_OK(table_scan(version, &query, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.file_count, 1);

@@ -183,38 +183,38 @@ typedef struct PruneRow {
     IceTransform transform;
     const char *low, *high;   /* bounds of the file; NULL: unknown */
     int64_t nulls;            /* of 10 values */
-    ScanOp op;
+    PredicateOp op;
     const char *value;
     bool by_bounds, by_partition; /* kept? */
 } PruneRow;
 
 static const PruneRow PRUNE_ROWS[] = {
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_EQ, "4", false, false },
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_EQ, "7", true, false },
-    { "INTEGER", { 0 }, "5", "5", 0, SCAN_NE, "5", false, false },
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_LT, "5", false, false },
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_LE, "5", true, true },
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_GT, "9", false, false },
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_GE, "9", true, false },
-    { "INTEGER", { 0 }, "5", "9", 0, SCAN_IS_NULL, NULL, false, false },
-    { "INTEGER", { 0 }, "5", "9", 3, SCAN_IS_NULL, NULL, true, false },
-    { "INTEGER", { 0 }, NULL, NULL, 10, SCAN_NOT_NULL, NULL, false, false },
-    { "INTEGER", { 0 }, NULL, NULL, 10, SCAN_EQ, "5", false, false },
-    { "VARCHAR", { 0 }, "abc", "abd", 0, SCAN_STARTS_WITH, "ab", true, true },
-    { "VARCHAR", { 0 }, "abc", "abd", 0, SCAN_STARTS_WITH, "ac", false, false },
-    { "VARCHAR", { 0 }, "abc", "abd", 0, SCAN_STARTS_WITH, "abcdef", true, false },
-    { "DOUBLE", { 0 }, "1", "2", 0, SCAN_GT, "5", true, false }, /* NaN may hide above the bound */
-    { "DOUBLE", { 0 }, "1", "2", 0, SCAN_LT, "0.5", false, false },
-    { "DOUBLE", { 0 }, "-0.0", "2", 0, SCAN_EQ, "0.0", true, true },
-    { "DOUBLE", { 0 }, "0.0", "2", 0, SCAN_EQ, "-0.0", true, true },
-    { "DATE", { TRANSFORM_MONTH, 0 }, "2020-02-10", "2020-02-20", 0, SCAN_LT, "2020-02-05", false, true },
-    { "DATE", { TRANSFORM_MONTH, 0 }, "2020-02-10", "2020-02-20", 0, SCAN_GE, "2020-03-01", false, false },
-    { "TIMESTAMP", { TRANSFORM_DAY, 0 }, "2020-02-10", "2020-02-10T12:00", 0, SCAN_GT, "2020-02-10T23:00", false, true },
-    { "VARCHAR", { TRANSFORM_TRUNCATE, 2 }, "abc", "abz", 0, SCAN_STARTS_WITH, "abq", true, true },
-    { "VARCHAR", { TRANSFORM_TRUNCATE, 2 }, "abc", "abz", 0, SCAN_STARTS_WITH, "acq", false, false },
-    { "BIGINT", { TRANSFORM_BUCKET, 1000 }, "34", "34", 0, SCAN_EQ, "35", false, false },
-    { "BIGINT", { TRANSFORM_BUCKET, 1000 }, "34", "34", 0, SCAN_GT, "34", false, true },
-    { "INTEGER", { TRANSFORM_VOID, 0 }, "5", "9", 0, SCAN_IS_NULL, NULL, false, true },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_EQ, "4", false, false },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_EQ, "7", true, false },
+    { "INTEGER", { 0 }, "5", "5", 0, PREDICATE_NE, "5", false, false },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_LT, "5", false, false },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_LE, "5", true, true },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_GT, "9", false, false },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_GE, "9", true, false },
+    { "INTEGER", { 0 }, "5", "9", 0, PREDICATE_IS_NULL, NULL, false, false },
+    { "INTEGER", { 0 }, "5", "9", 3, PREDICATE_IS_NULL, NULL, true, false },
+    { "INTEGER", { 0 }, NULL, NULL, 10, PREDICATE_NOT_NULL, NULL, false, false },
+    { "INTEGER", { 0 }, NULL, NULL, 10, PREDICATE_EQ, "5", false, false },
+    { "VARCHAR", { 0 }, "abc", "abd", 0, PREDICATE_STARTS_WITH, "ab", true, true },
+    { "VARCHAR", { 0 }, "abc", "abd", 0, PREDICATE_STARTS_WITH, "ac", false, false },
+    { "VARCHAR", { 0 }, "abc", "abd", 0, PREDICATE_STARTS_WITH, "abcdef", true, false },
+    { "DOUBLE", { 0 }, "1", "2", 0, PREDICATE_GT, "5", true, false }, /* NaN may hide above the bound */
+    { "DOUBLE", { 0 }, "1", "2", 0, PREDICATE_LT, "0.5", false, false },
+    { "DOUBLE", { 0 }, "-0.0", "2", 0, PREDICATE_EQ, "0.0", true, true },
+    { "DOUBLE", { 0 }, "0.0", "2", 0, PREDICATE_EQ, "-0.0", true, true },
+    { "DATE", { TRANSFORM_MONTH, 0 }, "2020-02-10", "2020-02-20", 0, PREDICATE_LT, "2020-02-05", false, true },
+    { "DATE", { TRANSFORM_MONTH, 0 }, "2020-02-10", "2020-02-20", 0, PREDICATE_GE, "2020-03-01", false, false },
+    { "TIMESTAMP", { TRANSFORM_DAY, 0 }, "2020-02-10", "2020-02-10T12:00", 0, PREDICATE_GT, "2020-02-10T23:00", false, true },
+    { "VARCHAR", { TRANSFORM_TRUNCATE, 2 }, "abc", "abz", 0, PREDICATE_STARTS_WITH, "abq", true, true },
+    { "VARCHAR", { TRANSFORM_TRUNCATE, 2 }, "abc", "abz", 0, PREDICATE_STARTS_WITH, "acq", false, false },
+    { "BIGINT", { TRANSFORM_BUCKET, 1000 }, "34", "34", 0, PREDICATE_EQ, "35", false, false },
+    { "BIGINT", { TRANSFORM_BUCKET, 1000 }, "34", "34", 0, PREDICATE_GT, "34", false, true },
+    { "INTEGER", { TRANSFORM_VOID, 0 }, "5", "9", 0, PREDICATE_IS_NULL, NULL, false, true },
 };
 
 static void prune_row_check(const PruneRow *row, size_t number)
@@ -267,7 +267,7 @@ TEST(prune_by_manifest_summaries)
     IceValue five = ice_value_i64(-5), six = ice_value_i64(6);
     for (int i = 0; i < 2; i++) {
         Pruner *pruner = NULL;
-        ScanPredicate predicate = { .field_id = 2, .op = SCAN_EQ, .values = i ? &six : &five, .value_count = 1 };
+        ScanPredicate predicate = { .field_id = 2, .op = PREDICATE_EQ, .values = i ? &six : &five, .value_count = 1 };
         CHECK_OK(pruner_new(&f.arena, &f.m, &f.schema, &predicate, 1, &pruner, &err), &err);
         CHECK_INT(prune_keeps_manifest(pruner, &file), !i);
     }

@@ -20,7 +20,7 @@ typedef struct Range {
 typedef struct Projected {
     size_t field;           /* position in the spec */
     const IceType *type;    /* of the partition value */
-    ScanOp op;
+    PredicateOp op;
     IceValue *values;
     size_t value_count;
 } Projected;
@@ -76,33 +76,33 @@ static bool is_single(const IceType *type, const Range *range)
            compare(type, &range->low, &range->high) == 0;
 }
 
-static bool may_match(const IceType *type, ScanOp op, const IceValue *values, size_t count, const Range *range)
+static bool may_match(const IceType *type, PredicateOp op, const IceValue *values, size_t count, const Range *range)
 {
-    if (op == SCAN_IS_NULL)
+    if (op == PREDICATE_IS_NULL)
         return range->may_null;
     if (!range->may_value)
         return false; /* NULL satisfies no comparison, and is not NOT NULL */
     switch (op) {
-    case SCAN_EQ:
-    case SCAN_IN:
+    case PREDICATE_EQ:
+    case PREDICATE_IN:
         for (size_t i = 0; i < count; i++)
             if (values[i].present && may_equal(type, &values[i], range))
                 return true;
         return false;
-    case SCAN_NE:
+    case PREDICATE_NE:
         return !(is_single(type, range) && compare(type, values, &range->low) == 0);
-    case SCAN_LT:
+    case PREDICATE_LT:
         return !(range->low_known && compare(type, &range->low, values) >= 0);
-    case SCAN_LE:
+    case PREDICATE_LE:
         return !(range->low_known && compare(type, &range->low, values) > 0);
-    case SCAN_GT:
+    case PREDICATE_GT:
         return range->may_nan || !(range->high_known && compare(type, &range->high, values) <= 0);
-    case SCAN_GE:
+    case PREDICATE_GE:
         return range->may_nan || !(range->high_known && compare(type, &range->high, values) < 0);
-    case SCAN_STARTS_WITH:
+    case PREDICATE_STARTS_WITH:
         return may_start_with(values, range);
-    case SCAN_IS_NULL:
-    case SCAN_NOT_NULL:
+    case PREDICATE_IS_NULL:
+    case PREDICATE_NOT_NULL:
         break;
     }
     return true;
@@ -110,7 +110,7 @@ static bool may_match(const IceType *type, ScanOp op, const IceValue *values, si
 
 /* ---- predicates to partition fields ---- */
 
-static bool op_projects(IceTransform transform, ScanOp *op)
+static bool op_projects(IceTransform transform, PredicateOp *op)
 {
     switch (transform.kind) {
     case TRANSFORM_VOID:
@@ -118,7 +118,7 @@ static bool op_projects(IceTransform transform, ScanOp *op)
     case TRANSFORM_IDENTITY:
         return true;
     case TRANSFORM_BUCKET:
-        return *op == SCAN_EQ || *op == SCAN_IN || *op == SCAN_IS_NULL || *op == SCAN_NOT_NULL;
+        return *op == PREDICATE_EQ || *op == PREDICATE_IN || *op == PREDICATE_IS_NULL || *op == PREDICATE_NOT_NULL;
     case TRANSFORM_TRUNCATE:
     case TRANSFORM_YEAR:
     case TRANSFORM_MONTH:
@@ -126,8 +126,8 @@ static bool op_projects(IceTransform transform, ScanOp *op)
     case TRANSFORM_HOUR:
         break;
     }
-    *op = *op == SCAN_LT ? SCAN_LE : *op == SCAN_GT ? SCAN_GE : *op;
-    return *op != SCAN_NE;
+    *op = *op == PREDICATE_LT ? PREDICATE_LE : *op == PREDICATE_GT ? PREDICATE_GE : *op;
+    return *op != PREDICATE_NE;
 }
 
 static bool project(Arena *arena, const IcePartitionField *field, const IceType *source,
@@ -163,13 +163,13 @@ static void spec_prepare(Arena *arena, const Pruner *pruner, const IcePartitionS
 
 static Code predicate_check(const ScanPredicate *predicate, const IceType *type, Err *err)
 {
-    bool null_test = predicate->op == SCAN_IS_NULL || predicate->op == SCAN_NOT_NULL;
+    bool null_test = predicate->op == PREDICATE_IS_NULL || predicate->op == PREDICATE_NOT_NULL;
     if (predicate->value_count > SCAN_VALUES_MAX)
         return err_set(err, E_LIMIT, "a predicate has more than %d values", SCAN_VALUES_MAX);
-    if (!null_test && predicate->op != SCAN_IN &&
+    if (!null_test && predicate->op != PREDICATE_IN &&
         (predicate->value_count != 1 || !predicate->values[0].present))
         return err_set(err, E_INVALID, "a predicate on field %d needs one value", predicate->field_id);
-    if (predicate->op == SCAN_STARTS_WITH && type->kind != ICE_STRING && type->kind != ICE_BINARY)
+    if (predicate->op == PREDICATE_STARTS_WITH && type->kind != ICE_STRING && type->kind != ICE_BINARY)
         return err_set(err, E_TYPE, "'starts with' needs text or binary, field %d is none", predicate->field_id);
     return E_OK;
 }

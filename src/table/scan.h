@@ -11,15 +11,15 @@
 
 enum { SCAN_PREDICATES_MAX = 256, SCAN_VALUES_MAX = 10000 };
 
-typedef enum ScanOp {
-    SCAN_EQ, SCAN_NE, SCAN_LT, SCAN_LE, SCAN_GT, SCAN_GE, SCAN_IN, SCAN_STARTS_WITH, SCAN_IS_NULL,
-    SCAN_NOT_NULL
-} ScanOp;
+typedef enum PredicateOp {
+    PREDICATE_EQ, PREDICATE_NE, PREDICATE_LT, PREDICATE_LE, PREDICATE_GT, PREDICATE_GE, PREDICATE_IN, PREDICATE_STARTS_WITH, PREDICATE_IS_NULL,
+    PREDICATE_NOT_NULL
+} PredicateOp;
 
 /* `field op value`; NULL never satisfies a comparison, as in SQL. */
 typedef struct ScanPredicate {
     int32_t field_id;
-    ScanOp op;
+    PredicateOp op;
     const IceValue *values;  /* of the field's type: one; IN: value_count; IS_NULL, NOT_NULL: none */
     size_t value_count;
 } ScanPredicate;
