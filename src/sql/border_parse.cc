@@ -489,7 +489,29 @@ void flatten(Piece &piece, const SQLStatement &statement)
     }
 }
 
-/* Where a statement begins and ends: the places of the semicolons between them. */
+/* Pieces between semicolons that hold a token. The parser's own places of statements are wrong from
+ * the second one on. */
+std::vector<std::pair<idx_t, idx_t>> segments_of(const string &text,
+                                                 const std::vector<SimplifiedToken> &tokens)
+{
+    std::vector<std::pair<idx_t, idx_t>> segments;
+    idx_t from = 0;
+    bool holds = false;
+    for (auto &token : tokens) {
+        if (text[token.start] != ';') {
+            holds = true;
+            continue;
+        }
+        if (holds)
+            segments.emplace_back(from, token.start);
+        from = token.start + 1;
+        holds = false;
+    }
+    if (holds)
+        segments.emplace_back(from, text.size());
+    return segments;
+}
+
 void parse_all(const string &text, Arena *arena, BorderStatement **ret_statements, size_t *ret_count)
 {
     Parser parser;
@@ -499,24 +521,18 @@ void parse_all(const string &text, Arena *arena, BorderStatement **ret_statement
         throw OutOfRangeException("the text has %llu statements, more than %d", (idx_t)count,
                                   (int)BORDER_STATEMENTS_MAX);
     auto tokens = Parser::Tokenize(text);
+    auto segments = segments_of(text, tokens);
+    if (segments.size() != count)
+        throw NotImplementedException("PIVOT without IN (...) is not supported: name the values");
     auto out = arena_array(arena, BorderStatement, count);
     for (size_t i = 0; i < count; i++) {
-        auto &statement = *parser.statements[i];
-        idx_t from = statement.stmt_location;
-        idx_t to = statement.stmt_length ? from + statement.stmt_length : text.size();
-        to = MinValue<idx_t>(to, text.size());
-        Piece piece{ text, {}, arena, &out[i], to };
-        measure(piece, tokens, from);
-        while (!piece.tokens.empty() && piece.tokens.back().symbol == ';') {
-            piece.end = piece.tokens.back().start;
-            piece.tokens.pop_back();
-        }
-        idx_t first = piece.tokens.empty() ? from : piece.tokens[0].start;
-        out[i].whole = piece.slice(first, MaxValue(first, piece.end));
-        out[i].word = piece.keep(piece.tokens.empty() ? "" : piece.tokens[0].word);
+        Piece piece{ text, {}, arena, &out[i], segments[i].second };
+        measure(piece, tokens, segments[i].first);
+        out[i].whole = piece.slice(piece.tokens[0].start, piece.end);
+        out[i].word = piece.keep(piece.tokens[0].word);
         out[i].name_position = -1;
         out[i].select.position = out[i].where.position = out[i].tables.position = -1;
-        flatten(piece, statement);
+        flatten(piece, *parser.statements[i]);
     }
     *ret_statements = out;
     *ret_count = count;

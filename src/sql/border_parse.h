@@ -56,7 +56,7 @@ typedef struct BorderText {
 
 typedef struct BorderColumn {
     Str name;
-    Str type;          /* "DECIMAL(9,2)", "STRUCT(a INTEGER)[]"; of INSERT and views: empty */
+    Str type;          /* "DECIMAL(9, 2)", "STRUCT(a INTEGER)[]"; of INSERT and views: empty */
     bool not_null;
     bool primary_key;  /* PRIMARY KEY or UNIQUE, of the column or of the table */
     BorderText dflt;   /* DEFAULT expression as the parser prints it, position -1 */
