@@ -313,30 +313,41 @@ static Code backup_write(MetaDb *db, const char *path, Err *err)
     return code;
 }
 
-static Code backup_sync(Os *os, const char *path, Err *err)
+/* The copy gets its name when it is whole and synced. */
+static Code backup_publish(Os *os, const char *part, const char *path, Err *err)
 {
     AUTO(os_file_close) OsFile *file = NULL;
     Arena tmp AUTO(arena_done) = { 0 };
     Str whole = str_z(path);
     ptrdiff_t slash = str_rfind_char(whole, '/');
     Str dir = slash < 0 ? STR(".") : slash == 0 ? STR("/") : str_sub(whole, 0, (size_t)slash);
-    TRY(os_file_open(os, path, OS_READ | OS_WRITE, &file, err));
+    TRY(os_file_open(os, part, OS_READ | OS_WRITE, &file, err));
     TRY(os_file_sync(file, err));
+    TRY(os_rename(os, part, path, err));
     return os_dir_sync(os, str_copy_z(&tmp, dir), err);
+}
+
+static Code absent_check(Os *os, const char *path, Err *err)
+{
+    OsStat stat;
+    Code code = os_stat(os, path, &stat, err);
+    if (code == E_OK)
+        return err_set(err, E_EXISTS, "'%s' is there already", path);
+    return code == E_NOT_FOUND ? E_OK : code;
 }
 
 Code meta_backup(Meta *meta, const char *path, Err *err)
 {
-    OsStat stat;
-    Code code = os_stat(meta->os, path, &stat, err);
-    if (code == E_OK)
-        return err_set(err, E_EXISTS, "'%s' is there already", path);
-    if (code != E_NOT_FOUND)
-        return code;
+    Arena tmp AUTO(arena_done) = { 0 };
+    const char *part = str_copy_z(&tmp, str_format(&tmp, "%s.part", path));
     MetaDb db;
+    TRY(absent_check(meta->os, path, err));
+    Code code = os_unlink(meta->os, part, err); /* of a backup that was cut off */
+    if (code != E_OK && code != E_NOT_FOUND)
+        return code;
     TRY(meta_db_open(&db, meta->vfs, meta->path, META_DB_COPIER, err));
-    code = backup_write(&db, path, err);
+    code = backup_write(&db, part, err);
     meta_db_close(&db);
     TRY(code);
-    return backup_sync(meta->os, path, err);
+    return backup_publish(meta->os, part, path, err);
 }

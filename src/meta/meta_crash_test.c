@@ -11,7 +11,7 @@
 
 #define DB_PATH "/meta/tarn.db"
 
-enum { COMMITS = 10, BIG_VALUE_BYTES = 20000, CHECKPOINT_FRAMES = 24, MIGRATION_CALLS_MAX = 500 };
+enum { COMMITS = 10, BIG_VALUE_BYTES = 20000, CHECKPOINT_FRAMES = 24, CALLS_MAX = 500 };
 
 typedef struct Work {
     OsSim *sim;
@@ -241,13 +241,49 @@ TEST(meta_migration_survives_a_power_cut_at_every_call)
     uint64_t points = 0;
     for (uint32_t from = 1; from <= 2; from++) {
         uint64_t at = 1;
-        while (at < MIGRATION_CALLS_MAX && !migration_crashes(test_seed(), from, at))
+        while (at < CALLS_MAX && !migration_crashes(test_seed(), from, at))
             at++;
-        CHECK(at < MIGRATION_CALLS_MAX);
+        CHECK(at < CALLS_MAX);
         points += at;
     }
     CHECK(points > 40);
     printf("     %llu power cuts\n", (unsigned long long)points);
+}
+
+/* -- backups -- */
+
+/* True when the backup went through before the power did. */
+static bool backup_crashes(uint64_t at)
+{
+    Err err;
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(test_seed() + at);
+    Work work = { .sim = sim };
+    Os *os = os_sim_os(sim);
+    MetaOptions copy = { .path = "/meta/copy.db" };
+    CHECK_OK(old_lake_make(&work, 0, &err), &err);
+    CHECK_OK(meta_open(os, &options, &work.meta, &err), &err);
+    os_sim_crash_at(sim, os_sim_calls(sim) + at);
+    Code code = meta_backup(work.meta, copy.path, &err);
+    CHECK(work_survived(&work));
+    OsStat stat;
+    bool is_there = os_stat(os, copy.path, &stat, &err) == E_OK;
+    CHECK(is_there || code != E_OK);
+    CHECK_OK(meta_open(os, &options, &work.meta, &err), &err);
+    if (!is_there)
+        CHECK_OK(meta_backup(work.meta, copy.path, &err), &err);
+    meta_free(&work.meta);
+    CHECK_OK(meta_open(os, &copy, &work.meta, &err), &err);
+    CHECK(state_count(work.meta, 0) >= 1); /* the whole of it, as it was or with what came after */
+    meta_free(&work.meta);
+    return code == E_OK;
+}
+
+TEST(meta_backup_is_whole_or_absent)
+{
+    uint64_t at = 1;
+    while (at < CALLS_MAX && !backup_crashes(at))
+        at++;
+    CHECK(at > 20 && at < CALLS_MAX);
 }
 
 /* -- failures without a power cut -- */

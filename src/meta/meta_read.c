@@ -8,14 +8,22 @@
 
 #include <string.h>
 
+enum { READ_WAIT_US = 30 * 1000 * 1000 };
+
+static Code readers_busy(Err *err)
+{
+    return err_set(err, E_UNAVAILABLE, "all %d readers of the metadata are busy", META_READERS_MAX);
+}
+
 static Code read_take(Meta *meta, MetaRead **ret_read, Err *err)
 {
     MUTEX_HELD(&meta->readers_mutex);
     while (!meta->idle && meta->reader_count == META_READERS_MAX) {
         if (!os_has_threads(meta->os))
-            return err_set(err, E_UNAVAILABLE, "all %d readers of the metadata are busy",
-                           META_READERS_MAX);
-        cond_wait(&meta->readers_cond, &meta->readers_mutex);
+            return readers_busy(err);
+        /* With an end: threads that hold one read and ask for another could wait for ever. */
+        if (!cond_wait_us(&meta->readers_cond, &meta->readers_mutex, READ_WAIT_US))
+            return readers_busy(err);
     }
     MetaRead *read = meta->idle;
     if (read) {

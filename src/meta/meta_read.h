@@ -13,6 +13,7 @@
 typedef struct Meta Meta;
 typedef struct MetaRead MetaRead;
 
+/* UNAVAILABLE: no reader came back within 30 s. */
 Code meta_read_begin(Meta *meta, MetaRead **ret_read, Err *err) CHECKED;
 void meta_read_end(MetaRead **read); /* fit for AUTO */
 /* Of the last commit that the snapshot holds; 0: none. */

@@ -393,6 +393,22 @@ CONFORMANCE(limits_and_lists)
     COMMIT(lake, txn_new(lake)); /* and it goes on */
 }
 
+TEST(meta_readers_have_a_maximum)
+{
+    Lake lake;
+    MetaRead *reads[META_READERS_MAX];
+    MetaRead *more = NULL;
+    lake_open(&lake, &backends[1]);
+    for (size_t i = 0; i < META_READERS_MAX; i++)
+        reads[i] = read_new(&lake);
+    CHECK_CODE(meta_read_begin(lake.meta, &more, &lake.err), E_UNAVAILABLE);
+    meta_read_end(&reads[3]);
+    CHECK_OK(meta_read_begin(lake.meta, &reads[3], &lake.err), &lake.err);
+    for (size_t i = 0; i < META_READERS_MAX; i++)
+        meta_read_end(&reads[i]);
+    lake_done(&lake);
+}
+
 /* -- opening, checking, copying -- */
 
 CONFORMANCE(another_version_is_refused)
