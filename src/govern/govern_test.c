@@ -84,3 +84,76 @@ TEST(govern_a_name_is_taken_until_it_is_revoked)
     create.name = STR("");
     CHECK_CODE(govern_key_create(house.govern, &create, &house.arena, &id, &secret, &err), E_INVALID);
 }
+
+/* A refused change leaves no audit row, a change that was made has one. */
+TEST(govern_changes_and_their_audit_are_one)
+{
+    Err err;
+    House house AUTO(house_done) = house_new();
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    MetaAudit *rows = NULL;
+    size_t count = 0;
+    Str id, secret;
+    key_new(&house, "ann", ROLE_READER, 0, &id);
+    KeyCreate again = { STR("ann"), ROLE_READER, 0, STR("test") };
+    CHECK_CODE(govern_key_create(house.govern, &again, &house.arena, &secret, &secret, &err), E_EXISTS);
+    CHECK_OK(govern_key_revoke(house.govern, id, STR("carl"), &err), &err);
+    CHECK_OK(govern_key_revoke(house.govern, id, STR("carl"), &err), &err); /* is revoked already */
+    CHECK_CODE(govern_key_revoke(house.govern, STR("nobody"), STR("carl"), &err), E_NOT_FOUND);
+    CHECK_OK(meta_read_begin(house.meta, &read, &err), &err);
+    CHECK_OK(meta_list_audit(read, 0, 0, &house.arena, &rows, &count, &err), &err);
+    CHECK_INT(count, 2);
+    CHECK_STR(rows[0].verb, STR("key.create"));
+    CHECK_STR(rows[1].verb, STR("key.revoke"));
+    CHECK_STR(rows[1].principal, STR("carl"));
+    CHECK_STR(rows[1].target, STR("ann"));
+    CHECK(rows[1].time_us >= rows[0].time_us);
+}
+
+TEST(govern_secrets_are_not_kept)
+{
+    Err err;
+    House house AUTO(house_done) = house_new();
+    Str id;
+    Str secret = key_new(&house, "ann", ROLE_READER, 0, &id);
+    Buf bytes AUTO(buf_done);
+    buf_init(&bytes, 16 << 20);
+    meta_free(&house.meta); /* moves the log into the file */
+    const char *path = str_copy_z(&house.arena, str_format(&house.arena, "%s/tarn.db", test_dir()));
+    CHECK_OK(os_read_whole(os_real(), path, &bytes, &err), &err);
+    CHECK(str_find(buf_str(&bytes), STR("ann")) >= 0);
+    CHECK(str_find(buf_str(&bytes), str_from(secret, 5)) < 0);
+    Str raw;
+    CHECK(hex_parse(&house.arena, str_from(secret, 5), &raw));
+    CHECK(str_find(buf_str(&bytes), raw) < 0);
+}
+
+TEST(govern_roles_and_rights)
+{
+    static const struct {
+        GovernRole role;
+        GovernRight right;
+        bool may;
+    } table[] = {
+        { ROLE_READER, RIGHT_READ, true },  { ROLE_READER, RIGHT_WRITE, false },
+        { ROLE_READER, RIGHT_ADMIN, false }, { ROLE_ADMIN, RIGHT_READ, true },
+        { ROLE_ADMIN, RIGHT_WRITE, true },  { ROLE_ADMIN, RIGHT_ADMIN, true },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++)
+        CHECK_INT(govern_role_may(table[i].role, table[i].right), table[i].may);
+    GovernRole role = ROLE_READER;
+    CHECK(govern_role_parse(govern_role_name(ROLE_ADMIN), &role));
+    CHECK_INT(role, ROLE_ADMIN);
+    CHECK(!govern_role_parse(STR("Admin"), &role) && !govern_role_parse(STR_NONE, &role));
+    CHECK_INT(role, ROLE_ADMIN);
+}
+
+TEST(govern_policies_are_empty_yet)
+{
+    Err err;
+    House house AUTO(house_done) = house_new();
+    Principal reader = { STR("1"), STR("bob"), ROLE_READER };
+    PolicyExpr policy = { .mask_count = 9 };
+    CHECK_OK(govern_policy(house.govern, &reader, STR("gold"), STR("t"), &house.arena, &policy, &err), &err);
+    CHECK(policy.row_filter.len == 0 && policy.mask_count == 0);
+}
