@@ -225,7 +225,7 @@ static void put_from(Raw *raw)
         put_text_option(&raw->sql, "nullstr", call->null_text);
         put_declared(raw);
     } else if (call->format == RAW_JSON) {
-        buf_format(&raw->sql, ", compression='none', maximum_object_size=%d", RAW_FIELD_BYTES_MAX);
+        buf_format(&raw->sql, ", compression='uncompressed', maximum_object_size=%d", RAW_FIELD_BYTES_MAX);
         put_declared(raw);
     }
     buf_put_char(&raw->sql, ')');
@@ -240,7 +240,7 @@ static void put_expression(Raw *raw, Str name)
                 buf_put(&raw->sql, STR(", "));
             put_quoted(&raw->sql, raw->call.files[i], '\'');
         }
-        buf_put(&raw->sql, STR("])[file_index + 1]"));
+        buf_put(&raw->sql, STR("])[file_index::BIGINT + 1]"));
     } else if (raw->call.as_text && str_eq(name, STR("_row"))) {
         buf_put(&raw->sql, STR("file_row_number + 1"));
     } else if (raw->call.as_text && str_eq(name, STR("_raw"))) {
