@@ -1,14 +1,14 @@
 /* journal.c: appending in groups, reading, forgetting.
  *
  * Invariants
- * 1. One writer at a time: the first appender that finds nobody writing takes the queue, writes it and
- *    wakes the others; `writing` is its right to the tail, the group buffer and new segments.
+ * 1. One writer at a time: the first appender that finds nobody writing takes the queue, writes it
+ * and wakes the others; `writing` is its right to the tail, the group buffer and new segments.
  * 2. Segments that a group needs exist and are synced before its first byte is written, so a full
  *    disk fails a group before it touched the log.
  * 3. `durable` moves only after the sync of every segment that the group touched.
  * 4. A failed write or sync fences: the first error is kept, nothing is written or synced again.
- * 5. A record and the END record behind it fit their segment: tail % segment_bytes is never more than
- *    segment_bytes - RECORD_HEADER_BYTES. */
+ * 5. A record and the END record behind it fit their segment: tail % segment_bytes is never more
+ * than segment_bytes - RECORD_HEADER_BYTES. */
 #include "journal/journal_priv.h"
 
 #include <stdlib.h>
@@ -165,7 +165,8 @@ static Code append_all(Journal *journal, JournalRecord *records, size_t count, E
     Append append = { .records = records, .count = count, .err = err };
     for (size_t i = 0; i < count; i++) {
         if (records[i].payload.len > journal_payload_max(journal))
-            return err_set(err, E_LIMIT, "a record of %zu bytes; at most %llu", records[i].payload.len,
+            return err_set(err, E_LIMIT, "a record of %zu bytes; at most %llu",
+                           records[i].payload.len,
                            (unsigned long long)journal_payload_max(journal));
         append.bytes += record_bytes(records[i].payload.len);
     }
@@ -238,7 +239,8 @@ Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, vo
                   JournalOpened *ret_opened, Journal **ret_journal, Err *err)
 {
     uint64_t size = options->segment_bytes ? options->segment_bytes : JOURNAL_SEGMENT_DEFAULT;
-    if (size < JOURNAL_SEGMENT_MIN || size > JOURNAL_SEGMENT_MAX || size % SEGMENT_HEADER_BYTES != 0)
+    if (size < JOURNAL_SEGMENT_MIN || size > JOURNAL_SEGMENT_MAX ||
+        size % SEGMENT_HEADER_BYTES != 0)
         return err_set(err, E_INVALID, "segments of %llu bytes", (unsigned long long)size);
     TRY(dir_make_durable(os, options->dir, err));
     Journal *journal AUTO(journal_drop) = mem_new(sizeof *journal);
@@ -264,7 +266,8 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
 {
     Segment *segment AUTO(segment_release) = segment_borrow(journal, lsn / journal->segment_bytes);
     if (!segment || lsn >= journal_end(journal))
-        return err_set(err, E_NOT_FOUND, "no record of the journal at %llu", (unsigned long long)lsn);
+        return err_set(err, E_NOT_FOUND, "no record of the journal at %llu",
+                       (unsigned long long)lsn);
     char head[RECORD_HEADER_BYTES];
     size_t got = 0;
     uint64_t at = lsn % journal->segment_bytes;

@@ -2,10 +2,10 @@
  * Owner:   journal_open gives a Journal to the caller; payloads of a replay live for the visit.
  * Threads: any; appends that meet share one sync (the first that waits writes for all).
  * Errors:  NO_SPACE (no segment could be allocated: nothing happened), IO and from then on
- *          UNAVAILABLE (a write or sync failed: the journal is fenced for good), CORRUPT (damage that
- *          is no torn tail), UNSUPPORTED (a newer format), NOT_FOUND (no record at this place).
- * Limits:  JOURNAL_PAYLOAD_MAX; segments of JOURNAL_SEGMENT_MIN to JOURNAL_SEGMENT_MAX bytes.
- * Units:   bytes; an LSN is segment id * segment bytes + byte offset of the record's header. */
+ *          UNAVAILABLE (a write or sync failed: the journal is fenced for good), CORRUPT (damage
+ * that is no torn tail), UNSUPPORTED (a newer format), NOT_FOUND (no record at this place). Limits:
+ * JOURNAL_PAYLOAD_MAX; segments of JOURNAL_SEGMENT_MIN to JOURNAL_SEGMENT_MAX bytes. Units: bytes;
+ * an LSN is segment id * segment bytes + byte offset of the record's header. */
 #pragma once
 
 #include "base/buf.h"
@@ -19,7 +19,7 @@ enum {
     JOURNAL_SEGMENT_MIN = 64 * 1024,
     JOURNAL_SEGMENT_DEFAULT = 64 * 1024 * 1024,
     JOURNAL_SEGMENT_MAX = 1024 * 1024 * 1024,
-    JOURNAL_SPARES_MAX = 2                /* recycled segments that are kept */
+    JOURNAL_SPARES_MAX = 2 /* recycled segments that are kept */
 };
 
 typedef struct Journal Journal;
@@ -42,9 +42,9 @@ typedef struct JournalOptions {
 typedef Code JournalVisit(void *arg, const JournalRecord *record, Err *err);
 
 typedef struct JournalOpened {
-    bool clean;             /* the last owner closed it by journal_close */
-    uint64_t records;       /* replayed */
-    uint64_t torn_bytes;    /* of an unacknowledged tail that was cut; 0: none */
+    bool clean;          /* the last owner closed it by journal_close */
+    uint64_t records;    /* replayed */
+    uint64_t torn_bytes; /* of an unacknowledged tail that was cut; 0: none */
 } JournalOpened;
 
 /* Finds the end, cuts a torn tail, replays through `visit` on the way (may be NULL). */
@@ -55,8 +55,8 @@ void journal_close(Journal **journal);
 /* As a crash would leave it: for AUTO on ways out of a failed start, and for tests. */
 void journal_drop(Journal **journal);
 
-/* All records, one behind the other, durable on return. Each record is whole or absent after a crash;
- * a later one is never there without an earlier one. */
+/* All records, one behind the other, durable on return. Each record is whole or absent after a
+ * crash; a later one is never there without an earlier one. */
 Code journal_append(Journal *journal, JournalRecord *records, size_t count, Err *err) CHECKED;
 
 /* The payload of the record at `lsn`, verified; `buf` is cleared first and its max holds. */
@@ -66,8 +66,8 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
 Code journal_scan(Journal *journal, uint64_t from, uint64_t to, JournalVisit *visit, void *arg,
                   Err *err) CHECKED;
 
-uint64_t journal_start(Journal *journal);    /* the LSN of the oldest segment's first place */
-uint64_t journal_end(Journal *journal);      /* the LSN behind the last durable record */
+uint64_t journal_start(Journal *journal); /* the LSN of the oldest segment's first place */
+uint64_t journal_end(Journal *journal);   /* the LSN behind the last durable record */
 uint64_t journal_segment_bytes(const Journal *journal);
 uint64_t journal_segment_of(const Journal *journal, uint64_t lsn); /* its segment's first LSN */
 

@@ -19,8 +19,8 @@
  *   header: magic 8 | version u32 | features u32 | segment id u64 | segment bytes u64 | salt u32 |
  *           reserved | CRC32C of all before u32, at SEGMENT_HEADER_CRC_AT
  *   record: magic u32 | payload length u32 | LSN u64 | durable LSN u64 | type u16 | reserved u16 |
- *           payload CRC32C u32 | reserved u32 | header CRC32C (seed: salt) u32 | payload | zeros to 8
- * The durable LSN is the journal's durable end when the record's group was written. */
+ *           payload CRC32C u32 | reserved u32 | header CRC32C (seed: salt) u32 | payload | zeros to
+ * 8 The durable LSN is the journal's durable end when the record's group was written. */
 enum {
     SEGMENT_VERSION = 1,
     SEGMENT_FEATURES = 0,
@@ -65,16 +65,16 @@ struct Journal {
     Append *queue_last;
     bool writing;
     bool fenced;
-    Err fence;               /* the error that fenced it */
-    uint64_t tail;           /* where the next record goes */
-    uint64_t durable;        /* everything before was synced; == tail between groups */
-    Buf group;               /* of the writer: bytes from group_at on, not yet written */
+    Err fence;        /* the error that fenced it */
+    uint64_t tail;    /* where the next record goes */
+    uint64_t durable; /* everything before was synced; == tail between groups */
+    Buf group;        /* of the writer: bytes from group_at on, not yet written */
     uint64_t group_at;
 };
 
 /* segment.c */
-Code segment_path(const Journal *journal, const char *kind, uint64_t id, char *ret_path, Err *err)
-    CHECKED; /* of OS_PATH_MAX; kind "seg" or "spare" */
+Code segment_path(const Journal *journal, const char *kind, uint64_t id, char *ret_path,
+                  Err *err) CHECKED; /* of OS_PATH_MAX; kind "seg" or "spare" */
 Code segment_create(Journal *journal, uint64_t id, Segment **ret_segment, Err *err) CHECKED;
 Code segment_open(Journal *journal, uint64_t id, Segment **ret_segment, Err *err) CHECKED;
 Code segment_retire(Journal *journal, uint64_t id, Err *err) CHECKED; /* to a spare, or removed */
@@ -92,7 +92,7 @@ uint64_t journal_payload_max(const Journal *journal);
 typedef struct Window {
     OsFile *file;
     Buf bytes;
-    uint64_t at;       /* of bytes.ptr in the file */
+    uint64_t at; /* of bytes.ptr in the file */
     uint64_t file_len;
 } Window;
 Code window_init(Window *window, OsFile *file, uint64_t file_len, Err *err) CHECKED;

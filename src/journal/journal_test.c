@@ -1,3 +1,4 @@
+/* Covers journal.c, record.c, recover.c and segment.c. */
 #include "journal/journal.h"
 
 #include "base/test.h"
@@ -30,7 +31,8 @@ static Code see(void *arg, const JournalRecord *record, Err *err)
     memcpy(&number, record->payload.ptr, 8);
     for (size_t i = 8; i < record->payload.len; i++)
         if (record->payload.ptr[i] != (char)(number + i))
-            return err_set(err, E_CORRUPT, "wrong bytes in record %llu", (unsigned long long)number);
+            return err_set(err, E_CORRUPT, "wrong bytes in record %llu",
+                           (unsigned long long)number);
     vec_push(&seen->numbers, number);
     vec_push(&seen->lsns, record->lsn);
     return E_OK;
@@ -170,7 +172,8 @@ static void check_after_crash(OsSim *sim, uint64_t acked, uint64_t point)
         for (size_t i = 0; i < seen.numbers.len; i++)
             right = right && seen.numbers.items[i] == i;
         if (code != E_OK || !right) {
-            test_failed(__FILE__, __LINE__, "point %llu: %llu groups acknowledged, %zu records found",
+            test_failed(__FILE__, __LINE__,
+                        "point %llu: %llu groups acknowledged, %zu records found",
                         (unsigned long long)point, (unsigned long long)acked, seen.numbers.len);
             return;
         }
@@ -333,7 +336,8 @@ TEST(journal_takes_appends_of_many_threads)
     for (size_t i = 0; i < ARRAY_LEN(appenders); i++) {
         appenders[i].journal = journal;
         appenders[i].first = i * 1000;
-        CHECK_OK(thread_start(&appenders[i].thread, "append", append_many, &appenders[i], &err), &err);
+        CHECK_OK(thread_start(&appenders[i].thread, "append", append_many, &appenders[i], &err),
+                 &err);
     }
     for (size_t i = 0; i < ARRAY_LEN(appenders); i++)
         thread_join(&appenders[i].thread);

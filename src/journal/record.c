@@ -28,8 +28,8 @@ bool record_header_get(Str bytes, uint32_t salt, uint64_t lsn, RecordHeader *ret
 {
     if (bytes.len < RECORD_HEADER_BYTES || load_u32le(bytes.ptr) != RECORD_MAGIC)
         return false;
-    if (load_u64le(bytes.ptr + 8) != lsn
-        || load_u32le(bytes.ptr + 36) != crc32c(salt, str_sub(bytes, 0, 36)))
+    if (load_u64le(bytes.ptr + 8) != lsn ||
+        load_u32le(bytes.ptr + 36) != crc32c(salt, str_sub(bytes, 0, 36)))
         return false;
     *ret_header = (RecordHeader){
         .payload_len = load_u32le(bytes.ptr + 4),
@@ -65,7 +65,8 @@ Code window_get(Window *window, uint64_t at, size_t len, Str *ret_bytes, Err *er
     len = at < window->file_len ? MIN(len, (size_t)(window->file_len - at)) : 0;
     if (at < window->at || at + len > window->at + bytes->len) {
         buf_clear(bytes);
-        size_t wanted = (size_t)MIN((uint64_t)MAX(len, (size_t)WINDOW_BYTES), window->file_len - at);
+        size_t wanted =
+            (size_t)MIN((uint64_t)MAX(len, (size_t)WINDOW_BYTES), window->file_len - at);
         if (!buf_reserve(bytes, wanted))
             return err_set(err, E_LIMIT, "a record of %zu bytes", len);
         size_t got = 0;

@@ -2,9 +2,10 @@
  *
  * Invariants
  * 1. Records are good from the start to the first bad place X, which is the end.
- * 2. Behind X there may be ghosts: good headers of a group that was never acknowledged, whose earlier
- *    part is lost. Their durable LSN is at most X. A header behind X with a durable LSN greater than
- *    X proves that the bytes at X were acknowledged once: that is damage, and the journal is refused.
+ * 2. Behind X there may be ghosts: good headers of a group that was never acknowledged, whose
+ * earlier part is lost. Their durable LSN is at most X. A header behind X with a durable LSN
+ * greater than X proves that the bytes at X were acknowledged once: that is damage, and the journal
+ * is refused.
  * 3. Ghosts are wiped and synced before the journal is used, so that they can never follow a new
  *    record; the segments behind the tail become spares after that.
  * 4. What was found good may only be in the page cache (a killed process): every segment that may
@@ -15,8 +16,8 @@
 #include <string.h>
 
 typedef struct Walk {
-    uint64_t tail;     /* X */
-    uint64_t durable;  /* of the last record */
+    uint64_t tail;    /* X */
+    uint64_t durable; /* of the last record */
     uint16_t last_type;
     uint64_t records;
 } Walk;
@@ -115,8 +116,8 @@ static Code walk_all(Journal *journal, uint64_t from, JournalVisit *visit, void 
 
 static bool all_zeros(Str bytes)
 {
-    return bytes.len == 0
-           || (bytes.ptr[0] == 0 && memcmp(bytes.ptr, bytes.ptr + 1, bytes.len - 1) == 0);
+    return bytes.len == 0 ||
+           (bytes.ptr[0] == 0 && memcmp(bytes.ptr, bytes.ptr + 1, bytes.len - 1) == 0);
 }
 
 /* Wipes one ghost, or refuses (invariant 2). */
@@ -124,11 +125,11 @@ static Code ghost_check(Journal *journal, OsFile *file, uint64_t at, const Recor
                         uint64_t tail, Err *err)
 {
     if (header->durable > tail)
-        return err_place(err,
-                         err_set(err, E_CORRUPT, "a record of the journal is damaged in the middle"),
-                         "%s/%016llx.seg:%llu", journal->dir,
-                         (unsigned long long)(tail / journal->segment_bytes),
-                         (unsigned long long)(tail % journal->segment_bytes));
+        return err_place(
+            err, err_set(err, E_CORRUPT, "a record of the journal is damaged in the middle"),
+            "%s/%016llx.seg:%llu", journal->dir,
+            (unsigned long long)(tail / journal->segment_bytes),
+            (unsigned long long)(tail % journal->segment_bytes));
     static const char zeros[RECORD_HEADER_BYTES];
     return os_file_pwrite(file, str_of(zeros, sizeof zeros), at, err);
 }
@@ -150,8 +151,8 @@ static Code ghosts_scan(Journal *journal, Segment *segment, uint64_t at, uint64_
         size_t i = all_zeros(bytes) ? (room + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN : 0;
         for (; i < room; i += RECORD_ALIGN) {
             RecordHeader header;
-            if (load_u32le(bytes.ptr + i) != RECORD_MAGIC
-                || !record_header_get(str_from(bytes, i), journal->salt, base + at + i, &header))
+            if (load_u32le(bytes.ptr + i) != RECORD_MAGIC ||
+                !record_header_get(str_from(bytes, i), journal->salt, base + at + i, &header))
                 continue;
             TRY(ghost_check(journal, segment->file, at + i, &header, tail, err));
             *torn_end = base + at + i + record_bytes(header.payload_len);
@@ -171,7 +172,8 @@ static Code tail_cut(Journal *journal, const Walk *walk, uint64_t *ret_torn, Err
     uint64_t id = walk->tail / journal->segment_bytes;
     for (size_t i = id - first; i < journal->segments.len; i++) {
         Segment *segment = journal->segments.items[i];
-        uint64_t at = segment->id == id ? walk->tail % journal->segment_bytes : SEGMENT_HEADER_BYTES;
+        uint64_t at =
+            segment->id == id ? walk->tail % journal->segment_bytes : SEGMENT_HEADER_BYTES;
         TRY(ghosts_scan(journal, segment, at, walk->tail, &torn_end, err));
     }
     while ((*vec_last(&journal->segments))->id > id) {

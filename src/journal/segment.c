@@ -13,8 +13,8 @@
 
 Code segment_path(const Journal *journal, const char *kind, uint64_t id, char *ret_path, Err *err)
 {
-    int len = snprintf(ret_path, OS_PATH_MAX, "%s/%016llx.%s", journal->dir,
-                       (unsigned long long)id, kind);
+    int len = snprintf(ret_path, OS_PATH_MAX, "%s/%016llx.%s", journal->dir, (unsigned long long)id,
+                       kind);
     if (len < 0 || len >= OS_PATH_MAX)
         return err_set(err, E_LIMIT, "the path of the journal is too long: %s", journal->dir);
     return E_OK;
@@ -70,7 +70,8 @@ static Code header_write(const Journal *journal, OsFile *file, uint64_t id, Err 
 }
 
 /* Sizes, header and sync under the name `path`; what fails is removed again. */
-static Code file_prepare(Journal *journal, const char *path, uint64_t id, OsFile **ret_file, Err *err)
+static Code file_prepare(Journal *journal, const char *path, uint64_t id, OsFile **ret_file,
+                         Err *err)
 {
     OsFile *file AUTO(os_file_close) = NULL;
     TRY(os_file_open(journal->os, path, OS_READ | OS_WRITE | OS_CREATE, &file, err));
@@ -126,8 +127,8 @@ static Code header_check(Journal *journal, OsFile *file, uint64_t id, const char
     uint64_t size = load_u64le(head + 24);
     if (load_u64le(head + 16) != id || size < JOURNAL_SEGMENT_MIN || size > JOURNAL_SEGMENT_MAX)
         return err_set(err, E_CORRUPT, "the header is of another segment: %s", path);
-    if (journal->segments.len > 0
-        && (size != journal->segment_bytes || load_u32le(head + 32) != journal->salt))
+    if (journal->segments.len > 0 &&
+        (size != journal->segment_bytes || load_u32le(head + 32) != journal->salt))
         return err_set(err, E_CORRUPT, "a segment of another journal: %s", path);
     journal->segment_bytes = size;
     journal->salt = load_u32le(head + 32);

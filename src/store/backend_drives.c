@@ -3,7 +3,8 @@
  *
  * Invariants
  * 1. A blob's file is made under its final random name, in one of 256 directories that were made
- *    before; it is never renamed. Until a commit record names it, it is nobody's and may be removed.
+ *    before; it is never renamed. Until a commit record names it, it is nobody's and may be
+ * removed.
  * 2. blob_finish syncs the file, blob_names_sync its directory; both before the record is appended.
  * 3. A file is: the body, a CRC32C of each 64 KiB of it, a footer. The footer's own CRC covers the
  *    footer, its table CRC the table; no byte of the body leaves without its block's CRC.
@@ -292,14 +293,14 @@ static Code table_load(Blob *blob, const char *path, Err *err)
         return damaged(path, "the length", err);
     size_t got;
     TRY(os_file_pread(blob->file, footer, FOOTER_BYTES, size - FOOTER_BYTES, &got, err));
-    if (got != FOOTER_BYTES || memcmp(footer, BLOB_MAGIC, 8) != 0
-        || load_u32le(footer + FOOTER_BYTES - 4) != crc32c(0, str_of(footer, FOOTER_BYTES - 4)))
+    if (got != FOOTER_BYTES || memcmp(footer, BLOB_MAGIC, 8) != 0 ||
+        load_u32le(footer + FOOTER_BYTES - 4) != crc32c(0, str_of(footer, FOOTER_BYTES - 4)))
         return damaged(path, "the footer", err);
     if (load_u32le(footer + 8) > BLOB_VERSION || load_u32le(footer + 12) != 0)
         return err_set(err, E_UNSUPPORTED, "written by a newer version of tarn: %s", path);
-    if (load_u32le(footer + 16) != STORE_BLOCK_BYTES || load_u32le(footer + 20) != blocks
-        || load_u64le(footer + 24) != blob->size_bytes
-        || memcmp(footer + 32, blob->id.bytes, sizeof blob->id.bytes) != 0)
+    if (load_u32le(footer + 16) != STORE_BLOCK_BYTES || load_u32le(footer + 20) != blocks ||
+        load_u64le(footer + 24) != blob->size_bytes ||
+        memcmp(footer + 32, blob->id.bytes, sizeof blob->id.bytes) != 0)
         return damaged(path, "the footer", err);
     vec_reserve(&blob->table, blocks);
     blob->table.len = blocks;
@@ -384,8 +385,8 @@ static Code drives_blob_list(Backend *backend, BlobVisit *visit, void *arg, Err 
         for (size_t k = 0; k < count; k++) {
             BlobId id;
             Str bytes;
-            if (entries[k].name.len != 2 * sizeof id.bytes
-                || !hex_parse(&tmp, entries[k].name, &bytes))
+            if (entries[k].name.len != 2 * sizeof id.bytes ||
+                !hex_parse(&tmp, entries[k].name, &bytes))
                 continue; /* not ours: left alone */
             memcpy(id.bytes, bytes.ptr, sizeof id.bytes);
             TRY(visit(arg, &id, err));

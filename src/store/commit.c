@@ -1,9 +1,9 @@
 /* commit.c: the one way in which anything changes.
  *
  * Invariants
- * 1. The first request that finds nobody leading takes the queue as a group. Only the leader appends
- *    to the journal and applies to the index, so conditions that it checks hold until its group is
- *    applied.
+ * 1. The first request that finds nobody leading takes the queue as a group. Only the leader
+ * appends to the journal and applies to the index, so conditions that it checks hold until its
+ * group is applied.
  * 2. A request is one commit record behind its bodies: whole or absent after a crash. A replayed
  *    commit record takes the BODY records right before it.
  * 3. Nobody is answered, and no reader sees a change, before its record is durable.
@@ -30,7 +30,8 @@ static Code precondition(const CommitOp *op, const char *why, Err *err)
                    STR_ARG(op->record.info.bucket), STR_ARG(op->record.info.key), why);
 }
 
-static Code put_check(const CommitOp *op, const KeyState *state, const BucketState *bucket, Err *err)
+static Code put_check(const CommitOp *op, const KeyState *state, const BucketState *bucket,
+                      Err *err)
 {
     if (!bucket->is)
         return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(bucket->name));
@@ -62,7 +63,8 @@ static Code bucket_empty_check(Group *group, Store *store, Str bucket, Err *err)
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = group->plan.slots[i]; state; state = state->next)
             empty = empty && !(state->is && str_eq(state->bucket, bucket));
-    return empty ? E_OK : err_set(err, E_CONFLICT, "bucket " STR_FMT " is not empty", STR_ARG(bucket));
+    return empty ? E_OK
+                 : err_set(err, E_CONFLICT, "bucket " STR_FMT " is not empty", STR_ARG(bucket));
 }
 
 static Code bucket_check(Group *group, Store *store, CommitOp *op, Err *err)
@@ -76,8 +78,9 @@ static Code bucket_check(Group *group, Store *store, CommitOp *op, Err *err)
         return E_OK;
     }
     if (op->kind == OP_BUCKET_CREATE)
-        return state->is ? err_set(err, E_EXISTS, "bucket " STR_FMT " exists already", STR_ARG(name))
-                         : E_OK;
+        return state->is
+                   ? err_set(err, E_EXISTS, "bucket " STR_FMT " exists already", STR_ARG(name))
+                   : E_OK;
     if (!state->is)
         return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(name));
     return bucket_empty_check(group, store, name, err);
@@ -94,9 +97,9 @@ static Code object_check(Group *group, Store *store, const Request *request, Com
         return err_set(err, E_INVALID, "the key '" STR_FMT "' stands twice in one group",
                        STR_ARG(info->key));
     if (op->kind == OP_MOVE) {
-        op->skip = !state->is || state->now.info.sequence != info->sequence
-                   || state->now.place != op->record.place
-                   || (state->now.place == PLACE_JOURNAL && state->now.at != op->old_lsn);
+        op->skip = !state->is || state->now.info.sequence != info->sequence ||
+                   state->now.place != op->record.place ||
+                   (state->now.place == PLACE_JOURNAL && state->now.at != op->old_lsn);
         op->record.info.trust = op->skip ? info->trust : state->now.info.trust;
         return E_OK;
     }
@@ -131,7 +134,8 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
 static Code request_plan(Group *group, Store *store, Request *request, int64_t now_us, Err *err)
 {
     TRY(ops_check(group, store, request, err));
-    Commit commit = { .next_sequence = group->next_sequence, .ops = request->ops,
+    Commit commit = { .next_sequence = group->next_sequence,
+                      .ops = request->ops,
                       .op_count = request->count };
     for (size_t i = 0; i < request->count; i++) {
         CommitOp *op = &request->ops[i];
@@ -160,18 +164,20 @@ static Code request_plan(Group *group, Store *store, Request *request, int64_t n
     return E_OK;
 }
 
-/* In pieces that the journal takes; only a lone request is larger than one, and its commit record is
- * in the last. */
+/* In pieces that the journal takes; only a lone request is larger than one, and its commit record
+ * is in the last. */
 static Code records_append(Group *group, Store *store, Err *err)
 {
     size_t from = 0;
     while (from < group->records.len) {
         uint64_t bytes = 0;
         size_t to = from;
-        while (to < group->records.len
-               && (to == from || bytes + group->records.items[to].payload.len <= JOURNAL_GROUP_MAX / 2))
+        while (
+            to < group->records.len &&
+            (to == from || bytes + group->records.items[to].payload.len <= JOURNAL_GROUP_MAX / 2))
             bytes += group->records.items[to++].payload.len;
-        TRY(store->backend_ops->append(store->backend, group->records.items + from, to - from, err));
+        TRY(store->backend_ops->append(store->backend, group->records.items + from, to - from,
+                                       err));
         from = to;
     }
     return E_OK;
@@ -202,7 +208,8 @@ static Code group_commit(Group *group, Store *store, Err *err)
         return E_OK;
     Code appended = records_append(group, store, err);
     if (appended == E_IO) /* the record may be on the drive: its bytes must stay */
-        return err_wrap(err, E_UNKNOWN_OUTCOME, "whether it is durable will show at the next start");
+        return err_wrap(err, E_UNKNOWN_OUTCOME,
+                        "whether it is durable will show at the next start");
     if (appended != E_OK)
         return appended;
     places_set(group);

@@ -2,7 +2,8 @@
  *
  * Invariants
  * 1. What is live is appended again (OP_MOVE, with its own sequence) and applied before the segment
- *    is forgotten; deletes and buckets are repeated, so that a rebuilt index and the feed keep them.
+ *    is forgotten; deletes and buckets are repeated, so that a rebuilt index and the feed keep
+ * them.
  * 2. The index is flushed before a segment is forgotten: a replay never has to start in it.
  * 3. At least one commit record is written each time, so that the next sequence number survives the
  *    loss of the index.
@@ -10,7 +11,7 @@
 #include "store/store_priv.h"
 
 enum {
-    LIVE_PERCENT_MAX = 60,     /* a fuller segment stays */
+    LIVE_PERCENT_MAX = 60, /* a fuller segment stays */
     MOVE_GROUP_BYTES = 4 * 1024 * 1024,
     MOVE_GROUP_OPS = 1000
 };
@@ -18,13 +19,13 @@ enum {
 typedef struct Compaction {
     Store *store;
     Journal *journal;
-    uint64_t end;              /* of the segment: its records lie before it */
-    bool counting;             /* the first pass: only `live_bytes` */
+    uint64_t end;  /* of the segment: its records lie before it */
+    bool counting; /* the first pass: only `live_bytes` */
     uint64_t live_bytes;
     bool done;
     Vec(uint64_t) bodies;
-    Vec(CommitOp) ops;         /* of the group that is being made */
-    Arena arena;               /* of the group */
+    Vec(CommitOp) ops; /* of the group that is being made */
+    Arena arena;       /* of the group */
     uint64_t group_bytes;
 } Compaction;
 
@@ -52,9 +53,9 @@ static Code put_live(Compaction *compaction, const CommitOp *op, uint64_t lsn, b
     const ObjectInfo *info = &op->record.info;
     TRY(store_lookup(compaction->store, info->bucket, info->key, &compaction->arena, ret_record,
                      ret_live, err));
-    *ret_live = *ret_live && ret_record->info.sequence == info->sequence
-                && ret_record->place == op->record.place
-                && (op->record.place != PLACE_JOURNAL || ret_record->at == lsn);
+    *ret_live = *ret_live && ret_record->info.sequence == info->sequence &&
+                ret_record->place == op->record.place &&
+                (op->record.place != PLACE_JOURNAL || ret_record->at == lsn);
     return E_OK;
 }
 
@@ -143,9 +144,8 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
 {
     uint64_t size = journal_segment_bytes(journal);
     uint64_t start = journal_start(journal);
-    Compaction compaction AUTO(compaction_done) = {
-        .store = store, .journal = journal, .end = (start / size + 1) * size
-    };
+    Compaction compaction AUTO(
+        compaction_done) = { .store = store, .journal = journal, .end = (start / size + 1) * size };
     *ret_freed = false;
     if (journal_end(journal) < compaction.end + size) /* the tail and the segment before it stay */
         return E_OK;

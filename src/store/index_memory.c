@@ -27,8 +27,8 @@ static Str entry_key(const Entry *entry)
     return str_of(entry->bytes, entry->key_len);
 }
 
-static Code memory_open(Os *os, const char *dir, uint64_t cache_bytes, bool fresh, Index **ret_index,
-                        Err *err)
+static Code memory_open(Os *os, const char *dir, uint64_t cache_bytes, bool fresh,
+                        Index **ret_index, Err *err)
 {
     (void)os, (void)dir, (void)cache_bytes, (void)fresh, (void)err;
     Index *index = mem_new(sizeof *index);
@@ -90,8 +90,8 @@ static Code memory_apply(Index *index, const IndexWrite *writes, size_t count, E
     MUTEX_HELD(&index->mutex);
     for (size_t i = 0; i < count; i++) {
         size_t at = lower_bound(index, writes[i].key);
-        bool there = at < index->entries.len
-                     && str_eq(entry_key(index->entries.items[at]), writes[i].key);
+        bool there =
+            at < index->entries.len && str_eq(entry_key(index->entries.items[at]), writes[i].key);
         if (!writes[i].remove) {
             entry_put(index, at, there, &writes[i]);
         } else if (there) {

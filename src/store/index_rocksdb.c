@@ -1,8 +1,8 @@
 /* index_rocksdb.c: the index in RocksDB, through its C API; nothing else of tarn knows it.
  *
  * Invariants
- * 1. RocksDB's own log is off. A batch carries the applied LSN, so whatever it flushed is a prefix of
- *    the journal; what it did not flush is replayed.
+ * 1. RocksDB's own log is off. A batch carries the applied LSN, so whatever it flushed is a prefix
+ * of the journal; what it did not flush is replayed.
  * 2. No setting that hides loss: paranoid checks, checksums on every read, and after a background
  *    error it stays stopped. */
 #include "store/store_priv.h"
@@ -34,8 +34,9 @@ static Code rocks_error(char *text, Err *err)
     bool full = str_find(str_z(text), STR("No space")) >= 0;
     Code code = err_set(err, damaged ? E_CORRUPT : full ? E_NO_SPACE : E_IO, "the index: %s", text);
     rocksdb_free(text);
-    return damaged ? err_hint(err, code, "remove the directory index/ of the store: the next start "
-                                         "rebuilds it from the journal")
+    return damaged ? err_hint(err, code,
+                              "remove the directory index/ of the store: the next start "
+                              "rebuilds it from the journal")
                    : code;
 }
 

@@ -1,7 +1,7 @@
 /* list.c: buckets, listings and the feed: what walks the index.
  *
- * A listing seeks over everything that it does not give: the versions behind the newest, and all keys
- * below a common prefix. So its cost is that of its results. */
+ * A listing seeks over everything that it does not give: the versions behind the newest, and all
+ * keys below a common prefix. So its cost is that of its results. */
 #include "store/store_priv.h"
 
 static bool bucket_char_ok(char c, bool edge)
@@ -142,7 +142,8 @@ static Code listing_step(Listing *listing, bool *ret_more, Err *err)
     const StoreListQuery *query = listing->query;
     Str bucket, key;
     uint64_t sequence;
-    TRY(key_object_parse(cursor_key(&listing->cursor), listing->arena, &bucket, &key, &sequence, err));
+    TRY(key_object_parse(cursor_key(&listing->cursor), listing->arena, &bucket, &key, &sequence,
+                         err));
     *ret_more = str_starts(key, query->prefix);
     if (!*ret_more)
         return E_OK;
@@ -183,8 +184,8 @@ Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreLi
     if (!exists)
         return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT,
                        STR_ARG(str_sub(query->bucket, 0, STORE_BUCKET_MAX)));
-    if (query->prefix.len > STORE_KEY_MAX || query->start_after.len > STORE_KEY_MAX
-        || query->delimiter.len > STORE_KEY_MAX)
+    if (query->prefix.len > STORE_KEY_MAX || query->start_after.len > STORE_KEY_MAX ||
+        query->delimiter.len > STORE_KEY_MAX)
         return err_set(err, E_INVALID, "a prefix, start or delimiter is longer than any key");
     size_t limit = query->limit ? MIN(query->limit, (size_t)STORE_LIST_MAX) : STORE_LIST_MAX;
     Listing listing AUTO(listing_done) = { .query = query, .arena = arena, .limit = limit };

@@ -82,8 +82,9 @@ Code store_bucket_lookup(Store *store, Str bucket, int64_t *ret_created_us, uint
 Code key_check(Str bucket, Str key, Err *err)
 {
     if (!store_bucket_name_ok(bucket))
-        return err_hint(err, err_set(err, E_INVALID, "not a bucket name: '" STR_FMT "'",
-                                     STR_ARG(str_sub(bucket, 0, 2 * STORE_BUCKET_MAX))),
+        return err_hint(err,
+                        err_set(err, E_INVALID, "not a bucket name: '" STR_FMT "'",
+                                STR_ARG(str_sub(bucket, 0, 2 * STORE_BUCKET_MAX))),
                         "3 to 63 of a-z, 0-9, - and ., a letter or digit first and last");
     if (key.len == 0 || key.len > STORE_KEY_MAX)
         return err_set(err, E_INVALID, "a key of %zu bytes; 1 to %d are allowed", key.len,

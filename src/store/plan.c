@@ -1,5 +1,5 @@
-/* plan.c: what a group of commits changes, seen as one: conditions of later requests see the effects
- * of earlier ones, and the index gets one batch.
+/* plan.c: what a group of commits changes, seen as one: conditions of later requests see the
+ * effects of earlier ones, and the index gets one batch.
  *
  * Invariants
  * 1. A key has one state a plan; `before` is what the index holds, `now` what it will hold.
@@ -142,8 +142,8 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
 
 static bool same_blob(const ObjectRecord *a, const ObjectRecord *b)
 {
-    return a->place == b->place
-           && str_eq(str_of(a->blob.bytes, sizeof a->blob), str_of(b->blob.bytes, sizeof b->blob));
+    return a->place == b->place &&
+           str_eq(str_of(a->blob.bytes, sizeof a->blob), str_of(b->blob.bytes, sizeof b->blob));
 }
 
 static void write_remove(Plan *plan, Buf *key)
@@ -160,8 +160,8 @@ static void write_put(Plan *plan, Buf *key, Str value)
 
 static bool blob_dropped(const KeyState *state)
 {
-    return state->was && state->before.place == PLACE_BLOB
-           && !(state->is && same_blob(&state->before, &state->now));
+    return state->was && state->before.place == PLACE_BLOB &&
+           !(state->is && same_blob(&state->before, &state->now));
 }
 
 static void key_writes(Plan *plan, KeyState *state, Buf *key)
@@ -255,7 +255,8 @@ void plan_drop_blobs(Plan *plan, Store *store)
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = plan->slots[i]; state; state = state->next)
             if (state->dirty && blob_dropped(state)) {
-                Code code = store->backend_ops->blob_remove(store->backend, &state->before.blob, NULL);
+                Code code =
+                    store->backend_ops->blob_remove(store->backend, &state->before.blob, NULL);
                 orphans = orphans || (code != E_OK && code != E_NOT_FOUND);
             }
     MUTEX_HELD(&store->mutex);

@@ -2,8 +2,8 @@
  *
  * Invariants
  * 1. A reader holds the bytes that it was opened for: a small body in memory, verified when it was
- *    opened; a large one by an open file, each block verified when it is read. Replacing or deleting
- *    the object takes nothing from it. */
+ *    opened; a large one by an open file, each block verified when it is read. Replacing or
+ * deleting the object takes nothing from it. */
 #include "store/store_priv.h"
 
 #include <string.h>

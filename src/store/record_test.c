@@ -1,3 +1,4 @@
+/* Covers record.c and keys.c. */
 #include "store/store_priv.h"
 
 #include "base/test.h"
@@ -9,8 +10,10 @@ static void commit_sample(Commit *commit, CommitOp ops[5], StoreTag *tag)
     *tag = (StoreTag){ STR("source"), STR("skies") };
     for (int i = 0; i < 5; i++) {
         ops[i] = (CommitOp){ .kind = (OpKind)(i + 1) };
-        ops[i].record.info = (ObjectInfo){ .bucket = STR("bronze"), .key = STR("a\0b"),
-                                           .sequence = 7 + (uint64_t)i, .modified_us = -5 };
+        ops[i].record.info = (ObjectInfo){ .bucket = STR("bronze"),
+                                           .key = STR("a\0b"),
+                                           .sequence = 7 + (uint64_t)i,
+                                           .modified_us = -5 };
     }
     ops[0].record.place = PLACE_JOURNAL;
     ops[0].record.at = 1;
@@ -55,8 +58,9 @@ TEST(record_commit_round_trip_and_every_cut_refused)
 
 TEST(record_keys_sort_and_come_back)
 {
-    static const Str keys[] = { STR_INIT("a"), STR_INIT("a\0"), STR_INIT("a\0\0"), STR_INIT("a\0b"),
-                                STR_INIT("a\1"), STR_INIT("ab"), STR_INIT("\xff") };
+    static const Str keys[] = { STR_INIT("a"),    STR_INIT("a\0"), STR_INIT("a\0\0"),
+                                STR_INIT("a\0b"), STR_INIT("a\1"), STR_INIT("ab"),
+                                STR_INIT("\xff") };
     Arena arena AUTO(arena_done) = { 0 };
     Err err;
     Str before = STR_NONE;

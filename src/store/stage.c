@@ -147,9 +147,8 @@ void store_stage_abort(StagedObject **staged)
     if (s->blob)
         s->store->backend_ops->blob_close(TAKE(s->blob));
     const BackendOps *ops = s->store->backend_ops;
-    bool orphan = s->has_blob
-                  && (s->unknown
-                      || ops->blob_remove(s->store->backend, &s->blob_id, NULL) != E_OK);
+    bool orphan = s->has_blob &&
+                  (s->unknown || ops->blob_remove(s->store->backend, &s->blob_id, NULL) != E_OK);
     staged_count(s->store, -1, orphan);
     staged_free(staged);
 }
@@ -161,7 +160,8 @@ static Code tags_check(const StorePut *put, Err *err)
     if (put->tag_count > STORE_TAGS_MAX)
         return err_set(err, E_LIMIT, "%zu tags; at most %d", put->tag_count, STORE_TAGS_MAX);
     for (size_t i = 0; i < put->tag_count; i++)
-        if (put->tags[i].key.len > STORE_TAG_KEY_MAX || put->tags[i].value.len > STORE_TAG_VALUE_MAX)
+        if (put->tags[i].key.len > STORE_TAG_KEY_MAX ||
+            put->tags[i].value.len > STORE_TAG_VALUE_MAX)
             return err_set(err, E_LIMIT, "tag '" STR_FMT "' is too long",
                            STR_ARG(str_sub(put->tags[i].key, 0, STORE_TAG_KEY_MAX)));
     return E_OK;
@@ -202,7 +202,8 @@ static Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, 
 Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_sequences, Err *err)
 {
     if (count > STORE_PUBLISH_MAX)
-        return err_set(err, E_LIMIT, "%zu objects in one group; at most %d", count, STORE_PUBLISH_MAX);
+        return err_set(err, E_LIMIT, "%zu objects in one group; at most %d", count,
+                       STORE_PUBLISH_MAX);
     Arena tmp AUTO(arena_done) = { 0 };
     CommitOp *ops = arena_array(&tmp, CommitOp, count);
     BlobId *blobs = arena_array(&tmp, BlobId, count);
@@ -229,7 +230,8 @@ Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_seq
     return E_OK;
 }
 
-static Code put_large(Store *store, const StorePut *put, Str bytes, uint64_t *ret_sequence, Err *err)
+static Code put_large(Store *store, const StorePut *put, Str bytes, uint64_t *ret_sequence,
+                      Err *err)
 {
     StagedObject *staged AUTO(store_stage_abort) = NULL;
     TRY(store_stage(store, &staged, err));

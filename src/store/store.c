@@ -1,8 +1,8 @@
 /* store.c: opening and closing.
  *
  * Opening: the index says how far it has come (applied LSN); the backend's journal is replayed from
- * there; without an index, or with one in memory, from its start. After an end that was not clean the
- * blobs that no version names are removed. */
+ * there; without an index, or with one in memory, from its start. After an end that was not clean
+ * the blobs that no version names are removed. */
 #include "store/store_priv.h"
 
 #include <stdio.h>
@@ -47,7 +47,8 @@ static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
     TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
     /* Bodies in a segment that was compacted away: their puts were moved, so they are skipped. */
     size_t missing = commit.body_count - MIN(commit.body_count, replay->bodies.len);
-    const uint64_t *bodies = replay->bodies.items + (replay->bodies.len + missing - commit.body_count);
+    const uint64_t *bodies =
+        replay->bodies.items + (replay->bodies.len + missing - commit.body_count);
     for (size_t i = 0; i < commit.op_count; i++) {
         CommitOp *op = &commit.ops[i];
         if (op->record.place == PLACE_JOURNAL) {
@@ -156,8 +157,7 @@ static void store_end(Store *store, bool orderly)
     if (store->index)
         store->index_ops->close(store->index);
     if (store->backend)
-        store->backend_ops->close(store->backend,
-                                  orderly && store->staged == 0 && !store->orphans);
+        store->backend_ops->close(store->backend, orderly && store->staged == 0 && !store->orphans);
     cond_done(&store->changed);
     mutex_done(&store->mutex);
     mutex_done(&store->compacting);

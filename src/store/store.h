@@ -15,17 +15,17 @@
 
 enum {
     STORE_BUCKET_MIN = 3,
-    STORE_BUCKET_MAX = 63,           /* a-z 0-9 - . ; starts and ends with a letter or digit */
-    STORE_KEY_MAX = 1024,            /* opaque bytes, at least one */
+    STORE_BUCKET_MAX = 63, /* a-z 0-9 - . ; starts and ends with a letter or digit */
+    STORE_KEY_MAX = 1024,  /* opaque bytes, at least one */
     STORE_CONTENT_TYPE_MAX = 256,
     STORE_TAGS_MAX = 64,
     STORE_TAG_KEY_MAX = 128,
     STORE_TAG_VALUE_MAX = 2048,
-    STORE_LIST_MAX = 1000,           /* objects and prefixes of one page */
-    STORE_FEED_MAX = 10000,          /* changes of one read */
-    STORE_PUBLISH_MAX = 10000,       /* puts of one group */
-    STORE_INLINE_MAX = 128 * 1024,   /* bodies up to this travel in the journal */
-    STORE_BLOCK_BYTES = 64 * 1024    /* one CRC32C each */
+    STORE_LIST_MAX = 1000,         /* objects and prefixes of one page */
+    STORE_FEED_MAX = 10000,        /* changes of one read */
+    STORE_PUBLISH_MAX = 10000,     /* puts of one group */
+    STORE_INLINE_MAX = 128 * 1024, /* bodies up to this travel in the journal */
+    STORE_BLOCK_BYTES = 64 * 1024  /* one CRC32C each */
 };
 #define STORE_OBJECT_MAX ((uint64_t)1 << 40)
 
@@ -45,7 +45,7 @@ typedef struct ObjectInfo {
     Str bucket;
     Str key;
     uint64_t size_bytes;
-    uint64_t sequence;   /* of the put that made this version */
+    uint64_t sequence; /* of the put that made this version */
     int64_t modified_us;
     uint8_t sha256[32];
     ObjectTrust trust;
@@ -68,8 +68,8 @@ void store_free(Store **store); /* no reader and no staged object may be left */
 /* "s3://bucket/key" -> both parts, borrowed; false: not of this form, or a name is not allowed. */
 bool store_address_parse(Str address, Str *ret_bucket, Str *ret_key);
 bool store_bucket_name_ok(Str bucket);
-Code store_bucket_create(Store *store, Str bucket, Err *err) CHECKED;   /* EXISTS */
-Code store_bucket_delete(Store *store, Str bucket, Err *err) CHECKED;   /* CONFLICT: not empty */
+Code store_bucket_create(Store *store, Str bucket, Err *err) CHECKED; /* EXISTS */
+Code store_bucket_delete(Store *store, Str bucket, Err *err) CHECKED; /* CONFLICT: not empty */
 Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err) CHECKED;
 typedef struct StoreBucket {
     Str name;
@@ -84,18 +84,18 @@ Code store_stage(Store *store, StagedObject **ret_staged, Err *err) CHECKED;
 Code store_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
 Code store_stage_finish(StagedObject *staged, Err *err) CHECKED; /* a second time does nothing */
 uint64_t store_stage_size(const StagedObject *staged);
-const uint8_t *store_stage_sha256(const StagedObject *staged);   /* 32 bytes, after finish */
+const uint8_t *store_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
 Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *err) CHECKED;
 void store_stage_abort(StagedObject **staged); /* fit for AUTO; the bytes are removed */
 
 typedef enum StoreCondition { PUT_ALWAYS, PUT_IF_ABSENT, PUT_IF_SEQUENCE } StoreCondition;
 
 typedef struct StorePut {
-    StagedObject *take_staged;  /* finished; taken only on success */
+    StagedObject *take_staged; /* finished; taken only on success */
     Str bucket;
     Str key;
-    StoreCondition condition;   /* PRECONDITION when it does not hold */
-    uint64_t if_sequence;       /* of the version that is replaced */
+    StoreCondition condition; /* PRECONDITION when it does not hold */
+    uint64_t if_sequence;     /* of the version that is replaced */
     Str content_type;
     const StoreTag *tags;
     size_t tag_count;
@@ -141,7 +141,7 @@ typedef struct StoreListPage {
     Str *prefixes;
     size_t prefix_count;
     bool truncated;
-    Str next;            /* start_after of the next page */
+    Str next; /* start_after of the next page */
 } StoreListPage;
 
 Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreListPage *ret_page,
@@ -184,7 +184,7 @@ Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
 /* For doctor: the journal is whole, every object has its bytes, of the right length; with `hashes`
  * every block and SHA-256 too. Findings go to the visitor; E_OK when the walk could be finished. */
 typedef struct StoreFinding {
-    Code code;          /* CORRUPT, NOT_FOUND (bytes are missing), IO */
+    Code code; /* CORRUPT, NOT_FOUND (bytes are missing), IO */
     Str bucket;
     Str key;
     const char *text;
@@ -193,7 +193,7 @@ typedef void StoreFindingVisit(void *arg, const StoreFinding *finding);
 typedef struct StoreVerified {
     uint64_t objects;
     uint64_t bytes;
-    uint64_t records;   /* of the journal */
+    uint64_t records; /* of the journal */
     uint64_t findings;
 } StoreVerified;
 Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg,

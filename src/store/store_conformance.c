@@ -36,9 +36,9 @@ bool pattern_is(Store *store, Str bucket, Str key, size_t len, uint64_t number)
     pattern_fill(wanted, len, number, 0);
     sha256_of(str_of(wanted, len), digest);
     size_t got_len = 0;
-    return info->size_bytes == len && object_pread(reader, got, len + 1, 0, &got_len, &err) == E_OK
-           && got_len == len && memcmp(got, wanted, len) == 0
-           && memcmp(digest, info->sha256, sizeof digest) == 0;
+    return info->size_bytes == len &&
+           object_pread(reader, got, len + 1, 0, &got_len, &err) == E_OK && got_len == len &&
+           memcmp(got, wanted, len) == 0 && memcmp(digest, info->sha256, sizeof digest) == 0;
 }
 
 static Store *open_with_bucket(Os *os, const StoreOptions *options)
@@ -56,9 +56,14 @@ void conform_put_and_read(Os *os, const StoreOptions *options)
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = open_with_bucket(os, options);
-    StoreTag tags[] = { { STR_INIT("source"), STR_INIT("skies") }, { STR_INIT("n"), STR_INIT("") } };
-    StorePut put = { .bucket = BUCKET, .key = STR("a/b"), .content_type = STR("text/csv"),
-                     .tags = tags, .tag_count = 2, .trust = TRUST_OURS };
+    StoreTag tags[] = { { STR_INIT("source"), STR_INIT("skies") },
+                        { STR_INIT("n"), STR_INIT("") } };
+    StorePut put = { .bucket = BUCKET,
+                     .key = STR("a/b"),
+                     .content_type = STR("text/csv"),
+                     .tags = tags,
+                     .tag_count = 2,
+                     .trust = TRUST_OURS };
     uint64_t sequence = 0;
     CHECK_OK(store_put(store, &put, STR("hello"), &sequence, &err), &err);
     CHECK_INT(sequence, 2);
@@ -99,8 +104,9 @@ void conform_put_and_read(Os *os, const StoreOptions *options)
 
 void conform_large_objects(Os *os, const StoreOptions *options)
 {
-    static const size_t sizes[] = { 1, STORE_INLINE_MAX, STORE_INLINE_MAX + 1, 3 * 65536, 1 << 20,
-                                    (1 << 20) + 1, 2500001 };
+    static const size_t sizes[] = { 1,         STORE_INLINE_MAX, STORE_INLINE_MAX + 1,
+                                    3 * 65536, 1 << 20,          (1 << 20) + 1,
+                                    2500001 };
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = open_with_bucket(os, options);
@@ -217,7 +223,8 @@ void conform_publish_all_or_nothing(Os *os, const StoreOptions *options)
     CHECK(pattern_is(store, BUCKET, STR("obj-5"), 10, 99));
 }
 
-static void check_page(Store *store, const StoreListQuery *query, const char *wanted, bool truncated)
+static void check_page(Store *store, const StoreListQuery *query, const char *wanted,
+                       bool truncated)
 {
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
@@ -235,9 +242,11 @@ static void check_page(Store *store, const StoreListQuery *query, const char *wa
 
 void conform_listing(Os *os, const StoreOptions *options)
 {
-    static const Str keys[] = { STR_INIT("a"), STR_INIT("a\0b"), STR_INIT("a\0"), STR_INIT("a/1"),
-                                STR_INIT("a/2"), STR_INIT("a/x/3"), STR_INIT("b"), STR_INIT("b/"),
-                                STR_INIT("\xff\xff"), STR_INIT("\xff\xff\xff"), STR_INIT("c-1") };
+    static const Str keys[] = {
+        STR_INIT("a"),        STR_INIT("a\0b"),         STR_INIT("a\0"), STR_INIT("a/1"),
+        STR_INIT("a/2"),      STR_INIT("a/x/3"),        STR_INIT("b"),   STR_INIT("b/"),
+        STR_INIT("\xff\xff"), STR_INIT("\xff\xff\xff"), STR_INIT("c-1")
+    };
     Err err;
     Store *store AUTO(store_free) = open_with_bucket(os, options);
     CHECK_OK(store_bucket_create(store, STR("bronze.b"), &err), &err);
@@ -333,7 +342,8 @@ void conform_feed(Os *os, const StoreOptions *options)
     CHECK_OK(store_feed_read(store, 1, 2, &arena, &changes, &count, &err), &err);
     CHECK_INT(count, 2);
     CHECK_INT(changes[0].sequence, 2);
-    CHECK_OK(store_feed_read(store, store_sequence(store), 0, &arena, &changes, &count, &err), &err);
+    CHECK_OK(store_feed_read(store, store_sequence(store), 0, &arena, &changes, &count, &err),
+             &err);
     CHECK_INT(count, 0);
 }
 
@@ -344,7 +354,8 @@ void conform_bad_input(Os *os, const StoreOptions *options)
     Store *store AUTO(store_free) = open_with_bucket(os, options);
     char *long_key = arena_alloc(&arena, STORE_KEY_MAX + 1);
     memset(long_key, 'k', STORE_KEY_MAX + 1);
-    CHECK_CODE(pattern_put(store, BUCKET, str_of(long_key, STORE_KEY_MAX + 1), 1, 1, &err), E_INVALID);
+    CHECK_CODE(pattern_put(store, BUCKET, str_of(long_key, STORE_KEY_MAX + 1), 1, 1, &err),
+               E_INVALID);
     CHECK_OK(pattern_put(store, BUCKET, str_of(long_key, STORE_KEY_MAX), 1, 1, &err), &err);
     memset(long_key, 0, STORE_KEY_MAX);
     CHECK_OK(pattern_put(store, BUCKET, str_of(long_key, STORE_KEY_MAX), 1, 2, &err), &err);
@@ -352,12 +363,15 @@ void conform_bad_input(Os *os, const StoreOptions *options)
     CHECK_OK(pattern_put(store, BUCKET, STR("../../etc/passwd\n"), 1, 3, &err), &err);
     CHECK(pattern_is(store, BUCKET, STR("../../etc/passwd\n"), 1, 3));
     CHECK_CODE(pattern_put(store, BUCKET, STR(""), 1, 1, &err), E_INVALID);
-    static const Str names[] = { STR_INIT("ab"), STR_INIT("Abc"), STR_INIT("-ab"), STR_INIT("a..b"),
-                                 STR_INIT("a/b"), STR_INIT("a\0b"), STR_INIT("") };
+    static const Str names[] = { STR_INIT("ab"),   STR_INIT("Abc"), STR_INIT("-ab"),
+                                 STR_INIT("a..b"), STR_INIT("a/b"), STR_INIT("a\0b"),
+                                 STR_INIT("") };
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         CHECK_CODE(store_bucket_create(store, names[i], &err), E_INVALID);
     StoreTag tags[STORE_TAGS_MAX + 1] = { 0 };
-    StorePut put = { .bucket = BUCKET, .key = STR("k"), .tags = tags, .tag_count = ARRAY_LEN(tags) };
+    StorePut put = {
+        .bucket = BUCKET, .key = STR("k"), .tags = tags, .tag_count = ARRAY_LEN(tags)
+    };
     CHECK_CODE(store_put(store, &put, STR("x"), NULL, &err), E_LIMIT);
     StagedObject *staged AUTO(store_stage_abort) = NULL;
     CHECK_OK(store_stage(store, &staged, &err), &err);

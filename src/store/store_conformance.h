@@ -1,9 +1,5 @@
-/* store_conformance.h: what every backend with every index must do; a new row only adds a line here.
- * Owner:   the test runner.
- * Threads: one.
- * Errors:  by CHECK.
- * Limits:  none.
- * Units:   none. */
+/* store_conformance.h: what every backend with every index must do; a new row only adds a line
+ * here. Owner:   the test runner. Threads: one. Errors:  by CHECK. Limits:  none. Units:   none. */
 #pragma once
 
 #include "store/store.h"

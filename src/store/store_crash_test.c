@@ -76,11 +76,11 @@ static bool is_there(Store *store, Str key)
     return store_head(store, BUCKET, key, &arena, &info, NULL) == E_OK;
 }
 
-#define HOLDS(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            test_failed(__FILE__, __LINE__, "point %llu variant %d: %s", (unsigned long long)point, \
-                        variant, #condition);                                                      \
+#define HOLDS(condition)                                                 \
+    do {                                                                 \
+        if (!(condition))                                                \
+            test_failed(__FILE__, __LINE__, "point %llu variant %d: %s", \
+                        (unsigned long long)point, variant, #condition); \
     } while (0)
 
 /* Acknowledged is there; unacknowledged is whole or absent. */
@@ -100,8 +100,8 @@ static void check_state(Store *store, const Acks *acks, uint64_t point, int vari
                                     STR_INIT("m4") };
     for (uint64_t i = 0; i < MANY; i++) {
         many += is_there(store, keys[i]);
-        HOLDS(!is_there(store, keys[i])
-              || pattern_is(store, BUCKET, keys[i], i % 2 ? LARGE_LEN : SMALL_LEN, 10 + i));
+        HOLDS(!is_there(store, keys[i]) ||
+              pattern_is(store, BUCKET, keys[i], i % 2 ? LARGE_LEN : SMALL_LEN, 10 + i));
     }
     HOLDS(many == 0 || many == MANY);
     HOLDS(!acks->many || many == MANY);
@@ -193,6 +193,59 @@ TEST(store_errors_leave_no_leak_and_no_half_object)
         }
 }
 
+/* Fills several segments with what is mostly dead, then compacts twice with a put between. */
+static Code churn(OsSim *sim, bool *ret_filled, Err *err)
+{
+    Store *store AUTO(store_free) = NULL;
+    TRY(sim_open(sim, &store, err));
+    TRY(store_bucket_create(store, BUCKET, err));
+    TRY(pattern_put(store, BUCKET, STR("small"), SMALL_LEN, 1, err));
+    TRY(pattern_put(store, BUCKET, STR("large"), LARGE_LEN, 2, err));
+    TRY(pattern_put(store, BUCKET, STR("gone"), SMALL_LEN, 4, err));
+    TRY(store_delete(store, BUCKET, STR("gone"), err));
+    for (uint64_t i = 0; i < 12; i++)
+        TRY(pattern_put(store, BUCKET, STR("hot"), 100000, i, err));
+    *ret_filled = true;
+    size_t freed = 0;
+    TRY(store_compact(store, &freed, err));
+    CHECK(freed >= 3);
+    TRY(pattern_put(store, BUCKET, STR("hot"), 100000, 11, err));
+    return store_compact(store, &freed, err);
+}
+
+TEST(store_compaction_survives_a_crash_at_every_call)
+{
+    uint64_t seed = test_seed();
+    Err err;
+    bool filled = false;
+    OsSim *clean AUTO(os_sim_free) = os_sim_new(seed);
+    CHECK_OK(churn(clean, &filled, &err), &err);
+    uint64_t calls = os_sim_calls(clean);
+    for (uint64_t point = 270; point <= calls; point++)
+        for (int variant = 0; variant < 3; variant++) {
+            OsSim *sim AUTO(os_sim_free) = os_sim_new(seed + (uint64_t)variant);
+            filled = false;
+            if (variant == 2)
+                os_sim_fail_at(sim, point, 1, E_NO_SPACE);
+            else
+                os_sim_crash_at(sim, point);
+            IGNORE(churn(sim, &filled, &err));
+            os_sim_crash(sim);
+            os_sim_reboot(sim);
+            Store *store AUTO(store_free) = NULL;
+            HOLDS(sim_open(sim, &store, &err) == E_OK);
+            if (!filled || !store)
+                continue;
+            HOLDS(pattern_is(store, BUCKET, STR("hot"), 100000, 11));
+            HOLDS(pattern_is(store, BUCKET, STR("small"), SMALL_LEN, 1));
+            HOLDS(pattern_is(store, BUCKET, STR("large"), LARGE_LEN, 2));
+            HOLDS(!is_there(store, STR("gone")));
+            HOLDS(store_sequence(store) >= 17);
+            bool bucket = false;
+            HOLDS(store_bucket_exists(store, BUCKET, &bucket, &err) == E_OK && bucket);
+        }
+}
+
 TEST(store_without_syncs_loses)
 {
     uint64_t lost = 0;
@@ -205,8 +258,8 @@ TEST(store_without_syncs_loses)
         os_sim_crash(sim);
         os_sim_reboot(sim);
         Store *store AUTO(store_free) = NULL;
-        lost += sim_open(sim, &store, &err) != E_OK
-                || !pattern_is(store, BUCKET, STR("large"), LARGE_LEN + 1, 3);
+        lost += sim_open(sim, &store, &err) != E_OK ||
+                !pattern_is(store, BUCKET, STR("large"), LARGE_LEN + 1, 3);
     }
     CHECK(lost > 0);
 }

@@ -21,8 +21,8 @@ typedef struct BlobId {
 
 typedef enum PlaceKind { PLACE_NONE, PLACE_JOURNAL, PLACE_BLOB } PlaceKind;
 
-/* Where the bytes are. In a commit record `at` of PLACE_JOURNAL counts the BODY records right before
- * it, from 0; in the index it is the LSN. */
+/* Where the bytes are. In a commit record `at` of PLACE_JOURNAL counts the BODY records right
+ * before it, from 0; in the index it is the LSN. */
 typedef struct ObjectRecord {
     ObjectInfo info;
     PlaceKind place;
@@ -48,7 +48,7 @@ typedef struct CommitOp {
     /* Not on disk: */
     StoreCondition condition;
     uint64_t if_sequence;
-    uint64_t old_lsn;     /* OP_MOVE: skipped when the version is not there any more */
+    uint64_t old_lsn; /* OP_MOVE: skipped when the version is not there any more */
     Str body;
     bool skip;
 } CommitOp;
@@ -65,7 +65,8 @@ enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 1 };
 void commit_encode(Buf *buf, const Commit *commit);
 Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err) CHECKED;
 void object_encode(Buf *buf, const ObjectRecord *record);
-Code object_decode(Str bytes, Arena *arena, ObjectRecord *ret_record, Err *err) CHECKED; /* no names */
+Code object_decode(Str bytes, Arena *arena, ObjectRecord *ret_record,
+                   Err *err) CHECKED; /* no names */
 
 /* ---- the index: ordered bytes to bytes ---- */
 
@@ -86,7 +87,8 @@ typedef struct IndexOps {
                  Err *err);
     void (*close)(Index *index);
     Code (*flush)(Index *index, Err *err); /* all that was applied survives a crash */
-    Code (*apply)(Index *index, const IndexWrite *writes, size_t count, Err *err); /* all or nothing */
+    Code (*apply)(Index *index, const IndexWrite *writes, size_t count,
+                  Err *err); /* all or nothing */
     /* A cursor sees one moment; its thread applies nothing while it has one. */
     Code (*cursor_open)(Index *index, IndexCursor **ret_cursor, Err *err);
     void (*cursor_close)(IndexCursor *cursor);
@@ -104,9 +106,9 @@ extern const IndexOps index_rocksdb;
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
 void key_state(Buf *buf);
 void key_bucket(Buf *buf, Str bucket);
-void key_bucket_objects(Buf *buf, Str bucket);          /* of all objects of the bucket */
-void key_prefix(Buf *buf, Str bucket, Str prefix);      /* of all keys that start so */
-void key_object(Buf *buf, Str bucket, Str key);         /* of all versions of it */
+void key_bucket_objects(Buf *buf, Str bucket);     /* of all objects of the bucket */
+void key_prefix(Buf *buf, Str bucket, Str prefix); /* of all keys that start so */
+void key_object(Buf *buf, Str bucket, Str key);    /* of all versions of it */
 void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
 void key_change(Buf *buf, uint64_t sequence);
 void key_blob(Buf *buf, const BlobId *blob);
@@ -135,7 +137,8 @@ typedef struct BackendOps {
     Code (*blob_names_sync)(Backend *backend, const BlobId *ids, size_t count, Err *err);
     Code (*blob_open)(Backend *backend, const BlobId *id, uint64_t size_bytes, Blob **ret_blob,
                       Err *err);
-    Code (*blob_pread)(Blob *blob, void *bytes, size_t len, uint64_t at, Err *err); /* within size */
+    Code (*blob_pread)(Blob *blob, void *bytes, size_t len, uint64_t at,
+                       Err *err); /* within size */
     void (*blob_close)(Blob *blob);
     Code (*blob_remove)(Backend *backend, const BlobId *id, Err *err);
     Code (*blob_list)(Backend *backend, BlobVisit *visit, void *arg, Err *err);
@@ -149,11 +152,11 @@ extern const BackendOps backend_memory;
 
 typedef struct KeyState {
     Str bucket, key;
-    bool was, is;           /* there before the group; there now */
+    bool was, is; /* there before the group; there now */
     ObjectRecord before, now;
     bool dirty;
-    const void *request;    /* the last that touched it, to refuse one key twice */
-    const CommitOp *put;    /* of this group, when it made `now`: knows the LSN after the append */
+    const void *request; /* the last that touched it, to refuse one key twice */
+    const CommitOp *put; /* of this group, when it made `now`: knows the LSN after the append */
     struct KeyState *next;
 } KeyState;
 
@@ -175,7 +178,8 @@ typedef struct Plan {
 } Plan;
 
 void plan_done(Plan *plan);
-Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state, Err *err) CHECKED;
+Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state,
+              Err *err) CHECKED;
 Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, Err *err) CHECKED;
 /* Changes the states and adds to the feed; conditions were checked before. */
 Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
@@ -203,17 +207,17 @@ struct Store {
     const IndexOps *index_ops;
     Index *index;
     char *dir;
-    Mutex compacting;       /* one compaction at a time */
+    Mutex compacting; /* one compaction at a time */
     Mutex mutex;
     Cond changed;
     Request *queue_first, *queue_last;
-    bool leading;           /* its setter owns the backend's append and the index's apply */
-    bool broken;            /* the index could not follow the journal */
+    bool leading; /* its setter owns the backend's append and the index's apply */
+    bool broken;  /* the index could not follow the journal */
     uint64_t next_sequence;
     uint64_t applied_lsn;
     StoreUsage usage;
-    unsigned staged;        /* not yet published or aborted */
-    bool orphans;           /* a blob could not be removed: the next start sweeps */
+    unsigned staged; /* not yet published or aborted */
+    bool orphans;    /* a blob could not be removed: the next start sweeps */
 };
 
 /* commit.c: waits until the request is durable and seen, or failed. */

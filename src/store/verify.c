@@ -33,7 +33,8 @@ static Code record_count(void *arg, const JournalRecord *record, Err *err)
     verify->seen.records++;
     Arena tmp AUTO(arena_done) = { 0 };
     Commit commit;
-    return record->type == RECORD_COMMIT ? commit_decode(record->payload, &tmp, &commit, err) : E_OK;
+    return record->type == RECORD_COMMIT ? commit_decode(record->payload, &tmp, &commit, err)
+                                         : E_OK;
 }
 
 static Code bytes_verify(Verify *verify, ObjectReader *reader, Err *err)
@@ -60,8 +61,8 @@ static void object_verify(Verify *verify, const ObjectInfo *info)
     Err err;
     err_clear(&err);
     ObjectReader *reader AUTO(object_reader_free) = NULL;
-    Code code = store_reader_open(verify->store, info->bucket, info->key, info->sequence, &reader,
-                                  &err);
+    Code code =
+        store_reader_open(verify->store, info->bucket, info->key, info->sequence, &reader, &err);
     if (code == E_OK && verify->hashes)
         code = bytes_verify(verify, reader, &err);
     bool replaced = code == E_GONE || (code == E_NOT_FOUND && !reader);
@@ -96,7 +97,8 @@ static Code bucket_verify(Verify *verify, Str bucket, Err *err)
 Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg,
                   StoreVerified *ret_verified, Err *err)
 {
-    Verify verify AUTO(verify_done) = { .store = store, .hashes = hashes, .visit = visit, .arg = arg };
+    Verify verify AUTO(
+        verify_done) = { .store = store, .hashes = hashes, .visit = visit, .arg = arg };
     Arena arena AUTO(arena_done) = { 0 };
     StoreBucket *buckets;
     size_t count;
