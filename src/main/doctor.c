@@ -72,7 +72,7 @@ static Code table_look(Doctor *doctor, const TableEntry *entry, size_t *ret_file
     AUTO(table_version_free) TableVersion *version = NULL;
     ScanPlan plan;
     TRY(catalog_load(doctor->lake->api.catalog, entry->ns, entry->name, &version, err));
-    TRY(table_scan(version, &(ScanQuery){ 0 }, doctor->tmp, &plan, err));
+    TRY(table_scan(version, &(TableScan){ 0 }, doctor->tmp, &plan, err));
     for (size_t i = 0; i < plan.file_count; i++) {
         Str bucket, key;
         ObjectInfo info;

@@ -74,7 +74,7 @@ Code sql_plan_files(const IceSchema *schema, DataFile *const *files, size_t coun
 }
 
 /* A name of digits is a snapshot id, any other text a branch, a tag or run:ID. */
-static Code travel_query(const SqlTravel *travel, ScanQuery *query, Err *err)
+static Code travel_query(const SqlTravel *travel, TableScan *query, Err *err)
 {
     if (travel->timestamp) {
         int64_t time_us = 0;
@@ -101,7 +101,7 @@ Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, bool w
     if (entry->is_view)
         return err_set(err, E_UNSUPPORTED, STR_FMT "." STR_FMT " is a view", STR_ARG(entry->ns),
                        STR_ARG(entry->name));
-    ScanQuery query = { 0 };
+    TableScan query = { 0 };
     if (travel != NULL)
         TRY(travel_query(travel, &query, err));
     ScanPlan scan;

@@ -163,18 +163,18 @@ TEST(catalog_commits_append_overwrite_delete)
     for (size_t i = 1; i < m->snapshot_count; i++)
         CHECK(m->snapshots[i].timestamp_ms > m->snapshots[i - 1].timestamp_ms);
     ScanPlan plan;
-    CHECK_OK(table_scan(version, &(ScanQuery){ .snapshot_id = second }, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(table_scan(version, &(TableScan){ .snapshot_id = second }, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.record_count, 30);
     IceValue day = ice_value_i64(35); /* 1970-02-05: month 1 */
     ScanPredicate predicate = { .field_id = 3, .op = PREDICATE_EQ, .values = &day, .value_count = 1 };
-    ScanQuery query = { .snapshot_id = second, .predicates = &predicate, .predicate_count = 1 };
+    TableScan query = { .snapshot_id = second, .predicates = &predicate, .predicate_count = 1 };
     CHECK_OK(table_scan(version, &query, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.file_count, 1);
     CHECK_INT(plan.manifests_read, 1);
-    CHECK_CODE(table_scan(version, &(ScanQuery){ .snapshot_id = 12345 }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
-    CHECK_CODE(table_scan(version, &(ScanQuery){ .ref = STR("mian") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(table_scan(version, &(TableScan){ .snapshot_id = 12345 }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(table_scan(version, &(TableScan){ .ref = STR("mian") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
     CHECK_STR(str_z(lake.err.hint), STR("did you mean 'main'?"));
-    CHECK_CODE(table_scan(version, &(ScanQuery){ .timestamp_ms = 5 }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(table_scan(version, &(TableScan){ .timestamp_ms = 5 }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
     table_version_free(&version);
     lake_close(&lake);
 }
@@ -375,15 +375,15 @@ TEST(catalog_staged_files_are_readable_by_run)
     DataFile a = file_of(&lake, "a", 10, 1);
     CHECK_OK(catalog_stage_intend(lake.catalog, STR("r1"), uuid, &a.address, 1, &lake.err), &lake.err);
     ScanPlan plan;
-    CHECK_CODE(table_scan(version, &(ScanQuery){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
     CHECK_OK(catalog_stage_files(lake.catalog, STR("r1"), uuid, m, &a, 1, &lake.err), &lake.err);
-    CHECK_OK(table_scan(version, &(ScanQuery){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.record_count, 10);
-    CHECK_OK(table_scan(version, &(ScanQuery){ 0 }, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(table_scan(version, &(TableScan){ 0 }, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.record_count, 0);
     TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1, .run_id = STR("r1") };
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
-    CHECK_CODE(table_scan(version, &(ScanQuery){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
     table_version_free(&version);
     lake_close(&lake);
 }
@@ -410,7 +410,7 @@ TEST(catalog_many_commits_stay_small)
     CHECK_INT(m->snapshot_log_count, 20);
     CHECK_INT(m->metadata_log_count, 5);
     ScanPlan plan;
-    CHECK_OK(table_scan(version, &(ScanQuery){ 0 }, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(table_scan(version, &(TableScan){ 0 }, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK(plan.manifests_total <= MANIFESTS_MERGE_MIN + 1);
     for (size_t i = 1; i < plan.file_count; i++)
         CHECK(plan.files[i - 1]->sequence_number < plan.files[i]->sequence_number);

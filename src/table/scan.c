@@ -20,7 +20,7 @@ static Code snapshot_missing(const TableVersion *version, Str what, Err *err)
 
 /* What a query asked for; `ret_historic`: it sees the schema of that snapshot (spec, "Point in time reads":
  * branches are read with the table's current schema). */
-static Code snapshot_choose(const TableVersion *version, const ScanQuery *query, Arena *arena,
+static Code snapshot_choose(const TableVersion *version, const TableScan *query, Arena *arena,
                             const IceSnapshot **ret_snapshot, bool *ret_historic, Err *err)
 {
     const TableMetadata *m = version->metadata;
@@ -146,7 +146,7 @@ static Code staged_scan(const TableVersion *version, Str run_id, Pruner *pruner,
     return E_OK;
 }
 
-static Code plan_begin(const TableVersion *version, const ScanQuery *query, const IceSnapshot *snapshot,
+static Code plan_begin(const TableVersion *version, const TableScan *query, const IceSnapshot *snapshot,
                        bool historic, Arena *arena, Pruner **ret_pruner, ScanPlan *plan, Err *err)
 {
     const TableMetadata *m = version->metadata;
@@ -158,7 +158,7 @@ static Code plan_begin(const TableVersion *version, const ScanQuery *query, cons
     return pruner_new(arena, m, plan->schema, query->predicates, query->predicate_count, ret_pruner, err);
 }
 
-Code table_scan(const TableVersion *version, const ScanQuery *query, Arena *arena, ScanPlan *ret_plan, Err *err)
+Code table_scan(const TableVersion *version, const TableScan *query, Arena *arena, ScanPlan *ret_plan, Err *err)
 {
     const IceSnapshot *snapshot = NULL;
     bool historic = false, staged = str_starts(query->ref, STR("run:"));
@@ -195,7 +195,7 @@ Code table_files(const TableVersion *version, int64_t snapshot_id, Arena *arena,
                  size_t *ret_count, Err *err)
 {
     ScanPlan plan;
-    TRY(table_scan(version, &(ScanQuery){ .snapshot_id = snapshot_id }, arena, &plan, err));
+    TRY(table_scan(version, &(TableScan){ .snapshot_id = snapshot_id }, arena, &plan, err));
     DataFile *files = arena_array(arena, DataFile, plan.file_count + 1);
     for (size_t i = 0; i < plan.file_count; i++)
         files[i] = *plan.files[i];

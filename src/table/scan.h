@@ -24,13 +24,13 @@ typedef struct ScanPredicate {
     size_t value_count;
 } ScanPredicate;
 
-typedef struct ScanQuery {
+typedef struct TableScan {
     int64_t snapshot_id;     /* 0: not given */
     int64_t timestamp_ms;    /* 0: not given; the snapshot that was current then */
     Str ref;                 /* ptr NULL: not given; a branch, a tag, a snapshot id as text, "run:ID" */
     const ScanPredicate *predicates; /* all must hold */
     size_t predicate_count;
-} ScanQuery;
+} TableScan;
 
 typedef struct ScanPlan {
     const IceSchema *schema;          /* what the query sees: of the snapshot when it was asked for */
@@ -46,7 +46,7 @@ typedef struct ScanPlan {
 
 /* At most one of snapshot_id, timestamp_ms and ref. A file is left out only when no row of it can satisfy
  * the predicates. */
-Code table_scan(const TableVersion *version, const ScanQuery *query, Arena *arena, ScanPlan *ret_plan,
+Code table_scan(const TableVersion *version, const TableScan *query, Arena *arena, ScanPlan *ret_plan,
                 Err *err) CHECKED;
 
 /* Every live file of a snapshot, and the manifests it came from; for commits and checks. */
