@@ -13,7 +13,12 @@
 
 #include <string.h>
 
-enum { CHECKPOINT_FRAMES = 1000, FINDINGS_MAX = 100 }; /* frames of 4 KiB: a log of 4 MB */
+enum {
+    CHECKPOINT_FRAMES = 1000, /* of 4 KiB: a log of 4 MB */
+    RESTART_FACTOR = 4,
+    RESTART_WAIT_MS = 50,
+    FINDINGS_MAX = 100
+};
 
 static Code writer_open(Meta *meta, uint32_t version_max, Err *err)
 {
@@ -188,12 +193,27 @@ static Code commit_resolve(Meta *meta, Uuid commit, Code code, Err *err)
     return err_hint(err, unknown, "repair the disk and restart tarn, it looks the commit up");
 }
 
+/* Moves the log into the database. As long as any reader looks into the log it cannot start anew, and
+ * with readers all the time it would grow for ever: so when it is long, the writer waits a little for
+ * those who are in it (new ones read the database), and when they do not end, asks again much later. */
 static void checkpoint_maybe(Meta *meta)
 {
-    if ((uint32_t)meta->writer.wal_frames < meta->checkpoint_frames)
+    MetaDb *db = &meta->writer;
+    uint32_t frames = (uint32_t)db->wal_frames;
+    if (frames < meta->checkpoint_frames) {
+        meta->restart_frames = 0;
         return;
+    }
+    if (meta->restart_frames == 0)
+        meta->restart_frames = meta->checkpoint_frames * RESTART_FACTOR;
+    bool restart = frames >= meta->restart_frames;
+    sqlite3_busy_timeout(db->db, RESTART_WAIT_MS);
     /* A failure is not the commit's: the log still has it all, and a failed sync has fenced. */
-    sqlite3_wal_checkpoint_v2(meta->writer.db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int rc = sqlite3_wal_checkpoint_v2(
+        db->db, NULL, restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    sqlite3_busy_timeout(db->db, META_DB_WAIT_MS);
+    if (restart)
+        meta->restart_frames = rc == SQLITE_OK ? 0 : frames * 2;
 }
 
 static Code commit_locked(Meta *meta, const MetaTxn *txn, Uuid commit, Err *err)

@@ -24,6 +24,7 @@ struct Meta {
     uint32_t checkpoint_frames;
     Mutex writer_mutex; /* guards the writer; held over its I/O: there is one log and one writer */
     MetaDb writer;
+    uint32_t restart_frames; /* when the log is so long, its readers are waited for; 0: the usual */
     Mutex readers_mutex; /* guards what follows */
     Cond readers_cond;   /* a reader came back */
     MetaRead *idle;

@@ -80,7 +80,7 @@ static Code db_setup(MetaDb *db, MetaDbRole role, Err *err)
     sqlite3_limit(db->db, SQLITE_LIMIT_ATTACHED, role == META_DB_COPIER ? 1 : 0);
     sqlite3_db_config(db->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    sqlite3_busy_timeout(db->db, 5000); /* readers, while the log is being reset */
+    sqlite3_busy_timeout(db->db, META_DB_WAIT_MS);
     TRY(meta_db_exec(db, "PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;"
                          "PRAGMA wal_autocheckpoint = 0", err));
     if (role != META_DB_WRITER) {

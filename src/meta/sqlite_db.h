@@ -17,6 +17,8 @@ typedef enum MetaDbRole {
     META_DB_COPIER  /* for backups: may write another file */
 } MetaDbRole;
 
+enum { META_DB_WAIT_MS = 5000 }; /* for a lock that another connection holds */
+
 typedef struct MetaDb {
     sqlite3 *db;
     MetaVfs *vfs;
