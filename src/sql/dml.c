@@ -425,20 +425,17 @@ static Code delete_text(SqlRun *run, const char *head, const char *open, const c
 static Code note_matches(SqlRun *run, const SqlPlan *plan, const struct ArrowSchema *schema,
                          const struct ArrowArray *batch, bool *whole, bool *touched, size_t *found)
 {
-    ASSERT(batch->n_children == 2 && strcmp(schema->children[0]->format, "u") == 0 &&
-           strcmp(schema->children[1]->format, "l") == 0);
-    const struct ArrowArray *files = batch->children[0];
-    const int32_t *ends = (const int32_t *)files->buffers[1] + files->offset;
-    const int64_t *counts = (const int64_t *)batch->children[1]->buffers[1] + batch->children[1]->offset;
+    ASSERT(batch->n_children == 2);
     for (int64_t i = 0; i < batch->length; i++) {
-        Str file = str_of((const char *)files->buffers[2] + ends[i], (size_t)(ends[i + 1] - ends[i]));
+        Str file = arrow_str(schema->children[0], batch->children[0], i);
+        int64_t rows = arrow_i64(schema->children[1], batch->children[1], i, -1);
         size_t f = 0;
         while (f < plan->file_count && !str_eq(plan->files[f]->address, file))
             f++;
         if (f == plan->file_count)
             return err_set(run->err, E_INTERNAL, "the file " STR_FMT " is not of the table", STR_ARG(file));
         touched[f] = true;
-        whole[f] = counts[i] == plan->files[f]->record_count;
+        whole[f] = rows == plan->files[f]->record_count;
         (*found)++;
     }
     return E_OK;

@@ -1,0 +1,174 @@
+/* A SELECT into files, files and system tables as names, objects of a source. */
+#include "sql/sql_fixture.h"
+
+#include "format/arrow.h"
+#include "sql/scan_source.h"
+#include "store/store.h"
+#include "table/catalog.h"
+
+#include <string.h>
+
+static const IceSchema *schema_of(Lake *lake, const char *select)
+{
+    IceSchema *schema = NULL;
+    Err err;
+    SqlRequest request = { .text = str_z(select) };
+    CHECK_OK(sql_describe(lake_sql(lake), &request, lake_arena(lake), &schema, &err), &err);
+    return schema;
+}
+
+TEST(sql_writes_files_that_a_binding_reads)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    Err err;
+    const char *select = "select i as id, 'n' || i as name from range($n) r(i)";
+    SqlParam param = { .name = STR_INIT("n"), .kind = SQL_PARAM_I64, .i64 = 5000 };
+    SqlWrite write = { .select = { .text = str_z(select), .params = &param, .param_count = 1 },
+                       .schema = schema_of(lake, "select 1::bigint as id, 'x' as name"),
+                       .location = STR("s3://lake/stage/a") };
+    DataFile *files = NULL;
+    size_t count = 0;
+    SqlWriteStats stats = { 0 };
+    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), &err);
+    CHECK_INT(stats.rows, 5000);
+    CHECK(count >= 1 && stats.bytes > 0);
+    SqlBinding binding = { .ns = STR_INIT("stage"), .name = STR_INIT("a"), .schema = write.schema,
+                           .files = files, .file_count = count };
+    SqlRequest request = { .text = STR("select count(*), sum(id), max(name) from stage.a"),
+                           .bindings = &binding, .binding_count = 1 };
+    Str rows = STR_NONE;
+    CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
+    CHECK_STR(rows, STR("5000,12497500,n999"));
+    binding.file_count = 0;
+    CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
+    CHECK_STR(rows, STR("0,,"));
+}
+
+TEST(sql_write_matches_columns_by_name)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    Err err;
+    SqlWrite write = { .select = { .text = STR("select 'x' as name, 1 as extra") },
+                       .schema = schema_of(lake, "select 1::bigint as id, 'x' as name"),
+                       .location = STR("s3://lake/stage/b") };
+    DataFile *files = NULL;
+    size_t count = 0;
+    SqlWriteStats stats = { 0 };
+    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), E_INVALID);
+    write.select.text = STR("select 'x' as name");
+    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), &err);
+    CHECK_INT(stats.rows, 1);
+    write.select.text = STR("select 'not a number' as id");
+    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), E_TYPE);
+    write.select.text = STR("select now() as name");
+    write.select.refuse_volatile = true;
+    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), E_INVALID);
+    CHECK_INT(err.position, 7);
+}
+
+/* ---- a system table of three rows ---- */
+
+static void release_schema(struct ArrowSchema *schema)
+{
+    schema->release = NULL;
+}
+
+static void release_array(struct ArrowArray *array)
+{
+    array->release = NULL;
+}
+
+static struct ArrowSchema column_schema;
+static struct ArrowSchema *schema_children[] = { &column_schema };
+
+static Code three_schema(void *self, struct ArrowSchema *ret_schema, Err *err)
+{
+    (void)self, (void)err;
+    column_schema = (struct ArrowSchema){ .format = "l", .name = "n", .release = release_schema };
+    *ret_schema = (struct ArrowSchema){ .format = "+s", .name = "", .n_children = 1,
+                                        .children = schema_children, .release = release_schema };
+    return E_OK;
+}
+
+static Code three_open(void *self, const struct ScanQuery *query, void **ret_scan, Err *err)
+{
+    (void)self, (void)err;
+    CHECK_INT(query->column_count, 1);
+    int *left = mem_new(sizeof *left);
+    *left = 1;
+    *ret_scan = left;
+    return E_OK;
+}
+
+static const int64_t THREE[] = { 10, 20, 30 };
+static const void *column_buffers[] = { NULL, THREE };
+static const void *no_buffers[] = { NULL };
+static struct ArrowArray column_array;
+static struct ArrowArray *array_children[] = { &column_array };
+
+static Code three_next(void *scan, struct ArrowArray *ret_array, Err *err)
+{
+    (void)err;
+    int *left = scan;
+    *ret_array = (struct ArrowArray){ 0 };
+    if ((*left)-- <= 0)
+        return E_OK;
+    column_array = (struct ArrowArray){ .length = 3, .n_buffers = 2, .buffers = column_buffers,
+                                        .release = release_array };
+    *ret_array = (struct ArrowArray){ .length = 3, .n_buffers = 1, .buffers = no_buffers, .n_children = 1,
+                                      .children = array_children, .release = release_array };
+    return E_OK;
+}
+
+static void three_close(void *scan)
+{
+    mem_free(&scan);
+}
+
+TEST(sql_reads_system_tables)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    static const ScanSource THREE_ROWS = { .schema = three_schema, .open = three_open, .next = three_next,
+                                           .close = three_close };
+    Err err;
+    CHECK_OK(sql_register_source(lake_sql(lake), STR("tarn"), STR("three"), &THREE_ROWS, &err), &err);
+    CHECK_CODE(sql_register_source(lake_sql(lake), STR("tarn"), STR("THREE"), &THREE_ROWS, &err), E_EXISTS);
+    CHECK_STR(lake_rows(lake, "select sum(n), count(*) from tarn.three where n > 10"), STR("50,2"));
+    CHECK_STR(lake_rows(lake, "select a.n, tarn.three.n from tarn.three, tarn.three a where a.n = 30 and "
+                              "tarn.three.n = 10"), STR("30,10"));
+    CHECK_STR(lake_rows(lake, "show tables from tarn"), STR("tarn,three,system table"));
+    CHECK_STR(lake_rows(lake, "describe tarn.three"), STR("n,BIGINT"));
+    CHECK_STR(lake_rows(lake, "select data_type from information_schema.columns where table_name = 'three'"),
+              STR("BIGINT"));
+    CHECK_CODE(lake_error(lake, "select * from tarn.tree", &err), E_NOT_FOUND);
+    CHECK_STR(str_z(err.hint), STR("did you mean tarn.three?"));
+    CHECK_CODE(lake_error(lake, "insert into tarn.three values (1)", &err), E_FORBIDDEN);
+}
+
+static Code no_source(void *self, Str source, Str name, bool all, Arena *arena, Str **ret_addresses,
+                      size_t *ret_count, Err *err)
+{
+    (void)arena, (void)ret_addresses, (void)ret_count;
+    *(bool *)self = all;
+    return err_set(err, E_NOT_FOUND, "no file " STR_FMT " of " STR_FMT, STR_ARG(name), STR_ARG(source));
+}
+
+TEST(sql_asks_for_the_objects_of_a_source)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    bool all = false;
+    Str rows;
+    Err err;
+    SqlRequest request = { .text = STR("select * from source('skies', 'a.csv', all := true)") };
+    CHECK_CODE(lake_query(lake, &request, &rows, &err), E_UNSUPPORTED);
+    CHECK_INT(err.position, 14);
+    request.source_resolve = no_source;
+    request.source_self = &all;
+    CHECK_CODE(lake_query(lake, &request, &rows, &err), E_NOT_FOUND);
+    CHECK(all);
+    CHECK_INT(err.position, 14);
+    CHECK_STR(str_z(err.text), STR("no file a.csv of skies"));
+    CHECK_CODE(lake_error(lake, "select * from read_csv('s3://nowhere/x.csv')", &err), E_NOT_FOUND);
+    CHECK_INT(err.position, 14);
+    CHECK_CODE(lake_error(lake, "select * from read_csv('s3://b/x.csv', weird := 1)", &err), E_INVALID);
+}
