@@ -140,6 +140,8 @@ Code engine_open(const EngineOptions *options, Engine **ret_engine, Err *err)
         EnginePoolState *pool = &engine->pools[i];
         pool->limits = options->pools[i];
         pool->limits.threads = MIN(MAX(pool->limits.threads, 1u), (unsigned)THREADS_MAX);
+        if (i == ENGINE_ORDERED)
+            pool->limits.threads = 1;
         if (pool->limits.slots == 0)
             pool->limits.slots = SLOTS_DEFAULT;
         pool->limits.slots = MIN(pool->limits.slots, (unsigned)ENGINE_SLOTS_MAX);
@@ -185,7 +187,7 @@ void engine_close(Engine **engine_place)
     mem_free(engine_place);
 }
 
-static const char *const POOL_NAMES[ENGINE_POOL_COUNT] = { "interactive", "ingest", "compaction" };
+static const char *const POOL_NAMES[ENGINE_POOL_COUNT] = { "interactive", "ingest", "compaction", "ordered" };
 
 /* The pool's mutex is held. */
 static Code instance_open(Engine *engine, EnginePool which, Err *err)

@@ -15,6 +15,7 @@ typedef enum EnginePool {
     ENGINE_INTERACTIVE, /* ordered results */
     ENGINE_INGEST,      /* writes; opens when first used */
     ENGINE_COMPACTION,  /* rewrites; opens when first used */
+    ENGINE_ORDERED,     /* sorted writes: always one thread, since two interleave their row groups */
     ENGINE_POOL_COUNT
 } EnginePool;
 

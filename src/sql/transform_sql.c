@@ -123,6 +123,10 @@ Code transform_value(const IceType *type, Str text, Arena *arena, IceValue *ret_
     case ICE_STRING:
         *ret_value = ice_value_str(str_copy(arena, text));
         return E_OK;
+    case ICE_FLOAT: /* the double of the float, not of its shortest text */
+        TRY(ice_value_parse(type, text, arena, ret_value, err));
+        ret_value->real = (double)(float)ret_value->real;
+        return E_OK;
     default:
         return ice_value_parse(type, text, arena, ret_value, err);
     }

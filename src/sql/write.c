@@ -205,13 +205,13 @@ static void put_options(Write *w)
     uint32_t rows = job->row_group_rows ? job->row_group_rows : WRITE_ROW_GROUP_ROWS;
     uint64_t bytes = job->file_bytes ? job->file_bytes : WRITE_FILE_BYTES;
     buf_format(&w->text, ") TO 's3://stage/write' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
-               "PARQUET_VERSION v1, ROW_GROUP_SIZE %u, WRITE_EMPTY_FILE false, FIELD_IDS {", rows);
+               "PARQUET_VERSION v1, ROW_GROUP_SIZE %u, FIELD_IDS {", rows);
     put_field_ids(&w->text, job->schema->fields, job->schema->field_count);
     buf_put(&w->text, STR("}"));
     if (is_partitioned(w))
         buf_put(&w->text, STR(", PARTITION_BY (" STAGE_PART "))"));
     else
-        buf_format(&w->text, ", FILE_SIZE_BYTES '%lluB')", (unsigned long long)bytes);
+        buf_format(&w->text, ", WRITE_EMPTY_FILE false, FILE_SIZE_BYTES '%lluB')", (unsigned long long)bytes);
 }
 
 /* COPY (SELECT *, ordinal FROM (SELECT cast columns FROM (the user's) AS tarn_rows(c0, ...)) ORDER BY) */
@@ -384,6 +384,8 @@ Code write_run(Engine *engine, EnginePool pool, const WriteJob *job, Arena *aren
     Write w = { .job = job, .engine = engine, .arena = arena,
                 .started_us = os_monotonic_us(job->os) };
     buf_init(&w.text, TEXT_MAX);
+    if (job->sort && job->sort->field_count > 0)
+        pool = ENGINE_ORDERED;
     int64_t wait_us = job->timeout_us ? job->timeout_us : WRITE_WAIT_US;
     Code code = engine_lease(engine, pool, wait_us, &w.lease, err);
     if (code == E_OK) {

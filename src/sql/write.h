@@ -42,6 +42,6 @@ typedef struct WriteStats {
     int64_t elapsed_us;
 } WriteStats;
 
-/* `pool` is ENGINE_INGEST or ENGINE_COMPACTION. A SELECT without rows gives no files. */
+/* `pool` is ENGINE_INGEST or ENGINE_COMPACTION; a sorted write takes ENGINE_ORDERED. A SELECT without rows gives no files. */
 Code write_run(Engine *engine, EnginePool pool, const WriteJob *job, Arena *arena,
                DataFile **ret_files, size_t *ret_count, WriteStats *ret_stats, Err *err) CHECKED;
