@@ -299,8 +299,8 @@ static const char *const checks[] = {
     " ON a.uuid <> b.uuid AND a.location <> '' AND b.location <> ''"
     " AND substr(b.location, 1, length(a.location)) = a.location"
     " AND (a.location <> b.location OR a.uuid < b.uuid)",
-    "SELECT 'table ' || namespace_name || '.' || name || ' has no metadata file' FROM tables"
-    " WHERE kind = 0 AND metadata_location = ''",
+    ("SELECT 'table ' || namespace_name || '.' || name || ' has no metadata file' FROM tables"
+     " WHERE kind = 0 AND metadata_location = ''"),
 };
 
 Code meta_check(Meta *meta, Arena *arena, Str **ret_findings, size_t *ret_count, Err *err)

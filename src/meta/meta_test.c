@@ -117,7 +117,7 @@ static void lake_fill(Lake *lake)
 /* A value for each column that no other column has. */
 static void row_invent(const RowShape *shape, char *row, size_t salt)
 {
-    static char texts[META_PARAMS_MAX][32];
+    static char texts[META_PARAMS_MAX][40];
     for (size_t i = 0; i < shape->count; i++) {
         MetaValue value = { .kind = shape->columns[i].kind };
         snprintf(texts[i], sizeof texts[i], "%02zu-%02zu-abcdefghijklmnopqrstuvwxyz", salt, i);
