@@ -13,11 +13,15 @@ class LakeIO(PyArrowFileIO):
     """Addresses stay s3:// in all metadata; bytes come from the directory."""
 
     def new_input(self, location):
-        return super().new_input(local(location))
+        file = super().new_input(local(location))
+        file._location = location
+        return file
 
     def new_output(self, location):
         os.makedirs(os.path.dirname(local(location)), exist_ok=True)
-        return super().new_output(local(location))
+        file = super().new_output(local(location))
+        file._location = location
+        return file
 
     def delete(self, location):
         super().delete(local(location if isinstance(location, str) else location.location))

@@ -6,7 +6,6 @@
 import datetime
 import decimal
 import json
-import math
 import os
 import random
 import subprocess
@@ -91,9 +90,10 @@ def by(rows, key="id"):
     return sorted(rows, key=lambda row: row[key])
 
 
-def entries_of(table):
+def entries_of(table, deleted=False):
     snapshot = table.current_snapshot()
-    return [] if snapshot is None else [e for m in snapshot.manifests(table.io) for e in m.fetch_manifest_entry(table.io)]
+    return [entry for manifest in (snapshot.manifests(table.io) if snapshot else [])
+            for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=not deleted)]
 
 
 EVERY = [("id", "BIGINT"), ("b", "BOOLEAN"), ("i", "INTEGER"), ("f", "FLOAT"), ("d", "DOUBLE"), ("n", "DECIMAL(9,2)"),
@@ -151,8 +151,11 @@ def check_statistics(table, file):
     assert dict(file.null_value_counts) == ours.null_value_counts
     assert list(file.split_offsets) == ours.split_offsets
     serialized = ours.to_serialized_dict()
-    assert dict(file.lower_bounds) == serialized["lower_bounds"], difference(file.lower_bounds, serialized["lower_bounds"])
-    assert dict(file.upper_bounds) == serialized["upper_bounds"], difference(file.upper_bounds, serialized["upper_bounds"])
+    # PyIceberg keeps no bounds of fields inside structs; the reference (Java) and tarn do.
+    top = {field.field_id for field in table.schema().fields}
+    lower, upper = ({k: v for k, v in bounds.items() if k in top} for bounds in (file.lower_bounds, file.upper_bounds))
+    assert lower == serialized["lower_bounds"], difference(lower, serialized["lower_bounds"])
+    assert upper == serialized["upper_bounds"], difference(upper, serialized["upper_bounds"])
 
 
 def difference(a, b):
@@ -183,7 +186,7 @@ def partitions_of_every_transform(tarn):
     for number, (column, transform) in enumerate(PARTITIONS):
         name = f"p{number}"
         tarn.ok("create", ns="silver", name=name, columns=EVERY, partition=[[column, transform]])
-        rows = [every_row(i) for i in (7, 88, 129)]
+        rows = [every_row(i) for i in (7, 88, 124)]
         if column == "u":
             texts = [str(uuid.UUID(bytes=row["u"])) for row in rows]
         else:
@@ -196,10 +199,6 @@ def partitions_of_every_transform(tarn):
         assert str(spec.transform) == transform, (spec, transform)
         source = table.schema().find_field(column).field_type
         function = parse_transform(transform).transform(source)
-        for entry in entries_of(table):
-            row = rows_of(table.scan(row_filter=EqualTo("id", 0)).__class__(
-                table_metadata=table.metadata, io=table.io, row_filter="true")) if False else None
-            del row
         got = {e.data_file.file_path: e.data_file.partition[0] for e in entries_of(table)}
         for row, file in zip(rows, files):
             value = row[column]
@@ -217,31 +216,29 @@ def partitions_of_every_transform(tarn):
             assert {f["address"] for f in plan["files"]} == theirs, (column, transform)
 
 
-def internal(function, source, value):
-    """The transform of PyIceberg takes Iceberg's internal form: days, microseconds."""
-    from pyiceberg.utils.datetime import date_to_days, datetime_to_micros, datetimetz_to_micros, time_to_micros
+EPOCH = datetime.datetime(1970, 1, 1)
+
+
+def micros(value):
+    """Iceberg's internal form: days, microseconds."""
+    step = datetime.timedelta(microseconds=1)
     if isinstance(value, datetime.datetime):
-        value = datetimetz_to_micros(value) if value.tzinfo else datetime_to_micros(value)
-    elif isinstance(value, datetime.date):
-        value = date_to_days(value)
-    elif isinstance(value, datetime.time):
-        value = time_to_micros(value)
-    elif str(source) == "uuid":
-        value = uuid.UUID(bytes=value)
-    return function(value)
+        return ((value.astimezone(datetime.timezone.utc).replace(tzinfo=None) if value.tzinfo else value) - EPOCH) // step
+    if isinstance(value, datetime.date):
+        return (value - EPOCH.date()).days
+    if isinstance(value, datetime.time):
+        return (datetime.datetime.combine(EPOCH.date(), value) - EPOCH) // step
+    return value
+
+
+def internal(function, source, value):
+    return function(uuid.UUID(bytes=value) if str(source) == "uuid" else micros(value))
 
 
 def same(got, wanted):
-    from pyiceberg.utils.datetime import date_to_days, datetime_to_micros, datetimetz_to_micros, time_to_micros
-    if isinstance(got, datetime.datetime):
-        got = datetimetz_to_micros(got) if got.tzinfo else datetime_to_micros(got)
-    elif isinstance(got, datetime.date):
-        got = date_to_days(got)
-    elif isinstance(got, datetime.time):
-        got = time_to_micros(got)
     if isinstance(got, bytes) and isinstance(wanted, uuid.UUID):
         wanted = wanted.bytes
-    return got == wanted
+    return micros(got) == wanted
 
 
 FILTERS = [([["id", "=", "42"]], EqualTo("id", 42)), ([["id", "<", "30"]], LessThan("id", 30)),
@@ -281,7 +278,7 @@ def overwrite_delete_replace_and_time_travel(tarn):
     assert [s.snapshot_id for s in table.snapshots()] == [first, second, third]
     assert [s.summary.operation.value for s in table.snapshots()] == ["append", "append", "overwrite"]
     assert [s.sequence_number for s in table.snapshots()] == [1, 2, 3]
-    removed = [e for e in entries_of(table) if e.status == ManifestEntryStatus.DELETED]
+    removed = [e for e in entries_of(table, deleted=True) if e.status == ManifestEntryStatus.DELETED]
     assert [e.data_file.file_path for e in removed] == [address]
     assert "code" in tarn.run("commit", ns="silver", name="t", kind="delete", files=[], remove=[address])
     tarn.append("silver", "t", [{"id": 1, "s": "z"}], kind="replace")

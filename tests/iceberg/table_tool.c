@@ -195,7 +195,7 @@ static Code plan(Tool *tool, const Json *in, Err *err)
     const TableMetadata *m = table_version_metadata(version);
     ScanPredicate *predicates = arena_array(&tool->arena, ScanPredicate, json_len(where) + 1);
     TRY(predicates_read(tool, table_schema_current(m), where, predicates, err));
-    ScanQuery query = { .ref = json_str(json_get(in, "ref")), .predicates = predicates, .predicate_count = json_len(where) };
+    TableScan query = { .ref = json_str(json_get(in, "ref")), .predicates = predicates, .predicate_count = json_len(where) };
     ScanPlan plan;
     TRY(table_scan(version, &query, &tool->arena, &plan, err));
     JsonWriter *w = &tool->out;
