@@ -188,6 +188,14 @@ Code sql_table_create(SqlRun *run, TableCreate *ret_create)
 
 /* ---- CREATE ---- */
 
+/* The parser prints a type whose name is a keyword (DATE) in quotes. */
+static Str type_text(Str text)
+{
+    bool quoted = text.len > 2 && text.ptr[0] == '"' &&
+                  str_find_char(str_from(text, 1), '"') == (ptrdiff_t)text.len - 2;
+    return quoted ? str_sub(text, 1, text.len - 2) : text;
+}
+
 static Code field_of(SqlRun *run, const BorderColumn *column, IceField *ret_field)
 {
     if (column->dflt.text.ptr != NULL)
@@ -196,7 +204,8 @@ static Code field_of(SqlRun *run, const BorderColumn *column, IceField *ret_fiel
     if (column->primary_key)
         return unsupported(run, "keys are not enforced", "an expectation `unique` in the model's suite");
     *ret_field = (IceField){ .name = column->name, .required = column->not_null };
-    return at_target(run, ice_type_from_sql(run->arena, column->type, &ret_field->type, run->err));
+    return at_target(run, ice_type_from_sql(run->arena, type_text(column->type), &ret_field->type,
+                                            run->err));
 }
 
 static Code replace_table(SqlRun *run, const TableCreate *create, bool *ret_done)
@@ -351,7 +360,8 @@ static Code schema_change(SqlRun *run, SchemaChange *ret_change)
         break;
     case BORDER_ALTER_COLUMN_TYPE:
         change.kind = SCHEMA_WIDEN;
-        TRY(at_target(run, ice_type_from_sql(run->arena, s->columns[0].type, &change.type, run->err)));
+        TRY(at_target(run, ice_type_from_sql(run->arena, type_text(s->columns[0].type), &change.type,
+                                             run->err)));
         break;
     case BORDER_ALTER_DROP_NOT_NULL:
         change.kind = SCHEMA_OPTIONAL;

@@ -553,7 +553,7 @@ Code sql_run_delete(SqlRun *run)
     TableVersion *version AUTO(table_version_free) = NULL;
     TRY(load_target(run, &name, &version));
     SqlPlan plan;
-    TRY(sql_plan_table(version, NULL, false, run->arena, &plan, run->err));
+    TRY(sql_plan_table(version, NULL, (SqlPlanHint){ 0 }, run->arena, &plan, run->err));
     bool *touched = arena_array(run->arena, bool, plan.file_count);
     bool *whole = arena_array(run->arena, bool, plan.file_count);
     size_t found = plan.file_count;

@@ -3,6 +3,7 @@
  * under WHERE false. */
 #include "sql/plan.h"
 
+#include "sql/predicate.h"
 #include "sql/sql.h"
 #include "table/scan.h"
 
@@ -94,7 +95,7 @@ static Code travel_query(const SqlTravel *travel, TableScan *query, Err *err)
     return E_OK;
 }
 
-Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, bool with_file, Arena *arena,
+Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPlanHint hint, Arena *arena,
                     SqlPlan *ret_plan, Err *err)
 {
     const TableEntry *entry = table_version_entry(version);
@@ -104,6 +105,12 @@ Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, bool w
     TableScan query = { 0 };
     if (travel != NULL)
         TRY(travel_query(travel, &query, err));
+    ScanPredicate *predicates = NULL;
+    if (travel == NULL && hint.node != NULL)
+        query.predicate_count = sql_predicates(hint.node, hint.request->params, hint.request->param_count,
+                                               table_schema_current(table_version_metadata(version)), arena,
+                                               &predicates);
+    query.predicates = predicates;
     ScanPlan scan;
     Code code = table_scan(version, &query, arena, &scan, err);
     if (code != E_OK && travel != NULL)
@@ -112,7 +119,7 @@ Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, bool w
     SqlPlan plan = { .schema = scan.schema, .metadata = scan.metadata, .files = scan.files,
                      .file_count = scan.file_count, .files_total = scan.files_total,
                      .snapshot_id = scan.snapshot_id };
-    TRY(sql_plan_files(scan.schema, scan.files, scan.file_count, with_file, arena, &plan.sql, err));
+    TRY(sql_plan_files(scan.schema, scan.files, scan.file_count, false, arena, &plan.sql, err));
     *ret_plan = plan;
     return E_OK;
 }

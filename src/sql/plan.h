@@ -6,7 +6,9 @@
  * Units:   counts of files. */
 #pragma once
 
+#include "format/json.h"
 #include "sql/lexer.h"
+#include "sql/sql.h"
 #include "table/catalog.h"
 
 enum { PLAN_TEXT_MAX = 256 << 20 };
@@ -24,8 +26,14 @@ typedef struct SqlPlan {
     int64_t snapshot_id; /* -1: the table is empty */
 } SqlPlan;
 
+/* The statement in which the table stands once and alone, for leaving files out. */
+typedef struct SqlPlanHint {
+    const Json *node; /* NULL: nothing is known */
+    const SqlRequest *request;
+} SqlPlanHint;
+
 /* `travel` NULL: as it is now. */
-Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, bool with_file, Arena *arena,
+Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPlanHint hint, Arena *arena,
                     SqlPlan *ret_plan, Err *err) CHECKED;
 
 /* `count` 0: no rows, of the right types. */

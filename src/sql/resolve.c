@@ -150,7 +150,16 @@ static Code not_found(Resolve *r, Str ns, Str name, int64_t position)
     return position >= 0 ? err_at(r->err, code, position) : code;
 }
 
-static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version, const Chain *chain)
+/* A name is bound for the whole request: files may be left out only for the one place where it stands. */
+static SqlPlanHint hint_of(const Resolve *r, const Gate *gate, const Chain *chain)
+{
+    bool alone = chain->outer == NULL && chain->name.ptr == NULL && gate->ref_count == 1 &&
+                 r->out->binding_count == 0;
+    return (SqlPlanHint){ .node = alone ? gate->node : NULL, .request = r->request };
+}
+
+static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version, SqlPlanHint hint,
+                         const Chain *chain)
 {
     const TableEntry *entry = table_version_entry(version);
     Str bound_ns = wanted->ref->ns;
@@ -164,7 +173,7 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
                             entry->name, wanted->ref->position);
     }
     SqlPlan plan;
-    TRY(sql_plan_table(version, wanted->travel, false, r->arena, &plan, r->err));
+    TRY(sql_plan_table(version, wanted->travel, hint, r->arena, &plan, r->err));
     r->out->files_planned += plan.file_count;
     r->out->files_total += plan.files_total;
     BorderBinding bound = { .schema = bound_ns, .name = wanted->ref->name, .sql = plan.sql };
@@ -172,7 +181,7 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
 }
 
 /* All names of one text at one snapshot of the metadata. */
-static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Chain *chain)
+static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *gate, const Chain *chain)
 {
     if (count == 0)
         return E_OK;
@@ -193,7 +202,7 @@ static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Chain *c
     TRY(code);
     r->out->version_count += count;
     for (size_t i = 0; i < count; i++)
-        TRY(bind_version(r, &wanted[i], versions[i], chain));
+        TRY(bind_version(r, &wanted[i], versions[i], hint_of(r, gate, chain), chain));
     return E_OK;
 }
 
@@ -247,7 +256,7 @@ static Code resolve_text(Resolve *r, SqlText *text, const Chain *chain, Gate *re
         if (ref->ns.len > 0 && ref->alias.len == 0)
             sql_text_shorten(text, ref->ns, ref->name);
     }
-    TRY(bind_tables(r, wanted, count, chain));
+    TRY(bind_tables(r, wanted, count, ret_gate, chain));
     return bind_raws(r, text, ret_gate);
 }
 

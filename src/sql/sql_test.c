@@ -252,3 +252,68 @@ TEST(sql_bindings_and_dependencies)
     CHECK_INT(schema->field_count, 3);
     CHECK_INT(schema->fields[2].type->kind, ICE_LONG);
 }
+
+/* One file a day. */
+static void days(Lake *lake)
+{
+    lake_rows(lake, "create namespace d");
+    lake_rows(lake, "create table d.t (id bigint, ts timestamp, name varchar, day date)");
+    for (int i = 1; i <= 5; i++) {
+        Str text = str_format(lake_arena(lake), "insert into d.t select %d * 10 + i, timestamp '2026-01-0%d 00:00' + "
+                              "interval (i) hour, 'n%d', date '2026-01-0%d' from range(10) r(i)", i, i, i, i);
+        lake_rows(lake, str_copy_z(lake_arena(lake), text));
+    }
+}
+
+TEST(sql_leaves_files_out)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    days(lake);
+    static const struct {
+        const char *where, *rows;
+        uint64_t planned;
+    } ROWS[] = {
+        { "id = 23", "1", 1 },
+        { "23 = id", "1", 1 },
+        { "id = 1000", "0", 0 },
+        { "id between 15 and 22", "8", 2 },
+        { "t.id in (11, 51)", "2", 2 },
+        { "ts >= '2026-01-04' and ts < timestamp '2026-01-05'", "10", 1 },
+        { "day = date '2026-01-03'", "10", 1 },
+        { "day > '2026-01-03'", "20", 2 },
+        { "name = 'n2'", "10", 1 },
+        { "id < $1 and name <= 'n3'", "10", 1 },
+        { "id = 23 or name = 'n5'", "11", 5 },
+        { "not (id = 23)", "49", 5 },
+        { "id not in (23)", "49", 5 },
+        { "id = 23.0", "1", 5 },
+        { "name = 5", NULL, 5 },
+        { "id + 0 = 23", "1", 5 },
+        { "id = (select 23)", "1", 5 },
+    };
+    SqlParam param = { .kind = SQL_PARAM_I64, .i64 = 20 };
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        Str text = str_format(lake_arena(lake), "select count(*) from d.t where %s", ROWS[i].where);
+        SqlRequest request = { .text = text, .params = &param,
+                               .param_count = str_find_char(text, '$') >= 0 };
+        SqlResult *result AUTO(sql_result_free) = NULL;
+        Err err;
+        Str rows;
+        Code code = lake_query(lake, &request, &rows, &err);
+        if (ROWS[i].rows == NULL) {
+            CHECK_CODE(code, E_TYPE);
+            continue;
+        }
+        CHECK_INT(code, E_OK);
+        CHECK_STR(rows, str_z(ROWS[i].rows));
+        CHECK_OK(sql_query(lake_sql(lake), &request, &result, &err), &err);
+        if (result != NULL && sql_result_stats(result).files_planned != ROWS[i].planned)
+            test_failed(__FILE__, __LINE__, "%s plans %llu files", ROWS[i].where,
+                        (unsigned long long)sql_result_stats(result).files_planned);
+    }
+    ROWS(lake, "select count(*) from d.t where id = 23 and name in (select name from d.t where id > 0)", "1");
+    ROWS(lake, "with q as (select * from d.t where id = 23) select count(*) from q", "1");
+    ROWS(lake, "select (select count(*) from d.t where id = 23), (select count(*) from d.t)", "1,50");
+    ROWS(lake, "delete from d.t where id = 23", "DELETE,1");
+    ROWS(lake, "select count(*) from d.t", "49");
+}
