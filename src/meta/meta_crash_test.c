@@ -50,7 +50,10 @@ static Code work_part(Work *work, int from, int to, Err *err)
     TRY(meta_open(os_sim_os(work->sim), &options, &work->meta, err));
     for (int i = from; i <= to; i++) {
         work->tried = i;
-        TRY(work_commit(work, i, err));
+        Code code = work_commit(work, i, err);
+        if (code != E_OK && code != E_UNKNOWN_OUTCOME)
+            work->tried = i - 1; /* it said that this one did not happen */
+        TRY(code);
         work->acknowledged = i;
     }
     meta_free(&work->meta); /* moves the log into the database and removes it */
@@ -352,6 +355,26 @@ static bool failing_call(uint64_t seed, uint64_t at, bool again)
     }
     CHECK(work_survived(&work));
     return code == E_UNKNOWN_OUTCOME;
+}
+
+TEST(meta_survives_a_failing_call_anywhere)
+{
+    uint64_t calls = calls_of_clean_run(test_seed());
+    int failed = 0;
+    for (uint64_t at = 1; at <= calls; at++) {
+        Err err;
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(test_seed());
+        Work work = { .sim = sim };
+        os_sim_fail_at(sim, at, 1, at % 2 ? E_IO : E_NO_SPACE);
+        Code code = work_run(&work, &err);
+        failed += code != E_OK;
+        bool well = work_survived(&work);
+        if (!well || (code != E_OK && err.text[0] == '\0'))
+            test_failed(__FILE__, __LINE__, "call %llu: %s, %d acknowledged, %d tried",
+                        (unsigned long long)at, code_info(code)->name, work.acknowledged,
+                        work.tried);
+    }
+    CHECK(failed > 100);
 }
 
 TEST(meta_failing_calls_never_lie)

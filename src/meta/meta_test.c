@@ -323,6 +323,24 @@ CONFORMANCE(a_replayed_commit_applies_once)
     CHECK_INT(meta_read_sequence(read), 1);
 }
 
+CONFORMANCE(the_sequence_outlives_old_commits)
+{
+    bool exists = true;
+    for (unsigned i = 1; i <= 3; i++) {
+        MetaTxn *txn = txn_new(lake);
+        meta_txn_set_commit(txn, uuid_n(i));
+        if (i == 3)
+            meta_delete_commits_before(txn, INT64_MAX);
+        COMMIT(lake, txn);
+    }
+    AUTO(meta_read_end) MetaRead *read = read_new(lake);
+    CHECK_INT(meta_read_sequence(read), 3);
+    CHECK_OK(meta_commit_exists(lake->meta, uuid_n(1), &exists, &lake->err), &lake->err);
+    CHECK(!exists);
+    CHECK_OK(meta_commit_exists(lake->meta, uuid_n(3), &exists, &lake->err), &lake->err);
+    CHECK(exists);
+}
+
 CONFORMANCE(a_read_is_one_snapshot)
 {
     lake_fill(lake);

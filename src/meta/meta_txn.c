@@ -241,6 +241,11 @@ void meta_add_audit(MetaTxn *txn, const MetaAudit *row)
     row_add(txn, OP_add_audit, row);
 }
 
+void meta_delete_commits_before(MetaTxn *txn, int64_t time_us)
+{
+    ITEM(txn, OP_delete_commits_before, NUMBER(time_us));
+}
+
 void meta_require_setting(MetaTxn *txn, Str key, Str value)
 {
     ITEM(txn, OP_require_setting, TEXT(key), TEXT(value));
