@@ -1,0 +1,251 @@
+#include "flow/lake_test.h"
+
+#include <string.h>
+
+static const FlowPlanQuery ALL = { 0 };
+
+#define MODEL_FILE(name, text) { STR_INIT("models/" name ".sql"), STR_INIT(text) }
+
+static void check_published(const FlowReport *report)
+{
+    for (size_t i = 0; i < report->count; i++) {
+        const FlowModelReport *model = &report->models[i];
+        if (model->state != FLOW_PUBLISHED)
+            test_failed(__FILE__, __LINE__, STR_FMT " is " STR_FMT ": %s [%s]", STR_ARG(model->model),
+                        STR_ARG(flow_state_name(model->state)), model->error ? model->error->text : "",
+                        model->error ? model->error->place : "");
+    }
+}
+
+TEST(flow_casts_dedups_and_quarantines_with_place)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "a.csv", STR("id,n\n1,10\n2,x\n1,10\n3,500\n"));
+    const FlowFile files[] = {
+        MODEL_FILE("t", "MODEL (name silver.t, kind FULL, dedup all, columns (id BIGINT, n BIGINT), "
+                        "audits (accepted_range(column := n, min := 0, max := 100)), "
+                        "gate (min_score 0.5)); "
+                        "SELECT id, n, _file, _row, _raw FROM source('t', 'a.csv')"),
+        MODEL_FILE("g", "MODEL (name gold.g, kind FULL); SELECT count(*) AS n FROM silver.t"),
+    };
+    test_load(&lake, files, ARRAY_LEN(files));
+    FlowReport report = test_run(&lake, &ALL);
+    CHECK_INT(report.count, 2);
+    check_published(&report);
+    const FlowModelReport *t = test_report(&report, "silver.t");
+    CHECK_INT(t->rows_in, 4);
+    CHECK_INT(t->rows_out, 1);
+    CHECK_INT(t->rows_duplicate, 1);
+    CHECK_INT(t->rows_quarantined, 2);
+    CHECK_STR(test_text(&lake, "SELECT id || ':' || n FROM silver.t"), STR("1:10"));
+    CHECK_STR(test_text(&lake, "SELECT n FROM gold.g"), STR("1"));
+    CHECK_STR(test_text(&lake, "SELECT reason || '|' || _row || '|' || _raw FROM quarantine.t "
+                               "WHERE reason LIKE 'cast%'"), STR("cast(n)|2|2,x"));
+    CHECK_STR(test_text(&lake, "SELECT _raw FROM quarantine.t WHERE reason LIKE 'expect%'"),
+              STR("3,500"));
+}
+
+TEST(flow_second_run_finds_nothing_missing)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "a.csv", STR("id\n1\n"));
+    const FlowFile files[] = {
+        MODEL_FILE("a", "MODEL (name silver.a, columns (id BIGINT)); SELECT id FROM source('t', 'a.csv')"),
+        MODEL_FILE("v", "MODEL (name silver.v, kind VIEW); SELECT id FROM silver.a"),
+        MODEL_FILE("b", "MODEL (name gold.b); SELECT sum(id) AS s FROM silver.v"),
+    };
+    test_load(&lake, files, ARRAY_LEN(files));
+    FlowReport report = test_run(&lake, &ALL);
+    check_published(&report);
+    FlowPlan plan;
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 0);
+    CHECK_STR(plan.summary, STR("nothing is missing"));
+    /* New bytes under the name: everything that hangs on them runs, through the view. */
+    test_ingest(&lake, "a.csv", STR("id\n1\n2\n"));
+    report = test_run(&lake, &ALL);
+    check_published(&report);
+    CHECK_INT(report.count, 2);
+    CHECK_STR(test_text(&lake, "SELECT s FROM gold.b"), STR("3"));
+    /* A change of layout is none; a change of the text is one. */
+    FlowFile changed[] = { files[0], files[1],
+                           MODEL_FILE("b", "MODEL (name gold.b); -- more\nSELECT sum(id)  AS s FROM silver.v") };
+    test_load(&lake, changed, ARRAY_LEN(changed));
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 0);
+    changed[2].text = STR("MODEL (name gold.b); SELECT sum(id) + 1 AS s FROM silver.v");
+    test_load(&lake, changed, ARRAY_LEN(changed));
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 1);
+    CHECK_INT(plan.steps[0].reason, FLOW_CHANGED);
+}
+
+TEST(flow_gate_holds_back_and_the_rest_publishes)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "a.csv", STR("id,iata\n1,ORD\n2,BAD\n"));
+    test_ingest(&lake, "k.csv", STR("iata\nORD\n"));
+    const FlowFile files[] = {
+        MODEL_FILE("k", "MODEL (name silver.k, columns (iata VARCHAR)); "
+                        "SELECT iata FROM source('t', 'k.csv')"),
+        MODEL_FILE("a", "MODEL (name silver.a, columns (id BIGINT, iata VARCHAR), audits (references("
+                        "column := iata, table := 'silver.k', table_column := 'iata', "
+                        "severity := warning)), gate (min_score 0.5)); "
+                        "SELECT id, iata FROM source('t', 'a.csv')"),
+        MODEL_FILE("g", "MODEL (name gold.g, audits (references(column := iata, table := 'silver.k', "
+                        "table_column := 'iata'))); SELECT iata, count(*) AS n FROM silver.a GROUP BY 1"),
+        MODEL_FILE("h", "MODEL (name gold.h); SELECT count(*) AS n FROM gold.g"),
+        MODEL_FILE("i", "MODEL (name gold.i); SELECT count(*) AS n FROM silver.a"),
+    };
+    test_load(&lake, files, ARRAY_LEN(files));
+    FlowReport report = test_run(&lake, &ALL);
+    CHECK_INT(test_report(&report, "silver.a")->state, FLOW_PUBLISHED);
+    CHECK_INT(test_report(&report, "gold.g")->state, FLOW_GATED);
+    CHECK(test_report(&report, "gold.g")->veto);
+    CHECK_INT(test_report(&report, "gold.h")->state, FLOW_UPSTREAM_FAILED);
+    CHECK_INT(test_report(&report, "gold.i")->state, FLOW_PUBLISHED);
+    CHECK_INT(report.state, FLOW_GATED);
+    Err err;
+    CHECK_CODE(flow_report_code(&report, &err), E_GATED);
+    CHECK(str_starts(test_text(&lake, "SELECT n FROM gold.g"), STR("NOT_FOUND")));
+    /* What failed is what --failed runs again; a mended input lets it through. */
+    FlowPlan plan;
+    FlowPlanQuery failed = { .failed = true };
+    CHECK_OK(flow_plan(lake.flow, &failed, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 2);
+    test_ingest(&lake, "k.csv", STR("iata\nORD\nBAD\n"));
+    report = test_run(&lake, &ALL);
+    check_published(&report);
+    CHECK_STR(test_text(&lake, "SELECT n FROM gold.h"), STR("2"));
+}
+
+static const char DAYS[] =
+    "ts,v\n2020-01-01 05:00:00,1\n2020-01-01 06:00:00,1\n2020-01-02 05:00:00,1\n2020-01-02 06:00:00,1\n"
+    "2020-01-03 05:00:00,1\n2020-01-03 06:00:00,1\n2020-01-04 07:00:00,1\n2020-01-09 07:00:00,1\n";
+
+TEST(flow_intervals_fill_and_flag_incomplete_days)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "d.csv", str_z(DAYS));
+    const FlowFile files[] = {
+        MODEL_FILE("d", "MODEL (name silver.d, kind INCREMENTAL_BY_TIME_RANGE (time_column ts, "
+                        "batch_size 2), start '2020-01-01', end '2020-01-05', "
+                        "complete (min_part 0.6, on_low hold), columns (ts TIMESTAMP, v BIGINT)); "
+                        "SELECT ts, v FROM source('t', 'd.csv') WHERE CAST(ts AS TIMESTAMP) >= $start_ts "
+                        "AND CAST(ts AS TIMESTAMP) < $end_ts"),
+    };
+    test_load(&lake, files, 1);
+    FlowPlan plan;
+    FlowPlanQuery first = { .to_us = INT64_C(1577923200) * 1000000 }; /* 2020-01-02 */
+    CHECK_OK(flow_plan(lake.flow, &first, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.steps[0].days, 1);
+    FlowReport report = test_run(&lake, &first);
+    check_published(&report);
+    CHECK_STR(test_text(&lake, "SELECT count(*) FROM silver.d"), STR("2"));
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.steps[0].days, 3);
+    CHECK_INT(plan.steps[0].interval_count, 2);
+    CHECK_INT(plan.steps[0].reason, FLOW_INTERVALS);
+    report = test_run(&lake, &ALL);
+    check_published(&report);
+    /* 2020-01-04 has one row of a median of two: held back, and no longer missing. */
+    CHECK_INT(report.models[0].days_incomplete, 1);
+    CHECK_STR(test_text(&lake, "SELECT count(*) FROM silver.d"), STR("6"));
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 0);
+    /* Forced again for one day: the rows of that day are replaced, not doubled. */
+    FlowPlanQuery again = { .from_us = INT64_C(1577923200) * 1000000,
+                            .to_us = INT64_C(1578009600) * 1000000, .force = true };
+    report = test_run(&lake, &again);
+    check_published(&report);
+    CHECK_INT(report.models[0].rows_out, 2);
+    CHECK_STR(test_text(&lake, "SELECT count(*) FROM silver.d"), STR("6"));
+}
+
+TEST(flow_refuses_what_cannot_be_a_project)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    static const struct { FlowFile files[2]; Code code; const char *says; } cases[] = {
+        { { MODEL_FILE("a", "MODEL (name silver.a); SELECT * FROM silver.b"),
+            MODEL_FILE("b", "MODEL (name silver.b); SELECT * FROM silver.a") },
+          E_INVALID, "silver.a -> silver.b -> silver.a" },
+        { { MODEL_FILE("a", "MODEL (name silver.a); SELECT 1 AS x"),
+            MODEL_FILE("b", "MODEL (name silver.a); SELECT 2 AS x") }, E_INVALID, "two models" },
+        { { MODEL_FILE("a", "MODEL (name silver.a, suite 'suites/x.json'); SELECT 1 AS x"),
+            MODEL_FILE("b", "MODEL (name silver.b); SELECT 2 AS x") }, E_NOT_FOUND, "suites/x.json" },
+        { { MODEL_FILE("a", "MODEL (name silver.a, kind INCREMENTAL_BY_TIME_RANGE (time_column t), "
+                            "start '2020-01-01'); SELECT now() AS t"),
+            MODEL_FILE("b", "MODEL (name silver.b); SELECT 2 AS x") }, E_INVALID, "now" },
+        { { MODEL_FILE("a", "MODEL (name silver.a); SELECT 1 AS x; SELECT 2 AS x"),
+            MODEL_FILE("b", "MODEL (name silver.b); SELECT 2 AS x") }, E_COUNT, "" },
+        { { MODEL_FILE("a", "MODEL (name silver.a); DROP TABLE x"),
+            MODEL_FILE("b", "MODEL (name silver.b); SELECT 2 AS x") }, E_COUNT, "" },
+        { { { STR_INIT("a.sql"), STR_INIT("x") },
+            MODEL_FILE("b", "MODEL (name silver.b); SELECT 2 AS x") }, E_INVALID, "neither" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Code code = flow_load(lake.flow, cases[i].files, 2, &lake.err);
+        bool good = cases[i].code == E_COUNT ? code != E_OK : code == cases[i].code;
+        if (!good || str_find(str_z(lake.err.text), str_z(cases[i].says)) < 0)
+            test_failed(__FILE__, __LINE__, "case %zu gave %s: %s", i, code_info(code)->name,
+                        lake.err.text);
+    }
+    FlowModelInfo *models;
+    size_t count;
+    CHECK_OK(flow_models(lake.flow, &lake.arena, &models, &count, &lake.err), &lake.err);
+    CHECK_INT(count, 0);
+}
+
+TEST(flow_failure_names_file_and_line_and_changes_nothing)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    const FlowFile files[] = {
+        MODEL_FILE("a", "MODEL (name silver.a);\nSELECT 1 AS x,\n  no_such_column AS y\n"),
+    };
+    test_load(&lake, files, 1);
+    FlowReport report = test_run(&lake, &ALL);
+    CHECK_INT(report.models[0].state, FLOW_FAILED_STATE);
+    CHECK_STR(str_z(report.models[0].error->place), STR("models/a.sql:3"));
+    Str json;
+    CHECK_OK(flow_run_state(lake.flow, report.run_id, &lake.arena, &json, &lake.err), &lake.err);
+    CHECK(str_find(json, STR("\"state\":\"failed\"")) >= 0);
+    CHECK(str_starts(test_text(&lake, "SELECT x FROM silver.a"), STR("NOT_FOUND")));
+}
+
+TEST(flow_seed_and_project_survive_a_restart)
+{
+    char dir[OS_PATH_MAX];
+    Arena arena AUTO(arena_done) = { 0 };
+    Str copy = str_copy(&arena, str_z(test_dir()));
+    memcpy(dir, copy.ptr, copy.len);
+    dir[copy.len] = 0;
+    const FlowFile files[] = {
+        { STR("seeds/names.csv"), STR("name,iata\n\"DALLAS/FORT WORTH, INTL\",DFW\n") },
+        MODEL_FILE("s", "MODEL (name silver.s, kind SEED (path 'seeds/names.csv'), "
+                        "columns (name VARCHAR, iata VARCHAR));"),
+    };
+    TestLake lake;
+    test_lake_open_at(&lake, dir, "drives");
+    test_load(&lake, files, 2);
+    FlowReport report = test_run(&lake, &ALL);
+    check_published(&report);
+    test_lake_done(&lake);
+    test_lake_open_at(&lake, dir, "drives");
+    FlowModelInfo *models;
+    size_t count;
+    CHECK_OK(flow_models(lake.flow, &lake.arena, &models, &count, &lake.err), &lake.err);
+    CHECK_INT(count, 1);
+    CHECK_STR(models[0].state, STR("published"));
+    FlowPlan plan;
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 0);
+    CHECK_STR(test_text(&lake, "SELECT name FROM silver.s WHERE iata = 'DFW'"),
+              STR("DALLAS/FORT WORTH, INTL"));
+    test_lake_done(&lake);
+}
