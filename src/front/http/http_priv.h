@@ -84,7 +84,7 @@ struct HttpReq {
     LoopTimer timer;                 /* the time to a reply */
     ReqPhase phase;
     unsigned run;
-    bool running, parked, resumed, head_ran, continue_due, timed_out;
+    bool running, parked, head_ran, entered, timed_out;
     /* body */
     bool has_body, body_over;
     uint64_t body_max, body_left, body_bytes;

@@ -92,6 +92,10 @@ static void reply_set(HttpReq *r, ReplyKind kind, int status, const char *type)
 {
     r->reply = kind;
     r->status = status;
+    for (const char *c = type; c && *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == 127)
+            type = "application/octet-stream"; /* a type that a user stored, and that would forge fields */
+    }
     r->type = type ? str_copy_z(&r->arena, str_z(type)) : NULL;
 }
 
@@ -127,6 +131,16 @@ void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
     r->pull = pull;
     r->pull_self = self;
     buf_init(&r->reply_body, HTTP_PULLED_MAX);
+}
+
+bool http_reply_peek(const HttpReq *r, int *ret_status, Str *ret_type, Str *ret_body)
+{
+    if (r->reply != REPLY_WHOLE)
+        return false;
+    *ret_status = r->status;
+    *ret_type = str_z(r->type);
+    *ret_body = buf_str(&r->reply_body);
+    return true;
 }
 
 /* Forgets a reply, so that a problem can stand in its place. Ends a stream that has not begun. */

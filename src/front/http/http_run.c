@@ -5,7 +5,7 @@
  *    `conn`, `cancelled` and `timed_out`. Only the loop sets and clears `running`.
  * 2. Phases: HEAD -> BODY -> END -> SENDING -> over; a reply in HEAD or BODY skips to the reply, and
  *    then the connection closes, because the rest of the body is not read.
- * 3. on_free runs exactly once when authorize or on_head ran; `done` of a stream exactly once.
+ * 3. on_free runs exactly once when authorize let the request in; `done` of a stream exactly once.
  * 4. The head of a streamed reply goes out with its first block, so an error of the first block still
  *    gives a problem document; a later error cuts the connection off.
  * 5. `conn` is NULL only when the request is over and waits for on_free. A connection whose socket is
@@ -142,9 +142,12 @@ static void head_run(HttpReq *r)
     Code code = E_OK;
     if (r->route->right != 0 && r->server->options.authorize)
         code = r->server->options.authorize(r, &err);
-    if (code != E_OK)
+    if (code != E_OK) {
         http_reply_problem(r, &err);
-    else if (r->route->on_head)
+        return;
+    }
+    r->entered = true;
+    if (r->route->on_head)
         r->route->on_head(r);
 }
 
@@ -153,7 +156,7 @@ static void stages_run(HttpReq *r)
     bool bodiless = str_eq(r->head.method, STR("HEAD"));
     if (r->run & RUN_FREE) {
         pull_done(r);
-        if (r->head_ran && r->route->on_free)
+        if (r->entered && r->route->on_free)
             r->route->on_free(r);
         return;
     }
@@ -376,7 +379,7 @@ static void request_over(HttpReq *r)
         conn_request_over(conn);
     else
         conn_free(conn);
-    if (r->pull || (r->head_ran && r->route->on_free))
+    if (r->pull || (r->entered && r->route->on_free))
         free_over(r);
     else
         req_free(r);

@@ -43,7 +43,7 @@ typedef struct HttpRoute {
     HttpHandler *on_head;      /* may refuse by replying, before 100-continue; NULL: accepts */
     void (*on_body)(HttpReq *r, Str block); /* NULL: the body is collected, see http_req_body */
     HttpHandler *on_end;       /* the body is complete: reply */
-    HttpHandler *on_free;      /* exactly once for each request whose on_head ran; NULL: nothing */
+    HttpHandler *on_free;      /* exactly once for each request that authorize let in; NULL: nothing */
     const char *doc;           /* first sentence is the summary of OpenAPI */
     const void *more;          /* for the door that owns the table */
 } HttpRoute;
@@ -112,6 +112,8 @@ void http_reply_header(HttpReq *r, const char *name, Str value); /* a CR, LF or 
 void http_reply(HttpReq *r, int status, const char *type, Str body);      /* body is copied */
 void http_reply_take(HttpReq *r, int status, const char *type, Buf *take_body);
 bool http_replied(const HttpReq *r);
+/* A whole reply that was set and not sent yet; false: none, or one that streams. */
+bool http_reply_peek(const HttpReq *r, int *ret_status, Str *ret_type, Str *ret_body);
 
 /* RFC 9457 from an error, with the status of its code; `text` is what `err->position` counts in. */
 void http_reply_problem(HttpReq *r, const Err *err);

@@ -1,0 +1,122 @@
+/* The door: its table, the rights, what handlers share. */
+#include "front/rest/rest_priv.h"
+
+#define ROUTE(method_, path_, name_, right_, lane_, body_, timeout_, head_, block_, end_, free_, once_,  \
+              query_, doc_)                                                                        \
+    { .method = method_, .path = path_, .name = #name_, .right = right_, .lane = lane_,            \
+      .body_max = body_, .timeout_ms = timeout_, .on_head = head_, .on_body = block_,              \
+      .on_end = end_, .on_free = free_, .doc = doc_, .more = &(const RestMore){ once_, query_ } },
+const HttpRoute rest_routes[] = {
+#include "front/rest/routes.def"
+};
+#undef ROUTE
+const size_t rest_route_count = ARRAY_LEN(rest_routes);
+
+static Code authorize(HttpReq *r, Err *err)
+{
+    ApiCall *call = rest_call(r);
+    Str header = http_req_header(r, "Authorization");
+    Str bearer = str_istarts(header, STR("Bearer ")) ? str_trim(str_from(header, 7)) : STR_NONE;
+    TRY(api_enter(call, bearer, (ApiRight)http_req_route(r)->right, http_req_path(r), err));
+    http_req_set_principal(r, call->principal.name);
+    return E_OK;
+}
+
+Code rest_start(const RestOptions *options, RestServer **ret_rest, Err *err)
+{
+    RestServer *rest AUTO(rest_free) = mem_new(sizeof *rest);
+    rest->lake = options->lake;
+    HttpOptions http = { .os = options->lake->os, .listen = options->listen, .routes = rest_routes,
+                         .route_count = rest_route_count, .context = rest, .authorize = authorize,
+                         .loops = options->loops, .io_workers = options->io_workers,
+                         .query_workers = options->query_workers };
+    TRY(http_server_start(&http, &rest->http, err));
+    *ret_rest = TAKE(rest);
+    return E_OK;
+}
+
+Str rest_address(const RestServer *rest)
+{
+    return http_server_address(rest->http);
+}
+
+bool rest_drain(RestServer *rest, uint32_t wait_ms)
+{
+    return http_server_drain(rest->http, wait_ms);
+}
+
+void rest_free(RestServer **rest_at)
+{
+    RestServer *rest = TAKE(*rest_at);
+    if (!rest)
+        return;
+    http_server_free(&rest->http);
+    mem_free(&rest);
+}
+
+ApiCall *rest_call(HttpReq *r)
+{
+    ApiCall *call = http_req_user(r);
+    if (call)
+        return call;
+    call = arena_new(http_req_arena(r), ApiCall);
+    call->lake = ((RestServer *)http_req_context(r))->lake;
+    call->arena = http_req_arena(r);
+    call->request_id = http_req_id(r);
+    call->timeout_ms = http_req_timeout_ms(r);
+    http_req_set_user(r, call);
+    return call;
+}
+
+Str rest_query(const HttpReq *r, const char *name)
+{
+    Str value = STR_NONE;
+    return http_req_query(r, name, &value) ? value : STR_NONE;
+}
+
+Code rest_number(HttpReq *r, const char *name, int64_t fallback, int64_t *ret_number, Err *err)
+{
+    Str text = rest_query(r, name);
+    int64_t number = fallback;
+    if (text.len > 0 && (!str_i64(text, &number) || number < 0))
+        return err_set(err, E_INVALID, "?%s= wants a count, not '" STR_FMT "'", name, STR_ARG(text));
+    *ret_number = number;
+    return E_OK;
+}
+
+static Str dots_back(Arena *arena, Str part)
+{
+    char *copy = arena_alloc(arena, part.len + 1);
+    for (size_t i = 0; i < part.len; i++)
+        copy[i] = part.ptr[i] == '\x1f' ? '.' : part.ptr[i];
+    return str_of(copy, part.len);
+}
+
+Code rest_dataset_name(HttpReq *r, Str *ret_ns, Str *ret_name, Err *err)
+{
+    Str id = http_req_arg(r, "id");
+    ptrdiff_t dot = str_find_char(id, '.');
+    if (dot <= 0 || (size_t)dot + 1 == id.len)
+        return err_hint(err, err_set(err, E_INVALID, "'" STR_FMT "' is no dataset", STR_ARG(id)),
+                        "write NAMESPACE.NAME; a dot inside a part is %%1F");
+    *ret_ns = dots_back(http_req_arena(r), str_sub(id, 0, (size_t)dot));
+    *ret_name = dots_back(http_req_arena(r), str_from(id, (size_t)dot + 1));
+    return E_OK;
+}
+
+void rest_send(HttpReq *r, int status, Buf *take_out, Code code, const Err *err)
+{
+    if (code != E_OK) {
+        buf_done(take_out);
+        http_reply_problem(r, err);
+        return;
+    }
+    http_reply_take(r, status, REST_JSON, take_out);
+}
+
+Str rest_media_type(HttpReq *r)
+{
+    Str type = http_req_header(r, "Content-Type");
+    ptrdiff_t semicolon = str_find_char(type, ';');
+    return str_trim(semicolon < 0 ? type : str_sub(type, 0, (size_t)semicolon));
+}

@@ -1,0 +1,233 @@
+#include "api/api_fake.h"
+#include "front/http/http_fake.h"
+#include "front/rest/rest_priv.h"
+
+#include <string.h>
+
+typedef struct Door {
+    FakeLake lake;
+    RestServer *rest;
+    Fake raw; /* only its address is used */
+    Arena arena;
+} Door;
+
+static void door_open(Door *door)
+{
+    Err err;
+    *door = (Door){ 0 };
+    fake_lake_open(&door->lake);
+    RestOptions options = { .lake = &door->lake.lake, .listen = STR("127.0.0.1:0"), .loops = 1,
+                            .io_workers = 2, .query_workers = 2 };
+    CHECK_OK(rest_start(&options, &door->rest, &err), &err);
+    CHECK_OK(net_address_parse(rest_address(door->rest), &door->raw.address, &err), &err);
+}
+
+static void door_close(Door *door)
+{
+    rest_free(&door->rest);
+    fake_lake_close(&door->lake);
+    arena_done(&door->arena);
+}
+
+/* "GET /x", more fields, a body. */
+static Str ask_as(Door *door, Str key, const char *line, const char *fields, Str body)
+{
+    Str text = str_format(&door->arena, "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                          "Authorization: Bearer " STR_FMT "\r\n%sContent-Length: %zu\r\n\r\n" STR_FMT,
+                          line, STR_ARG(key), fields, body.len, STR_ARG(body));
+    return fake_ask(&door->raw, text, &door->arena);
+}
+
+static Str ask(Door *door, const char *line, const char *fields, const char *body)
+{
+    return ask_as(door, door->lake.admin_key, line, fields, str_z(body));
+}
+
+#define WANT(reply, status, part)                                                                  \
+    do {                                                                                           \
+        Str reply_ = (reply);                                                                      \
+        if (fake_status(reply_) != (status) || str_find(reply_, str_z(part)) < 0)                  \
+            test_failed(__FILE__, __LINE__, "wanted %d with '%s', got " STR_FMT, status, part,     \
+                        STR_ARG(str_sub(reply_, 0, 1500)));                                        \
+    } while (0)
+
+TEST(rest_house)
+{
+    Door door;
+    door_open(&door);
+    WANT(fake_ask(&door.raw, STR("GET /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), &door.arena),
+         200, "\"status\":\"ok\"");
+    WANT(fake_ask(&door.raw, STR("GET /v1/datasets HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), &door.arena),
+         401, "\"code\":\"UNAUTHENTICATED\"");
+    WANT(ask(&door, "GET /livez", "", ""), 200, "ok");
+    WANT(ask(&door, "GET /readyz", "", ""), 200, "ok");
+    WANT(ask(&door, "GET /metrics", "", ""), 200, "tarn_http_requests_total{route=\"health\",code=\"2xx\"} 1");
+    Str openapi = ask(&door, "GET /v1/openapi.json", "", "");
+    const Json *root;
+    Err err;
+    CHECK_OK(json_parse(&door.arena, fake_body(openapi), NULL, &root, &err), &err);
+    const Json *paths = json_get(root, "paths");
+    CHECK(json_get(json_get(paths, "/v1/objects/{bucket}/{key}"), "get") != NULL);
+    CHECK(json_get(json_get(paths, "/v1/runs"), "post") != NULL);
+    door_close(&door);
+}
+
+TEST(rest_sql_in_four_formats)
+{
+    Door door;
+    door_open(&door);
+    Str json = ask(&door, "POST /v1/sql", "", "SELECT 1 AS a, 'x' AS b UNION ALL SELECT 2, NULL ORDER BY 1");
+    WANT(json, 200, "\"columns\":[{\"name\":\"a\",\"type\":\"INTEGER\"},{\"name\":\"b\",\"type\":\"VARCHAR\"}]");
+    WANT(json, 200, "[1,\"x\"],\n[2,null]],\"row_count\":2");
+    const Json *root;
+    Err err;
+    CHECK_OK(json_parse(&door.arena, fake_body(json), NULL, &root, &err), &err);
+    WANT(ask(&door, "POST /v1/sql", "Accept: application/x-ndjson\r\n", "SELECT 1 AS a"), 200, "{\"a\":1}\n");
+    WANT(ask(&door, "POST /v1/sql", "Accept: text/csv\r\n", "SELECT 1 AS a, 'x,y' AS b"), 200, "\"x,y\"");
+    Str arrow = ask(&door, "POST /v1/sql", "Accept: application/vnd.apache.arrow.stream\r\n",
+                    "SELECT i FROM range(100000) r(i)");
+    ArrowIpcReader *reader = NULL;
+    CHECK_INT(fake_status(arrow), 200);
+    CHECK_OK(arrow_ipc_reader_new(&reader, &err), &err);
+    arrow_ipc_reader_free(&reader);
+    WANT(ask(&door, "POST /v1/sql", "Accept: image/png\r\n", "SELECT 1"), 406, "Accept");
+    WANT(ask(&door, "POST /v1/sql", "Content-Type: application/json\r\n",
+             "{\"sql\":\"SELECT $x + 1 AS a\",\"params\":{\"x\":41}}"), 200, "[42]");
+    WANT(ask(&door, "POST /v1/sql", "Content-Type: application/json\r\n",
+             "{\"sql\":\"SELECT $1 AS a\",\"params\":[\"t\"]}"), 200, "[\"t\"]");
+    WANT(ask(&door, "POST /v1/sql", "", "SELECT 1,\n  nothere"), 400, "\"line\":2,\"column\":3");
+    WANT(ask(&door, "POST /v1/sql", "", ""), 400, "problem+json");
+    WANT(ask_as(&door, door.lake.reader_key, "POST /v1/sql", "", STR("CREATE NAMESPACE q")), 403, "FORBIDDEN");
+    door_close(&door);
+}
+
+TEST(rest_datasets_and_pages)
+{
+    Door door;
+    door_open(&door);
+    fake_lake_sql(&door.lake, "CREATE NAMESPACE t");
+    fake_lake_sql(&door.lake, "CREATE TABLE t.n AS SELECT i, 'v' || i AS v FROM range(25) r(i)");
+    WANT(ask(&door, "GET /v1/datasets", "", ""), 200, "\"namespace\":\"t\",\"name\":\"n\",\"kind\":\"table\",\"rows\":25");
+    WANT(ask(&door, "GET /v1/datasets/t.n", "", ""), 200, "\"columns\":[{\"name\":\"i\",\"type\":\"BIGINT\"");
+    WANT(ask(&door, "GET /v1/datasets/t.n/schema", "", ""), 200, "\"VARCHAR\"");
+    WANT(ask(&door, "GET /v1/datasets/t.n/preview?limit=2", "", ""), 200, "\"row_count\":2");
+    WANT(ask(&door, "GET /v1/datasets/t.nn", "", ""), 404, "NOT_FOUND");
+    WANT(ask(&door, "GET /v1/datasets/t", "", ""), 400, "NAMESPACE.NAME");
+    Str page = ask(&door, "GET /v1/datasets/t.n/query?select=v&where=i+%3E+3&order=-i&limit=10", "", "");
+    WANT(page, 200, "[\"v24\"]");
+    WANT(page, 200, "rel=\"next\"");
+    const Json *root;
+    Err err;
+    CHECK_OK(json_parse(&door.arena, fake_body(page), NULL, &root, &err), &err);
+    Str cursor = json_str(json_get(root, "next_cursor"));
+    Str line = str_format(&door.arena, "GET /v1/datasets/t.n/query?select=v&where=i+%%3E+3&order=-i&limit=20"
+                          "&cursor=" STR_FMT, STR_ARG(cursor));
+    page = ask(&door, str_copy_z(&door.arena, line), "", "");
+    WANT(page, 200, "\"rows\":[\n[\"v14\"]");
+    WANT(page, 200, "\"row_count\":11");
+    WANT(page, 200, "\"next_cursor\":null");
+    WANT(ask(&door, "GET /v1/datasets/t.n/query?where=nothere%3D1", "", ""), 400, "\"offset\":0");
+    WANT(ask(&door, "GET /v1/datasets/t.n/query?limit=x", "", ""), 400, "?limit=");
+    WANT(ask(&door, "GET /v1/datasets/t.n/query?limit=3", "Accept: text/csv\r\n", ""), 200, "i,v\r\n0,v0\r\n");
+    door_close(&door);
+}
+
+TEST(rest_ingest_and_objects)
+{
+    Door door;
+    door_open(&door);
+    Str one = ask(&door, "POST /v1/ingest?source=skies&name=a.csv", "", "x,y\n1,2\n");
+    WANT(one, 200, "\"address\":\"s3://bronze/skies/ingest_date=");
+    WANT(ask(&door, "POST /v1/ingest?source=skies&name=a.csv", "", "x,y\n1,2\n"), 200, "\"duplicate\":true");
+    WANT(ask(&door, "POST /v1/ingest?name=a.csv", "", "x"), 400, "source");
+    WANT(ask(&door, "POST /v1/ingest?source=skies", "Content-Type: application/x-ndjson\r\n",
+             "{\"a\":1}\n{\"a\":2}\n"), 200, "\"rows\":2");
+    WANT(ask(&door, "POST /v1/ingest?source=skies", "Content-Type: application/x-ndjson\r\n", "{\"a\":1}\n7\n"),
+         400, "problem+json");
+    WANT(ask(&door, "POST /v1/ingest?source=skies", "Content-Type: multipart/form-data; boundary=b\r\n",
+             "--b\r\nContent-Disposition: form-data; name=f; filename=f.csv\r\n\r\nq\n1\n\r\n--b--\r\n"),
+         200, "{\"items\":[{\"address\":");
+    WANT(ask_as(&door, door.lake.reader_key, "POST /v1/ingest?source=s&name=n", "", STR("x")), 403, "FORBIDDEN");
+    const Json *root;
+    Err err;
+    CHECK_OK(json_parse(&door.arena, fake_body(one), NULL, &root, &err), &err);
+    Str path = str_from(json_str(json_get(root, "address")), 5);
+    const char *get = str_copy_z(&door.arena, str_format(&door.arena, "GET /v1/objects/" STR_FMT, STR_ARG(path)));
+    const char *head = str_copy_z(&door.arena, str_format(&door.arena, "HEAD /v1/objects/" STR_FMT, STR_ARG(path)));
+    Str got = ask(&door, get, "", "");
+    WANT(got, 200, "ETag: \"");
+    CHECK_STR(fake_body(got), STR("x,y\n1,2\n"));
+    WANT(ask(&door, head, "", ""), 200, "Content-Length: 8");
+    Str part = ask(&door, get, "Range: bytes=4-6\r\n", "");
+    WANT(part, 206, "Content-Range: bytes 4-6/8");
+    CHECK_STR(fake_body(part), STR("1,2"));
+    WANT(ask(&door, get, "If-None-Match: *\r\n", ""), 304, "ETag");
+    WANT(ask(&door, "GET /v1/objects/bronze/nothing", "", ""), 404, "NOT_FOUND");
+    WANT(ask(&door, "GET /v1/objects/nobucket", "", ""), 404, "NOT_FOUND");
+    WANT(ask(&door, "GET /v1/objects/bronze?prefix=skies/&limit=1", "", ""), 200, "\"next_cursor\":\"skies/");
+    WANT(ask(&door, "GET /v1/objects", "", ""), 200, "\"name\":\"bronze\"");
+    WANT(ask(&door, "POST /v1/sql", "", "SELECT count(*) AS n FROM bronze.objects"), 200, "[3]");
+    door_close(&door);
+}
+
+TEST(rest_idempotency_key)
+{
+    Door door;
+    door_open(&door);
+    const char *fields = "Idempotency-Key: one\r\n";
+    WANT(ask(&door, "POST /v1/sql", fields, "CREATE NAMESPACE once"), 200, "statement");
+    WANT(ask(&door, "POST /v1/sql", fields, "CREATE NAMESPACE once"), 200, "Idempotency-Replayed: true");
+    WANT(ask(&door, "POST /v1/sql", "", "CREATE NAMESPACE once"), 409, "EXISTS");
+    WANT(ask(&door, "POST /v1/sql", fields, "CREATE NAMESPACE other"), 422, "another request");
+    fields = "Idempotency-Key: up\r\n";
+    WANT(ask(&door, "POST /v1/ingest?source=s&name=n", fields, "bytes"), 200, "\"duplicate\":false");
+    WANT(ask(&door, "POST /v1/ingest?source=s&name=n", fields, "bytes"), 200, "\"duplicate\":false");
+    WANT(ask(&door, "POST /v1/ingest?source=s&name=other", fields, "bytes"), 422, "another request");
+    door_close(&door);
+}
+
+TEST(rest_keys_and_models)
+{
+    Door door;
+    door_open(&door);
+    Str made = ask(&door, "POST /v1/keys", "", "{\"name\":\"k\",\"role\":\"reader\"}");
+    WANT(made, 201, "\"key\":\"tarn_");
+    WANT(ask(&door, "POST /v1/keys", "", "{\"name\":\"k2\",\"role\":\"king\"}"), 400, "admin and reader");
+    WANT(ask(&door, "POST /v1/keys", "", "{"), 400, "SYNTAX");
+    const Json *root;
+    Err err;
+    CHECK_OK(json_parse(&door.arena, fake_body(made), NULL, &root, &err), &err);
+    Str id = json_str(json_get(root, "id")), key = json_str(json_get(root, "key"));
+    WANT(ask_as(&door, key, "GET /v1/models", "", STR("")), 200, "\"items\":[]");
+    WANT(ask_as(&door, key, "GET /v1/keys", "", STR("")), 403, "FORBIDDEN");
+    Str line = str_format(&door.arena, "DELETE /v1/keys/" STR_FMT, STR_ARG(id));
+    WANT(ask(&door, str_copy_z(&door.arena, line), "", ""), 200, "revoked");
+    WANT(ask_as(&door, key, "GET /v1/models", "", STR("")), 401, "UNAUTHENTICATED");
+    WANT(ask(&door, "POST /v1/models", "", "{\"files\":7}"), 400, "INVALID");
+    WANT(ask(&door, "GET /v1/runs", "", ""), 200, "\"items\":[]");
+    WANT(ask(&door, "GET /v1/runs/none", "", ""), 404, "NOT_FOUND");
+    WANT(ask(&door, "POST /v1/runs", "", ""), 200, "\"state\":\"nothing\"");
+    door_close(&door);
+}
+
+TEST(rest_a_run_from_model_to_rows)
+{
+    Door door;
+    door_open(&door);
+    WANT(ask(&door, "POST /v1/models", "",
+             "{\"files\":[{\"path\":\"models/silver.n.sql\",\"text\":\"MODEL (name silver.n, kind FULL);"
+             " SELECT CAST(i AS BIGINT) AS i FROM range(5) r(i)\"}]}"), 200, "silver.n");
+    WANT(ask(&door, "POST /v1/plan", "", ""), 200, "\"model\":\"silver.n\"");
+    Str started = ask(&door, "POST /v1/runs", "", "{}");
+    WANT(started, 202, "\"state\":\"running\"");
+    const Json *root;
+    Err err;
+    CHECK_OK(json_parse(&door.arena, fake_body(started), NULL, &root, &err), &err);
+    Str line = str_format(&door.arena, "GET /v1/runs/" STR_FMT "/events", STR_ARG(json_str(json_get(root, "run_id"))));
+    Str events = ask(&door, str_copy_z(&door.arena, line), "Accept: application/x-ndjson\r\n", "");
+    WANT(events, 200, "\"event\":\"end\"");
+    WANT(events, 200, "\"state\":\"published\"");
+    WANT(ask(&door, "POST /v1/sql", "", "SELECT sum(i) AS s FROM silver.n"), 200, "10");
+    WANT(ask(&door, "POST /v1/runs", "", ""), 200, "nothing");
+    door_close(&door);
+}
