@@ -189,7 +189,11 @@ static Code allocate_ahead(Blob *blob, uint64_t end, Err *err)
         return E_OK;
     uint64_t more = MIN(MAX(blob->allocated, (uint64_t)PIECE_BYTES), (uint64_t)AHEAD_BYTES);
     uint64_t wanted = MAX(end, blob->allocated + more);
-    TRY(os_file_allocate(blob->file, wanted, err));
+    Code code = os_file_allocate(blob->file, wanted, err);
+    if (code == E_NO_SPACE && wanted > end) /* the last bytes of the disk are for bytes */
+        code = os_file_allocate(blob->file, wanted = end, err);
+    if (code != E_OK)
+        return code;
     blob->allocated = wanted;
     return E_OK;
 }
@@ -349,6 +353,7 @@ static Code drives_blob_pread(Blob *blob, void *bytes, size_t len, uint64_t at, 
         size_t skip = (size_t)(at % STORE_BLOCK_BYTES);
         bool to_end = at + len == blob->size_bytes;
         size_t whole = to_end ? len : len / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
+        whole = MIN(whole, (size_t)PIECE_BYTES); /* compared while it is in the cache */
         if (skip == 0 && whole > 0) {
             TRY(blocks_read(blob, to, whole, first, err));
             to += whole, at += whole, len -= whole;

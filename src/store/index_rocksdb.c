@@ -3,8 +3,8 @@
  * Invariants
  * 1. RocksDB's own log is off. A batch carries the applied LSN, so whatever it flushed is a prefix
  * of the journal; what it did not flush is replayed.
- * 2. No setting that hides loss: paranoid checks, checksums on every read, and after a background
- *    error it stays stopped. */
+ * 2. No setting that hides damage: paranoid checks, checksums on every read. What RocksDB could not
+ *    flush is nobody's loss: the journal has it. */
 #include "store/store_priv.h"
 
 #include <rocksdb/c.h>

@@ -11,6 +11,19 @@
 
 #define BUCKET STR("bronze")
 
+/* RocksDB is not instrumented: under the thread sanitizer its rows would only show false races. */
+#if defined(__SANITIZE_THREAD__)
+static const bool has_rocksdb = false;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+static const bool has_rocksdb = false;
+#else
+static const bool has_rocksdb = true;
+#endif
+#else
+static const bool has_rocksdb = true;
+#endif
+
 /* Every backend with every index. */
 static const struct {
     const char *backend, *index;
@@ -21,6 +34,8 @@ static const struct {
 static void conform(void (*suite)(Os *os, const StoreOptions *options))
 {
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!has_rocksdb && str_eq(str_z(rows[i].index), STR("rocksdb")))
+            continue;
         char dir[OS_PATH_MAX];
         snprintf(dir, sizeof dir, "%s/%zu", test_dir(), i);
         StoreOptions options = {
@@ -131,6 +146,8 @@ static void check_feed_equal(Store *store)
 
 TEST(store_comes_back_and_a_deleted_index_is_rebuilt)
 {
+    if (!has_rocksdb)
+        return;
     Err err;
     Store *store AUTO(store_free) = NULL;
     CHECK_OK(open_in("rocksdb", &store, &err), &err);
@@ -152,6 +169,8 @@ TEST(store_comes_back_and_a_deleted_index_is_rebuilt)
 
 TEST(store_compacts_and_is_rebuilt_after)
 {
+    if (!has_rocksdb)
+        return;
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = NULL;
@@ -230,6 +249,8 @@ static Code image_open(const char *name, Store **store, Err *err)
 
 TEST(store_of_a_killed_process_comes_back)
 {
+    if (!has_rocksdb)
+        return;
     Err err;
     Store *store AUTO(store_free) = NULL, *image AUTO(store_free) = NULL;
     CHECK_OK(open_in("rocksdb", &store, &err), &err);
@@ -253,6 +274,8 @@ TEST(store_of_a_killed_process_comes_back)
 
 TEST(store_sweeps_what_was_never_published)
 {
+    if (!has_rocksdb)
+        return;
     Err err;
     Store *store AUTO(store_free) = NULL, *image AUTO(store_free) = NULL;
     CHECK_OK(open_in("rocksdb", &store, &err), &err);
@@ -281,6 +304,8 @@ TEST(store_sweeps_what_was_never_published)
 /* A bit flipped anywhere in the index's own files is found, or changes nothing. */
 TEST(store_never_answers_wrongly_from_a_damaged_index)
 {
+    if (!has_rocksdb)
+        return;
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = NULL;
@@ -334,6 +359,8 @@ static void found_visit(void *arg, const StoreFinding *finding)
 /* Flips one bit of every file of objects/ in turn: reading and doctor both find it. */
 TEST(store_finds_flipped_bits_of_bodies)
 {
+    if (!has_rocksdb)
+        return;
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = NULL;
@@ -380,6 +407,40 @@ TEST(store_finds_flipped_bits_of_bodies)
     CHECK_INT(found.count, 1);
 }
 
+/* The same for the journal, where small bodies and the records are. */
+TEST(store_finds_flipped_bits_of_the_journal)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(open_in("memory", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    for (uint64_t i = 0; i < 4; i++)
+        CHECK_OK(pattern_put(store, BUCKET, str_format(&arena, "k%d", (int)i), 500, i, &err), &err);
+    Str path = str_format(&arena, "%s/store/journal/0000000000000001.seg%c", test_dir(), 0);
+    OsFile *file AUTO(os_file_close) = NULL;
+    CHECK_OK(os_file_open(os_real(), path.ptr, OS_READ | OS_WRITE, &file, &err), &err);
+    for (uint64_t at = 4096; at < 4096 + 2400; at += 41) {
+        char byte, flipped;
+        size_t got;
+        CHECK_OK(os_file_pread(file, &byte, 1, at, &got, &err), &err);
+        flipped = (char)(byte ^ (1 << (at % 8)));
+        CHECK_OK(os_file_pwrite(file, str_of(&flipped, 1), at, &err), &err);
+        Found found = { 0 };
+        StoreVerified verified;
+        CHECK_OK(store_verify(store, true, found_visit, &found, &verified, &err), &err);
+        if (found.count == 0 || found.code != E_CORRUPT)
+            test_failed(__FILE__, __LINE__, "byte %d is not looked at", (int)at);
+        for (uint64_t i = 0; i < 4; i++) { /* never wrong bytes: an error, or the right ones */
+            Str key = str_format(&arena, "k%d", (int)i);
+            ObjectReader *reader AUTO(object_reader_free) = NULL;
+            Code code = store_reader_open(store, BUCKET, key, 0, &reader, &err);
+            CHECK(code == E_CORRUPT || (code == E_OK && pattern_is(store, BUCKET, key, 500, i)));
+        }
+        CHECK_OK(os_file_pwrite(file, str_of(&byte, 1), at, &err), &err);
+    }
+}
+
 TEST(store_refuses_odd_options)
 {
     Err err;
@@ -418,12 +479,12 @@ static void *race(void *arg)
 
 TEST(store_conditions_are_exact_among_threads)
 {
-    for (int row = 0; row < 2; row++) {
+    for (int row = 0; row < 1 + has_rocksdb; row++) {
         Err err;
         Store *store AUTO(store_free) = NULL;
         char dir[OS_PATH_MAX];
         snprintf(dir, sizeof dir, "%s/%d", test_dir(), row);
-        StoreOptions options = { .index = row ? "memory" : "rocksdb", .dir = dir };
+        StoreOptions options = { .index = row == 0 ? "memory" : "rocksdb", .dir = dir };
         CHECK_OK(store_open(os_real(), &options, &store, &err), &err);
         CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
         Racer racers[4] = { 0 };
