@@ -50,7 +50,9 @@ static void meta_look(Doctor *doctor)
 static void store_found(void *arg, const StoreFinding *found)
 {
     Doctor *doctor = arg;
-    Str text = str_format(doctor->tmp, STR_FMT, STR_ARG(found->text));
+    Str text = found->bucket.len ? str_format(doctor->tmp, "s3://" STR_FMT "/" STR_FMT ": %s",
+                                              STR_ARG(found->bucket), STR_ARG(found->key), found->text)
+                                 : str_format(doctor->tmp, "%s", found->text);
     finding(doctor, text, "put the object again from its source, or restore it from a backup");
 }
 
