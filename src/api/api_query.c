@@ -347,6 +347,8 @@ static Code page_run(ApiCall *call, const ApiPageQuery *query, const ApiDataset 
     int64_t at = err->position - (int64_t)made.where_at;
     bool theirs = made.where_at && err->position >= 0 && at >= 0 && at <= (int64_t)query->where.len;
     err->position = theirs ? at : -1; /* in their `where`, or in a text that they do not see */
+    if (code == E_NOT_FOUND)
+        code = err->code = E_INVALID; /* the dataset is there: a name in `where` is not */
     return code;
 }
 

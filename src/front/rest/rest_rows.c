@@ -300,9 +300,9 @@ static void page_cut(const PageOut *page, const ArrowArray *batch, ArrowArray *r
 static void key_note(PageOut *page, const ArrowArray *key, int64_t row)
 {
     Buf text AUTO(buf_done);
+    buf_init(&text, REST_JSON_MAX);
     if (page->page.keys == 0)
         return;
-    buf_init(&text, REST_JSON_MAX);
     JsonWriter w = json_writer(&text);
     arrow_put_json_array(&w, &page->key, key, row);
     page->same = str_eq(buf_str(&text), buf_str(&page->last)) ? page->same + 1 : 1;

@@ -95,7 +95,7 @@ TEST(rest_sql_in_four_formats)
              "{\"sql\":\"SELECT $x + 1 AS a\",\"params\":{\"x\":41}}"), 200, "[42]");
     WANT(ask(&door, "POST /v1/sql", "Content-Type: application/json\r\n",
              "{\"sql\":\"SELECT $1 AS a\",\"params\":[\"t\"]}"), 200, "[\"t\"]");
-    WANT(ask(&door, "POST /v1/sql", "", "SELECT 1,\n  nothere"), 400, "\"line\":2,\"column\":3");
+    WANT(ask(&door, "POST /v1/sql", "", "SELECT 1,\n  nothere"), 404, "\"line\":2,\"column\":3");
     WANT(ask(&door, "POST /v1/sql", "", ""), 400, "problem+json");
     WANT(ask_as(&door, door.lake.reader_key, "POST /v1/sql", "", STR("CREATE NAMESPACE q")), 403, "FORBIDDEN");
     door_close(&door);
