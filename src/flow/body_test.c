@@ -67,8 +67,8 @@ TEST(body_separates_casts_and_critical_rows)
     size_t at;
     CHECK_OK(body_good(&arena, &body, &sql, &at, &err), &err);
     CHECK_STR(str_sub(sql, at, model.sql.len), model.sql);
-    CHECK(str_find(sql, STR("SELECT DISTINCT a, b FROM _typed WHERE NOT (_c0 OR (coalesce(b IS NULL, "
-                            "false)))")) >= 0);
+    CHECK(str_find(sql, STR("SELECT DISTINCT \"a\", \"b\" FROM _typed WHERE NOT (_c0 OR "
+                            "(coalesce(\"b\" IS NULL, false)))")) >= 0);
     CHECK_OK(body_bad(&arena, &body, &sql, &at, &err), &err);
     CHECK(str_find(sql, STR("CASE WHEN _c0 THEN 'cast(a)' END")) >= 0);
     CHECK(str_find(sql, STR("'expect_column_values_to_not_be_null(b)'")) >= 0);

@@ -9,6 +9,22 @@
 #include "base/test.h"
 #include "flow/flow.h"
 #include "format/arrow.h"
+#include "os/worker.h"
+#include "sql/raw.h"
+
+/* Before the first thread: raw files are read in workers. */
+__attribute__((constructor)) static void test_start_workers(void)
+{
+    Err err;
+    raw_register();
+    if (worker_start(2, &err) != E_OK)
+        test_failed(__FILE__, __LINE__, "no workers: %s", err.text);
+}
+
+__attribute__((destructor)) static void test_stop_workers(void)
+{
+    worker_stop();
+}
 
 typedef struct TestLake {
     Store *store;

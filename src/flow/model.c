@@ -447,7 +447,7 @@ static void take_body(Model *m, size_t end)
     while (body.len > 0 && body.ptr[body.len - 1] == ';')
         body = str_trim(str_sub(body, 0, body.len - 1));
     m->sql = body;
-    m->sql_at = at;
+    m->sql_at = (size_t)(body.ptr - m->text.ptr);
 }
 
 static Code parse_into(Parser *p)

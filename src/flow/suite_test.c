@@ -105,13 +105,13 @@ TEST(audits_that_are_wrong_are_refused)
 TEST(unexpected_conditions_leave_nulls_alone)
 {
     static const struct { Expectation e; const char *sql; } cases[] = {
-        { { .kind = EXPECT_NOT_NULL }, "(coalesce(c IS NULL, false))" },
+        { { .kind = EXPECT_NOT_NULL }, "(coalesce(\"c\" IS NULL, false))" },
         { { .kind = EXPECT_BETWEEN, .min = STR_INIT("1"), .max = STR_INIT("2"), .strict_max = true },
-          "(coalesce(NOT (c >= 1 AND c < 2), false) AND c IS NOT NULL)" },
+          "(coalesce(NOT (\"c\" >= 1 AND \"c\" < 2), false) AND \"c\" IS NOT NULL)" },
         { { .kind = EXPECT_BETWEEN, .max = STR_INIT("2"), .condition = STR_INIT("x > 0") },
-          "(coalesce(NOT (c <= 2), false) AND c IS NOT NULL AND coalesce((x > 0), false))" },
+          "(coalesce(NOT (\"c\" <= 2), false) AND \"c\" IS NOT NULL AND coalesce((x > 0), false))" },
         { { .kind = EXPECT_REGEX, .text = STR_INIT("^a'") },
-          "(coalesce(NOT regexp_matches(CAST(c AS VARCHAR), '^a'''), false) AND c IS NOT NULL)" },
+          "(coalesce(NOT regexp_matches(CAST(\"c\" AS VARCHAR), '^a'''), false) AND \"c\" IS NOT NULL)" },
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         Str column = STR("c");

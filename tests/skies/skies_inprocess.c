@@ -1,8 +1,10 @@
 /* The demo project on its real files, without a server: `skies_inprocess PROJECT DATA [DIR]`.
- * Ingests DATA/*, loads PROJECT, plans, runs, prints a line a model and the hashes of the gold tables;
+ * Ingests the files of DATA, loads PROJECT, plans, runs, prints a line a model and the hashes of the gold tables;
  * exits with the status of the run. A tool for measuring and for tests/skies, not a test of its own. */
 #include "flow/flow.h"
 #include "format/arrow.h"
+#include "os/worker.h"
+#include "sql/raw.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +161,8 @@ int main(int argc, char **argv)
     if (argc < 3)
         return 2;
     err_clear(&lake.err);
+    raw_register();
+    must(&lake, worker_start(2, &lake.err), "workers");
     lake_open(&lake, argc > 3 ? argv[3] : "/tmp/skies-inprocess");
     int64_t started = os_monotonic_us(os_real());
     for (size_t i = 0; i < ARRAY_LEN(FILES); i++)
@@ -175,5 +179,6 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_LEN(QUERIES); i++)
         answer(&lake, QUERIES[i]);
     Code code = flow_report_code(&report, &lake.err);
+    worker_stop();
     return code_info(code)->exit_status;
 }
