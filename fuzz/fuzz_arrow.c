@@ -1,4 +1,5 @@
-/* Arrow IPC: a batch that is taken is safe to print and to send, and comes back as the same rows. */
+/* Arrow IPC: a batch that is taken is safe to print and to send, and comes back as the same rows.
+ */
 #include "format/arrow.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
@@ -24,7 +25,8 @@ static void send_and_read(const ArrowSchema *schema, const ArrowArray *array)
     buf_init(&stream, 64 << 20);
     buf_init(&first, 4 << 20);
     buf_init(&second, 4 << 20);
-    if (arrow_ipc_schema_put(&stream, schema, &err) != E_OK || arrow_ipc_batch_put(&stream, schema, array, &err) != E_OK)
+    if (arrow_ipc_schema_put(&stream, schema, &err) != E_OK ||
+        arrow_ipc_batch_put(&stream, schema, array, &err) != E_OK)
         return; /* too large when written out */
     ASSERT(arrow_ipc_reader_new(&reader, &err) == E_OK);
     ASSERT(arrow_ipc_reader_feed(reader, buf_str(&stream), &err) == E_OK);

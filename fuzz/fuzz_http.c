@@ -1,4 +1,5 @@
-/* HTTP: heads and chunked bodies give the same answer whole and byte by byte. The first byte chooses. */
+/* HTTP: heads and chunked bodies give the same answer whole and byte by byte. The first byte
+ * chooses. */
 #include "base/buf.h"
 #include "format/http.h"
 
@@ -47,7 +48,8 @@ static void fuzz_chunks(Str in)
     size_t left_whole, left_bytewise;
     buf_init(&whole, 16 << 20);
     buf_init(&bytewise, 16 << 20);
-    HttpStep a = decode(in, SIZE_MAX, &whole, &left_whole), b = decode(in, 1, &bytewise, &left_bytewise);
+    HttpStep a = decode(in, SIZE_MAX, &whole, &left_whole),
+             b = decode(in, 1, &bytewise, &left_bytewise);
     ASSERT(a == b && str_eq(buf_str(&whole), buf_str(&bytewise)));
     ASSERT(a != HTTP_DONE || left_whole == left_bytewise);
 }

@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     buf_init(&steps, 2 << 20);
     InflateKind kind = (InflateKind)(bytes[0] % 4);
     Str in = str_of(bytes + 1, len - 1);
-    Code a = inflate_whole(kind, in, &limits, &whole, &err), b = stepwise(kind, &limits, in, &steps, &err);
+    Code a = inflate_whole(kind, in, &limits, &whole, &err),
+         b = stepwise(kind, &limits, in, &steps, &err);
     ASSERT((a == E_OK) == (b == E_OK));
     ASSERT(a != E_OK || str_eq(buf_str(&whole), buf_str(&steps)));
     return 0;

@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     if (parquet_page_decode(rest, file_bytes, &page, &err) == E_OK)
         ASSERT((uint64_t)page.header_bytes + (uint64_t)page.page_bytes <= file_bytes);
     if (rest.len >= PARQUET_TAIL_LEN &&
-        parquet_footer_size(str_sub(rest, 0, PARQUET_TAIL_LEN), file_bytes, &footer_bytes, &err) == E_OK)
+        parquet_footer_size(str_sub(rest, 0, PARQUET_TAIL_LEN), file_bytes, &footer_bytes, &err) ==
+            E_OK)
         ASSERT(footer_bytes + PARQUET_TAIL_LEN + 4 <= file_bytes);
     return 0;
 }

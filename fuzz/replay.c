@@ -1,6 +1,6 @@
-/* Runs every fuzz target over its corpus, without libFuzzer: `fuzz_replay CORPUS_DIR [NAME]`. Each target
- * runs in a process of its own, so that a crash is one failure and names its input. A target without
- * inputs fails. Ends with `N passed, N failed`. */
+/* Runs every fuzz target over its corpus, without libFuzzer: `fuzz_replay CORPUS_DIR [NAME]`. Each
+ * target runs in a process of its own, so that a crash is one failure and names its input. A target
+ * without inputs fails. Ends with `N passed, N failed`. */
 #include <dirent.h>
 #include <signal.h>
 #include <stdint.h>

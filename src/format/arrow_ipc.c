@@ -14,7 +14,8 @@ struct ArrowIpcReader {
     bool at_end;
 };
 
-Code ipc_message_put(Buf *out, FlatBuilder *b, uint8_t header_type, FlatRef header, int64_t body_len, Err *err)
+Code ipc_message_put(Buf *out, FlatBuilder *b, uint8_t header_type, FlatRef header,
+                     int64_t body_len, Err *err)
 {
     flat_table_begin(b);
     flat_add(b, MESSAGE_BODY_LEN, (uint64_t)body_len, 8);
@@ -71,7 +72,7 @@ typedef struct Message {
     FlatTable header;
     uint8_t type; /* 0: not all of it is there, or the stream is over */
     Str body;
-    size_t len;   /* with its frame */
+    size_t len; /* with its frame */
 } Message;
 
 /* Looks at the next message without taking it. */
@@ -101,9 +102,11 @@ static Code peek(ArrowIpcReader *reader, Message *ret_message, Err *err)
     message.header = flat_table(&message.flat, root, MESSAGE_HEADER);
     if (message.flat.failure || body_len < 0 || message.header.at == 0)
         return err_set(err, E_CORRUPT, "Arrow message: %s",
-                       message.flat.failure ? message.flat.failure : "no header or no possible length");
+                       message.flat.failure ? message.flat.failure
+                                            : "no header or no possible length");
     if (body_len > ARROW_BODY_BYTES_MAX)
-        return err_set(err, E_LIMIT, "Arrow message with a body of %lld bytes", (long long)body_len);
+        return err_set(err, E_LIMIT, "Arrow message with a body of %lld bytes",
+                       (long long)body_len);
     if (version != IPC_VERSION_V5 && version != IPC_VERSION_V5 - 1)
         return err_set(err, E_UNSUPPORTED, "Arrow message of version %d", version + 1);
     message.len = FRAME_LEN + metadata_len + (size_t)body_len;

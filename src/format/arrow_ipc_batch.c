@@ -1,5 +1,6 @@
-/* The RecordBatch message. Arrays are written from any offset, and read only when every length, offset
- * and text in them was checked: invariants of a read array are those of the Arrow columnar format. */
+/* The RecordBatch message. Arrays are written from any offset, and read only when every length,
+ * offset and text in them was checked: invariants of a read array are those of the Arrow columnar
+ * format. */
 #include "format/arrow_ipc_priv.h"
 
 #include "base/vec.h"
@@ -81,8 +82,8 @@ static int64_t offset_at(const ArrowType *type, const void *offsets, int64_t ind
 }
 
 /* Offsets that start at 0; gives the range of the values that they stand for. */
-static void put_offsets(BatchPut *put, const ArrowType *type, const void *offsets, int64_t from, int64_t count,
-                        int64_t *ret_from, int64_t *ret_to)
+static void put_offsets(BatchPut *put, const ArrowType *type, const void *offsets, int64_t from,
+                        int64_t count, int64_t *ret_from, int64_t *ret_to)
 {
     size_t start = put->body.len;
     int64_t first = offsets ? offset_at(type, offsets, from) : 0;
@@ -98,11 +99,12 @@ static void put_offsets(BatchPut *put, const ArrowType *type, const void *offset
     end_buffer(put, start);
 }
 
-static Code put_array(BatchPut *put, const ArrowSchema *schema, const ArrowArray *array, int64_t row, int64_t count);
+static Code put_array(BatchPut *put, const ArrowSchema *schema, const ArrowArray *array,
+                      int64_t row, int64_t count);
 
 /* An enumeration is written as the texts that it stands for. */
-static void put_dictionary(BatchPut *put, const ArrowSchema *schema, const ArrowArray *array, int64_t from,
-                           int64_t count)
+static void put_dictionary(BatchPut *put, const ArrowSchema *schema, const ArrowArray *array,
+                           int64_t from, int64_t count)
 {
     Buf text AUTO(buf_done);
     buf_init(&text, ARROW_BODY_BYTES_MAX);
@@ -116,7 +118,8 @@ static void put_dictionary(BatchPut *put, const ArrowSchema *schema, const Arrow
         if (i == count)
             break;
         int64_t at = 0;
-        memcpy(&at, (const char *)array->buffers[1] + (size_t)(from + i) * (index.bits / 8), index.bits / 8);
+        memcpy(&at, (const char *)array->buffers[1] + (size_t)(from + i) * (index.bits / 8),
+               index.bits / 8);
         if (!array->buffers[0] || array->null_count == 0 || bit_at(array->buffers[0], from + i))
             buf_put(&text, arrow_str(schema->dictionary, array->dictionary, at));
     }
@@ -125,8 +128,8 @@ static void put_dictionary(BatchPut *put, const ArrowSchema *schema, const Arrow
     put->body.over = put->body.over || text.over;
 }
 
-static Code put_values(BatchPut *put, const ArrowType *type, const ArrowSchema *schema, const ArrowArray *array,
-                       int64_t from, int64_t count)
+static Code put_values(BatchPut *put, const ArrowType *type, const ArrowSchema *schema,
+                       const ArrowArray *array, int64_t from, int64_t count)
 {
     int64_t first = 0, last = 0;
     switch (type->kind) {
@@ -143,14 +146,16 @@ static Code put_values(BatchPut *put, const ArrowType *type, const ArrowSchema *
             break;
         }
         put_offsets(put, type, array->buffers[1], from, count, &first, &last);
-        put_buffer(put, last > first ? (const char *)array->buffers[2] + first : NULL, (size_t)(last - first));
+        put_buffer(put, last > first ? (const char *)array->buffers[2] + first : NULL,
+                   (size_t)(last - first));
         break;
     case ARROW_LIST:
     case ARROW_MAP:
         put_offsets(put, type, array->buffers[1], from, count, &first, &last);
         return put_array(put, schema->children[0], array->children[0], first, last - first);
     case ARROW_FIXED_LIST:
-        return put_array(put, schema->children[0], array->children[0], from * type->len, count * type->len);
+        return put_array(put, schema->children[0], array->children[0], from * type->len,
+                         count * type->len);
     case ARROW_STRUCT:
         for (int64_t i = 0; i < schema->n_children; i++)
             TRY(put_array(put, schema->children[i], array->children[i], from, count));
@@ -173,12 +178,15 @@ static Code put_values(BatchPut *put, const ArrowType *type, const ArrowSchema *
 }
 
 /* Rows `row` to `row + count` of an array, in rows of the array (its own offset is added here). */
-static Code put_array(BatchPut *put, const ArrowSchema *schema, const ArrowArray *array, int64_t row, int64_t count)
+static Code put_array(BatchPut *put, const ArrowSchema *schema, const ArrowArray *array,
+                      int64_t row, int64_t count)
 {
     ArrowType type = ipc_written_type(schema);
     if (type.kind == ARROW_UNKNOWN)
-        return err_set(put->err, E_UNSUPPORTED, "Arrow: a type that cannot be sent (%s)", schema->format);
-    int64_t from = row + array->offset, nulls = type.kind == ARROW_NULL ? count : count_nulls(array, from, count);
+        return err_set(put->err, E_UNSUPPORTED, "Arrow: a type that cannot be sent (%s)",
+                       schema->format);
+    int64_t from = row + array->offset,
+            nulls = type.kind == ARROW_NULL ? count : count_nulls(array, from, count);
     vec_push(&put->nodes, count);
     vec_push(&put->nodes, nulls);
     if (type.kind != ARROW_NULL) {
@@ -323,9 +331,11 @@ static void get_bytes(BatchGet *get, const ArrowType *type, ArrowArray *array)
         check_utf8(get, type, array);
 }
 
-static void get_array(BatchGet *get, const ArrowSchema *schema, int64_t length_min, bool exact, ArrowArray *array);
+static void get_array(BatchGet *get, const ArrowSchema *schema, int64_t length_min, bool exact,
+                      ArrowArray *array);
 
-static void get_children(BatchGet *get, const ArrowSchema *schema, int64_t length_min, bool exact, ArrowArray *array)
+static void get_children(BatchGet *get, const ArrowSchema *schema, int64_t length_min, bool exact,
+                         ArrowArray *array)
 {
     array->n_children = schema->n_children;
     array->children = arena_array(&get->hold->arena, ArrowArray *, (size_t)schema->n_children);
@@ -336,7 +346,8 @@ static void get_children(BatchGet *get, const ArrowSchema *schema, int64_t lengt
     }
 }
 
-static void get_map(BatchGet *get, const ArrowType *type, const ArrowSchema *schema, ArrowArray *array)
+static void get_map(BatchGet *get, const ArrowType *type, const ArrowSchema *schema,
+                    ArrowArray *array)
 {
     array->buffers[1] = next_offsets(get, type, array->length);
     if (get->failure)
@@ -347,7 +358,8 @@ static void get_map(BatchGet *get, const ArrowType *type, const ArrowSchema *sch
         fail(get, "a map with a null entry or key");
 }
 
-static void get_values(BatchGet *get, const ArrowType *type, const ArrowSchema *schema, ArrowArray *array)
+static void get_values(BatchGet *get, const ArrowType *type, const ArrowSchema *schema,
+                       ArrowArray *array)
 {
     size_t length = (size_t)array->length;
     switch (type->kind) {
@@ -392,7 +404,8 @@ static void get_values(BatchGet *get, const ArrowType *type, const ArrowSchema *
     }
 }
 
-static void get_array(BatchGet *get, const ArrowSchema *schema, int64_t length_min, bool exact, ArrowArray *array)
+static void get_array(BatchGet *get, const ArrowSchema *schema, int64_t length_min, bool exact,
+                      ArrowArray *array)
 {
     ArrowType type = arrow_type_of(schema->format);
     if (!next_node(get, &array->length, &array->null_count))
@@ -405,14 +418,16 @@ static void get_array(BatchGet *get, const ArrowSchema *schema, int64_t length_m
     array->buffers = arena_array(&get->hold->arena, const void *, (size_t)array->n_buffers);
     array->release = release_nothing;
     if (type.kind != ARROW_NULL)
-        array->buffers[0] = next_buffer(get, array->null_count > 0 ? (size_t)(array->length + 7) / 8 : 0, NULL);
+        array->buffers[0] =
+            next_buffer(get, array->null_count > 0 ? (size_t)(array->length + 7) / 8 : 0, NULL);
     if (type.kind != ARROW_NULL && array->null_count == 0)
         array->buffers[0] = NULL;
     if (!get->failure)
         get_values(get, &type, schema, array);
 }
 
-Code ipc_batch_get(Flat *flat, FlatTable header, Str body, const ArrowSchema *schema, ArrowArray *ret_array, Err *err)
+Code ipc_batch_get(Flat *flat, FlatTable header, Str body, const ArrowSchema *schema,
+                   ArrowArray *ret_array, Err *err)
 {
     int64_t length = flat_i64(flat, header, BATCH_LENGTH, 0);
     if (flat_table(flat, header, BATCH_COMPRESSION).at != 0)
@@ -421,13 +436,15 @@ Code ipc_batch_get(Flat *flat, FlatTable header, Str body, const ArrowSchema *sc
     get.nodes = flat_vector(flat, header, BATCH_NODES, PAIR_BYTES);
     get.buffers = flat_vector(flat, header, BATCH_BUFFERS, PAIR_BYTES);
     if (flat->failure || length < 0 || length > ROWS_MAX)
-        return err_set(err, E_CORRUPT, "Arrow batch: %s", flat->failure ? flat->failure : "no possible length");
+        return err_set(err, E_CORRUPT, "Arrow batch: %s",
+                       flat->failure ? flat->failure : "no possible length");
     get.hold = mem_new(sizeof *get.hold);
     get.hold->body = mem_new(MAX(body.len, (size_t)1));
     if (body.len > 0)
         memcpy(get.hold->body, body.ptr, body.len);
-    ArrowArray array AUTO(arrow_array_done) = { .length = length, .n_buffers = 1, .release = release_batch,
-                                                .private_data = get.hold };
+    ArrowArray array AUTO(arrow_array_done) = {
+        .length = length, .n_buffers = 1, .release = release_batch, .private_data = get.hold
+    };
     array.buffers = arena_array(&get.hold->arena, const void *, 1);
     get_children(&get, schema, length, true, &array);
     if (!get.failure && (get.node != get.nodes.count || get.buffer != get.buffers.count))

@@ -19,11 +19,14 @@ enum {
     IPC_MARK = 0xFFFFFFFF
 };
 
-/* The type that is written for a node: of a dictionary its values' type. UNKNOWN: cannot be written. */
+/* The type that is written for a node: of a dictionary its values' type. UNKNOWN: cannot be
+ * written. */
 ArrowType ipc_written_type(const ArrowSchema *schema);
 
 /* Finishes a message around `header` and puts it with its frame; the body follows it. */
-Code ipc_message_put(Buf *out, FlatBuilder *b, uint8_t header_type, FlatRef header, int64_t body_len, Err *err);
+Code ipc_message_put(Buf *out, FlatBuilder *b, uint8_t header_type, FlatRef header,
+                     int64_t body_len, Err *err);
 
 Code ipc_schema_get(Flat *flat, FlatTable header, ArrowSchema *ret_schema, Err *err);
-Code ipc_batch_get(Flat *flat, FlatTable header, Str body, const ArrowSchema *schema, ArrowArray *ret_array, Err *err);
+Code ipc_batch_get(Flat *flat, FlatTable header, Str body, const ArrowSchema *schema,
+                   ArrowArray *ret_array, Err *err);

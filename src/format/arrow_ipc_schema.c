@@ -7,12 +7,39 @@
 
 enum { FORMAT_TEXT_MAX = 256 };
 enum { SCHEMA_ENDIAN, SCHEMA_FIELDS, SCHEMA_METADATA };
-enum { FIELD_NAME, FIELD_NULLABLE, FIELD_TYPE_KIND, FIELD_TYPE, FIELD_DICTIONARY, FIELD_CHILDREN, FIELD_METADATA };
+enum {
+    FIELD_NAME,
+    FIELD_NULLABLE,
+    FIELD_TYPE_KIND,
+    FIELD_TYPE,
+    FIELD_DICTIONARY,
+    FIELD_CHILDREN,
+    FIELD_METADATA
+};
 
 /* The union Type. */
 enum {
-    T_NULL = 1, T_INT, T_FLOAT, T_BINARY, T_UTF8, T_BOOL, T_DECIMAL, T_DATE, T_TIME, T_TIMESTAMP, T_INTERVAL,
-    T_LIST, T_STRUCT, T_UNION, T_FIXED, T_FIXED_LIST, T_MAP, T_DURATION, T_LARGE_BINARY, T_LARGE_UTF8, T_LARGE_LIST
+    T_NULL = 1,
+    T_INT,
+    T_FLOAT,
+    T_BINARY,
+    T_UTF8,
+    T_BOOL,
+    T_DECIMAL,
+    T_DATE,
+    T_TIME,
+    T_TIMESTAMP,
+    T_INTERVAL,
+    T_LIST,
+    T_STRUCT,
+    T_UNION,
+    T_FIXED,
+    T_FIXED_LIST,
+    T_MAP,
+    T_DURATION,
+    T_LARGE_BINARY,
+    T_LARGE_UTF8,
+    T_LARGE_LIST
 };
 
 ArrowType ipc_written_type(const ArrowSchema *schema)
@@ -28,20 +55,33 @@ ArrowType ipc_written_type(const ArrowSchema *schema)
 /* ---- writing ---- */
 
 /* The table of a type and its place in the union. */
-static FlatRef put_type(FlatBuilder *b, const ArrowSchema *schema, const ArrowType *type, uint8_t *ret_kind)
+static FlatRef put_type(FlatBuilder *b, const ArrowSchema *schema, const ArrowType *type,
+                        uint8_t *ret_kind)
 {
     static const uint8_t kinds[] = {
-        [ARROW_NULL] = T_NULL,         [ARROW_BOOL] = T_BOOL,         [ARROW_INT] = T_INT,
-        [ARROW_FLOAT] = T_FLOAT,       [ARROW_DECIMAL] = T_DECIMAL,   [ARROW_UTF8] = T_UTF8,
-        [ARROW_BINARY] = T_BINARY,     [ARROW_FIXED] = T_FIXED,       [ARROW_DATE] = T_DATE,
-        [ARROW_TIME] = T_TIME,         [ARROW_TIMESTAMP] = T_TIMESTAMP, [ARROW_DURATION] = T_DURATION,
-        [ARROW_INTERVAL] = T_INTERVAL, [ARROW_LIST] = T_LIST,         [ARROW_FIXED_LIST] = T_FIXED_LIST,
-        [ARROW_STRUCT] = T_STRUCT,     [ARROW_MAP] = T_MAP,
+        [ARROW_NULL] = T_NULL,
+        [ARROW_BOOL] = T_BOOL,
+        [ARROW_INT] = T_INT,
+        [ARROW_FLOAT] = T_FLOAT,
+        [ARROW_DECIMAL] = T_DECIMAL,
+        [ARROW_UTF8] = T_UTF8,
+        [ARROW_BINARY] = T_BINARY,
+        [ARROW_FIXED] = T_FIXED,
+        [ARROW_DATE] = T_DATE,
+        [ARROW_TIME] = T_TIME,
+        [ARROW_TIMESTAMP] = T_TIMESTAMP,
+        [ARROW_DURATION] = T_DURATION,
+        [ARROW_INTERVAL] = T_INTERVAL,
+        [ARROW_LIST] = T_LIST,
+        [ARROW_FIXED_LIST] = T_FIXED_LIST,
+        [ARROW_STRUCT] = T_STRUCT,
+        [ARROW_MAP] = T_MAP,
     };
     uint8_t kind = kinds[type->kind];
     if (type->large)
         kind = kind == T_UTF8 ? T_LARGE_UTF8 : kind == T_BINARY ? T_LARGE_BINARY : T_LARGE_LIST;
-    FlatRef zone = type->kind == ARROW_TIMESTAMP && type->zone[0] ? flat_put_str(b, str_z(type->zone)) : 0;
+    FlatRef zone =
+        type->kind == ARROW_TIMESTAMP && type->zone[0] ? flat_put_str(b, str_z(type->zone)) : 0;
     flat_table_begin(b);
     if (type->kind == ARROW_INT) {
         flat_add(b, 0, type->bits, 4);
@@ -57,7 +97,8 @@ static FlatRef put_type(FlatBuilder *b, const ArrowSchema *schema, const ArrowTy
     } else if (type->kind == ARROW_TIME) {
         flat_add(b, 1, type->bits, 4);
         flat_add(b, 0, type->unit, 2);
-    } else if (type->kind == ARROW_TIMESTAMP || type->kind == ARROW_DURATION || type->kind == ARROW_INTERVAL) {
+    } else if (type->kind == ARROW_TIMESTAMP || type->kind == ARROW_DURATION ||
+               type->kind == ARROW_INTERVAL) {
         flat_add_ref(b, 1, zone);
         flat_add(b, 0, type->unit, 2);
     } else if (type->kind == ARROW_FIXED || type->kind == ARROW_FIXED_LIST) {
@@ -96,9 +137,11 @@ static FlatRef put_metadata(FlatBuilder *b, const char *metadata)
     return flat_put_refs(b, pairs, (size_t)count);
 }
 
-static Code put_field(FlatBuilder *b, const ArrowSchema *schema, unsigned depth, FlatRef *ret_field, Err *err);
+static Code put_field(FlatBuilder *b, const ArrowSchema *schema, unsigned depth, FlatRef *ret_field,
+                      Err *err);
 
-static Code put_children(FlatBuilder *b, const ArrowSchema *schema, unsigned depth, FlatRef *ret_vector, Err *err)
+static Code put_children(FlatBuilder *b, const ArrowSchema *schema, unsigned depth,
+                         FlatRef *ret_vector, Err *err)
 {
     if (schema->n_children < 0 || schema->n_children > ARROW_COLUMNS_MAX)
         return err_set(err, E_LIMIT, "Arrow: %lld columns", (long long)schema->n_children);
@@ -111,7 +154,8 @@ static Code put_children(FlatBuilder *b, const ArrowSchema *schema, unsigned dep
     return E_OK;
 }
 
-static Code put_field(FlatBuilder *b, const ArrowSchema *schema, unsigned depth, FlatRef *ret_field, Err *err)
+static Code put_field(FlatBuilder *b, const ArrowSchema *schema, unsigned depth, FlatRef *ret_field,
+                      Err *err)
 {
     ArrowType type = ipc_written_type(schema);
     if (type.kind == ARROW_UNKNOWN)
@@ -193,7 +237,8 @@ static bool time_format_of(Flat *flat, uint8_t kind, FlatTable type, char text[F
         snprintf(text, FORMAT_TEXT_MAX, unit == 0 ? "tdD" : "tdm");
     else if (kind == T_INTERVAL && unit >= 0 && unit <= 2)
         snprintf(text, FORMAT_TEXT_MAX, "ti%c", "MDn"[unit]);
-    else if (kind == T_TIME && unit_ok(unit) && flat_i32(flat, type, 1, 32) == (unit <= 1 ? 32 : 64))
+    else if (kind == T_TIME && unit_ok(unit) &&
+             flat_i32(flat, type, 1, 32) == (unit <= 1 ? 32 : 64))
         snprintf(text, FORMAT_TEXT_MAX, "tt%c", unit_letters[unit]);
     else if (kind == T_DURATION && unit_ok(unit))
         snprintf(text, FORMAT_TEXT_MAX, "tD%c", unit_letters[unit]);
@@ -230,8 +275,9 @@ static bool number_format_of(Flat *flat, uint8_t kind, FlatTable type, char text
 static bool format_of(Flat *flat, uint8_t kind, FlatTable type, char text[FORMAT_TEXT_MAX])
 {
     static const char *const plain[] = {
-        [T_NULL] = "n",  [T_BINARY] = "z",  [T_UTF8] = "u",         [T_BOOL] = "b",       [T_LIST] = "+l",
-        [T_STRUCT] = "+s", [T_MAP] = "+m",  [T_LARGE_BINARY] = "Z", [T_LARGE_UTF8] = "U", [T_LARGE_LIST] = "+L",
+        [T_NULL] = "n",       [T_BINARY] = "z",      [T_UTF8] = "u", [T_BOOL] = "b",
+        [T_LIST] = "+l",      [T_STRUCT] = "+s",     [T_MAP] = "+m", [T_LARGE_BINARY] = "Z",
+        [T_LARGE_UTF8] = "U", [T_LARGE_LIST] = "+L",
     };
     if (kind < ARRAY_LEN(plain) && plain[kind]) {
         snprintf(text, FORMAT_TEXT_MAX, "%s", plain[kind]);
@@ -251,7 +297,8 @@ static Code get_field(SchemaGet *get, FlatTable field, unsigned depth, ArrowSche
 
 static Code get_children(SchemaGet *get, FlatVector fields, unsigned depth, ArrowSchema *schema)
 {
-    if (fields.count > ARROW_COLUMNS_MAX || get->nodes + fields.count > ARROW_NODES_MAX || depth > ARROW_DEPTH_MAX)
+    if (fields.count > ARROW_COLUMNS_MAX || get->nodes + fields.count > ARROW_NODES_MAX ||
+        depth > ARROW_DEPTH_MAX)
         return err_set(get->err, E_LIMIT, "Arrow schema with too many columns or too deep");
     get->nodes += fields.count;
     if (fields.count > 0)
@@ -287,7 +334,8 @@ static Code get_field(SchemaGet *get, FlatTable field, unsigned depth, ArrowSche
     if (flat->failure)
         return err_set(get->err, E_CORRUPT, "Arrow schema: %s", flat->failure);
     if (!known || dictionary)
-        return err_set(get->err, E_UNSUPPORTED, "Arrow schema: a type or a dictionary that is not read");
+        return err_set(get->err, E_UNSUPPORTED,
+                       "Arrow schema: a type or a dictionary that is not read");
     schema.format = owned_z(str_z(format));
     schema.name = owned_z(flat_str(flat, field, FIELD_NAME));
     schema.flags = flat_u8(flat, field, FIELD_NULLABLE, 0) ? ARROW_FLAG_NULLABLE : 0;
@@ -295,7 +343,8 @@ static Code get_field(SchemaGet *get, FlatTable field, unsigned depth, ArrowSche
     if (flat->failure)
         return err_set(get->err, E_CORRUPT, "Arrow schema: %s", flat->failure);
     if (!children_fit(&schema))
-        return err_set(get->err, E_CORRUPT, "Arrow schema: '%s' does not have the children of its type", schema.name);
+        return err_set(get->err, E_CORRUPT,
+                       "Arrow schema: '%s' does not have the children of its type", schema.name);
     *ret_schema = schema;
     schema.release = NULL;
     return E_OK;

@@ -1,10 +1,11 @@
+/* Covers arrow_ipc.c, arrow_ipc_batch.c, arrow_ipc_schema.c, arrow_text.c, arrow_type.c, flat.c. */
 #include "base/test.h"
 #include "format/arrow.h"
 
 #include <string.h>
 
-/* A table of four rows by hand: id INTEGER, name VARCHAR, tags BIGINT[], at STRUCT(b BOOLEAN, d DECIMAL(9,2)),
- * m MAP(VARCHAR, INTEGER). Row 2 is null everywhere. */
+/* A table of four rows by hand: id INTEGER, name VARCHAR, tags BIGINT[], at STRUCT(b BOOLEAN, d
+ * DECIMAL(9,2)), m MAP(VARCHAR, INTEGER). Row 2 is null everywhere. */
 enum { ROWS = 4 };
 
 static void keep_schema(ArrowSchema *schema)
@@ -17,17 +18,17 @@ static void keep_array(ArrowArray *array)
     array->release = NULL;
 }
 
-#define NODE(format_, name_, count_, children_)                                                              \
-    (ArrowSchema)                                                                                              \
-    {                                                                                                          \
-        .format = format_, .name = name_, .flags = ARROW_FLAG_NULLABLE, .n_children = count_,                 \
-        .children = children_, .release = keep_schema                                                         \
+#define NODE(format_, name_, count_, children_)                                               \
+    (ArrowSchema)                                                                             \
+    {                                                                                         \
+        .format = format_, .name = name_, .flags = ARROW_FLAG_NULLABLE, .n_children = count_, \
+        .children = children_, .release = keep_schema                                         \
     }
-#define DATA(length_, nulls_, buffer_count_, buffers_, child_count_, children_)                               \
-    (ArrowArray)                                                                                               \
-    {                                                                                                          \
-        .length = length_, .null_count = nulls_, .n_buffers = buffer_count_, .buffers = buffers_,             \
-        .n_children = child_count_, .children = children_, .release = keep_array                              \
+#define DATA(length_, nulls_, buffer_count_, buffers_, child_count_, children_)                   \
+    (ArrowArray)                                                                                  \
+    {                                                                                             \
+        .length = length_, .null_count = nulls_, .n_buffers = buffer_count_, .buffers = buffers_, \
+        .n_children = child_count_, .children = children_, .release = keep_array                  \
     }
 
 static const uint8_t valid[] = { 0xB }; /* rows 0, 1 and 3 */
@@ -55,8 +56,8 @@ static ArrowSchema leaf_schemas[] = {
 
 typedef struct Table {
     ArrowSchema schema, columns[3], entries, *children[5], *item[1], *pair[2], *kv[2], *entry[1];
-    ArrowArray array, data[5], leaves[6], entry_data, *child_data[5], *item_data[1], *pair_data[2], *kv_data[2],
-        *entry_ptr[1];
+    ArrowArray array, data[5], leaves[6], entry_data, *child_data[5], *item_data[1], *pair_data[2],
+        *kv_data[2], *entry_ptr[1];
     const void *buffers[12][3];
 } Table;
 
@@ -73,13 +74,23 @@ static void table_init(Table *t)
     t->columns[0] = NODE("+l", "tags", 1, t->item);
     t->columns[1] = NODE("+s", "at", 2, t->pair);
     t->columns[2] = NODE("+m", "m", 1, t->entry);
-    ArrowSchema *children[] = { &leaf_schemas[0], &leaf_schemas[1], &t->columns[0], &t->columns[1], &t->columns[2] };
+    ArrowSchema *children[] = { &leaf_schemas[0], &leaf_schemas[1], &t->columns[0], &t->columns[1],
+                                &t->columns[2] };
     memcpy(t->children, children, sizeof children);
     t->schema = NODE("+s", "", 5, t->children);
     const void *buffers[][3] = {
-        { valid, ids },       { valid, name_offsets, names }, { valid, tag_offsets }, { valid }, { valid, map_offsets },
-        { NULL, tags },       { NULL, truths },               { NULL, prices },       { NULL },
-        { NULL, key_offsets, keys }, { NULL, values },        { NULL },
+        { valid, ids },
+        { valid, name_offsets, names },
+        { valid, tag_offsets },
+        { valid },
+        { valid, map_offsets },
+        { NULL, tags },
+        { NULL, truths },
+        { NULL, prices },
+        { NULL },
+        { NULL, key_offsets, keys },
+        { NULL, values },
+        { NULL },
     };
     memcpy(t->buffers, buffers, sizeof buffers);
     t->leaves[0] = DATA(3, 0, 2, t->buffers[5], 0, NULL);
@@ -105,7 +116,8 @@ static void table_init(Table *t)
 }
 
 static const char *const json_rows[] = {
-    "{\"id\":1,\"name\":\"a\",\"tags\":[10,-9223372036854775808],\"at\":{\"b\":true,\"d\":1.23},\"m\":{\"x\":7}}",
+    "{\"id\":1,\"name\":\"a\",\"tags\":[10,-9223372036854775808],\"at\":{\"b\":true,\"d\":1.23},"
+    "\"m\":{\"x\":7}}",
     "{\"id\":-2,\"name\":\"Ö\",\"tags\":[],\"at\":{\"b\":false,\"d\":-0.05},\"m\":{}}",
     "{\"id\":null,\"name\":null,\"tags\":null,\"at\":null,\"m\":null}",
     "{\"id\":4,\"name\":\"\",\"tags\":[30],\"at\":{\"b\":true,\"d\":1000.00},\"m\":{\"y\":8}}",
@@ -141,11 +153,13 @@ TEST(arrow_csv_of_rows)
     arrow_put_csv_header(&out, &t.schema);
     for (int row = 0; row < ROWS; row++)
         arrow_put_csv_row(&out, &t.schema, &t.array, row);
-    CHECK_STR(buf_str(&out), STR("id,name,tags,at,m\r\n"
-                                 "1,a,\"[10,-9223372036854775808]\",\"{\"\"b\"\":true,\"\"d\"\":1.23}\",\"{\"\"x\"\":7}\"\r\n"
-                                 "-2,Ö,[],\"{\"\"b\"\":false,\"\"d\"\":-0.05}\",{}\r\n"
-                                 ",,,,\r\n"
-                                 "4,\"\",[30],\"{\"\"b\"\":true,\"\"d\"\":1000.00}\",\"{\"\"y\"\":8}\"\r\n"));
+    CHECK_STR(buf_str(&out),
+              STR("id,name,tags,at,m\r\n"
+                  "1,a,\"[10,-9223372036854775808]\",\"{\"\"b\"\":true,\"\"d\"\":1.23}\",\"{"
+                  "\"\"x\"\":7}\"\r\n"
+                  "-2,Ö,[],\"{\"\"b\"\":false,\"\"d\"\":-0.05}\",{}\r\n"
+                  ",,,,\r\n"
+                  "4,\"\",[30],\"{\"\"b\"\":true,\"\"d\"\":1000.00}\",\"{\"\"y\"\":8}\"\r\n"));
 }
 
 static void stream_of(Table *t, Buf *out, int64_t skip)
@@ -187,7 +201,8 @@ TEST(arrow_ipc_gives_rows_back_from_any_offset)
     }
 }
 
-/* No change of one byte may crash or read outside (a sanitizer looks); what is taken is printable. */
+/* No change of one byte may crash or read outside (a sanitizer looks); what is taken is printable.
+ */
 TEST(arrow_ipc_every_byte_changed)
 {
     Table t;
@@ -207,7 +222,8 @@ TEST(arrow_ipc_every_byte_changed)
             CHECK_OK(arrow_ipc_reader_feed(reader, buf_str(&stream), &err), &err);
             Code code = arrow_ipc_reader_next(reader, &array, &err);
             refused += code != E_OK;
-            if (code == E_OK && array.release && arrow_ipc_reader_schema(reader, &schema, &err) == E_OK)
+            if (code == E_OK && array.release &&
+                arrow_ipc_reader_schema(reader, &schema, &err) == E_OK)
                 for (int64_t row = 0; row < array.length; row++) {
                     Buf out AUTO(buf_done);
                     buf_init(&out, 10000);
@@ -299,8 +315,9 @@ TEST(arrow_names_of_types)
         arrow_put_type_name(&out, t.children[i]);
         buf_put_char(&out, ';');
     }
-    CHECK_STR(buf_str(&out), STR("INTEGER;VARCHAR;BIGINT[];STRUCT(\"b\" BOOLEAN, \"d\" DECIMAL(9,2));"
-                                 "MAP(VARCHAR, INTEGER);"));
+    CHECK_STR(buf_str(&out),
+              STR("INTEGER;VARCHAR;BIGINT[];STRUCT(\"b\" BOOLEAN, \"d\" DECIMAL(9,2));"
+                  "MAP(VARCHAR, INTEGER);"));
 }
 
 TEST(arrow_schema_copies_are_their_own)
@@ -310,7 +327,8 @@ TEST(arrow_schema_copies_are_their_own)
     table_init(&t);
     t.schema.metadata = "\1\0\0\0\1\0\0\0k\2\0\0\0vv";
     arrow_schema_copy(&t.schema, &copy);
-    CHECK(copy.n_children == 5 && copy.children[4]->children[0]->children[1]->format != leaf_schemas[6].format);
+    CHECK(copy.n_children == 5 &&
+          copy.children[4]->children[0]->children[1]->format != leaf_schemas[6].format);
     CHECK_STR(str_z(copy.children[4]->children[0]->children[1]->format), STR("i"));
     CHECK(memcmp(copy.metadata, t.schema.metadata, 15) == 0);
 }

@@ -50,7 +50,7 @@ static uint64_t load_unsigned(const void *at, unsigned bits)
 static double half_value(uint16_t half)
 {
     int exponent = half >> 10 & 31, fraction = half & 1023;
-    double size = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+    double size = exponent == 31  ? (fraction ? (double)NAN : (double)INFINITY)
                   : exponent == 0 ? ldexp(fraction, -24)
                                   : ldexp(fraction + 1024, exponent - 25);
     return half >> 15 ? -size : size;
@@ -69,7 +69,8 @@ static double load_float(const void *at, unsigned bits)
 }
 
 /* Where the values of a list's row are in its child. */
-static void list_range(const ArrowType *type, const ArrowArray *array, int64_t row, int64_t *ret_from, int64_t *ret_to)
+static void list_range(const ArrowType *type, const ArrowArray *array, int64_t row,
+                       int64_t *ret_from, int64_t *ret_to)
 {
     int64_t at = row + array->offset;
     if (type->kind == ARROW_FIXED_LIST) {
@@ -90,7 +91,8 @@ static Str bytes_at(const ArrowType *type, const ArrowArray *array, int64_t row)
     if (type->kind == ARROW_FIXED)
         return str_of(value_at(array, (size_t)type->len, row), (size_t)type->len);
     list_range(type, array, row, &from, &to);
-    return to > from ? str_of((const char *)array->buffers[2] + from, (size_t)(to - from)) : str_of("", 0);
+    return to > from ? str_of((const char *)array->buffers[2] + from, (size_t)(to - from))
+                     : str_of("", 0);
 }
 
 static int64_t index_at(const ArrowSchema *schema, const ArrowArray *array, int64_t row)
@@ -213,7 +215,8 @@ static void put_fraction(Buf *out, int64_t fraction, uint8_t unit)
 static void put_clock(Buf *out, int64_t value, uint8_t unit)
 {
     int64_t seconds = value / units_a_second[unit];
-    buf_format(out, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60));
+    buf_format(out, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
+               (int)(seconds % 60));
     put_fraction(out, value % units_a_second[unit], unit);
 }
 
@@ -222,7 +225,8 @@ static void put_date(Buf *out, int64_t days)
     int64_t year;
     unsigned month, day;
     civil_from_days(days, &year, &month, &day);
-    buf_format(out, "%s%04" PRId64 "-%02u-%02u", year < 0 ? "-" : "", year < 0 ? -year : year, month, day);
+    buf_format(out, "%s%04" PRId64 "-%02u-%02u", year < 0 ? "-" : "", year < 0 ? -year : year,
+               month, day);
 }
 
 static void put_timestamp(Buf *out, int64_t value, const ArrowType *type)
@@ -284,7 +288,8 @@ static void put_interval(Buf *out, const ArrowType *type, const char *at)
 static void put_scalar(Buf *out, const ArrowType *type, const ArrowArray *array, int64_t row)
 {
     const void *at = type->kind == ARROW_BOOL ? NULL : value_at(array, arrow_width(type), row);
-    int64_t value = at && type->bits <= 64 && type->kind != ARROW_FLOAT ? load_signed(at, type->bits) : 0;
+    int64_t value =
+        at && type->bits <= 64 && type->kind != ARROW_FLOAT ? load_signed(at, type->bits) : 0;
     switch (type->kind) {
     case ARROW_BOOL:
         buf_put(out, bit_at(array->buffers[1], row + array->offset) ? STR("true") : STR("false"));
@@ -336,8 +341,8 @@ static void put_scalar(Buf *out, const ArrowType *type, const ArrowArray *array,
 
 /* ---- JSON ---- */
 
-static void put_json_list(JsonWriter *w, const ArrowType *type, const ArrowSchema *schema, const ArrowArray *array,
-                          int64_t row)
+static void put_json_list(JsonWriter *w, const ArrowType *type, const ArrowSchema *schema,
+                          const ArrowArray *array, int64_t row)
 {
     int64_t from, to;
     list_range(type, array, row, &from, &to);
@@ -347,10 +352,11 @@ static void put_json_list(JsonWriter *w, const ArrowType *type, const ArrowSchem
     json_end_array(w);
 }
 
-static void put_json_map(JsonWriter *w, const ArrowType *type, const ArrowSchema *schema, const ArrowArray *array,
-                         int64_t row)
+static void put_json_map(JsonWriter *w, const ArrowType *type, const ArrowSchema *schema,
+                         const ArrowArray *array, int64_t row)
 {
-    const ArrowSchema *keys = schema->children[0]->children[0], *values = schema->children[0]->children[1];
+    const ArrowSchema *keys = schema->children[0]->children[0],
+                      *values = schema->children[0]->children[1];
     const ArrowArray *entries = array->children[0];
     bool object = arrow_type_of(keys->format).kind == ARROW_UTF8 && !keys->dictionary;
     int64_t from, to;
@@ -376,7 +382,8 @@ static void put_json_map(JsonWriter *w, const ArrowType *type, const ArrowSchema
         json_end_array(w);
 }
 
-void arrow_put_json_row(JsonWriter *w, const ArrowSchema *schema, const ArrowArray *array, int64_t row)
+void arrow_put_json_row(JsonWriter *w, const ArrowSchema *schema, const ArrowArray *array,
+                        int64_t row)
 {
     json_begin_object(w);
     for (int64_t i = 0; i < schema->n_children; i++) {
@@ -386,7 +393,8 @@ void arrow_put_json_row(JsonWriter *w, const ArrowSchema *schema, const ArrowArr
     json_end_object(w);
 }
 
-void arrow_put_json_array(JsonWriter *w, const ArrowSchema *schema, const ArrowArray *array, int64_t row)
+void arrow_put_json_array(JsonWriter *w, const ArrowSchema *schema, const ArrowArray *array,
+                          int64_t row)
 {
     json_begin_array(w);
     for (int64_t i = 0; i < schema->n_children; i++)
@@ -401,7 +409,8 @@ static void put_json_binary(JsonWriter *w, Str bytes)
     buf_put_char(w->out, '"');
 }
 
-void arrow_put_json_value(JsonWriter *w, const ArrowSchema *schema, const ArrowArray *array, int64_t row)
+void arrow_put_json_value(JsonWriter *w, const ArrowSchema *schema, const ArrowArray *array,
+                          int64_t row)
 {
     ArrowType type = arrow_type_of(schema->format);
     if (arrow_is_null(schema, array, row)) {
@@ -409,7 +418,8 @@ void arrow_put_json_value(JsonWriter *w, const ArrowSchema *schema, const ArrowA
         return;
     }
     if (schema->dictionary && array->dictionary) {
-        arrow_put_json_value(w, schema->dictionary, array->dictionary, index_at(schema, array, row));
+        arrow_put_json_value(w, schema->dictionary, array->dictionary,
+                             index_at(schema, array, row));
         return;
     }
     switch (type.kind) {
@@ -443,7 +453,8 @@ void arrow_put_json_value(JsonWriter *w, const ArrowSchema *schema, const ArrowA
     case ARROW_TIMESTAMP:
     case ARROW_DURATION:
     case ARROW_INTERVAL: {
-        bool bare = type.kind == ARROW_BOOL || type.kind == ARROW_INT || type.kind == ARROW_DECIMAL ||
+        bool bare = type.kind == ARROW_BOOL || type.kind == ARROW_INT ||
+                    type.kind == ARROW_DECIMAL ||
                     (type.kind == ARROW_FLOAT &&
                      isfinite(load_float(value_at(array, arrow_width(&type), row), type.bits)));
         json_put_raw(w, bare ? STR("") : STR("\""));
@@ -467,8 +478,8 @@ void arrow_put_text(Buf *out, const ArrowSchema *schema, const ArrowArray *array
         buf_put(out, bytes_at(&type, array, row));
     } else if (type.kind == ARROW_BINARY || type.kind == ARROW_FIXED) {
         base64_put(out, bytes_at(&type, array, row));
-    } else if (type.kind == ARROW_LIST || type.kind == ARROW_FIXED_LIST || type.kind == ARROW_STRUCT ||
-               type.kind == ARROW_MAP) {
+    } else if (type.kind == ARROW_LIST || type.kind == ARROW_FIXED_LIST ||
+               type.kind == ARROW_STRUCT || type.kind == ARROW_MAP) {
         JsonWriter w = json_writer(out);
         arrow_put_json_value(&w, schema, array, row);
     } else {

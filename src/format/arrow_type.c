@@ -48,7 +48,7 @@ static ArrowType time_type(const char *format)
     ArrowType unknown = { ARROW_UNKNOWN }, type = { ARROW_UNKNOWN, .bits = 64, .zone = "" };
     char kind = format[1], unit = kind ? format[2] : 0;
     if (kind == 'd')
-        return unit == 'D' ? (ArrowType){ ARROW_DATE, .bits = 32 }
+        return unit == 'D'   ? (ArrowType){ ARROW_DATE, .bits = 32 }
                : unit == 'm' ? (ArrowType){ ARROW_DATE, .bits = 64 }
                              : unknown;
     if (kind == 'i') {
@@ -59,7 +59,10 @@ static ArrowType time_type(const char *format)
     }
     if (!time_unit(unit, &type.unit))
         return unknown;
-    type.kind = kind == 't' ? ARROW_TIME : kind == 's' ? ARROW_TIMESTAMP : kind == 'D' ? ARROW_DURATION : ARROW_UNKNOWN;
+    type.kind = kind == 't'   ? ARROW_TIME
+                : kind == 's' ? ARROW_TIMESTAMP
+                : kind == 'D' ? ARROW_DURATION
+                              : ARROW_UNKNOWN;
     if (kind == 't')
         type.bits = type.unit <= 1 ? 32 : 64;
     if (kind == 's' && format[3] == ':')
@@ -94,7 +97,8 @@ static ArrowType decimal_type(const char *format)
     if (sscanf(format, "d:%d,%d,%d", &precision, &scale, &bits) < 2 ||
         (bits != 32 && bits != 64 && bits != 128))
         return (ArrowType){ ARROW_UNKNOWN };
-    return (ArrowType){ ARROW_DECIMAL, .bits = (uint8_t)bits, .precision = precision, .scale = scale };
+    return (ArrowType){ ARROW_DECIMAL, .bits = (uint8_t)bits, .precision = precision,
+                        .scale = scale };
 }
 
 ArrowType arrow_type_of(const char *format)
@@ -145,7 +149,9 @@ int64_t arrow_buffer_count(const ArrowType *type)
 
 size_t arrow_width(const ArrowType *type)
 {
-    return type->kind == ARROW_FIXED ? (size_t)type->len : type->kind == ARROW_BOOL ? 0 : type->bits / 8;
+    return type->kind == ARROW_FIXED  ? (size_t)type->len
+           : type->kind == ARROW_BOOL ? 0
+                                      : type->bits / 8;
 }
 
 int64_t arrow_child_count(const ArrowType *type)
@@ -210,7 +216,9 @@ static size_t metadata_len(const char *metadata)
 
 void arrow_schema_copy(const ArrowSchema *schema, ArrowSchema *ret_copy)
 {
-    ArrowSchema copy = { .flags = schema->flags, .n_children = schema->n_children, .release = release_copy };
+    ArrowSchema copy = { .flags = schema->flags,
+                         .n_children = schema->n_children,
+                         .release = release_copy };
     copy.format = copy_z(schema->format);
     copy.name = copy_z(schema->name);
     if (schema->metadata) {
@@ -246,14 +254,18 @@ static void put_struct_name(Buf *out, const ArrowSchema *schema)
 
 static void put_int_name(Buf *out, const ArrowType *type)
 {
-    const char *name = type->bits == 8 ? "TINYINT" : type->bits == 16 ? "SMALLINT" : type->bits == 32 ? "INTEGER" : "BIGINT";
+    const char *name = type->bits == 8    ? "TINYINT"
+                       : type->bits == 16 ? "SMALLINT"
+                       : type->bits == 32 ? "INTEGER"
+                                          : "BIGINT";
     buf_format(out, "%s%s", type->is_signed ? "" : "U", name);
 }
 
 void arrow_put_type_name(Buf *out, const ArrowSchema *schema)
 {
     ArrowType type = arrow_type_of(schema->format);
-    static const char *const stamps[] = { "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP", "TIMESTAMP_NS" };
+    static const char *const stamps[] = { "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP",
+                                          "TIMESTAMP_NS" };
     if (schema->dictionary) {
         arrow_put_type_name(out, schema->dictionary);
         return;
@@ -303,9 +315,9 @@ void arrow_put_type_name(Buf *out, const ArrowSchema *schema)
     case ARROW_DURATION:
     case ARROW_INTERVAL: {
         static const char *const names[] = {
-            [ARROW_UNKNOWN] = "UNKNOWN", [ARROW_NULL] = "NULL",         [ARROW_BOOL] = "BOOLEAN",
-            [ARROW_UTF8] = "VARCHAR",    [ARROW_BINARY] = "BLOB",       [ARROW_FIXED] = "BLOB",
-            [ARROW_DATE] = "DATE",       [ARROW_TIME] = "TIME",         [ARROW_DURATION] = "INTERVAL",
+            [ARROW_UNKNOWN] = "UNKNOWN",   [ARROW_NULL] = "NULL",   [ARROW_BOOL] = "BOOLEAN",
+            [ARROW_UTF8] = "VARCHAR",      [ARROW_BINARY] = "BLOB", [ARROW_FIXED] = "BLOB",
+            [ARROW_DATE] = "DATE",         [ARROW_TIME] = "TIME",   [ARROW_DURATION] = "INTERVAL",
             [ARROW_INTERVAL] = "INTERVAL",
         };
         buf_put(out, str_z(names[type.kind]));

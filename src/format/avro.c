@@ -75,7 +75,8 @@ const AvroValue *avro_field(const AvroSchema *record, const AvroValue *value, St
     return NULL;
 }
 
-const AvroValue *avro_field_by_id(const AvroSchema *record, const AvroValue *value, int32_t field_id)
+const AvroValue *avro_field_by_id(const AvroSchema *record, const AvroValue *value,
+                                  int32_t field_id)
 {
     if (value->kind != AVRO_RECORD || field_id < 0)
         return NULL;
@@ -89,8 +90,9 @@ const AvroValue *avro_field_by_id(const AvroSchema *record, const AvroValue *val
 
 static const char *kind_name(AvroKind kind)
 {
-    static const char *const names[] = { "null",  "boolean", "int",  "long",  "float", "double", "bytes",
-                                         "string", "fixed",  "enum", "array", "map",   "record", "union" };
+    static const char *const names[] = { "null",   "boolean", "int",    "long",  "float",
+                                         "double", "bytes",   "string", "fixed", "enum",
+                                         "array",  "map",     "record", "union" };
     return names[kind];
 }
 
@@ -99,17 +101,19 @@ static bool fits(const AvroSchema *schema, const AvroValue *value)
 {
     switch (schema->kind) {
     case AVRO_INT:
-        return (value->kind == AVRO_INT || value->kind == AVRO_LONG) && value->integer >= INT32_MIN &&
-               value->integer <= INT32_MAX;
+        return (value->kind == AVRO_INT || value->kind == AVRO_LONG) &&
+               value->integer >= INT32_MIN && value->integer <= INT32_MAX;
     case AVRO_LONG:
         return value->kind == AVRO_INT || value->kind == AVRO_LONG;
     case AVRO_FLOAT:
     case AVRO_DOUBLE:
         return value->kind == AVRO_FLOAT || value->kind == AVRO_DOUBLE;
     case AVRO_FIXED:
-        return (value->kind == AVRO_FIXED || value->kind == AVRO_BYTES) && value->bytes.len == schema->fixed_len;
+        return (value->kind == AVRO_FIXED || value->kind == AVRO_BYTES) &&
+               value->bytes.len == schema->fixed_len;
     case AVRO_ENUM:
-        return value->kind == AVRO_ENUM && value->integer >= 0 && (size_t)value->integer < schema->symbol_count;
+        return value->kind == AVRO_ENUM && value->integer >= 0 &&
+               (size_t)value->integer < schema->symbol_count;
     case AVRO_RECORD:
         return value->kind == AVRO_RECORD && value->count == schema->field_count;
     case AVRO_NULL:
@@ -127,12 +131,14 @@ static bool fits(const AvroSchema *schema, const AvroValue *value)
 
 static Code no_fit(const AvroSchema *schema, const AvroValue *value, Err *err)
 {
-    return err_set(err, E_INVALID, "Avro: %s%s cannot hold this %s%s", kind_name(schema->kind),
-                   schema->name.len > 0 ? " (named)" : "", kind_name(value->kind),
-                   schema->kind == AVRO_RECORD && value->kind == AVRO_RECORD ? ": not as many fields" : "");
+    return err_set(
+        err, E_INVALID, "Avro: %s%s cannot hold this %s%s", kind_name(schema->kind),
+        schema->name.len > 0 ? " (named)" : "", kind_name(value->kind),
+        schema->kind == AVRO_RECORD && value->kind == AVRO_RECORD ? ": not as many fields" : "");
 }
 
-static Code encode(Buf *out, const AvroSchema *schema, const AvroValue *value, unsigned depth, Err *err);
+static Code encode(Buf *out, const AvroSchema *schema, const AvroValue *value, unsigned depth,
+                   Err *err);
 
 /* The exact kind comes before a kind that would hold the value as well. */
 static bool branch_of(const AvroSchema *schema, const AvroValue *value, size_t *ret_branch)
@@ -160,7 +166,8 @@ static void put_bytes(Buf *out, Str bytes)
     buf_put(out, bytes);
 }
 
-static Code put_items(Buf *out, const AvroSchema *schema, const AvroValue *value, unsigned depth, Err *err)
+static Code put_items(Buf *out, const AvroSchema *schema, const AvroValue *value, unsigned depth,
+                      Err *err)
 {
     if (value->count > 0)
         write_zigzag(out, (int64_t)value->count);
@@ -188,7 +195,8 @@ static void put_double(Buf *out, double real)
     write_u64le(out, bits);
 }
 
-static Code encode(Buf *out, const AvroSchema *schema, const AvroValue *value, unsigned depth, Err *err)
+static Code encode(Buf *out, const AvroSchema *schema, const AvroValue *value, unsigned depth,
+                   Err *err)
 {
     if (depth >= AVRO_DEPTH_MAX)
         return err_set(err, E_LIMIT, "Avro value is nested deeper than %d levels", AVRO_DEPTH_MAX);
@@ -315,9 +323,11 @@ static void get_items(Decode *d, const AvroSchema *schema, unsigned depth, AvroV
     for (size_t count; (count = get_block_count(d, schema)) > 0 && reader_ok(d->r);) {
         if (value->count + count > cap) {
             size_t wanted = MAX(value->count + count, 2 * cap);
-            value->items = grown(d->arena, value->items, value->count, wanted, sizeof *value->items);
+            value->items =
+                grown(d->arena, value->items, value->count, wanted, sizeof *value->items);
             if (schema->kind == AVRO_MAP)
-                value->keys = grown(d->arena, value->keys, value->count, wanted, sizeof *value->keys);
+                value->keys =
+                    grown(d->arena, value->keys, value->count, wanted, sizeof *value->keys);
             cap = wanted;
         }
         for (size_t i = 0; i < count && reader_ok(d->r); i++, value->count++) {

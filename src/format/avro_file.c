@@ -4,8 +4,12 @@
 #include "format/avro.h"
 #include "format/inflate.h"
 
-enum { BLOCK_BYTES_USUAL = 64 << 10, DEFLATE_LEVEL = 6, ZSTD_LEVEL = 3,
-       EMPTY_VALUES_MAX = 4096 /* values of no bytes, in one block */ };
+enum {
+    BLOCK_BYTES_USUAL = 64 << 10,
+    DEFLATE_LEVEL = 6,
+    ZSTD_LEVEL = 3,
+    EMPTY_VALUES_MAX = 4096 /* values of no bytes, in one block */
+};
 
 static const Str magic = STR_INIT("Obj\x01");
 static const Str codec_names[] = { STR_INIT("null"), STR_INIT("deflate"), STR_INIT("zstandard") };
@@ -65,7 +69,8 @@ static Code codec_of(Str name, AvroCodec *ret_codec, Err *err)
             return E_OK;
         }
     }
-    return err_set(err, E_UNSUPPORTED, "Avro codec '" STR_FMT "': only null, deflate and zstandard", STR_ARG(name));
+    return err_set(err, E_UNSUPPORTED, "Avro codec '" STR_FMT "': only null, deflate and zstandard",
+                   STR_ARG(name));
 }
 
 Code avro_reader_open(Str file, AvroReader **ret_reader, Err *err)
@@ -139,14 +144,15 @@ static Code next_block(AvroReader *reader, Arena *arena, Err *err)
     Str block;
     TRY(decompress(reader->codec, bytes, arena, &block, err));
     if ((uint64_t)count > MAX(block.len, (size_t)EMPTY_VALUES_MAX))
-        return err_set(err, E_CORRUPT, "Avro file: %lld values in a block of %zu bytes", (long long)count,
-                       block.len);
+        return err_set(err, E_CORRUPT, "Avro file: %lld values in a block of %zu bytes",
+                       (long long)count, block.len);
     reader->block = reader_of(block);
     reader->left = count;
     return E_OK;
 }
 
-Code avro_reader_next(AvroReader *reader, Arena *arena, AvroValue *ret_value, bool *ret_more, Err *err)
+Code avro_reader_next(AvroReader *reader, Arena *arena, AvroValue *ret_value, bool *ret_more,
+                      Err *err)
 {
     while (reader->left == 0) {
         if (reader->block.bytes.ptr)
@@ -224,8 +230,8 @@ static Code flush_block(AvroWriter *writer, Err *err)
     if (writer->codec != AVRO_CODEC_NULL) {
         bool deflate = writer->codec == AVRO_CODEC_DEFLATE;
         buf_clear(&writer->squeezed);
-        TRY(deflate_whole(deflate ? INFLATE_RAW : INFLATE_ZSTD, bytes, deflate ? DEFLATE_LEVEL : ZSTD_LEVEL,
-                          &writer->squeezed, err));
+        TRY(deflate_whole(deflate ? INFLATE_RAW : INFLATE_ZSTD, bytes,
+                          deflate ? DEFLATE_LEVEL : ZSTD_LEVEL, &writer->squeezed, err));
         bytes = buf_str(&writer->squeezed);
     }
     write_zigzag(writer->out, writer->count);

@@ -16,7 +16,8 @@ typedef struct Parse {
     Err *err;
 } Parse;
 
-static Code parse_type(Parse *p, const Json *json, Str space, unsigned depth, AvroSchema **ret_schema);
+static Code parse_type(Parse *p, const Json *json, Str space, unsigned depth,
+                       AvroSchema **ret_schema);
 
 static const struct {
     Str name;
@@ -81,12 +82,14 @@ static Code parse_name(Parse *p, const Json *json, Str space, AvroSchema **ret_s
     if (!found)
         found = named_find(p, name);
     if (!found)
-        return err_set(p->err, E_INVALID, "Avro schema: type '" STR_FMT "' is not known", STR_ARG(name));
+        return err_set(p->err, E_INVALID, "Avro schema: type '" STR_FMT "' is not known",
+                       STR_ARG(name));
     *ret_schema = found;
     return E_OK;
 }
 
-static Code parse_union(Parse *p, const Json *json, Str space, unsigned depth, AvroSchema **ret_schema)
+static Code parse_union(Parse *p, const Json *json, Str space, unsigned depth,
+                        AvroSchema **ret_schema)
 {
     size_t count = json_len(json);
     if (count == 0 || count > AVRO_FIELDS_MAX)
@@ -155,7 +158,8 @@ static Code parse_named(Parse *p, AvroSchema *schema, Str space, unsigned depth)
         space = json_str(own_space);
     schema->name = full_name(p->arena, name, space);
     if (named_find(p, schema->name))
-        return err_set(p->err, E_INVALID, "Avro schema: '" STR_FMT "' is declared twice", STR_ARG(schema->name));
+        return err_set(p->err, E_INVALID, "Avro schema: '" STR_FMT "' is declared twice",
+                       STR_ARG(schema->name));
     Named *named = arena_new(p->arena, Named);
     *named = (Named){ schema->name, schema, p->named };
     p->named = named;
@@ -174,7 +178,8 @@ static Code parse_named(Parse *p, AvroSchema *schema, Str space, unsigned depth)
 }
 
 /* `{"type": NAME, ...}` with the attributes beside it. */
-static Code parse_object(Parse *p, const Json *json, Str space, unsigned depth, AvroSchema **ret_schema)
+static Code parse_object(Parse *p, const Json *json, Str space, unsigned depth,
+                         AvroSchema **ret_schema)
 {
     const Json *type = json_get(json, "type");
     AvroKind kind;
@@ -197,10 +202,12 @@ static Code parse_object(Parse *p, const Json *json, Str space, unsigned depth, 
     return E_OK;
 }
 
-static Code parse_type(Parse *p, const Json *json, Str space, unsigned depth, AvroSchema **ret_schema)
+static Code parse_type(Parse *p, const Json *json, Str space, unsigned depth,
+                       AvroSchema **ret_schema)
 {
     if (depth >= AVRO_DEPTH_MAX)
-        return err_set(p->err, E_LIMIT, "Avro schema is nested deeper than %d levels", AVRO_DEPTH_MAX);
+        return err_set(p->err, E_LIMIT, "Avro schema is nested deeper than %d levels",
+                       AVRO_DEPTH_MAX);
     switch (json_type(json)) {
     case JSON_STRING:
         return parse_name(p, json, space, ret_schema);
@@ -214,7 +221,8 @@ static Code parse_type(Parse *p, const Json *json, Str space, unsigned depth, Av
     case JSON_NUMBER:
         break;
     }
-    return err_set(p->err, E_INVALID, "Avro schema: a type cannot be %s", json_type_name(json_type(json)));
+    return err_set(p->err, E_INVALID, "Avro schema: a type cannot be %s",
+                   json_type_name(json_type(json)));
 }
 
 Code avro_schema_parse(Arena *arena, Str json, AvroSchema **ret_schema, Err *err)

@@ -1,3 +1,4 @@
+/* Covers avro.c, avro_file.c, avro_schema.c. */
 #include "base/test.h"
 #include "base/text.h"
 #include "format/avro.h"
@@ -28,7 +29,8 @@ TEST(avro_schema_refuses)
         { "{\"type\":\"array\"}", E_INVALID },
         { "{\"type\":\"fixed\",\"name\":\"f\",\"size\":-1}", E_INVALID },
         { "{\"type\":\"enum\",\"name\":\"e\",\"symbols\":[1]}", E_INVALID },
-        { "[{\"type\":\"fixed\",\"name\":\"f\",\"size\":1},{\"type\":\"fixed\",\"name\":\"f\",\"size\":1}]",
+        { "[{\"type\":\"fixed\",\"name\":\"f\",\"size\":1},{\"type\":\"fixed\",\"name\":\"f\","
+          "\"size\":1}]",
           E_INVALID },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -54,11 +56,13 @@ TEST(avro_schema_keeps_ids)
 {
     Arena arena AUTO(arena_done) = { 0 };
     AvroSchema *s = schema_of(
-        &arena, "{\"type\":\"record\",\"name\":\"a.r\",\"fields\":["
-                "{\"name\":\"x\",\"field-id\":7,\"type\":[\"null\",{\"type\":\"array\",\"element-id\":8,"
-                "\"items\":{\"type\":\"fixed\",\"name\":\"dec\",\"size\":4,\"logicalType\":\"decimal\","
-                "\"precision\":9,\"scale\":2}}]},{\"name\":\"y\",\"type\":\"dec\"},"
-                "{\"name\":\"z\",\"type\":{\"type\":\"map\",\"key-id\":1,\"value-id\":2,\"values\":\"a.dec\"}}]}");
+        &arena,
+        "{\"type\":\"record\",\"name\":\"a.r\",\"fields\":["
+        "{\"name\":\"x\",\"field-id\":7,\"type\":[\"null\",{\"type\":\"array\",\"element-id\":8,"
+        "\"items\":{\"type\":\"fixed\",\"name\":\"dec\",\"size\":4,\"logicalType\":\"decimal\","
+        "\"precision\":9,\"scale\":2}}]},{\"name\":\"y\",\"type\":\"dec\"},"
+        "{\"name\":\"z\",\"type\":{\"type\":\"map\",\"key-id\":1,\"value-id\":2,\"values\":\"a."
+        "dec\"}}]}");
     CHECK_INT(s->fields[0].field_id, 7);
     CHECK_INT(s->fields[1].field_id, AVRO_NO_ID);
     const AvroSchema *list = s->fields[0].schema->branches[1];
@@ -90,12 +94,16 @@ TEST(avro_encodes_as_the_specification_says)
     CHECK_STR(encoded(&arena, "\"int\"", avro_long(-1)), STR("01"));
     CHECK_STR(encoded(&arena, "\"string\"", avro_string(STR("foo"))), STR("06666f6f"));
     AvroValue fields[] = { avro_long(27), avro_string(STR("foo")) };
-    CHECK_STR(encoded(&arena, "{\"type\":\"record\",\"name\":\"test\",\"fields\":[{\"name\":\"a\",\"type\":\"long\"},"
-                              "{\"name\":\"b\",\"type\":\"string\"}]}",
-                      avro_record(fields, 2)),
-              STR("3606666f6f"));
+    CHECK_STR(
+        encoded(
+            &arena,
+            "{\"type\":\"record\",\"name\":\"test\",\"fields\":[{\"name\":\"a\",\"type\":\"long\"},"
+            "{\"name\":\"b\",\"type\":\"string\"}]}",
+            avro_record(fields, 2)),
+        STR("3606666f6f"));
     AvroValue items[] = { avro_long(3), avro_long(27) };
-    CHECK_STR(encoded(&arena, "{\"type\":\"array\",\"items\":\"long\"}", avro_list(items, 2)), STR("04063600"));
+    CHECK_STR(encoded(&arena, "{\"type\":\"array\",\"items\":\"long\"}", avro_list(items, 2)),
+              STR("04063600"));
     CHECK_STR(encoded(&arena, "[\"null\",\"string\"]", avro_null()), STR("00"));
     CHECK_STR(encoded(&arena, "[\"null\",\"string\"]", avro_string(STR("a"))), STR("020261"));
     CHECK_STR(encoded(&arena, "[\"int\",\"long\"]", avro_long(5)), STR("020a"));
@@ -111,7 +119,8 @@ TEST(avro_encodes_as_the_specification_says)
 
 TEST(avro_encode_refuses_what_does_not_fit)
 {
-    static const char *const schemas[] = { "\"int\"", "\"string\"", "[\"null\",\"boolean\"]", "\"null\"",
+    static const char *const schemas[] = { "\"int\"", "\"string\"", "[\"null\",\"boolean\"]",
+                                           "\"null\"",
                                            "{\"type\":\"fixed\",\"name\":\"f\",\"size\":3}" };
     for (size_t i = 0; i < ARRAY_LEN(schemas); i++) {
         Arena arena AUTO(arena_done) = { 0 };
@@ -150,15 +159,17 @@ TEST(avro_decode_refuses)
         AvroValue value;
         CHECK(hex_parse(&arena, str_z(rows[i].hex), &bytes));
         Reader r = reader_of(bytes);
-        CHECK_CODE(avro_decode(&r, &arena, schema_of(&arena, rows[i].schema), &value, &err), E_CORRUPT);
+        CHECK_CODE(avro_decode(&r, &arena, schema_of(&arena, rows[i].schema), &value, &err),
+                   E_CORRUPT);
     }
 }
 
 TEST(avro_recursive_schema_ends)
 {
     Arena arena AUTO(arena_done) = { 0 };
-    AvroSchema *s = schema_of(&arena, "{\"type\":\"record\",\"name\":\"node\",\"fields\":[{\"name\":\"next\","
-                                      "\"type\":[\"null\",\"node\"]}]}");
+    AvroSchema *s =
+        schema_of(&arena, "{\"type\":\"record\",\"name\":\"node\",\"fields\":[{\"name\":\"next\","
+                          "\"type\":[\"null\",\"node\"]}]}");
     char deep[100];
     memset(deep, 2, sizeof deep);
     Err err;
@@ -173,9 +184,12 @@ TEST(avro_recursive_schema_ends)
 static const char entry_schema[] =
     "{\"type\": \"record\", \"name\": \"manifest_entry\", \"fields\": ["
     "{\"name\": \"status\", \"type\": \"int\", \"field-id\": 0},"
-    "{\"name\": \"snapshot_id\", \"type\": [\"null\", \"long\"], \"default\": null, \"field-id\": 1},"
-    "{\"name\": \"sizes\", \"type\": [\"null\", {\"type\": \"array\", \"items\": {\"type\": \"record\","
-    " \"name\": \"k117_v118\", \"fields\": [{\"name\": \"key\", \"type\": \"int\", \"field-id\": 117},"
+    "{\"name\": \"snapshot_id\", \"type\": [\"null\", \"long\"], \"default\": null, \"field-id\": "
+    "1},"
+    "{\"name\": \"sizes\", \"type\": [\"null\", {\"type\": \"array\", \"items\": {\"type\": "
+    "\"record\","
+    " \"name\": \"k117_v118\", \"fields\": [{\"name\": \"key\", \"type\": \"int\", \"field-id\": "
+    "117},"
     "{\"name\": \"value\", \"type\": \"long\", \"field-id\": 118}]}, \"logicalType\": \"map\"}],"
     " \"default\": null, \"field-id\": 108}]}";
 
@@ -184,13 +198,18 @@ static void write_entries(Buf *out, AvroCodec codec, int count)
     Err err;
     AvroWriter *w AUTO(avro_writer_free) = NULL;
     AvroMeta meta[] = { { STR("format-version"), STR("2") }, { STR("content"), STR("data") } };
-    AvroWriterOptions options = { .schema_json = str_z(entry_schema), .codec = codec, .meta = meta,
-                                  .meta_count = 2, .sync = { 1, 2, 3 }, .block_bytes = 100 };
+    AvroWriterOptions options = { .schema_json = str_z(entry_schema),
+                                  .codec = codec,
+                                  .meta = meta,
+                                  .meta_count = 2,
+                                  .sync = { 1, 2, 3 },
+                                  .block_bytes = 100 };
     CHECK_OK(avro_writer_open(out, &options, &w, &err), &err);
     for (int i = 0; i < count; i++) {
         AvroValue pair[] = { avro_int(i), avro_long(i * 1000) };
         AvroValue pairs[] = { avro_record(pair, 2) };
-        AvroValue fields[] = { avro_int(1), i % 2 ? avro_null() : avro_long(i), avro_list(pairs, 1) };
+        AvroValue fields[] = { avro_int(1), i % 2 ? avro_null() : avro_long(i),
+                               avro_list(pairs, 1) };
         AvroValue entry = avro_record(fields, 3);
         CHECK_OK(avro_writer_put(w, &entry, &err), &err);
     }

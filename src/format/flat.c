@@ -40,8 +40,8 @@ static FlatTable table_at(Flat *flat, size_t at)
     table.vtable = (size_t)vtable;
     table.vtable_len = (uint16_t)load(flat, table.vtable, 2);
     table.len = (uint16_t)load(flat, table.vtable + 2, 2);
-    if (table.vtable_len < VTABLE_HEAD || table.len < 4 || !inside(flat, table.vtable, table.vtable_len) ||
-        !inside(flat, at, table.len)) {
+    if (table.vtable_len < VTABLE_HEAD || table.len < 4 ||
+        !inside(flat, table.vtable, table.vtable_len) || !inside(flat, at, table.len)) {
         fail(flat, "a table that reaches beyond the message");
         return (FlatTable){ 0 };
     }

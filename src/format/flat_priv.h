@@ -1,11 +1,10 @@
-/* flat_priv.h: the little of FlatBuffers that Arrow's messages need: a checked reader and a builder.
- * Owner:   a Flat borrows its bytes; a FlatBuilder frees its memory with flat_builder_done.
- * Threads: one at a time.
- * Errors:  a Flat's first failure sticks; then every read gives its fallback. The builder cannot fail:
- *          what it builds comes from a schema that was counted before.
- * Limits:  counts by the bytes that are there; the caller bounds depth and how often a table is visited
- *          (tables may share children).
- * Units:   bytes; positions from the start. */
+/* flat_priv.h: the little of FlatBuffers that Arrow's messages need: a checked reader and a
+ * builder. Owner:   a Flat borrows its bytes; a FlatBuilder frees its memory with
+ * flat_builder_done. Threads: one at a time. Errors:  a Flat's first failure sticks; then every
+ * read gives its fallback. The builder cannot fail: what it builds comes from a schema that was
+ * counted before. Limits:  counts by the bytes that are there; the caller bounds depth and how
+ * often a table is visited (tables may share children). Units:   bytes; positions from the start.
+ */
 #pragma once
 
 #include "base/str.h"
@@ -16,7 +15,7 @@ typedef struct Flat {
 } Flat;
 
 typedef struct FlatTable {
-    size_t at;           /* 0: no table */
+    size_t at; /* 0: no table */
     size_t vtable;
     uint16_t vtable_len, len;
 } FlatTable;
@@ -26,8 +25,8 @@ uint8_t flat_u8(Flat *flat, FlatTable table, unsigned slot, uint8_t fallback);
 int16_t flat_i16(Flat *flat, FlatTable table, unsigned slot, int16_t fallback);
 int32_t flat_i32(Flat *flat, FlatTable table, unsigned slot, int32_t fallback);
 int64_t flat_i64(Flat *flat, FlatTable table, unsigned slot, int64_t fallback);
-Str flat_str(Flat *flat, FlatTable table, unsigned slot);          /* no pointer: absent */
-FlatTable flat_table(Flat *flat, FlatTable table, unsigned slot);  /* at 0: absent */
+Str flat_str(Flat *flat, FlatTable table, unsigned slot);         /* no pointer: absent */
+FlatTable flat_table(Flat *flat, FlatTable table, unsigned slot); /* at 0: absent */
 
 /* The items of a vector; no pointer: absent. */
 typedef struct FlatVector {

@@ -88,7 +88,8 @@ static HttpStep parse_target(HttpHead *head, HttpRefusal *ret_refusal)
         rest = str_from(rest, len);
         if (head->host.len == 0 || str_find_char(head->host, '@') >= 0)
             return refuse(ret_refusal, 400, "no host in the request target");
-    } else if (target.ptr[0] != '/' && !(str_eq(target, STR("*")) && str_eq(head->method, STR("OPTIONS")))) {
+    } else if (target.ptr[0] != '/' &&
+               !(str_eq(target, STR("*")) && str_eq(head->method, STR("OPTIONS")))) {
         return refuse(ret_refusal, 400, "the request target must start with /");
     }
     ptrdiff_t mark = str_find_char(rest, '?');
@@ -102,7 +103,8 @@ static HttpStep parse_target(HttpHead *head, HttpRefusal *ret_refusal)
 static HttpStep parse_version(Str version, int *ret_minor, HttpRefusal *ret_refusal)
 {
     if (version.len != 8 || !str_starts(version, STR("HTTP/")) || version.ptr[6] != '.' ||
-        version.ptr[5] < '0' || version.ptr[5] > '9' || version.ptr[7] < '0' || version.ptr[7] > '9')
+        version.ptr[5] < '0' || version.ptr[5] > '9' || version.ptr[7] < '0' ||
+        version.ptr[7] > '9')
         return refuse(ret_refusal, 400, "the request line does not end with a version of HTTP");
     if (version.ptr[5] != '1' || version.ptr[7] > '1')
         return refuse(ret_refusal, 505, "only HTTP/1.0 and HTTP/1.1");
@@ -119,7 +121,8 @@ static HttpStep parse_request_line(Str line, HttpHead *head, HttpRefusal *ret_re
     head->target = str_sub(line, (size_t)first + 1, (size_t)(last - first - 1));
     if (!is_token(head->method) || head->method.len > HTTP_METHOD_MAX)
         return refuse(ret_refusal, 400, "the method is not a token");
-    HttpStep step = parse_version(str_from(line, (size_t)last + 1), &head->minor_version, ret_refusal);
+    HttpStep step =
+        parse_version(str_from(line, (size_t)last + 1), &head->minor_version, ret_refusal);
     if (step != HTTP_DONE)
         return step;
     if (str_eq(head->method, STR("CONNECT")))
@@ -138,7 +141,8 @@ static HttpStep parse_field(Str line, HttpHead *head, HttpRefusal *ret_refusal)
     ptrdiff_t colon = str_find_char(line, ':');
     if (colon <= 0)
         return refuse(ret_refusal, 400, "a header line without a name and a colon");
-    HttpField field = { str_sub(line, 0, (size_t)colon), trim_blanks(str_from(line, (size_t)colon + 1)) };
+    HttpField field = { str_sub(line, 0, (size_t)colon),
+                        trim_blanks(str_from(line, (size_t)colon + 1)) };
     if (!is_token(field.name))
         return refuse(ret_refusal, 400, "a header name is not a token");
     for (size_t i = 0; i < field.value.len; i++)
@@ -236,8 +240,10 @@ static HttpStep check_connection(HttpHead *head, HttpRefusal *ret_refusal)
 {
     Str name = STR("Connection");
     bool close = any_list_has(head, name, STR("close"));
-    head->keep_alive = !close && (head->minor_version == 1 || any_list_has(head, name, STR("keep-alive")));
-    head->upgrades = any_list_has(head, name, STR("upgrade")) && field_times(head, STR("Upgrade")) > 0;
+    head->keep_alive =
+        !close && (head->minor_version == 1 || any_list_has(head, name, STR("keep-alive")));
+    head->upgrades =
+        any_list_has(head, name, STR("upgrade")) && field_times(head, STR("Upgrade")) > 0;
     Str expect = http_field(head, STR("Expect"));
     if (!expect.ptr || head->minor_version == 0)
         return HTTP_DONE;
@@ -258,7 +264,8 @@ static HttpStep parse_lines(Str bytes, HttpHead *head, size_t *at, HttpRefusal *
             return step;
         if (line.len == 0 && !first)
             return HTTP_DONE;
-        step = first ? parse_request_line(line, head, ret_refusal) : parse_field(line, head, ret_refusal);
+        step = first ? parse_request_line(line, head, ret_refusal)
+                     : parse_field(line, head, ret_refusal);
         if (step != HTTP_DONE)
             return step;
     }
@@ -275,7 +282,8 @@ HttpStep http_head_parse(Str bytes, HttpHead *ret_head, size_t *ret_used, HttpRe
         return refuse(ret_refusal, 431, "the head is too long");
     if (step != HTTP_DONE)
         return step;
-    HttpStep (*const checks[])(HttpHead *, HttpRefusal *) = { check_framing, check_host, check_connection };
+    HttpStep (*const checks[])(HttpHead *, HttpRefusal *) = { check_framing, check_host,
+                                                              check_connection };
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
         step = checks[i](ret_head, ret_refusal);
         if (step != HTTP_DONE)
@@ -349,10 +357,12 @@ static HttpStep trailer_byte(HttpChunks *chunks, uint8_t c, HttpRefusal *ret_ref
 }
 
 /* The byte that a state waits for, and the state behind it. */
-static HttpStep exact_byte(HttpChunks *chunks, uint8_t c, uint8_t wanted, int next, HttpRefusal *ret_refusal)
+static HttpStep exact_byte(HttpChunks *chunks, uint8_t c, uint8_t wanted, int next,
+                           HttpRefusal *ret_refusal)
 {
     if (c != wanted)
-        return refuse(ret_refusal, 400, "a chunk is longer than its size, or a line does not end with CR LF");
+        return refuse(ret_refusal, 400,
+                      "a chunk is longer than its size, or a line does not end with CR LF");
     chunks->state = next;
     return HTTP_MORE;
 }
@@ -370,7 +380,8 @@ static HttpStep control_byte(HttpChunks *chunks, uint8_t c, HttpRefusal *ret_ref
         return HTTP_MORE;
     case CHUNK_SIZE_LF:
         chunks->line_len = 0;
-        return exact_byte(chunks, c, '\n', chunks->left > 0 ? CHUNK_DATA : CHUNK_TRAILER, ret_refusal);
+        return exact_byte(chunks, c, '\n', chunks->left > 0 ? CHUNK_DATA : CHUNK_TRAILER,
+                          ret_refusal);
     case CHUNK_DATA_CR:
         return exact_byte(chunks, c, '\r', CHUNK_DATA_LF, ret_refusal);
     case CHUNK_DATA_LF:

@@ -74,14 +74,16 @@ TEST(http_head_refuses)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int status = status_of(rows[i].request);
         if (status != rows[i].status)
-            test_failed(__FILE__, __LINE__, "row %zu gives %d, wanted %d", i, status, rows[i].status);
+            test_failed(__FILE__, __LINE__, "row %zu gives %d, wanted %d", i, status,
+                        rows[i].status);
     }
 }
 
 TEST(http_head_taken_apart)
 {
-    static const char text[] = "PUT http://h:1/b%20c?x=1&y HTTP/1.1\r\nhost: other\r\nContent-length:  12\t\r\n"
-                               "X-Empty:\r\nConnection: Foo, CLOSE\r\nExpect: 100-Continue\r\n\r\nrest";
+    static const char text[] =
+        "PUT http://h:1/b%20c?x=1&y HTTP/1.1\r\nhost: other\r\nContent-length:  12\t\r\n"
+        "X-Empty:\r\nConnection: Foo, CLOSE\r\nExpect: 100-Continue\r\n\r\nrest";
     HttpHead head;
     HttpRefusal refusal;
     size_t used = 0;
@@ -217,13 +219,20 @@ TEST(http_ranges)
         HttpStep step;
         uint64_t from, len;
     } rows[] = {
-        { "bytes=0-0", 10, HTTP_DONE, 0, 1 },   { "bytes=2-", 10, HTTP_DONE, 2, 8 },
-        { "bytes=-3", 10, HTTP_DONE, 7, 3 },    { "bytes=-30", 10, HTTP_DONE, 0, 10 },
-        { "bytes=5-99", 10, HTTP_DONE, 5, 5 },  { "bytes=10-", 10, HTTP_REFUSE, 0, 0 },
-        { "bytes=-0", 10, HTTP_REFUSE, 0, 0 },  { "bytes=0-", 0, HTTP_REFUSE, 0, 0 },
-        { "bytes=5-2", 10, HTTP_MORE, 0, 0 },   { "bytes=-", 10, HTTP_MORE, 0, 0 },
-        { "bytes=0-1,3-4", 10, HTTP_MORE, 0, 0 }, { "lines=1-2", 10, HTTP_MORE, 0, 0 },
-        { "bytes=a-b", 10, HTTP_MORE, 0, 0 },   { "", 10, HTTP_MORE, 0, 0 },
+        { "bytes=0-0", 10, HTTP_DONE, 0, 1 },
+        { "bytes=2-", 10, HTTP_DONE, 2, 8 },
+        { "bytes=-3", 10, HTTP_DONE, 7, 3 },
+        { "bytes=-30", 10, HTTP_DONE, 0, 10 },
+        { "bytes=5-99", 10, HTTP_DONE, 5, 5 },
+        { "bytes=10-", 10, HTTP_REFUSE, 0, 0 },
+        { "bytes=-0", 10, HTTP_REFUSE, 0, 0 },
+        { "bytes=0-", 0, HTTP_REFUSE, 0, 0 },
+        { "bytes=5-2", 10, HTTP_MORE, 0, 0 },
+        { "bytes=-", 10, HTTP_MORE, 0, 0 },
+        { "bytes=0-1,3-4", 10, HTTP_MORE, 0, 0 },
+        { "lines=1-2", 10, HTTP_MORE, 0, 0 },
+        { "bytes=a-b", 10, HTTP_MORE, 0, 0 },
+        { "", 10, HTTP_MORE, 0, 0 },
         { "bytes=0-18446744073709551615", 10, HTTP_DONE, 0, 10 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

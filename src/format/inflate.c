@@ -6,7 +6,13 @@
 #include <zlib.h>
 #include <zstd.h>
 
-enum { INFLATE_PIECE = 64 << 10, DEFLATE_BYTES_MAX = 1 << 30, GZIP_BITS = 15 + 16, ZLIB_BITS = 15, RAW_BITS = -15 };
+enum {
+    INFLATE_PIECE = 64 << 10,
+    DEFLATE_BYTES_MAX = 1 << 30,
+    GZIP_BITS = 15 + 16,
+    ZLIB_BITS = 15,
+    RAW_BITS = -15
+};
 
 struct Inflate {
     InflateKind kind;
@@ -46,7 +52,8 @@ Code inflate_open(InflateKind kind, const InflateLimits *limits, Inflate **ret_i
     if (kind == INFLATE_ZSTD) {
         inflate->zstd = ZSTD_createDStream();
         ASSERT(inflate->zstd != NULL);
-        size_t result = ZSTD_DCtx_setParameter(inflate->zstd, ZSTD_d_windowLogMax, INFLATE_WINDOW_LOG_MAX);
+        size_t result =
+            ZSTD_DCtx_setParameter(inflate->zstd, ZSTD_d_windowLogMax, INFLATE_WINDOW_LOG_MAX);
         if (ZSTD_isError(result))
             return err_set(err, E_INTERNAL, "Zstandard: %s", ZSTD_getErrorName(result));
     } else if (inflateInit2(&inflate->z, window_bits(kind)) != Z_OK) {
@@ -84,7 +91,8 @@ static Code zlib_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_
             return E_OK;
         }
         if (inf->kind != INFLATE_GZIP)
-            return err_set(err, E_CORRUPT, "bytes behind the end of the %s stream", kind_name(inf->kind));
+            return err_set(err, E_CORRUPT, "bytes behind the end of the %s stream",
+                           kind_name(inf->kind));
         inflateReset(z);
     }
     inf->between = false;
@@ -131,8 +139,8 @@ static Code check_limits(const Inflate *inf, Err *err)
         return err_set(err, E_LIMIT, "more than %llu bytes come out of the %s stream",
                        (unsigned long long)inf->limits.bytes_max, kind_name(inf->kind));
     if (inf->given > INFLATE_RATIO_FREE && inf->given / inf->limits.ratio_max > inf->taken)
-        return err_set(err, E_LIMIT, "the %s stream grows more than %llu times", kind_name(inf->kind),
-                       (unsigned long long)inf->limits.ratio_max);
+        return err_set(err, E_LIMIT, "the %s stream grows more than %llu times",
+                       kind_name(inf->kind), (unsigned long long)inf->limits.ratio_max);
     return E_OK;
 }
 
@@ -204,7 +212,8 @@ Code deflate_whole(InflateKind kind, Str in, int level, Buf *out, Err *err)
     if (in.len > DEFLATE_BYTES_MAX)
         return err_set(err, E_LIMIT, "%zu bytes are too many to compress at once", in.len);
     z_stream z = { 0 };
-    if (deflateInit2(&z, level, Z_DEFLATED, window_bits(kind), MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (deflateInit2(&z, level, Z_DEFLATED, window_bits(kind), MAX_MEM_LEVEL, Z_DEFAULT_STRATEGY) !=
+        Z_OK)
         return err_set(err, E_INTERNAL, "zlib cannot start");
     size_t bound = deflateBound(&z, in.len);
     int result = Z_BUF_ERROR;

@@ -1,7 +1,8 @@
 /* Invariants:
  * 1. yyjson sees no text before json_check_depth has passed it.
  * 2. A Json * is a yyjson_val * of an immutable document whose memory is the Arena's.
- * 3. Numbers keep their digits: 64-bit integers exactly, larger integers as text, others as double. */
+ * 3. Numbers keep their digits: 64-bit integers exactly, larger integers as text, others as double.
+ */
 #include "format/json.h"
 
 #include <math.h>
@@ -11,10 +12,10 @@
 #include <yyjson.h>
 
 enum {
-    JSON_DEPTH_TOP = 1024,     /* no limit may be higher: writing recurses */
-    JSON_FEW_KEYS = 8,         /* objects up to here are searched for duplicates pair by pair */
+    JSON_DEPTH_TOP = 1024, /* no limit may be higher: writing recurses */
+    JSON_FEW_KEYS = 8,     /* objects up to here are searched for duplicates pair by pair */
     JSON_NUMBER_TEXT_MAX = 64,
-    JSON_NUMBER_POOL = 2048    /* what yyjson wants to write one number */
+    JSON_NUMBER_POOL = 2048 /* what yyjson wants to write one number */
 };
 
 static yyjson_val *inner(const Json *value)
@@ -47,7 +48,8 @@ Code json_check_depth(Str text, const JsonLimits *limits, Err *err)
     unsigned depth_max = limits && limits->depth_max ? limits->depth_max : JSON_DEPTH_MAX;
     ASSERT(depth_max <= JSON_DEPTH_TOP);
     if (text.len > bytes_max)
-        return err_set(err, E_LIMIT, "JSON of %zu bytes is over the maximum of %zu", text.len, bytes_max);
+        return err_set(err, E_LIMIT, "JSON of %zu bytes is over the maximum of %zu", text.len,
+                       bytes_max);
     unsigned depth = 0;
     for (size_t at = 0; at < text.len; at++) {
         char c = text.ptr[at];
@@ -118,7 +120,8 @@ static Code check_value(const Json *value, bool keeps_duplicates, Err *err)
     if (type == JSON_OBJECT && json_len(value) > 1 && !keeps_duplicates) {
         Str key = duplicate_key(value);
         if (key.ptr)
-            return err_set(err, E_SYNTAX, "JSON object has the key '" STR_FMT "' twice", STR_ARG(key));
+            return err_set(err, E_SYNTAX, "JSON object has the key '" STR_FMT "' twice",
+                           STR_ARG(key));
     }
     for (JsonIter it = json_iter(value); json_next(&it);)
         TRY(check_value(it.value, keeps_duplicates, err));
@@ -167,7 +170,7 @@ JsonType json_type(const Json *value)
 
 const char *json_type_name(JsonType type)
 {
-    static const char *const names[] = { "nothing", "null", "a truth value", "a number",
+    static const char *const names[] = { "nothing",  "null",     "a truth value", "a number",
                                          "a string", "an array", "an object" };
     return names[type];
 }
@@ -201,7 +204,8 @@ size_t json_len(const Json *value)
 Str json_str(const Json *value)
 {
     yyjson_val *val = inner(value);
-    return yyjson_is_str(val) ? str_of(unsafe_yyjson_get_str(val), unsafe_yyjson_get_len(val)) : STR_NONE;
+    return yyjson_is_str(val) ? str_of(unsafe_yyjson_get_str(val), unsafe_yyjson_get_len(val))
+                              : STR_NONE;
 }
 
 bool json_bool(const Json *value, bool fallback)
@@ -247,7 +251,8 @@ JsonIter json_iter(const Json *value)
     yyjson_val *val = inner(value);
     if (!yyjson_is_ctn(val))
         return (JsonIter){ .left_ = 0 };
-    return (JsonIter){ .left_ = unsafe_yyjson_get_len(val), .is_object_ = yyjson_is_obj(val),
+    return (JsonIter){ .left_ = unsafe_yyjson_get_len(val),
+                       .is_object_ = yyjson_is_obj(val),
                        .next_ = outer(unsafe_yyjson_get_first(val)) };
 }
 
@@ -464,13 +469,14 @@ static void canonical_double(Buf *out, double number)
         return;
     }
     Str form = number_digits(fabs(number), text);
-    int count = 0, point = 0, exponent = 0;
+    int count = 0, point = 0;
+    int64_t exponent = 0;
     bool fraction = false;
     for (size_t i = 0; i < form.len; i++) {
         char c = form.ptr[i];
         if (c == 'e' || c == 'E') {
-            text[form.len] = 0;
-            exponent = atoi(form.ptr + i + 1);
+            size_t sign = form.ptr[i + 1] == '+';
+            ASSERT(str_i64(str_from(form, i + 1 + sign), &exponent));
             break;
         }
         if (c == '.') {
@@ -486,7 +492,7 @@ static void canonical_double(Buf *out, double number)
         count--;
     if (number < 0)
         buf_put_char(out, '-');
-    put_ecma(out, digits, count, point + exponent);
+    put_ecma(out, digits, count, point + (int)exponent);
 }
 
 static void canonical_number(Buf *out, const Json *value)

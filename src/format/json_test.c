@@ -1,3 +1,4 @@
+/* Covers json.c, json_write.c. */
 #include "base/test.h"
 #include "format/json.h"
 
@@ -18,10 +19,18 @@ TEST(json_refuses)
         const char *text;
         Code code;
     } rows[] = {
-        { "", E_SYNTAX },           { " ", E_SYNTAX },          { "nul", E_SYNTAX },
-        { "{\"a\":1,}", E_SYNTAX }, { "[1 2]", E_SYNTAX },      { "[NaN]", E_SYNTAX },
-        { "[1]x", E_SYNTAX },       { "\"\x80\"", E_SYNTAX },   { "// c\n1", E_SYNTAX },
-        { "01", E_SYNTAX },         { "\"a\nb\"", E_SYNTAX },   { "\"\\ud800\"", E_SYNTAX },
+        { "", E_SYNTAX },
+        { " ", E_SYNTAX },
+        { "nul", E_SYNTAX },
+        { "{\"a\":1,}", E_SYNTAX },
+        { "[1 2]", E_SYNTAX },
+        { "[NaN]", E_SYNTAX },
+        { "[1]x", E_SYNTAX },
+        { "\"\x80\"", E_SYNTAX },
+        { "// c\n1", E_SYNTAX },
+        { "01", E_SYNTAX },
+        { "\"a\nb\"", E_SYNTAX },
+        { "\"\\ud800\"", E_SYNTAX },
         { "{\"a\":1,\"a\":2}", E_SYNTAX },
         { "[[{\"x\":{\"a\":1,\"b\":2,\"a\":3}}]]", E_SYNTAX },
         { "{\"a\":1,\"\\u0061\":2}", E_SYNTAX }, /* the same key, escaped */
@@ -49,7 +58,8 @@ TEST(json_depth_and_size_have_maxima)
     CHECK_INT(err.position, JSON_DEPTH_MAX);
     CHECK_CODE(json_check_depth(STR("[[1]]"), &(JsonLimits){ .depth_max = 1 }, &err), E_LIMIT);
     CHECK_OK(json_check_depth(STR("[\"[[\\\"[[\"]"), &(JsonLimits){ .depth_max = 1 }, &err), &err);
-    CHECK_CODE(json_parse(&arena, STR("[1,2]"), &(JsonLimits){ .bytes_max = 4 }, &value, &err), E_LIMIT);
+    CHECK_CODE(json_parse(&arena, STR("[1,2]"), &(JsonLimits){ .bytes_max = 4 }, &value, &err),
+               E_LIMIT);
 }
 
 TEST(json_many_keys_and_one_twice)
@@ -70,16 +80,18 @@ TEST(json_many_keys_and_one_twice)
     buf_put(&text, STR("\"k500\":1}"));
     CHECK_CODE(json_parse(&arena, buf_str(&text), NULL, &value, &err), E_SYNTAX);
     CHECK(strstr(err.text, "k500") != NULL);
-    CHECK_OK(json_parse(&arena, buf_str(&text), &(JsonLimits){ .keeps_duplicates = true }, &value, &err),
-             &err);
+    CHECK_OK(
+        json_parse(&arena, buf_str(&text), &(JsonLimits){ .keeps_duplicates = true }, &value, &err),
+        &err);
     CHECK_INT(json_i64(json_get(value, "k500"), -1), 500);
 }
 
 TEST(json_numbers_stay_exact)
 {
     Arena arena AUTO(arena_done) = { 0 };
-    const Json *v = parsed(&arena, STR("[9223372036854775807,-9223372036854775808,18446744073709551615,"
-                                       "0.1,9007199254740993,123456789012345678901234567890,1.0]"));
+    const Json *v =
+        parsed(&arena, STR("[9223372036854775807,-9223372036854775808,18446744073709551615,"
+                           "0.1,9007199254740993,123456789012345678901234567890,1.0]"));
     CHECK_INT(json_i64(json_at(v, 0), 0), INT64_MAX);
     CHECK_INT(json_i64(json_at(v, 1), 0), INT64_MIN);
     CHECK_INT(json_i64(json_at(v, 2), -7), -7);
@@ -98,7 +110,8 @@ TEST(json_numbers_stay_exact)
 TEST(json_needed_members)
 {
     Arena arena AUTO(arena_done) = { 0 };
-    const Json *v = parsed(&arena, STR("{\"s\":\"x\",\"n\":3,\"o\":{},\"a\":[1,null],\"b\":true,\"f\":1.5}"));
+    const Json *v =
+        parsed(&arena, STR("{\"s\":\"x\",\"n\":3,\"o\":{},\"a\":[1,null],\"b\":true,\"f\":1.5}"));
     Err err;
     Str text;
     int64_t number;
@@ -113,7 +126,8 @@ TEST(json_needed_members)
     CHECK_OK(json_need_f64(v, "f", &real, &err), &err);
     CHECK_OK(json_need_arr(v, "a", &value, &err), &err);
     CHECK_INT(json_len(value), 2);
-    CHECK(json_is_null(json_at(value, 1)) && json_is_null(json_at(value, 2)) && !json_is_null(value));
+    CHECK(json_is_null(json_at(value, 1)) && json_is_null(json_at(value, 2)) &&
+          !json_is_null(value));
     CHECK_CODE(json_need_str(v, "missing", &text, &err), E_INVALID);
     CHECK_STR(str_z(err.text), STR("'missing' is missing: it must be a string"));
     CHECK_CODE(json_need_i64(v, "s", &number, &err), E_INVALID);
@@ -159,9 +173,10 @@ TEST(json_writes)
     json_field_str(&w, "none", STR_NONE);
     json_field_u64(&w, "u", UINT64_MAX);
     json_end_object(&w);
-    CHECK_STR(buf_str(&out),
-              STR("{\"s\":\"a\\\"\\\\\\n\\u0001\xC3\xA4\xEF\xBF\xBD\",\"list\":[-5,0.1,null,{},true],"
-                  "\"none\":null,\"u\":18446744073709551615}"));
+    CHECK_STR(
+        buf_str(&out),
+        STR("{\"s\":\"a\\\"\\\\\\n\\u0001\xC3\xA4\xEF\xBF\xBD\",\"list\":[-5,0.1,null,{},true],"
+            "\"none\":null,\"u\":18446744073709551615}"));
 }
 
 TEST(json_canonical_rfc8785)
@@ -170,13 +185,16 @@ TEST(json_canonical_rfc8785)
         const char *text, *wanted;
     } rows[] = {
         { "{ \"numbers\": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],\n"
-          "\"string\": \"\\u20ac$\\u000F\\u000aA'\\u0042\\u0022\\u005c\\\\\\\"\\/\", \"literals\": [null, true, false]}",
+          "\"string\": \"\\u20ac$\\u000F\\u000aA'\\u0042\\u0022\\u005c\\\\\\\"\\/\", \"literals\": "
+          "[null, true, false]}",
           "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002,1e-27],"
           "\"string\":\"\xE2\x82\xAC$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}" },
         { "{\"\\ufb33\":1,\"\\ud83d\\ude00\":2,\"\\u20ac\":3,\"\\r\":4,\"1\":5}",
           "{\"\\r\":4,\"1\":5,\"\xE2\x82\xAC\":3,\"\xF0\x9F\x98\x80\":2,\"\xEF\xAC\xB3\":1}" },
-        { "[-0, 0.0, 1e21, 1e20, 123456.789, 1e-6, 1e-7, 5e-324, 1.7976931348623157e308, 295147905179352830000]",
-          "[0,0,1e+21,100000000000000000000,123456.789,0.000001,1e-7,5e-324,1.7976931348623157e+308,"
+        { "[-0, 0.0, 1e21, 1e20, 123456.789, 1e-6, 1e-7, 5e-324, 1.7976931348623157e308, "
+          "295147905179352830000]",
+          "[0,0,1e+21,100000000000000000000,123456.789,0.000001,1e-7,5e-324,1.7976931348623157e+"
+          "308,"
           "295147905179352830000]" },
         { "[5.684341886080802e-14,9223372036854775807,-1.5]",
           "[5.684341886080802e-14,9223372036854775807,-1.5]" },

@@ -1,6 +1,6 @@
 /* The footer as parquet.thrift 2.11 defines it; field numbers stand beside the fields they fill.
- * Invariant: after a failure the Reader gives zeros, so loops end and one check at the end is enough;
- * what needs the whole footer (paths, sums, offsets) is checked after that. */
+ * Invariant: after a failure the Reader gives zeros, so loops end and one check at the end is
+ * enough; what needs the whole footer (paths, sums, offsets) is checked after that. */
 #include "format/parquet.h"
 #include "format/thrift_priv.h"
 
@@ -19,7 +19,7 @@ typedef struct SchemaElement {
     ParquetNode node;
     int32_t child_count; /* PARQUET_NONE: not said */
     bool has_type;
-    int32_t converted;   /* PARQUET_NONE */
+    int32_t converted; /* PARQUET_NONE */
 } SchemaElement;
 
 typedef struct ChunkMeta {
@@ -76,9 +76,11 @@ static void read_logical_members(Thrift *t, ThriftField field, ParquetNode *node
             node->scale = (int32_t)thrift_int(t, f, 0, PRECISION_MAX);
         else if (node->logical == PARQUET_L_DECIMAL && f.id == 2)
             node->precision = (int32_t)thrift_int(t, f, 1, PRECISION_MAX);
-        else if ((node->logical == PARQUET_L_TIME || node->logical == PARQUET_L_TIMESTAMP) && f.id == 1)
+        else if ((node->logical == PARQUET_L_TIME || node->logical == PARQUET_L_TIMESTAMP) &&
+                 f.id == 1)
             node->utc = thrift_bool(t, f);
-        else if ((node->logical == PARQUET_L_TIME || node->logical == PARQUET_L_TIMESTAMP) && f.id == 2)
+        else if ((node->logical == PARQUET_L_TIME || node->logical == PARQUET_L_TIMESTAMP) &&
+                 f.id == 2)
             node->unit = read_unit(t, f);
         else if (node->logical == PARQUET_L_INTEGER && f.id == 1)
             node->bit_width = (int32_t)thrift_int(t, f, 8, 64);
@@ -92,10 +94,11 @@ static void read_logical_members(Thrift *t, ThriftField field, ParquetNode *node
 static void read_logical(Thrift *t, ThriftField field, ParquetNode *node)
 {
     static const uint8_t kinds[] = {
-        [1] = PARQUET_L_STRING, [2] = PARQUET_L_MAP,      [3] = PARQUET_L_LIST,     [4] = PARQUET_L_ENUM,
-        [5] = PARQUET_L_DECIMAL, [6] = PARQUET_L_DATE,    [7] = PARQUET_L_TIME,     [8] = PARQUET_L_TIMESTAMP,
-        [9] = PARQUET_L_OTHER,  [10] = PARQUET_L_INTEGER, [11] = PARQUET_L_NULL,    [12] = PARQUET_L_JSON,
-        [13] = PARQUET_L_BSON,  [14] = PARQUET_L_UUID,    [15] = PARQUET_L_FLOAT16,
+        [1] = PARQUET_L_STRING,   [2] = PARQUET_L_MAP,       [3] = PARQUET_L_LIST,
+        [4] = PARQUET_L_ENUM,     [5] = PARQUET_L_DECIMAL,   [6] = PARQUET_L_DATE,
+        [7] = PARQUET_L_TIME,     [8] = PARQUET_L_TIMESTAMP, [9] = PARQUET_L_OTHER,
+        [10] = PARQUET_L_INTEGER, [11] = PARQUET_L_NULL,     [12] = PARQUET_L_JSON,
+        [13] = PARQUET_L_BSON,    [14] = PARQUET_L_UUID,     [15] = PARQUET_L_FLOAT16,
     };
     if (!thrift_struct(t, field))
         return;
@@ -117,14 +120,27 @@ static void use_converted(SchemaElement *element)
         uint8_t bits; /* of integers */
         uint8_t unit;
     } rows[] = {
-        { PARQUET_L_STRING, 0, 0 },   { PARQUET_L_MAP, 0, 0 },    { PARQUET_L_MAP, 0, 0 },
-        { PARQUET_L_LIST, 0, 0 },     { PARQUET_L_ENUM, 0, 0 },   { PARQUET_L_DECIMAL, 0, 0 },
-        { PARQUET_L_DATE, 0, 0 },     { PARQUET_L_TIME, 0, PARQUET_MILLIS },
-        { PARQUET_L_TIME, 0, PARQUET_MICROS },                    { PARQUET_L_TIMESTAMP, 0, PARQUET_MILLIS },
-        { PARQUET_L_TIMESTAMP, 0, PARQUET_MICROS },               { PARQUET_L_INTEGER, 8, 0 },
-        { PARQUET_L_INTEGER, 16, 0 }, { PARQUET_L_INTEGER, 32, 0 }, { PARQUET_L_INTEGER, 64, 0 },
-        { PARQUET_L_INTEGER, 8, 0 },  { PARQUET_L_INTEGER, 16, 0 }, { PARQUET_L_INTEGER, 32, 0 },
-        { PARQUET_L_INTEGER, 64, 0 }, { PARQUET_L_JSON, 0, 0 },   { PARQUET_L_BSON, 0, 0 },
+        { PARQUET_L_STRING, 0, 0 },
+        { PARQUET_L_MAP, 0, 0 },
+        { PARQUET_L_MAP, 0, 0 },
+        { PARQUET_L_LIST, 0, 0 },
+        { PARQUET_L_ENUM, 0, 0 },
+        { PARQUET_L_DECIMAL, 0, 0 },
+        { PARQUET_L_DATE, 0, 0 },
+        { PARQUET_L_TIME, 0, PARQUET_MILLIS },
+        { PARQUET_L_TIME, 0, PARQUET_MICROS },
+        { PARQUET_L_TIMESTAMP, 0, PARQUET_MILLIS },
+        { PARQUET_L_TIMESTAMP, 0, PARQUET_MICROS },
+        { PARQUET_L_INTEGER, 8, 0 },
+        { PARQUET_L_INTEGER, 16, 0 },
+        { PARQUET_L_INTEGER, 32, 0 },
+        { PARQUET_L_INTEGER, 64, 0 },
+        { PARQUET_L_INTEGER, 8, 0 },
+        { PARQUET_L_INTEGER, 16, 0 },
+        { PARQUET_L_INTEGER, 32, 0 },
+        { PARQUET_L_INTEGER, 64, 0 },
+        { PARQUET_L_JSON, 0, 0 },
+        { PARQUET_L_BSON, 0, 0 },
         { PARQUET_L_OTHER, 0, 0 },
     };
     enum { FIRST_SIGNED = 15 };
@@ -211,7 +227,8 @@ static const char *element_fault(const SchemaElement *element, bool root)
         return "has neither a type nor children";
     if (node->type == PARQUET_FIXED && node->fixed_len <= 0)
         return "has no length";
-    if (element->has_type && node->logical == PARQUET_L_DECIMAL && (node->precision < 1 || node->scale > node->precision))
+    if (element->has_type && node->logical == PARQUET_L_DECIMAL &&
+        (node->precision < 1 || node->scale > node->precision))
         return "has no possible precision and scale";
     if (root && element->has_type)
         return "is the root and has a type";
@@ -219,21 +236,26 @@ static const char *element_fault(const SchemaElement *element, bool root)
 }
 
 /* Links the list, which is in depth-first order, to a tree. */
-static Code link_node(Footer *f, size_t *at, ParquetNode *parent, unsigned depth, ParquetNode **ret_node)
+static Code link_node(Footer *f, size_t *at, ParquetNode *parent, unsigned depth,
+                      ParquetNode **ret_node)
 {
     if (depth > PARQUET_DEPTH_MAX)
-        return err_set(f->err, E_LIMIT, "Parquet schema is nested deeper than %d levels", PARQUET_DEPTH_MAX);
+        return err_set(f->err, E_LIMIT, "Parquet schema is nested deeper than %d levels",
+                       PARQUET_DEPTH_MAX);
     if (*at >= f->element_count)
         return err_set(f->err, E_CORRUPT, "Parquet schema: fewer elements than children");
     SchemaElement *element = &f->elements[(*at)++];
     ParquetNode *node = &element->node;
     const char *fault = element_fault(element, parent == NULL);
     if (fault)
-        return err_set(f->err, E_CORRUPT, "Parquet schema: '" STR_FMT "' %s", STR_ARG(node->name), fault);
+        return err_set(f->err, E_CORRUPT, "Parquet schema: '" STR_FMT "' %s", STR_ARG(node->name),
+                       fault);
     node->parent = parent;
     if (parent) {
-        node->definition_max = (int16_t)(parent->definition_max + (node->repetition != PARQUET_REQUIRED));
-        node->repetition_max = (int16_t)(parent->repetition_max + (node->repetition == PARQUET_REPEATED));
+        node->definition_max =
+            (int16_t)(parent->definition_max + (node->repetition != PARQUET_REQUIRED));
+        node->repetition_max =
+            (int16_t)(parent->repetition_max + (node->repetition == PARQUET_REPEATED));
     }
     *ret_node = node;
     if (element->has_type) {
@@ -382,14 +404,17 @@ static size_t bound_len(const ParquetNode *node)
 /* Before min_value and max_value the order was that of signed numbers, whatever the type. */
 static bool old_order_is_known(const ParquetNode *node)
 {
-    bool number = node->type == PARQUET_BOOLEAN || node->type == PARQUET_INT32 || node->type == PARQUET_INT64 ||
-                  node->type == PARQUET_FLOAT || node->type == PARQUET_DOUBLE;
+    bool number = node->type == PARQUET_BOOLEAN || node->type == PARQUET_INT32 ||
+                  node->type == PARQUET_INT64 || node->type == PARQUET_FLOAT ||
+                  node->type == PARQUET_DOUBLE;
     return number && node->is_signed;
 }
 
-static void settle_bounds(Footer *f, const ParquetNode *node, ParquetChunk *chunk, const ChunkMeta *meta)
+static void settle_bounds(Footer *f, const ParquetNode *node, ParquetChunk *chunk,
+                          const ChunkMeta *meta)
 {
-    if (!chunk->has_min && !chunk->has_max && meta->old_min.ptr && meta->old_max.ptr && old_order_is_known(node)) {
+    if (!chunk->has_min && !chunk->has_max && meta->old_min.ptr && meta->old_max.ptr &&
+        old_order_is_known(node)) {
         chunk->min = meta->old_min;
         chunk->max = meta->old_max;
         chunk->has_min = chunk->has_max = chunk->min_exact = chunk->max_exact = true;
@@ -400,7 +425,8 @@ static void settle_bounds(Footer *f, const ParquetNode *node, ParquetChunk *chun
     if ((chunk->has_min && chunk->min.len != len && chunk->min.len != 0) ||
         (chunk->has_max && chunk->max.len != len && chunk->max.len != 0))
         reader_fail(reader_in(f), "a minimum or maximum does not have the length of its type");
-    chunk->has_min = chunk->has_min && chunk->min.len == len; /* empty: some write it for no values */
+    chunk->has_min =
+        chunk->has_min && chunk->min.len == len; /* empty: some write it for no values */
     chunk->has_max = chunk->has_max && chunk->max.len == len;
 }
 
@@ -413,7 +439,8 @@ static bool path_is(const ParquetNode *node, const ChunkMeta *meta)
     return at == 0;
 }
 
-static void check_chunk(Footer *f, const ParquetNode *node, ParquetChunk *chunk, const ChunkMeta *meta)
+static void check_chunk(Footer *f, const ParquetNode *node, ParquetChunk *chunk,
+                        const ChunkMeta *meta)
 {
     Reader *r = reader_in(f);
     uint64_t end;
@@ -423,7 +450,8 @@ static void check_chunk(Footer *f, const ParquetNode *node, ParquetChunk *chunk,
         reader_fail(r, "more nulls than values in a column chunk");
     bool dictionary = meta->dictionary_page > 0 && meta->dictionary_page < meta->data_page;
     chunk->start = dictionary ? meta->dictionary_page : meta->data_page;
-    if (chunk->value_count == 0 && chunk->start == 0) /* Arrow says no place where there is no page */
+    if (chunk->value_count == 0 &&
+        chunk->start == 0) /* Arrow says no place where there is no page */
         chunk->start = MAX(meta->dictionary_page, (int64_t)MAGIC_LEN);
     if (chunk->start < MAGIC_LEN ||
         __builtin_add_overflow((uint64_t)chunk->start, (uint64_t)chunk->compressed_bytes, &end) ||
@@ -515,7 +543,8 @@ static void read_row_group(Footer *f, ThriftField field, ParquetRowGroup *group)
     }
     group->start = f->out->leaf_count > 0 ? group->chunks[0].start : MAGIC_LEN;
     for (size_t i = 0; i < f->out->leaf_count && reader_ok(reader_in(f)); i++)
-        if (f->out->leaves[i]->repetition_max == 0 && group->chunks[i].value_count != group->row_count)
+        if (f->out->leaves[i]->repetition_max == 0 &&
+            group->chunks[i].value_count != group->row_count)
             reader_fail(reader_in(f), "a column has not as many values as its row group has rows");
 }
 
@@ -623,7 +652,8 @@ Code parquet_footer_size(Str tail, uint64_t file_bytes, uint64_t *ret_footer_byt
     return E_OK;
 }
 
-Code parquet_footer_decode(Str footer, uint64_t file_bytes, Arena *arena, ParquetFooter *ret_footer, Err *err)
+Code parquet_footer_decode(Str footer, uint64_t file_bytes, Arena *arena, ParquetFooter *ret_footer,
+                           Err *err)
 {
     if (footer.len > PARQUET_FOOTER_BYTES_MAX)
         return err_set(err, E_LIMIT, "a Parquet footer of %zu bytes", footer.len);
@@ -632,7 +662,10 @@ Code parquet_footer_decode(Str footer, uint64_t file_bytes, Arena *arena, Parque
     Reader r = reader_of(footer);
     ParquetFooter out = { 0 };
     bool encrypted = false;
-    Footer f = { .t = { &r, 0 }, .arena = arena, .out = &out, .err = err,
+    Footer f = { .t = { &r, 0 },
+                 .arena = arena,
+                 .out = &out,
+                 .err = err,
                  .data_end = file_bytes - footer.len - PARQUET_TAIL_LEN };
     TRY(read_file_meta(&f, &encrypted));
     if (encrypted)
@@ -663,7 +696,8 @@ const ParquetNode *parquet_leaf_by_id(const ParquetFooter *footer, int32_t field
 /* ---- pages ---- */
 
 /* Of a data page: 1 num_values; of version 2 also the lengths of its levels (5, 6). */
-static void read_page_counts(Thrift *t, ThriftField field, bool v2, ParquetPage *page, int64_t *ret_levels)
+static void read_page_counts(Thrift *t, ThriftField field, bool v2, ParquetPage *page,
+                             int64_t *ret_levels)
 {
     if (!thrift_struct(t, field))
         return;
@@ -681,7 +715,9 @@ Code parquet_page_decode(Str bytes, uint64_t bytes_left, ParquetPage *ret_page, 
 {
     Reader r = reader_of(str_sub(bytes, 0, PARQUET_PAGE_HEADER_MAX));
     Thrift t = { &r, 0 };
-    ParquetPage page = { .type = PARQUET_NONE, .page_bytes = PARQUET_NONE, .value_count = PARQUET_NONE,
+    ParquetPage page = { .type = PARQUET_NONE,
+                         .page_bytes = PARQUET_NONE,
+                         .value_count = PARQUET_NONE,
                          .uncompressed_bytes = PARQUET_NONE };
     int64_t levels = 0;
     thrift_begin(&t);

@@ -11,29 +11,53 @@
 #include "base/str.h"
 
 enum {
-    PARQUET_TAIL_LEN = 8,                  /* footer length and "PAR1" */
+    PARQUET_TAIL_LEN = 8, /* footer length and "PAR1" */
     PARQUET_FOOTER_BYTES_MAX = 64 << 20,
-    PARQUET_DEPTH_MAX = 32,                /* of the schema tree */
-    PARQUET_SCHEMA_MAX = 16384,            /* elements */
+    PARQUET_DEPTH_MAX = 32,     /* of the schema tree */
+    PARQUET_SCHEMA_MAX = 16384, /* elements */
     PARQUET_ROW_GROUPS_MAX = 65536,
-    PARQUET_CHUNKS_MAX = 1 << 20,          /* columns times row groups */
+    PARQUET_CHUNKS_MAX = 1 << 20, /* columns times row groups */
     PARQUET_KEY_VALUES_MAX = 1024,
-    PARQUET_THRIFT_DEPTH_MAX = 32,         /* structs in structs that are skipped */
+    PARQUET_THRIFT_DEPTH_MAX = 32, /* structs in structs that are skipped */
     PARQUET_PAGE_HEADER_MAX = 1 << 20,
-    PARQUET_NONE = -1                      /* a number that the file does not say */
+    PARQUET_NONE = -1 /* a number that the file does not say */
 };
 
 typedef enum ParquetType {
-    PARQUET_BOOLEAN, PARQUET_INT32, PARQUET_INT64, PARQUET_INT96, PARQUET_FLOAT, PARQUET_DOUBLE,
-    PARQUET_BYTE_ARRAY, PARQUET_FIXED, PARQUET_GROUP /* a node with children */
+    PARQUET_BOOLEAN,
+    PARQUET_INT32,
+    PARQUET_INT64,
+    PARQUET_INT96,
+    PARQUET_FLOAT,
+    PARQUET_DOUBLE,
+    PARQUET_BYTE_ARRAY,
+    PARQUET_FIXED,
+    PARQUET_GROUP /* a node with children */
 } ParquetType;
 
-typedef enum ParquetRepetition { PARQUET_REQUIRED, PARQUET_OPTIONAL, PARQUET_REPEATED } ParquetRepetition;
+typedef enum ParquetRepetition {
+    PARQUET_REQUIRED,
+    PARQUET_OPTIONAL,
+    PARQUET_REPEATED
+} ParquetRepetition;
 
 typedef enum ParquetLogical {
-    PARQUET_L_NONE, PARQUET_L_STRING, PARQUET_L_MAP, PARQUET_L_LIST, PARQUET_L_ENUM, PARQUET_L_DECIMAL,
-    PARQUET_L_DATE, PARQUET_L_TIME, PARQUET_L_TIMESTAMP, PARQUET_L_INTEGER, PARQUET_L_NULL, PARQUET_L_JSON,
-    PARQUET_L_BSON, PARQUET_L_UUID, PARQUET_L_FLOAT16, PARQUET_L_OTHER
+    PARQUET_L_NONE,
+    PARQUET_L_STRING,
+    PARQUET_L_MAP,
+    PARQUET_L_LIST,
+    PARQUET_L_ENUM,
+    PARQUET_L_DECIMAL,
+    PARQUET_L_DATE,
+    PARQUET_L_TIME,
+    PARQUET_L_TIMESTAMP,
+    PARQUET_L_INTEGER,
+    PARQUET_L_NULL,
+    PARQUET_L_JSON,
+    PARQUET_L_BSON,
+    PARQUET_L_UUID,
+    PARQUET_L_FLOAT16,
+    PARQUET_L_OTHER
 } ParquetLogical;
 
 typedef enum ParquetUnit { PARQUET_MILLIS, PARQUET_MICROS, PARQUET_NANOS } ParquetUnit;
@@ -44,38 +68,38 @@ struct ParquetNode {
     ParquetType type;
     ParquetRepetition repetition;
     ParquetLogical logical;
-    int32_t field_id;          /* PARQUET_NONE */
-    int32_t fixed_len;         /* of PARQUET_FIXED */
-    int32_t precision, scale;  /* of decimals */
-    int32_t bit_width;         /* of integers: 8 to 64 */
+    int32_t field_id;         /* PARQUET_NONE */
+    int32_t fixed_len;        /* of PARQUET_FIXED */
+    int32_t precision, scale; /* of decimals */
+    int32_t bit_width;        /* of integers: 8 to 64 */
     bool is_signed;
-    bool utc;                  /* times: adjusted to UTC */
+    bool utc; /* times: adjusted to UTC */
     ParquetUnit unit;
-    ParquetNode *parent;       /* NULL: the root */
+    ParquetNode *parent; /* NULL: the root */
     ParquetNode **children;
     size_t child_count;
-    int32_t column;            /* leaves: its position among the chunks of a row group; else PARQUET_NONE */
+    int32_t column; /* leaves: its position among the chunks of a row group; else PARQUET_NONE */
     int16_t definition_max, repetition_max;
 };
 
 typedef struct ParquetChunk {
     const ParquetNode *node;
-    int32_t codec;                  /* Parquet's CompressionCodec */
-    int64_t value_count;            /* with nulls; of repeated fields: entries */
+    int32_t codec;       /* Parquet's CompressionCodec */
+    int64_t value_count; /* with nulls; of repeated fields: entries */
     int64_t compressed_bytes, uncompressed_bytes;
-    int64_t start;                  /* of the dictionary page or else the first data page */
-    int64_t null_count;             /* PARQUET_NONE; likewise below */
+    int64_t start;      /* of the dictionary page or else the first data page */
+    int64_t null_count; /* PARQUET_NONE; likewise below */
     int64_t distinct_count;
     bool has_min, has_max, min_exact, max_exact;
-    Str min, max;                   /* plain encoding, little endian; only from min_value/max_value, or from
-                                       the old fields for signed numbers (their order is known there) */
+    Str min, max; /* plain encoding, little endian; only from min_value/max_value, or from
+                     the old fields for signed numbers (their order is known there) */
 } ParquetChunk;
 
 typedef struct ParquetRowGroup {
     int64_t row_count;
-    int64_t total_bytes;            /* uncompressed, as the file says */
-    int64_t start;                  /* byte where its first page begins: Iceberg's split offset */
-    ParquetChunk *chunks;           /* one per leaf, in the schema's order */
+    int64_t total_bytes;  /* uncompressed, as the file says */
+    int64_t start;        /* byte where its first page begins: Iceberg's split offset */
+    ParquetChunk *chunks; /* one per leaf, in the schema's order */
 } ParquetRowGroup;
 
 typedef struct ParquetFooter {
@@ -93,11 +117,13 @@ typedef struct ParquetFooter {
     size_t key_value_count;
 } ParquetFooter;
 
-/* From the last PARQUET_TAIL_LEN bytes: how long the footer before them is (without them). CORRUPT when
- * it cannot be inside a file of `file_bytes`. */
-Code parquet_footer_size(Str tail, uint64_t file_bytes, uint64_t *ret_footer_bytes, Err *err) CHECKED;
+/* From the last PARQUET_TAIL_LEN bytes: how long the footer before them is (without them). CORRUPT
+ * when it cannot be inside a file of `file_bytes`. */
+Code parquet_footer_size(Str tail, uint64_t file_bytes, uint64_t *ret_footer_bytes,
+                         Err *err) CHECKED;
 
-/* Decodes the footer of a file that is `file_bytes` long; every check of the header of this file. */
+/* Decodes the footer of a file that is `file_bytes` long; every check of the header of this file.
+ */
 Code parquet_footer_decode(Str footer, uint64_t file_bytes, Arena *arena, ParquetFooter *ret_footer,
                            Err *err) CHECKED;
 
@@ -106,8 +132,8 @@ Str parquet_key_value(const ParquetFooter *footer, Str key); /* no pointer: no s
 /* The leaf with that field id, or NULL. */
 const ParquetNode *parquet_leaf_by_id(const ParquetFooter *footer, int32_t field_id);
 
-/* A page header at the start of `bytes` (all that is left of the chunk): its own length and that of the
- * page behind it. CORRUPT when a size is negative or goes beyond `bytes_left`. */
+/* A page header at the start of `bytes` (all that is left of the chunk): its own length and that of
+ * the page behind it. CORRUPT when a size is negative or goes beyond `bytes_left`. */
 typedef struct ParquetPage {
     int32_t type; /* Parquet's PageType */
     int64_t header_bytes, page_bytes, uncompressed_bytes;

@@ -1,3 +1,4 @@
+/* Covers parquet.c, thrift.c. */
 #include "base/buf.h"
 #include "base/test.h"
 #include "format/parquet.h"
@@ -6,15 +7,24 @@
 
 /* Written by Arrow C++ 26: id INT32 with field id 7 (1, 2, null), d STRING ("x", "yy", null). */
 static const char footer_bytes[] =
-    "\x15\x04\x19\x3c\x35\x00\x18\x06\x73\x63\x68\x65\x6d\x61\x15\x04\x00\x15\x02\x25\x02\x18\x02\x69"
-    "\x64\x55\x0e\x00\x15\x0c\x25\x02\x18\x01\x64\x25\x00\x4c\x1c\x00\x00\x00\x16\x06\x19\x1c\x19\x2c"
-    "\x26\x00\x1c\x15\x02\x19\x25\x06\x00\x19\x18\x02\x69\x64\x15\x00\x16\x06\x16\x7a\x16\x7a\x26\x08"
-    "\x3c\x18\x04\x02\x00\x00\x00\x18\x04\x01\x00\x00\x00\x16\x02\x28\x04\x02\x00\x00\x00\x18\x04\x01"
-    "\x00\x00\x00\x11\x11\x00\x19\x1c\x15\x00\x15\x00\x15\x02\x00\x3c\x29\x06\x19\x26\x02\x04\x00\x00"
-    "\x00\x26\x00\x1c\x15\x0c\x19\x25\x06\x00\x19\x18\x01\x64\x15\x00\x16\x06\x16\x5e\x16\x5e\x26\x82"
-    "\x01\x3c\x36\x02\x28\x02\x79\x79\x18\x01\x78\x11\x11\x00\x19\x1c\x15\x00\x15\x00\x15\x02\x00\x3c"
-    "\x16\x06\x19\x06\x19\x26\x02\x04\x00\x00\x00\x16\xd8\x01\x16\x06\x26\x08\x16\xd8\x01\x00\x28\x20"
-    "\x70\x61\x72\x71\x75\x65\x74\x2d\x63\x70\x70\x2d\x61\x72\x72\x6f\x77\x20\x76\x65\x72\x73\x69\x6f"
+    "\x15\x04\x19\x3c\x35\x00\x18\x06\x73\x63\x68\x65\x6d\x61\x15\x04\x00\x15\x02\x25\x02\x18\x02"
+    "\x69"
+    "\x64\x55\x0e\x00\x15\x0c\x25\x02\x18\x01\x64\x25\x00\x4c\x1c\x00\x00\x00\x16\x06\x19\x1c\x19"
+    "\x2c"
+    "\x26\x00\x1c\x15\x02\x19\x25\x06\x00\x19\x18\x02\x69\x64\x15\x00\x16\x06\x16\x7a\x16\x7a\x26"
+    "\x08"
+    "\x3c\x18\x04\x02\x00\x00\x00\x18\x04\x01\x00\x00\x00\x16\x02\x28\x04\x02\x00\x00\x00\x18\x04"
+    "\x01"
+    "\x00\x00\x00\x11\x11\x00\x19\x1c\x15\x00\x15\x00\x15\x02\x00\x3c\x29\x06\x19\x26\x02\x04\x00"
+    "\x00"
+    "\x00\x26\x00\x1c\x15\x0c\x19\x25\x06\x00\x19\x18\x01\x64\x15\x00\x16\x06\x16\x5e\x16\x5e\x26"
+    "\x82"
+    "\x01\x3c\x36\x02\x28\x02\x79\x79\x18\x01\x78\x11\x11\x00\x19\x1c\x15\x00\x15\x00\x15\x02\x00"
+    "\x3c"
+    "\x16\x06\x19\x06\x19\x26\x02\x04\x00\x00\x00\x16\xd8\x01\x16\x06\x26\x08\x16\xd8\x01\x00\x28"
+    "\x20"
+    "\x70\x61\x72\x71\x75\x65\x74\x2d\x63\x70\x70\x2d\x61\x72\x72\x6f\x77\x20\x76\x65\x72\x73\x69"
+    "\x6f"
     "\x6e\x20\x32\x36\x2e\x30\x2e\x31\x19\x2c\x1c\x00\x00\x1c\x00\x00\x00";
 
 enum { FILE_BYTES = 353 };
@@ -57,7 +67,9 @@ TEST(parquet_footer_cut_anywhere_is_refused)
         Arena arena AUTO(arena_done) = { 0 };
         ParquetFooter footer;
         Err err;
-        CHECK_CODE(parquet_footer_decode(str_of(footer_bytes, len), FILE_BYTES, &arena, &footer, &err), E_CORRUPT);
+        CHECK_CODE(
+            parquet_footer_decode(str_of(footer_bytes, len), FILE_BYTES, &arena, &footer, &err),
+            E_CORRUPT);
     }
 }
 
@@ -66,7 +78,8 @@ TEST(parquet_footer_offsets_are_inside_the_file)
     Arena arena AUTO(arena_done) = { 0 };
     ParquetFooter footer;
     Err err;
-    CHECK_CODE(parquet_footer_decode(the_footer(), FILE_BYTES - 1, &arena, &footer, &err), E_CORRUPT);
+    CHECK_CODE(parquet_footer_decode(the_footer(), FILE_BYTES - 1, &arena, &footer, &err),
+               E_CORRUPT);
     CHECK(strstr(err.text, "beyond the data") != NULL);
     CHECK_CODE(parquet_footer_decode(the_footer(), 10, &arena, &footer, &err), E_CORRUPT);
 }
@@ -78,7 +91,7 @@ static void put_deep_schema(Buf *out, size_t levels)
     for (size_t count = levels + 1; count > 0; count >>= 7)
         buf_put_char(out, (char)((count & 127) | (count > 127 ? 128 : 0)));
     for (size_t i = 0; i < levels; i++)
-        buf_put(out, str_of("\x48\x01g\x15\x02\x00", 6)); /* 4: name "g", 5: one child */
+        buf_put(out, str_of("\x48\x01g\x15\x02\x00", 6));     /* 4: name "g", 5: one child */
     buf_put(out, str_of("\x15\x02\x25\x00\x18\x01x\x00", 8)); /* 1: INT32, 3: required, 4: name */
     buf_put(out, str_of("\x16\x00\x19\x0C\x00", 5));          /* no rows, no row groups */
 }
@@ -88,7 +101,9 @@ TEST(parquet_schema_depth_has_a_maximum)
     static const struct {
         size_t levels;
         Code code;
-    } rows[] = { { 2, E_OK }, { 32, E_OK }, { 40, E_LIMIT }, { 16000, E_LIMIT }, { 50000, E_CORRUPT } };
+    } rows[] = {
+        { 2, E_OK }, { 32, E_OK }, { 40, E_LIMIT }, { 16000, E_LIMIT }, { 50000, E_CORRUPT }
+    };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Arena arena AUTO(arena_done) = { 0 };
         Buf bytes AUTO(buf_done);
@@ -96,7 +111,8 @@ TEST(parquet_schema_depth_has_a_maximum)
         Err err;
         buf_init(&bytes, 1 << 20);
         put_deep_schema(&bytes, rows[i].levels);
-        CHECK_CODE(parquet_footer_decode(buf_str(&bytes), 1 << 20, &arena, &footer, &err), rows[i].code);
+        CHECK_CODE(parquet_footer_decode(buf_str(&bytes), 1 << 20, &arena, &footer, &err),
+                   rows[i].code);
     }
 }
 
@@ -107,16 +123,20 @@ TEST(parquet_tail)
         uint64_t file_bytes;
         Code code;
     } rows[] = {
-        { { "\xE9\0\0\0PAR1", 8 }, FILE_BYTES, E_OK },   { { "\xE9\0\0\0PAR1", 8 }, 200, E_CORRUPT },
-        { { "\xE9\0\0\0PAR2", 8 }, FILE_BYTES, E_CORRUPT }, { { "\xE9\0\0\0PARE", 8 }, FILE_BYTES, E_UNSUPPORTED },
-        { { "\0\0\0\0PAR1", 8 }, FILE_BYTES, E_CORRUPT }, { { "\0\0\0PAR1", 7 }, FILE_BYTES, E_CORRUPT },
+        { { "\xE9\0\0\0PAR1", 8 }, FILE_BYTES, E_OK },
+        { { "\xE9\0\0\0PAR1", 8 }, 200, E_CORRUPT },
+        { { "\xE9\0\0\0PAR2", 8 }, FILE_BYTES, E_CORRUPT },
+        { { "\xE9\0\0\0PARE", 8 }, FILE_BYTES, E_UNSUPPORTED },
+        { { "\0\0\0\0PAR1", 8 }, FILE_BYTES, E_CORRUPT },
+        { { "\0\0\0PAR1", 7 }, FILE_BYTES, E_CORRUPT },
         { { "\xFF\xFF\xFF\xFFPAR1", 8 }, FILE_BYTES, E_CORRUPT },
         { { "\xFF\xFF\xFF\x7FPAR1", 8 }, UINT64_C(1) << 40, E_LIMIT },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         uint64_t bytes = 0;
         Err err;
-        CHECK_CODE(parquet_footer_size(rows[i].tail, rows[i].file_bytes, &bytes, &err), rows[i].code);
+        CHECK_CODE(parquet_footer_size(rows[i].tail, rows[i].file_bytes, &bytes, &err),
+                   rows[i].code);
         CHECK_INT(bytes, rows[i].code == E_OK ? 233 : 0);
     }
 }
@@ -135,5 +155,6 @@ TEST(parquet_pages)
     CHECK_CODE(parquet_page_decode(page, 61, &found, &err), E_CORRUPT);
     for (size_t len = 0; len < page.len; len++)
         CHECK_CODE(parquet_page_decode(str_sub(page, 0, len), 62, &found, &err), E_CORRUPT);
-    CHECK_CODE(parquet_page_decode(str_of("\x15\x00\x15\x01\x15\x64\x00", 7), 100, &found, &err), E_CORRUPT);
+    CHECK_CODE(parquet_page_decode(str_of("\x15\x00\x15\x01\x15\x64\x00", 7), 100, &found, &err),
+               E_CORRUPT);
 }

@@ -102,7 +102,8 @@ static void skip_map(Thrift *t)
     if (count == 0)
         return;
     uint8_t types = read_u8(t->r);
-    ThriftField key = { .type = types >> 4, .in_list = true }, value = { .type = types & 15, .in_list = true };
+    ThriftField key = { .type = types >> 4, .in_list = true },
+                value = { .type = types & 15, .in_list = true };
     if (count > reader_left(t->r) || ++t->depth > THRIFT_DEPTH_MAX)
         reader_fail(t->r, "a map has too many elements or is nested too deep");
     for (uint64_t i = 0; i < count && reader_ok(t->r); i++) {

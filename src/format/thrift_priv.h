@@ -11,8 +11,19 @@
 enum { THRIFT_DEPTH_MAX = 32 };
 
 typedef enum ThriftType {
-    THRIFT_STOP, THRIFT_TRUE, THRIFT_FALSE, THRIFT_BYTE, THRIFT_I16, THRIFT_I32, THRIFT_I64, THRIFT_DOUBLE,
-    THRIFT_BINARY, THRIFT_LIST, THRIFT_SET, THRIFT_MAP, THRIFT_STRUCT
+    THRIFT_STOP,
+    THRIFT_TRUE,
+    THRIFT_FALSE,
+    THRIFT_BYTE,
+    THRIFT_I16,
+    THRIFT_I32,
+    THRIFT_I64,
+    THRIFT_DOUBLE,
+    THRIFT_BINARY,
+    THRIFT_LIST,
+    THRIFT_SET,
+    THRIFT_MAP,
+    THRIFT_STRUCT
 } ThriftType;
 
 typedef struct Thrift {
@@ -32,7 +43,8 @@ void thrift_begin(Thrift *t);
 bool thrift_next(Thrift *t, ThriftField *field);
 
 bool thrift_bool(Thrift *t, ThriftField field);
-int64_t thrift_int(Thrift *t, ThriftField field, int64_t min, int64_t max); /* any width; else it fails */
+int64_t thrift_int(Thrift *t, ThriftField field, int64_t min,
+                   int64_t max); /* any width; else it fails */
 Str thrift_binary(Thrift *t, ThriftField field);
 void thrift_skip(Thrift *t, ThriftField field);
 

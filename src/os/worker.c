@@ -34,9 +34,9 @@ static atomic_size_t jobs;
 
 struct WorkerJob {
     int stream;
-    int pidfd;      /* -1: the hello has not come */
-    bool over;      /* the body returned OK, or the error was given */
-    size_t left;    /* data bytes of the current frame */
+    int pidfd;   /* -1: the hello has not come */
+    bool over;   /* the body returned OK, or the error was given */
+    size_t left; /* data bytes of the current frame */
     int64_t deadline_ms;
     WorkerLimits limits;
     char what[WHAT_MAX];
@@ -60,7 +60,8 @@ Code worker_start(size_t warm_count, Err *err)
     int ends[2];
     ASSERT(the_zygote.pid == 0);
     if (!worker_lock_possible())
-        return err_set(err, E_FORBIDDEN, "this machine has no seccomp: objects of others cannot be read safely");
+        return err_set(err, E_FORBIDDEN,
+                       "this machine has no seccomp: objects of others cannot be read safely");
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return err_set(err, E_UNAVAILABLE, "no socket for the workers: %s", strerror(errno));
     pid_t parent = getpid(), pid = fork();
@@ -69,7 +70,8 @@ Code worker_start(size_t warm_count, Err *err)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        worker_zygote(ends[1], MIN(MAX(warm_count, (size_t)1), (size_t)WORKER_WARM_MAX), the_zygote.bodies);
+        worker_zygote(ends[1], MIN(MAX(warm_count, (size_t)1), (size_t)WORKER_WARM_MAX),
+                      the_zygote.bodies);
     }
     close(ends[1]);
     if (pid < 0) {
@@ -101,8 +103,10 @@ bool worker_running(void)
 
 static Code send_order(const WorkerRequest *request, int stream, Err *err)
 {
-    WorkerOrder order = { .id = request->id, .fd_count = (uint32_t)request->fd_count,
-                          .request_len = request->request.len, .limits = request->limits };
+    WorkerOrder order = { .id = request->id,
+                          .fd_count = (uint32_t)request->fd_count,
+                          .request_len = request->request.len,
+                          .limits = request->limits };
     union {
         char bytes[CMSG_SPACE(sizeof(int) * (WORKER_FDS_MAX + 1))];
         struct cmsghdr align;
@@ -112,10 +116,14 @@ static Code send_order(const WorkerRequest *request, int stream, Err *err)
     if (request->fd_count > 0)
         memcpy(fds + 1, request->fds, request->fd_count * sizeof(int));
     struct iovec piece = { &order, sizeof order };
-    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
                               .msg_controllen = CMSG_SPACE(fds_len) };
     struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    *rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(fds_len), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    *rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(fds_len),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS };
     memcpy(CMSG_DATA(rights), fds, fds_len);
     if (sendmsg(the_zygote.control, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)sizeof order)
         return err_set(err, E_UNAVAILABLE, "no worker takes the job: %s", strerror(errno));
@@ -140,8 +148,9 @@ static Code job_died(const WorkerJob *job, Err *err)
 {
     uint64_t memory = job->limits.memory_bytes ? job->limits.memory_bytes : UINT64_C(2) << 30;
     uint64_t seconds = job->limits.cpu_seconds ? job->limits.cpu_seconds : 60;
-    err_set(err, E_WORKER_DIED, "the process that read %s died: it crashed, or went over %llu MiB or %llu s",
-            job->what, (unsigned long long)(memory >> 20), (unsigned long long)seconds);
+    err_set(err, E_WORKER_DIED,
+            "the process that read %s died: it crashed, or went over %llu MiB or %llu s", job->what,
+            (unsigned long long)(memory >> 20), (unsigned long long)seconds);
     return err_place(err, E_WORKER_DIED, "%s", job->what);
 }
 
@@ -163,21 +172,25 @@ Code worker_job_new(const WorkerRequest *request, WorkerJob **ret_job, Err *err)
 {
     int ends[2];
     if (request->fd_count > WORKER_FDS_MAX || request->request.len > WORKER_REQUEST_BYTES_MAX)
-        return err_set(err, E_LIMIT, "a job of %zu descriptors and %zu bytes", request->fd_count, request->request.len);
+        return err_set(err, E_LIMIT, "a job of %zu descriptors and %zu bytes", request->fd_count,
+                       request->request.len);
     if (the_zygote.pid == 0)
         return err_set(err, E_UNAVAILABLE, "the workers are not started");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
         return err_set(err, E_UNAVAILABLE, "no socket for a worker: %s", strerror(errno));
     WorkerJob *job AUTO(worker_job_free) = mem_new(sizeof *job);
     int timeout_ms = request->timeout_ms > 0 ? request->timeout_ms : TIMEOUT_MS_USUAL;
-    *job = (WorkerJob){ .stream = ends[0], .pidfd = -1, .limits = request->limits,
+    *job = (WorkerJob){ .stream = ends[0],
+                        .pidfd = -1,
+                        .limits = request->limits,
                         .deadline_ms = clock_ms() + timeout_ms };
     Str what = request->what.len > 0 ? str_sub(request->what, 0, WHAT_MAX - 1) : STR("an object");
     memcpy(job->what, what.ptr, what.len);
     size_t before = atomic_fetch_add(&jobs, 1);
     fcntl(job->stream, F_SETFL, O_NONBLOCK);
-    Code code = before < WORKER_JOBS_MAX ? send_order(request, ends[1], err)
-                                         : err_set(err, E_UNAVAILABLE, "%zu workers run already", before);
+    Code code = before < WORKER_JOBS_MAX
+                    ? send_order(request, ends[1], err)
+                    : err_set(err, E_UNAVAILABLE, "%zu workers run already", before);
     close(ends[1]);
     TRY(code);
     TRY(send_request(job, request->request, err));
@@ -194,7 +207,9 @@ static bool take_hello(WorkerJob *job, bool *ret_came)
         struct cmsghdr align;
     } control;
     struct iovec piece = { &letter, 1 };
-    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
                               .msg_controllen = sizeof control };
     ssize_t got = recvmsg(job->stream, &message, MSG_CMSG_CLOEXEC);
     *ret_came = false;
@@ -230,7 +245,8 @@ static Code read_exactly(WorkerJob *job, char *bytes, size_t len, Err *err)
     return E_OK;
 }
 
-/* The error that the body returned. What a worker sends may be anything: it is checked like a file. */
+/* The error that the body returned. What a worker sends may be anything: it is checked like a file.
+ */
 static Code read_error(WorkerJob *job, size_t len, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -239,7 +255,8 @@ static Code read_error(WorkerJob *job, size_t len, Err *err)
     Reader r = reader_of(str_of(bytes, len));
     uint32_t code = read_u32le(&r);
     int64_t position = (int64_t)read_u64le(&r);
-    Str text = read_str32(&r, ERR_TEXT_MAX), place = read_str32(&r, ERR_PLACE_MAX), hint = read_str32(&r, ERR_HINT_MAX);
+    Str text = read_str32(&r, ERR_TEXT_MAX), place = read_str32(&r, ERR_PLACE_MAX),
+        hint = read_str32(&r, ERR_HINT_MAX);
     if (!reader_ok(&r) || code == E_OK || code >= E_COUNT)
         return job_died(job, err);
     job->over = true;

@@ -5,10 +5,10 @@
  * Limits:  as in worker.h.
  * Units:   bytes.
  *
- * A job goes as one packet on the control socket: a WorkerOrder and its descriptors, the first of them
- * the worker's end of the job's own stream. Waiting workers all receive on that socket, and a packet
- * goes to one of them. On the stream: down the request; up 'H' with a pidfd of the worker, then frames:
- * a letter, a length (u32le) and so many bytes. */
+ * A job goes as one packet on the control socket: a WorkerOrder and its descriptors, the first of
+ * them the worker's end of the job's own stream. Waiting workers all receive on that socket, and a
+ * packet goes to one of them. On the stream: down the request; up 'H' with a pidfd of the worker,
+ * then frames: a letter, a length (u32le) and so many bytes. */
 #pragma once
 
 #include "os/worker.h"

@@ -1,3 +1,4 @@
+/* Covers worker.c, worker_lock.c, worker_zygote.c. */
 #include "base/test.h"
 #include "os/worker.h"
 
@@ -48,7 +49,10 @@ static Code try_machine(WorkerCall *call, Err *err)
     if (child == 0)
         _exit(0);
     worked[at++] = child > 0 ? 'f' : '-';
-    worked[at++] = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED ? 'x' : '-';
+    worked[at++] =
+        mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED
+            ? 'x'
+            : '-';
     worked[at++] = kill(getppid(), 0) == 0 ? 'k' : '-';
     worked[at++] = unlink("/tmp/tarn-nothing") == 0 || errno == ENOENT ? 'u' : '-';
     char *const none[] = { NULL };
@@ -121,7 +125,8 @@ static Code write_fd(WorkerCall *call, Err *err)
 
 static void start(void)
 {
-    static WorkerBody *const bodies[] = { echo, crash, spin, try_machine, hog, big, fail, read_fds, threads, write_fd };
+    static WorkerBody *const bodies[] = { echo, crash, spin,     try_machine, hog,
+                                          big,  fail,  read_fds, threads,     write_fd };
     Err err;
     for (unsigned i = 0; i < BODY_COUNT; i++)
         worker_register(i, "test", bodies[i], NULL);
@@ -214,7 +219,8 @@ TEST(worker_reads_what_it_was_given)
     start();
     for (int i = 0; i < 3; i++)
         CHECK_OK(worker_memory_fd(i == 1 ? STR("two ") : STR("one "), &fds[i], &err), &err);
-    CHECK_OK(answer((WorkerRequest){ .id = READ_FDS, .fds = fds, .fd_count = 3 }, &out, &err), &err);
+    CHECK_OK(answer((WorkerRequest){ .id = READ_FDS, .fds = fds, .fd_count = 3 }, &out, &err),
+             &err);
     CHECK_STR(buf_str(&out), STR("one two one "));
     for (int i = 0; i < 3; i++)
         close(fds[i]);
@@ -228,9 +234,11 @@ TEST(worker_writes_no_file)
     start();
     FILE *file = tmpfile();
     int fd = fileno(file), memory;
-    CHECK_CODE(answer((WorkerRequest){ .id = WRITE_FD, .fds = &fd, .fd_count = 1 }, &out, &err), E_WORKER_DIED);
+    CHECK_CODE(answer((WorkerRequest){ .id = WRITE_FD, .fds = &fd, .fd_count = 1 }, &out, &err),
+               E_WORKER_DIED);
     CHECK_OK(worker_memory_fd(STR("x"), &memory, &err), &err);
-    CHECK(answer((WorkerRequest){ .id = WRITE_FD, .fds = &memory, .fd_count = 1 }, &sealed, &err) != E_OK);
+    CHECK(answer((WorkerRequest){ .id = WRITE_FD, .fds = &memory, .fd_count = 1 }, &sealed, &err) !=
+          E_OK);
     close(memory);
     fclose(file);
     worker_stop();

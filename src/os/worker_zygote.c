@@ -1,7 +1,7 @@
 /* The zygote and the workers.
- *   zygote: fork -> waits for notices and deaths -> forks so that `warm` workers wait -> dies with its parent
- *   worker: waits on control -> takes one order -> tells the zygote -> hello -> request -> lock -> body -> exit
- * Invariants:
+ *   zygote: fork -> waits for notices and deaths -> forks so that `warm` workers wait -> dies with
+ * its parent worker: waits on control -> takes one order -> tells the zygote -> hello -> request ->
+ * lock -> body -> exit Invariants:
  * 1. The zygote has no threads, takes no orders and never sees bytes of users.
  * 2. A worker does one job, and is locked in before its body sees the request's objects. */
 #include "base/cursor.h"
@@ -81,7 +81,8 @@ static void put_error(int fd, const Err *err)
     buf_done(&frame);
 }
 
-/* Receives one order and its descriptors; they lie at STREAM_FD and behind afterwards, all others closed. */
+/* Receives one order and its descriptors; they lie at STREAM_FD and behind afterwards, all others
+ * closed. */
 static bool take_order(WorkerOrder *ret_order)
 {
     union {
@@ -89,7 +90,9 @@ static bool take_order(WorkerOrder *ret_order)
         struct cmsghdr align;
     } control;
     struct iovec piece = { ret_order, sizeof *ret_order };
-    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
                               .msg_controllen = sizeof control };
     ssize_t got;
     do
@@ -97,11 +100,12 @@ static bool take_order(WorkerOrder *ret_order)
     while (got < 0 && errno == EINTR);
     struct cmsghdr *rights = got > 0 ? CMSG_FIRSTHDR(&message) : NULL;
     size_t count = rights ? (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-    if (got != sizeof *ret_order || count != ret_order->fd_count + 1 || count > WORKER_FDS_MAX + 1 ||
-        ret_order->request_len > WORKER_REQUEST_BYTES_MAX)
+    if (got != sizeof *ret_order || count != ret_order->fd_count + 1 ||
+        count > WORKER_FDS_MAX + 1 || ret_order->request_len > WORKER_REQUEST_BYTES_MAX)
         return false;
     pid_t self = getpid();
-    IGNORE(write(NOTICE_FD, &self, sizeof self) < 0); /* the zygote is gone: this one goes as well, soon */
+    IGNORE(write(NOTICE_FD, &self, sizeof self) <
+           0); /* the zygote is gone: this one goes as well, soon */
     int fds[WORKER_FDS_MAX + 1], high[WORKER_FDS_MAX + 1];
     memcpy(fds, CMSG_DATA(rights), count * sizeof(int));
     for (size_t i = 0; i < count; i++)
@@ -122,10 +126,14 @@ static bool put_hello(void)
         struct cmsghdr align;
     } control = { .bytes = { 0 } };
     struct iovec piece = { &letter, 1 };
-    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control,
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
                               .msg_controllen = sizeof control };
     struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    *rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+    *rights = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)),
+                                .cmsg_level = SOL_SOCKET,
+                                .cmsg_type = SCM_RIGHTS };
     memcpy(CMSG_DATA(rights), &pidfd, sizeof pidfd);
     bool sent = pidfd >= 0 && sendmsg(STREAM_FD, &message, 0) == 1;
     if (pidfd >= 0)
@@ -133,7 +141,8 @@ static bool put_hello(void)
     return sent;
 }
 
-static Code run_order(const WorkerOrder *order, WorkerLock *lock, const WorkerBodyRow *bodies, Err *err)
+static Code run_order(const WorkerOrder *order, WorkerLock *lock, const WorkerBodyRow *bodies,
+                      Err *err)
 {
     int fds[WORKER_FDS_MAX];
     char *request = mem_new((size_t)order->request_len + 1);
@@ -141,8 +150,10 @@ static Code run_order(const WorkerOrder *order, WorkerLock *lock, const WorkerBo
         return err_set(err, E_CANCELLED, "the request did not come");
     for (size_t i = 0; i < order->fd_count; i++)
         fds[i] = OBJECTS_FD + (int)i;
-    WorkerCall call = { .request = str_of(request, (size_t)order->request_len), .fds = fds,
-                        .fd_count = order->fd_count, .reply_fd_ = STREAM_FD };
+    WorkerCall call = { .request = str_of(request, (size_t)order->request_len),
+                        .fds = fds,
+                        .fd_count = order->fd_count,
+                        .reply_fd_ = STREAM_FD };
     if (order->id >= WORKER_BODIES_MAX || !bodies[order->id].body)
         return err_set(err, E_INTERNAL, "no worker body has the id %u", order->id);
     TRY(worker_lock_close(lock, &order->limits, err));
@@ -246,7 +257,9 @@ _Noreturn void worker_zygote(int control, size_t warm_count, const WorkerBodyRow
         for (size_t i = 0; i < warm_count; i++)
             if (zygote.waiting[i] == 0)
                 fork_worker(&zygote, i);
-        struct pollfd waits[] = { { notices, POLLIN, 0 }, { signals, POLLIN, 0 }, { CONTROL_FD, 0, 0 } };
+        struct pollfd waits[] = { { notices, POLLIN, 0 },
+                                  { signals, POLLIN, 0 },
+                                  { CONTROL_FD, 0, 0 } };
         poll(waits, ARRAY_LEN(waits), -1);
         if (waits[2].revents & (POLLHUP | POLLERR))
             _exit(0);
