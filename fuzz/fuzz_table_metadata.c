@@ -6,7 +6,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     Arena arena AUTO(arena_done) = { 0 };
-    Buf first AUTO(buf_done), second AUTO(buf_done);
+    Buf first AUTO(buf_done) = { 0 }, second AUTO(buf_done) = { 0 };
     TableMetadata *m;
     Err err;
     if (table_metadata_decode(&arena, str_of(bytes, len), &m, &err) != E_OK)
