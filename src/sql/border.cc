@@ -15,6 +15,7 @@
 #include "duckdb/main/stream_query_result.hpp"
 #include "duckdb/parser/parsed_data/copy_info.hpp"
 #include "duckdb/parser/parser.hpp"
+#include "duckdb/parser/simplified_token.hpp"
 #include "duckdb/parser/statement/list.hpp"
 
 using namespace duckdb;
@@ -179,6 +180,7 @@ Code start(BorderQuery &query, Err *err)
 {
     auto &context = *query.conn->connection->context;
     auto &request = query.request->request;
+    check_size(text_of(request.text));
     auto statement = parse_one(context, text_of(request.text));
     check_statement(*statement, *query.request);
     auto params = params_of(request);
@@ -396,6 +398,24 @@ Code tarn::exception_to_err(Request *request, Err *err)
     }
 }
 
+void tarn::check_size(const string &text)
+{
+    size_t sets = 0, conjunctions = 0;
+    for (auto &token : Parser::Tokenize(text)) {
+        if (token.type != SimplifiedTokenType::SIMPLIFIED_TOKEN_KEYWORD)
+            continue;
+        auto is = [&](const char *word) {
+            return StringUtil::CIEquals(text.substr(token.start, strlen(word)), word);
+        };
+        sets += is("UNION") || is("EXCEPT") || is("INTERSECT");
+        conjunctions += is("AND") || is("OR");
+    }
+    if (sets > BORDER_SET_OPERATIONS_MAX)
+        throw OutOfMemoryException("the text has more than %d set operations", (int)BORDER_SET_OPERATIONS_MAX);
+    if (conjunctions > BORDER_CONJUNCTIONS_MAX)
+        throw OutOfMemoryException("the text has more than %d AND and OR", (int)BORDER_CONJUNCTIONS_MAX);
+}
+
 /* ---- border.h ---- */
 
 extern "C" {
@@ -586,6 +606,7 @@ EXPORTED Code border_serialize(BorderConn *conn, Str text, Arena *arena, Str *re
     if (text.len > BORDER_TEXT_MAX)
         return err_set(err, E_LIMIT, "the text has %zu bytes, more than %d", text.len, BORDER_TEXT_MAX);
     try {
+        check_size(text_of(text));
         Parser parser(conn->connection->context->GetParserOptions());
         parser.ParseQuery(text_of(text));
         for (auto &statement : parser.statements)

@@ -15,6 +15,8 @@
 enum {
     BORDER_TEXT_MAX = 4 << 20,
     BORDER_STATEMENTS_MAX = 256,
+    BORDER_SET_OPERATIONS_MAX = 1000, /* UNION, EXCEPT, INTERSECT: planning takes the square of their number */
+    BORDER_CONJUNCTIONS_MAX = 10000,  /* AND, OR: likewise */
     BORDER_PARAMS_MAX = 10000,
     BORDER_BINDINGS_MAX = 10000
 };

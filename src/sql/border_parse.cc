@@ -514,6 +514,7 @@ std::vector<std::pair<idx_t, idx_t>> segments_of(const string &text,
 
 void parse_all(const string &text, Arena *arena, BorderStatement **ret_statements, size_t *ret_count)
 {
+    check_size(text);
     Parser parser;
     parser.ParseQuery(text);
     size_t count = parser.statements.size();

@@ -61,6 +61,9 @@ Code error_to_err(const duckdb::ErrorData &error, Request *request, Err *err);
 /* Of the exception that is being caught. */
 Code exception_to_err(Request *request, Err *err);
 
+/* Throws when the text would keep the planner, which cannot be interrupted, for minutes. */
+void check_size(const std::string &text);
+
 /* border_files.cc */
 duckdb::unique_ptr<duckdb::FileSystem> object_file_system(const BorderFiles &files);
 duckdb::unique_ptr<duckdb::FileSystem> spill_file_system(const std::string &folder);

@@ -2,6 +2,7 @@
 
 #include "base/test.h"
 #include "format/arrow.h"
+#include "sql/border_parse.h"
 #include "sql/fake_files.h"
 
 #include <string.h>
@@ -315,4 +316,57 @@ TEST(border_spills_below_its_folder)
     border_disconnect(&rig.conn);
     border_close(&rig.border);
     fake_files_done(&fake);
+}
+
+/* Text that nests without end must end as an error, not the process. */
+TEST(border_survives_deep_texts)
+{
+    static const struct { const char *before, *open, *middle, *close, *after; size_t times; } rows[] = {
+        { "select ", "(", "1", ")", "", 100000 },
+        { "select ", "abs(", "1", ")", "", 20000 },
+        { "select ", "1+", "1", "", "", 200000 },
+        { "select ", "not ", "true", "", "", 100000 },
+        { "select ", "- ", "1", "", "", 100000 },
+        { "select ", "[", "1", "]", "", 100000 },
+        { "select ", "case when true then ", "1", " end", "", 20000 },
+        { "select * from ", "(select * from ", "range(1)", ")", "", 5000 },
+        { "", "select 1 union all ", "select 1", "", "", 20000 }, /* over a minute without the limit */
+        { "", "(", "select 1", ")", "", 50000 },
+        { "select 1 where ", "true and ", "true", "", "", 100000 },
+        { "select 1 where ", "exists (select 1 where ", "true", ")", "", 5000 },
+        { "with ", "a as (with ", "b as (select 1) select 1", ") select 1", " select 1", 5000 },
+        { "select x", "::int", "", "", "", 100000 },
+        { "select x", "[1]", "", "", "", 100000 },
+        { "select null::", "struct(a ", "int", ")", "", 20000 },
+        { "select * from range(1) a ", "join range(1) using (range) ", "", "", "", 5000 },
+        { "select ", "x -> ", "x", "", "", 100000 },
+    };
+    Rig rig;
+    rig_open(&rig, 1);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        Buf text AUTO(buf_done);
+        Arena arena AUTO(arena_done) = { 0 };
+        buf_init(&text, 8 << 20);
+        buf_put(&text, str_z(rows[i].before));
+        for (size_t n = 0; n < rows[i].times; n++)
+            buf_put(&text, str_z(rows[i].open));
+        buf_put(&text, str_z(rows[i].middle));
+        for (size_t n = 0; n < rows[i].times; n++)
+            buf_put(&text, str_z(rows[i].close));
+        buf_put(&text, str_z(rows[i].after));
+        BorderStatement *statements;
+        size_t count;
+        Str json;
+        int64_t sum, got;
+        IGNORE(border_parse(buf_str(&text), &arena, &statements, &count, &rig.err));
+        IGNORE(border_serialize(rig.conn, buf_str(&text), &arena, &json, &rig.err));
+        BorderRequest request = { .text = buf_str(&text) };
+        Code code = run(&rig, &request, &sum, &got);
+        bool chain = str_find(buf_str(&text), STR("union all select 1 union")) >= 0 ||
+                     str_find(buf_str(&text), STR("true and true and")) >= 0;
+        CHECK(!chain || code == E_LIMIT);
+        CHECK(!border_is_broken(rig.border));
+    }
+    CHECK_OK(run_text(&rig, "select 1::bigint", &(int64_t){ 0 }, &(int64_t){ 0 }), &rig.err);
+    rig_close(&rig);
 }

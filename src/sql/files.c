@@ -12,6 +12,11 @@ static Code file_open(void *self, Str address, void **ret_file, BorderFileInfo *
     if (code != E_OK)
         return err_place(err, code, STR_FMT, STR_ARG(address));
     const ObjectInfo *info = object_reader_info(reader);
+    if (info->trust != TRUST_OURS && info->trust != TRUST_CHECKED) { /* PROTOCOLS: no in-process path */
+        object_reader_free(&reader);
+        err_set(err, E_FORBIDDEN, "the object was not checked, so it is read by scan workers only");
+        return err_place(err, E_FORBIDDEN, STR_FMT, STR_ARG(address));
+    }
     *ret_info = (BorderFileInfo){ .size_bytes = info->size_bytes, .version = info->sequence,
                                   .modified_us = info->modified_us };
     *ret_file = reader;

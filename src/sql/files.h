@@ -1,7 +1,8 @@
 /* files.h: the store's objects as the engine's files: read by address, written as staged objects.
  * Owner:   a StageSink is its opener's; the staged objects are its until they are taken.
  * Threads: any.
- * Errors:  those of the store; INVALID for an address that is none.
+ * Errors:  those of the store; INVALID for an address that is none; FORBIDDEN for an object that is
+ *          neither ours nor checked.
  * Limits:  STAGE_FILES_MAX files a sink.
  * Units:   bytes. */
 #pragma once

@@ -130,6 +130,22 @@ TEST(write_plain)
     rig_close(&rig);
 }
 
+TEST(files_refuse_unchecked_objects)
+{
+    Rig rig;
+    rig_open(&rig);
+    StorePut put = { .bucket = STR("lake"), .key = STR("foreign.parquet") };
+    CHECK_OK(store_put(rig.store, &put, STR("PAR1 whatever PAR1"), NULL, &rig.err), &rig.err);
+    EngineLease *lease AUTO(engine_return) = NULL;
+    CHECK_OK(engine_lease(rig.engine, ENGINE_INTERACTIVE, 0, &lease, &rig.err), &rig.err);
+    EngineQuery query = { .request.text = STR("select * from read_parquet('s3://lake/foreign.parquet')") };
+    EngineResult *result AUTO(engine_result_free) = NULL;
+    CHECK_CODE(engine_query(lease, &query, &result, &rig.err), E_FORBIDDEN);
+    CHECK_STR(str_z(rig.err.place), STR("s3://lake/foreign.parquet"));
+    engine_return(&lease);
+    rig_close(&rig);
+}
+
 TEST(write_refuses)
 {
     Rig rig;
