@@ -8,16 +8,15 @@
  * is refused.
  * 3. Ghosts are wiped and synced before the journal is used, so that they can never follow a new
  *    record; the segments behind the tail become spares after that.
- * 4. What was found good may only be in the page cache (a killed process): every segment that may
- *    hold unsynced records is synced before anything that was replayed is believed. */
+ * 4. Bytes may only be in the page cache (of a killed process): the segments are synced before
+ * anything in them is replayed, so that no user knows more than the drive. */
 #include "journal/journal_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 
 typedef struct Walk {
-    uint64_t tail;    /* X */
-    uint64_t durable; /* of the last record */
+    uint64_t tail; /* X */
     uint16_t last_type;
     uint64_t records;
 } Walk;
@@ -80,7 +79,6 @@ static Code segment_walk(Journal *journal, size_t at, uint64_t lsn, uint64_t fro
                            journal->dir);
         if (!good)
             return E_OK;
-        walk->durable = header.durable;
         walk->last_type = header.type;
         if (header.type == TYPE_END) {
             *ret_ended = true;
@@ -186,11 +184,11 @@ static Code tail_cut(Journal *journal, const Walk *walk, uint64_t *ret_torn, Err
     return E_OK;
 }
 
-static Code unsynced_sync(Journal *journal, const Walk *walk, Err *err)
+/* Invariant 4; the segments behind `from` are all that may hold unsynced bytes. */
+static Code found_sync(Journal *journal, uint64_t from, Err *err)
 {
-    uint64_t from = walk->durable / journal->segment_bytes;
     for (size_t i = 0; i < journal->segments.len; i++)
-        if (journal->segments.items[i]->id >= from)
+        if (journal->segments.items[i]->id >= from / journal->segment_bytes)
             TRY(os_file_sync(journal->segments.items[i]->file, err));
     return E_OK;
 }
@@ -209,11 +207,11 @@ Code journal_recover(Journal *journal, uint64_t from, JournalVisit *visit, void 
         *ret_opened = (JournalOpened){ .clean = true };
         return E_OK;
     }
-    Walk walk = { .durable = from };
+    TRY(found_sync(journal, from, err));
+    Walk walk = { 0 };
     TRY(walk_all(journal, from, visit, arg, &walk, err));
     JournalOpened opened = { .clean = walk.last_type == TYPE_CLOSED, .records = walk.records };
     TRY(tail_cut(journal, &walk, &opened.torn_bytes, err));
-    TRY(unsynced_sync(journal, &walk, err));
     journal->tail = journal->durable = walk.tail;
     *ret_opened = opened;
     return E_OK;
