@@ -3,6 +3,7 @@
  * without inputs fails. Ends with `N passed, N failed`. */
 #include <dirent.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,26 @@ static int run_target(const char *corpus, size_t target)
     return count > 0 ? 0 : 1;
 }
 
+/* A folder of inputs that no target reads would rot unseen. */
+static int orphans(const char *corpus)
+{
+    int count = 0;
+    DIR *dir = opendir(corpus);
+    if (!dir)
+        return 1;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        bool known = entry->d_name[0] == '.';
+        for (size_t i = 0; i < sizeof targets / sizeof *targets; i++)
+            known = known || strcmp(entry->d_name, targets[i].name) == 0;
+        if (!known) {
+            printf("FAIL %s, no target reads it\n", entry->d_name);
+            count++;
+        }
+    }
+    closedir(dir);
+    return count;
+}
+
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0;
@@ -105,6 +126,7 @@ int main(int argc, char **argv)
         else
             failed++;
     }
+    failed += argc > 2 ? 0 : orphans(argv[1]);
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0 || passed == 0;
 }

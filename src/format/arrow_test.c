@@ -116,8 +116,8 @@ static void table_init(Table *t)
 }
 
 static const char *const json_rows[] = {
-    "{\"id\":1,\"name\":\"a\",\"tags\":[10,-9223372036854775808],\"at\":{\"b\":true,\"d\":1.23},"
-    "\"m\":{\"x\":7}}",
+    ("{\"id\":1,\"name\":\"a\",\"tags\":[10,-9223372036854775808],\"at\":{\"b\":true,\"d\":1.23},"
+     "\"m\":{\"x\":7}}"),
     "{\"id\":-2,\"name\":\"Ö\",\"tags\":[],\"at\":{\"b\":false,\"d\":-0.05},\"m\":{}}",
     "{\"id\":null,\"name\":null,\"tags\":null,\"at\":null,\"m\":null}",
     "{\"id\":4,\"name\":\"\",\"tags\":[30],\"at\":{\"b\":true,\"d\":1000.00},\"m\":{\"y\":8}}",
