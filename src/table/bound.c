@@ -1,4 +1,5 @@
-/* Metrics modes and the cutting of bounds (spec, "Metrics" and the upper bound of truncated values). */
+/* Metrics modes and the cutting of bounds (spec, "Metrics" and the upper bound of truncated
+ * values). */
 #include "table/stats.h"
 
 #include <string.h>
@@ -15,7 +16,8 @@ static MetricsMode mode_parse(Str text, MetricsMode fallback)
         return (MetricsMode){ METRICS_FULL, 0 };
     int64_t width;
     if (str_istarts(text, STR("truncate(")) && str_ends(text, STR(")")) &&
-        str_i64(str_trim(str_sub(text, 9, text.len - 10)), &width) && width >= 1 && width <= METRICS_WIDTH_MAX)
+        str_i64(str_trim(str_sub(text, 9, text.len - 10)), &width) && width >= 1 &&
+        width <= METRICS_WIDTH_MAX)
         return (MetricsMode){ METRICS_TRUNCATE, (int32_t)width };
     return fallback;
 }
@@ -26,7 +28,8 @@ MetricsMode metrics_mode(const TableMetadata *metadata, Str column)
     static const Str PREFIX = STR_INIT("write.metadata.metrics.column.");
     if (!metadata)
         return mode;
-    mode = mode_parse(table_property(metadata, STR("write.metadata.metrics.default"), STR("")), mode);
+    mode =
+        mode_parse(table_property(metadata, STR("write.metadata.metrics.default"), STR("")), mode);
     for (size_t i = 0; i < metadata->property_count; i++) {
         Str key = metadata->properties[i].key;
         if (str_starts(key, PREFIX) && str_eq(str_from(key, PREFIX.len), column))
@@ -78,7 +81,10 @@ static uint32_t utf8_last(Str text, size_t *ret_start)
         at--;
     *ret_start = at;
     uint8_t lead = (uint8_t)text.ptr[at];
-    uint32_t point = lead < 0x80 ? lead : lead < 0xe0 ? lead & 0x1f : lead < 0xf0 ? lead & 0x0f : lead & 7;
+    uint32_t point = lead < 0x80   ? lead
+                     : lead < 0xe0 ? lead & 0x1f
+                     : lead < 0xf0 ? lead & 0x0f
+                                   : lead & 7;
     while (++at < text.len)
         point = point << 6 | ((uint8_t)text.ptr[at] & 0x3f);
     return point;

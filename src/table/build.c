@@ -1,10 +1,10 @@
 /* One new metadata.json of one table, made of the commits of a group.
  *
  * Invariants
- *  1. build_apply checks everything before it changes the build: a commit that fails leaves no trace but
- *     unused objects, which are not published (they are cut off the list again).
- *  2. Appends wait in `pending`; whatever is no append closes them first, so the order of commits is the
- *     order of snapshots.
+ *  1. build_apply checks everything before it changes the build: a commit that fails leaves no
+ * trace but unused objects, which are not published (they are cut off the list again).
+ *  2. Appends wait in `pending`; whatever is no append closes them first, so the order of commits
+ * is the order of snapshots.
  *  3. Snapshot times rise strictly: max(now, last-updated-ms + 1). */
 #include "table/catalog_priv.h"
 
@@ -12,11 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-void build_init(TableBuild *build, Catalog *catalog, Arena *arena, const TableMetadata *base, Str base_location,
-                Uuid commit)
+void build_init(TableBuild *build, Catalog *catalog, Arena *arena, const TableMetadata *base,
+                Str base_location, Uuid commit)
 {
-    *build = (TableBuild){ .catalog = catalog, .arena = arena, .base_location = base_location,
-                           .base_updated_ms = base->last_updated_ms, .commit = commit };
+    *build = (TableBuild){ .catalog = catalog,
+                           .arena = arena,
+                           .base_location = base_location,
+                           .base_updated_ms = base->last_updated_ms,
+                           .commit = commit };
     /* A shallow copy: arrays are replaced when they change, never written to. */
     build->m = arena_copy(arena, base, sizeof *base);
 }
@@ -68,24 +71,27 @@ typedef struct Summary {
 static void summary_number(Summary *summary, const char *key, int64_t number, bool when_zero)
 {
     if (number || when_zero)
-        summary->lines[summary->count++] = (IceProperty){ str_z(key), str_format(summary->arena, "%lld", (long long)number) };
+        summary->lines[summary->count++] =
+            (IceProperty){ str_z(key), str_format(summary->arena, "%lld", (long long)number) };
 }
 
 static int64_t total_before(const IceSnapshot *parent, const char *key, bool *known)
 {
     int64_t number = 0;
     for (size_t i = 0; parent && i < parent->summary_count; i++)
-        if (str_eq(parent->summary[i].key, str_z(key)) && str_i64(parent->summary[i].value, &number))
+        if (str_eq(parent->summary[i].key, str_z(key)) &&
+            str_i64(parent->summary[i].value, &number))
             return number;
     *known = !parent;
     return 0;
 }
 
-static void summary_make(TableBuild *build, const SnapshotDelta *delta, const ManifestFile *files, size_t count,
-                         IceSnapshot *snapshot)
+static void summary_make(TableBuild *build, const SnapshotDelta *delta, const ManifestFile *files,
+                         size_t count, IceSnapshot *snapshot)
 {
     enum { LINES_MAX = 24 };
-    Summary summary = { build->arena, arena_array(build->arena, IceProperty, LINES_MAX + build->pending.summary_count), 0 };
+    size_t lines_max = LINES_MAX + build->pending.summary_count;
+    Summary summary = { build->arena, arena_array(build->arena, IceProperty, lines_max), 0 };
     int64_t total_files = 0, total_rows = 0;
     for (size_t i = 0; i < count; i++)
         if (!files[i].is_deletes) {
@@ -93,7 +99,8 @@ static void summary_make(TableBuild *build, const SnapshotDelta *delta, const Ma
             total_rows += files[i].added_rows + files[i].existing_rows;
         }
     bool bytes_known = true;
-    int64_t bytes = total_before(table_snapshot_current(build->m), "total-files-size", &bytes_known);
+    int64_t bytes =
+        total_before(table_snapshot_current(build->m), "total-files-size", &bytes_known);
     summary.lines[summary.count++] = (IceProperty){ STR("engine-name"), STR("tarn") };
     summary_number(&summary, "added-data-files", (int64_t)delta->add_count, false);
     summary_number(&summary, "added-records", delta->added_rows, false);
@@ -105,7 +112,8 @@ static void summary_make(TableBuild *build, const SnapshotDelta *delta, const Ma
     summary_number(&summary, "total-data-files", total_files, true);
     summary_number(&summary, "total-records", total_rows, true);
     if (bytes_known)
-        summary_number(&summary, "total-files-size", bytes + delta->added_bytes - delta->removed_bytes, true);
+        summary_number(&summary, "total-files-size",
+                       bytes + delta->added_bytes - delta->removed_bytes, true);
     summary_number(&summary, "total-delete-files", 0, true);
     summary_number(&summary, "total-position-deletes", 0, true);
     summary_number(&summary, "total-equality-deletes", 0, true);
@@ -118,12 +126,12 @@ static void summary_make(TableBuild *build, const SnapshotDelta *delta, const Ma
 /* ---- a new snapshot ---- */
 
 /* The array with room for one more; lists of metadata are short (SNAPSHOTS_KEPT_MAX). */
-#define ARRAY_GROWN(arena, items, count)                                                           \
-    ({                                                                                             \
-        __typeof__(items) grown_ = arena_array_raw((arena), (count) + 1, sizeof *(items));          \
-        if (count)                                                                                 \
-            memcpy(grown_, (items), (count) * sizeof *(items));                                    \
-        grown_;                                                                                    \
+#define ARRAY_GROWN(arena, items, count)                                                   \
+    ({                                                                                     \
+        __typeof__(items) grown_ = arena_array_raw((arena), (count) + 1, sizeof *(items)); \
+        if (count)                                                                         \
+            memcpy(grown_, (items), (count) * sizeof *(items));                            \
+        grown_;                                                                            \
     })
 
 static void main_set(TableBuild *build, int64_t snapshot_id)
@@ -136,8 +144,11 @@ static void main_set(TableBuild *build, int64_t snapshot_id)
             m->refs[i].snapshot_id = snapshot_id;
             return;
         }
-    m->refs[m->ref_count++] = (IceRef){ .name = STR("main"), .snapshot_id = snapshot_id, .snapshots_keep_min = -1,
-                                        .snapshot_age_ms_max = -1, .ref_age_ms_max = -1 };
+    m->refs[m->ref_count++] = (IceRef){ .name = STR("main"),
+                                        .snapshot_id = snapshot_id,
+                                        .snapshots_keep_min = -1,
+                                        .snapshot_age_ms_max = -1,
+                                        .ref_age_ms_max = -1 };
 }
 
 static void snapshot_install(TableBuild *build, const IceSnapshot *snapshot)
@@ -146,7 +157,8 @@ static void snapshot_install(TableBuild *build, const IceSnapshot *snapshot)
     m->snapshots = ARRAY_GROWN(build->arena, m->snapshots, m->snapshot_count);
     m->snapshots[m->snapshot_count++] = *snapshot;
     m->snapshot_log = ARRAY_GROWN(build->arena, m->snapshot_log, m->snapshot_log_count);
-    m->snapshot_log[m->snapshot_log_count++] = (IceSnapshotLog){ snapshot->timestamp_ms, snapshot->id };
+    m->snapshot_log[m->snapshot_log_count++] =
+        (IceSnapshotLog){ snapshot->timestamp_ms, snapshot->id };
     m->last_sequence_number = snapshot->sequence_number;
     m->last_updated_ms = snapshot->timestamp_ms;
     main_set(build, snapshot->id);
@@ -160,9 +172,12 @@ static Code snapshot_make(TableBuild *build, SnapshotDelta *delta, Str operation
     size_t count;
     delta->sequence_number = m->last_sequence_number + 1;
     Code code = build_manifests_change(build, delta, &files, &count, err);
-    IceSnapshot snapshot = { .id = delta->snapshot_id, .parent_id = m->current_snapshot_id,
-                             .sequence_number = delta->sequence_number, .timestamp_ms = time_next(build),
-                             .operation = operation, .schema_id = m->current_schema_id };
+    IceSnapshot snapshot = { .id = delta->snapshot_id,
+                             .parent_id = m->current_snapshot_id,
+                             .sequence_number = delta->sequence_number,
+                             .timestamp_ms = time_next(build),
+                             .operation = operation,
+                             .schema_id = m->current_schema_id };
     Buf AUTO(buf_done) list;
     buf_init(&list, MANIFEST_BYTES_MAX);
     if (!code)
@@ -174,10 +189,11 @@ static Code snapshot_make(TableBuild *build, SnapshotDelta *delta, Str operation
         return code;
     }
     Str uuid = uuid_format(build->arena, build->commit);
-    snapshot.manifest_list = build_address(build, "metadata/snap-%lld-1-" STR_FMT ".avro", (long long)snapshot.id,
-                                           STR_ARG(uuid));
+    snapshot.manifest_list = build_address(build, "metadata/snap-%lld-1-" STR_FMT ".avro",
+                                           (long long)snapshot.id, STR_ARG(uuid));
     summary_make(build, delta, files, count, &snapshot);
-    build_object_add(build, snapshot.manifest_list, str_copy(build->arena, buf_str(&list)), STR("avro/binary"));
+    build_object_add(build, snapshot.manifest_list, str_copy(build->arena, buf_str(&list)),
+                     STR("avro/binary"));
     snapshot_install(build, &snapshot);
     build->manifests = files;
     build->manifest_count = count;
@@ -189,7 +205,8 @@ static Code pending_close(TableBuild *build, Err *err)
 {
     if (!build->pending.open)
         return E_OK;
-    SnapshotDelta delta = { .add = build->pending.files, .add_count = build->pending.count,
+    SnapshotDelta delta = { .add = build->pending.files,
+                            .add_count = build->pending.count,
                             .snapshot_id = build->pending.snapshot_id };
     TRY(snapshot_make(build, &delta, STR("append"), err));
     build->pending = (struct PendingAppend){ 0 };
@@ -202,10 +219,12 @@ static Code file_check(const TableMetadata *m, const DataFile *file, Err *err)
 {
     const IcePartitionSpec *spec = table_spec(m, file->spec_id);
     if (!spec || spec->field_count != file->partition_count)
-        return err_set(err, E_INVALID, "file '" STR_FMT "' does not have the partition of a spec of the table",
+        return err_set(err, E_INVALID,
+                       "file '" STR_FMT "' does not have the partition of a spec of the table",
                        STR_ARG(file->address));
     if (file->content != CONTENT_DATA || !str_eq(file->format, STR("PARQUET")))
-        return err_set(err, E_UNSUPPORTED, "file '" STR_FMT "' is no Parquet data file", STR_ARG(file->address));
+        return err_set(err, E_UNSUPPORTED, "file '" STR_FMT "' is no Parquet data file",
+                       STR_ARG(file->address));
     if (file->record_count < 0 || file->size_bytes <= 0 || !file->address.len)
         return err_set(err, E_INVALID, "a file has no address, rows or size");
     return E_OK;
@@ -220,10 +239,12 @@ static Code base_check(const TableMetadata *m, const TableCommit *commit, Err *e
     for (int64_t id = m->current_snapshot_id; id != base;) {
         const IceSnapshot *snapshot = table_snapshot(m, id);
         if (!snapshot)
-            return err_set(err, E_CONFLICT, "snapshot %lld is not in the table's history", (long long)base);
-        if (!str_eq(snapshot->operation, STR("replace")) && !str_eq(snapshot->operation, STR("delete")))
-            return err_set(err, E_CONFLICT, "the table was changed by snapshot %lld after %lld", (long long)id,
+            return err_set(err, E_CONFLICT, "snapshot %lld is not in the table's history",
                            (long long)base);
+        if (!str_eq(snapshot->operation, STR("replace")) &&
+            !str_eq(snapshot->operation, STR("delete")))
+            return err_set(err, E_CONFLICT, "the table was changed by snapshot %lld after %lld",
+                           (long long)id, (long long)base);
         id = snapshot->parent_id;
     }
     return E_OK;
@@ -241,9 +262,11 @@ static Code commit_check(TableBuild *build, const TableCommit *commit, Err *err)
     if (commit->has_base_schema && !commit->schema) {
         const IceSchema *written = table_schema(m, commit->base_schema_id);
         if (!written || !schema_covers(m, written))
-            return err_set(err, E_CONFLICT, "the columns were changed after the files were written");
+            return err_set(err, E_CONFLICT,
+                           "the columns were changed after the files were written");
     }
-    if (commit->kind == COMMIT_OVERWRITE || commit->kind == COMMIT_DELETE || commit->kind == COMMIT_REPLACE)
+    if (commit->kind == COMMIT_OVERWRITE || commit->kind == COMMIT_DELETE ||
+        commit->kind == COMMIT_REPLACE)
         TRY(base_check(m, commit, err));
     return E_OK;
 }
@@ -266,7 +289,8 @@ static void properties_apply(TableBuild *build, const TableCommit *commit)
     TableMetadata *m = build->m;
     if (!commit->set_count && !commit->unset_count)
         return;
-    IceProperty *properties = arena_array(build->arena, IceProperty, m->property_count + commit->set_count + 1);
+    IceProperty *properties =
+        arena_array(build->arena, IceProperty, m->property_count + commit->set_count + 1);
     size_t count = 0;
     for (size_t i = 0; i < m->property_count; i++)
         if (!is_unset(commit, m->properties[i].key))
@@ -284,7 +308,8 @@ static void pending_add(TableBuild *build, const TableCommit *commit)
 {
     struct PendingAppend *pending = &build->pending;
     if (!pending->open)
-        *pending = (struct PendingAppend){ .open = true, .snapshot_id = build_snapshot_id(build->catalog->os) };
+        *pending = (struct PendingAppend){ .open = true,
+                                           .snapshot_id = build_snapshot_id(build->catalog->os) };
     DataFile *files = arena_array(build->arena, DataFile, pending->count + commit->add_count + 1);
     if (pending->count)
         memcpy(files, pending->files, pending->count * sizeof *files);
@@ -292,7 +317,8 @@ static void pending_add(TableBuild *build, const TableCommit *commit)
         memcpy(files + pending->count, commit->add, commit->add_count * sizeof *files);
     pending->files = files;
     pending->count += commit->add_count;
-    IceProperty *summary = arena_array(build->arena, IceProperty, pending->summary_count + commit->summary_count + 1);
+    IceProperty *summary =
+        arena_array(build->arena, IceProperty, pending->summary_count + commit->summary_count + 1);
     if (pending->summary_count)
         memcpy(summary, pending->summary, pending->summary_count * sizeof *summary);
     for (size_t i = 0; i < commit->summary_count; i++) {
@@ -320,8 +346,11 @@ static Code rewrite(TableBuild *build, const TableCommit *commit, CommitResult *
     const TableMetadata before = *build->m;
     if (commit->schema)
         TRY(schema_install(build->arena, build->m, commit->schema, err));
-    SnapshotDelta delta = { .add = commit->add, .add_count = commit->add_count, .remove = commit->remove,
-                            .remove_count = commit->remove_count, .remove_all = commit->kind == COMMIT_REPLACE,
+    SnapshotDelta delta = { .add = commit->add,
+                            .add_count = commit->add_count,
+                            .remove = commit->remove,
+                            .remove_count = commit->remove_count,
+                            .remove_all = commit->kind == COMMIT_REPLACE,
                             .snapshot_id = build_snapshot_id(build->catalog->os) };
     build->pending.summary = (IceProperty *)commit->summary;
     build->pending.summary_count = commit->summary_count;
@@ -355,7 +384,8 @@ Code build_apply(TableBuild *build, const TableCommit *commit, CommitResult *res
     case COMMIT_SCHEMA: {
         TRY(pending_close(build, err)); /* its files were written with the schema of before */
         IceSchema *schema;
-        TRY(catalog_schema_apply(build->m, commit->changes, commit->change_count, build->arena, &schema, err));
+        TRY(catalog_schema_apply(build->m, commit->changes, commit->change_count, build->arena,
+                                 &schema, err));
         TRY(schema_install(build->arena, build->m, schema, err));
         break;
     }
@@ -376,8 +406,8 @@ static bool ref_names(const TableMetadata *m, int64_t snapshot_id)
     return false;
 }
 
-/* Beyond SNAPSHOTS_KEPT_MAX the oldest snapshots go, but for those that a ref names; the log begins after
- * the last one that went (spec, "snapshot-log"). Their files are left to the orphan sweep. */
+/* Beyond SNAPSHOTS_KEPT_MAX the oldest snapshots go, but for those that a ref names; the log begins
+ * after the last one that went (spec, "snapshot-log"). Their files are left to the orphan sweep. */
 static void snapshots_expire(TableBuild *build)
 {
     TableMetadata *m = build->m;
@@ -411,11 +441,12 @@ static void metadata_log_add(TableBuild *build, int64_t timestamp_ms)
     if (!build->base_location.len)
         return;
     int64_t most = METADATA_LOG_KEPT, wanted;
-    if (str_i64(table_property(m, STR("write.metadata.previous-versions-max"), STR("")), &wanted) && wanted >= 1 &&
-        wanted <= METADATA_LOG_MAX / 2)
+    if (str_i64(table_property(m, STR("write.metadata.previous-versions-max"), STR("")), &wanted) &&
+        wanted >= 1 && wanted <= METADATA_LOG_MAX / 2)
         most = wanted;
     m->metadata_log = ARRAY_GROWN(build->arena, m->metadata_log, m->metadata_log_count);
-    m->metadata_log[m->metadata_log_count++] = (IceMetadataLog){ timestamp_ms, build->base_location };
+    m->metadata_log[m->metadata_log_count++] =
+        (IceMetadataLog){ timestamp_ms, build->base_location };
     if (m->metadata_log_count <= (size_t)most)
         return;
     size_t excess = m->metadata_log_count - (size_t)most;
@@ -431,12 +462,15 @@ static void metadata_log_add(TableBuild *build, int64_t timestamp_ms)
 static Str metadata_address(TableBuild *build)
 {
     int64_t version = -1;
-    Str name = str_from(build->base_location, (size_t)(str_rfind_char(build->base_location, '/') + 1));
+    Str name =
+        str_from(build->base_location, (size_t)(str_rfind_char(build->base_location, '/') + 1));
     ptrdiff_t dash = str_find_char(name, '-');
-    if (dash <= 0 || !str_i64(str_sub(name, 0, (size_t)dash), &version) || version < 0 || version > INT32_MAX)
+    if (dash <= 0 || !str_i64(str_sub(name, 0, (size_t)dash), &version) || version < 0 ||
+        version > INT32_MAX)
         version = build->base_location.len ? (int64_t)build->m->metadata_log_count : -1;
     Str uuid = uuid_format(build->arena, build->commit);
-    return build_address(build, "metadata/%05lld-" STR_FMT ".metadata.json", (long long)version + 1, STR_ARG(uuid));
+    return build_address(build, "metadata/%05lld-" STR_FMT ".metadata.json", (long long)version + 1,
+                         STR_ARG(uuid));
 }
 
 Code build_finish(TableBuild *build, Err *err)
@@ -452,6 +486,7 @@ Code build_finish(TableBuild *build, Err *err)
     table_metadata_encode(&json, m);
     TRY(buf_end(&json, "table metadata", err));
     build->new_location = metadata_address(build);
-    build_object_add(build, build->new_location, str_copy(build->arena, buf_str(&json)), STR("application/json"));
+    build_object_add(build, build->new_location, str_copy(build->arena, buf_str(&json)),
+                     STR("application/json"));
     return E_OK;
 }

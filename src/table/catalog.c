@@ -2,8 +2,8 @@
  *
  * Invariants
  *  1. A TableVersion never changes; the cache holds one reference to each that it knows.
- *  2. The cache is keyed by metadata location, which is never used twice: what it holds is never stale.
- *     Which location a name means is always asked of the metadata database.
+ *  2. The cache is keyed by metadata location, which is never used twice: what it holds is never
+ * stale. Which location a name means is always asked of the metadata database.
  *  3. No lock is held while the store or the database is read. */
 #include "format/json.h"
 #include "table/catalog_priv.h"
@@ -53,19 +53,22 @@ Code catalog_name_check(Str what, Str name, Err *err)
     for (size_t i = 0; ok && i < name.len; i++)
         ok = (unsigned char)name.ptr[i] >= 0x20 && name.ptr[i] != 0x7f;
     if (!ok)
-        return err_set(err, E_INVALID, STR_FMT " needs a name of 1 to %d bytes of UTF-8 without control characters",
+        return err_set(err, E_INVALID,
+                       STR_FMT " needs a name of 1 to %d bytes of UTF-8 without control characters",
                        STR_ARG(what), ICE_NAME_MAX);
     return E_OK;
 }
 
 static Code namespace_name_check(Str ns, Err *err)
 {
-    static const char *const RESERVED[] = { "system", "temp", "main", "memory", "pg_catalog",
-                                            "information_schema", "tarn" };
+    static const char *const RESERVED[] = { "system", "temp",       "main",
+                                            "memory", "pg_catalog", "information_schema",
+                                            "tarn" };
     TRY(catalog_name_check(STR("a namespace"), ns, err));
     for (size_t i = 0; i < ARRAY_LEN(RESERVED); i++)
         if (str_ieq(ns, str_z(RESERVED[i])))
-            return err_set(err, E_INVALID, "the name '" STR_FMT "' belongs to the SQL engine", STR_ARG(ns));
+            return err_set(err, E_INVALID, "the name '" STR_FMT "' belongs to the SQL engine",
+                           STR_ARG(ns));
     return E_OK;
 }
 
@@ -91,8 +94,10 @@ Code catalog_namespace_create(Catalog *catalog, Str ns, const IceProperty *prope
     TRY(namespace_name_check(ns, err));
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
-    meta_add_namespace(&txn, &(MetaNamespace){ .name = ns, .properties_json = properties_json(&tmp, properties, count),
-                                               .created_us = os_now_us(catalog->os) });
+    meta_add_namespace(
+        &txn, &(MetaNamespace){ .name = ns,
+                                .properties_json = properties_json(&tmp, properties, count),
+                                .created_us = os_now_us(catalog->os) });
     if (extra)
         meta_append(&txn, extra);
     return meta_commit(catalog->meta, &txn, err);
@@ -101,7 +106,8 @@ Code catalog_namespace_create(Catalog *catalog, Str ns, const IceProperty *prope
 static Code nearest_hint(Str wanted, const Str *names, size_t count, Code code, Err *err)
 {
     Str nearest = str_nearest(wanted, names, count);
-    return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest)) : code;
+    return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest))
+                       : code;
 }
 
 static Code namespace_missing(MetaRead *read, Str ns, Err *err)
@@ -131,7 +137,8 @@ Code catalog_namespace_drop(Catalog *catalog, Str ns, const MetaTxn *extra, Err 
     return meta_commit(catalog->meta, &txn, err);
 }
 
-Code catalog_namespace_list(Catalog *catalog, Arena *arena, Str **ret_names, size_t *ret_count, Err *err)
+Code catalog_namespace_list(Catalog *catalog, Arena *arena, Str **ret_names, size_t *ret_count,
+                            Err *err)
 {
     MetaRead *AUTO(meta_read_end) read = NULL;
     MetaNamespace *rows;
@@ -153,15 +160,19 @@ static TableEntry entry_of(Arena *arena, const MetaTable *row)
     Str location = row->location;
     while (str_ends(location, STR("/")))
         location.len--;
-    return (TableEntry){ .ns = str_copy(arena, row->namespace_name), .name = str_copy(arena, row->name),
-                         .uuid = row->uuid, .is_view = row->kind == META_VIEW,
+    return (TableEntry){ .ns = str_copy(arena, row->namespace_name),
+                         .name = str_copy(arena, row->name),
+                         .uuid = row->uuid,
+                         .is_view = row->kind == META_VIEW,
                          .location = str_copy(arena, location),
                          .metadata_location = str_copy(arena, row->metadata_location),
-                         .view_sql = row->kind == META_VIEW ? str_copy(arena, row->view_sql) : STR_NONE,
+                         .view_sql =
+                             row->kind == META_VIEW ? str_copy(arena, row->view_sql) : STR_NONE,
                          .created_us = row->created_us };
 }
 
-Code catalog_table_list(Catalog *catalog, Str ns, Arena *arena, TableEntry **ret_entries, size_t *ret_count, Err *err)
+Code catalog_table_list(Catalog *catalog, Str ns, Arena *arena, TableEntry **ret_entries,
+                        size_t *ret_count, Err *err)
 {
     MetaRead *AUTO(meta_read_end) read = NULL;
     MetaTable *rows;
@@ -194,7 +205,8 @@ static Code table_missing(MetaRead *read, TableName name, Err *err)
     TRY(meta_list_tables(read, STR_NONE, &tmp, &rows, &count, err));
     Str *names = arena_array(&tmp, Str, count + 1);
     for (size_t i = 0; i < count; i++)
-        names[i] = str_format(&tmp, STR_FMT "." STR_FMT, STR_ARG(rows[i].namespace_name), STR_ARG(rows[i].name));
+        names[i] = str_format(&tmp, STR_FMT "." STR_FMT, STR_ARG(rows[i].namespace_name),
+                              STR_ARG(rows[i].name));
     Str wanted = str_format(&tmp, STR_FMT "." STR_FMT, STR_ARG(name.ns), STR_ARG(name.name));
     code = err_set(err, E_NOT_FOUND, "table '" STR_FMT "' does not exist", STR_ARG(wanted));
     return nearest_hint(wanted, names, count, code, err);
@@ -263,7 +275,8 @@ static TableVersion *cache_get(Catalog *catalog, const MetaTable *row)
     for (size_t i = 0; i < catalog->cache_count; i++) {
         TableVersion *version = catalog->cache[i];
         if (!str_eq(version->entry.metadata_location, row->metadata_location) ||
-            !str_eq(version->entry.name, row->name) || !str_eq(version->entry.ns, row->namespace_name))
+            !str_eq(version->entry.name, row->name) ||
+            !str_eq(version->entry.ns, row->namespace_name))
             continue;
         version->used = ++catalog->cache_tick;
         return table_version_ref(version);
@@ -288,7 +301,8 @@ void catalog_cache_put(Catalog *catalog, TableVersion *version)
     catalog->cache[at] = table_version_ref(version);
 }
 
-Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **ret_version, Err *err)
+Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **ret_version,
+                        Err *err)
 {
     if (row->kind == META_VIEW) {
         *ret_version = table_version_new(catalog, row);
@@ -311,7 +325,8 @@ Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **r
     return E_OK;
 }
 
-static Code rows_find(Catalog *catalog, const TableName *names, size_t count, Arena *arena, MetaTable *rows, Err *err)
+static Code rows_find(Catalog *catalog, const TableName *names, size_t count, Arena *arena,
+                      MetaTable *rows, Err *err)
 {
     MetaRead *AUTO(meta_read_end) read = NULL;
     TRY(meta_read_begin(catalog->meta, &read, err));
@@ -320,7 +335,8 @@ static Code rows_find(Catalog *catalog, const TableName *names, size_t count, Ar
     return E_OK;
 }
 
-static Code versions_of(Catalog *catalog, const MetaTable *rows, size_t count, TableVersion **versions, Err *err)
+static Code versions_of(Catalog *catalog, const MetaTable *rows, size_t count,
+                        TableVersion **versions, Err *err)
 {
     for (size_t i = 0; i < count; i++) {
         Code code = catalog_version_of(catalog, &rows[i], &versions[i], err);
@@ -335,7 +351,8 @@ static Code versions_of(Catalog *catalog, const MetaTable *rows, size_t count, T
     return E_OK;
 }
 
-Code catalog_resolve(Catalog *catalog, const TableName *names, size_t count, TableVersion **ret_versions, Err *err)
+Code catalog_resolve(Catalog *catalog, const TableName *names, size_t count,
+                     TableVersion **ret_versions, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTable *rows = arena_array(&tmp, MetaTable, count + 1);

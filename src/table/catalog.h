@@ -1,10 +1,10 @@
 /* catalog.h: namespaces, tables and views of the lake, and the commit that changes them.
  * Owner:   main/ opens one Catalog; a TableVersion is counted, each holder frees its own reference.
- * Threads: any. Commits of one table queue; adjacent blind appends share one snapshot (PROTOCOLS.md 3).
- * Errors:  NOT_FOUND with the nearest name; EXISTS; CONFLICT when a base or a removed file is gone;
- *          PRECONDITION; UNKNOWN_OUTCOME only when the metadata database cannot say.
- * Limits:  names of ICE_NAME_MAX bytes; COMMIT_FILES_MAX files a commit; CATALOG_GROUP_MAX a group.
- * Units:   _ms and _us since 1970 UTC. */
+ * Threads: any. Commits of one table queue; adjacent blind appends share one snapshot (PROTOCOLS.md
+ * 3). Errors:  NOT_FOUND with the nearest name; EXISTS; CONFLICT when a base or a removed file is
+ * gone; PRECONDITION; UNKNOWN_OUTCOME only when the metadata database cannot say. Limits:  names of
+ * ICE_NAME_MAX bytes; COMMIT_FILES_MAX files a commit; CATALOG_GROUP_MAX a group. Units:   _ms and
+ * _us since 1970 UTC. */
 #pragma once
 
 #include "meta/meta.h"
@@ -21,8 +21,8 @@ typedef struct CatalogOptions {
     Os *os;
     Store *store;
     Meta *meta;
-    Str lake_bucket;           /* tables live at s3://LAKE_BUCKET/NAMESPACE/NAME/UUID; made when absent */
-    size_t cache_versions;     /* loaded tables kept; 0: 256 */
+    Str lake_bucket; /* tables live at s3://LAKE_BUCKET/NAMESPACE/NAME/UUID; made when absent */
+    size_t cache_versions; /* loaded tables kept; 0: 256 */
 } CatalogOptions;
 
 Code catalog_open(const CatalogOptions *options, Catalog **ret_catalog, Err *err) CHECKED;
@@ -55,9 +55,9 @@ Code catalog_table_list(Catalog *catalog, Str ns, Arena *arena, TableEntry **ret
 /* Create. A draft fixes UUID, location and field ids, so that files can be written before the table
  * exists; catalog_table_create with it makes the table and appends `add` in one transaction. */
 typedef struct PartitionColumn {
-    Str column;                /* dotted path in the schema */
+    Str column; /* dotted path in the schema */
     IceTransform transform;
-    Str name;                  /* ptr NULL: as Iceberg names it: ts_day, id_bucket, name */
+    Str name; /* ptr NULL: as Iceberg names it: ts_day, id_bucket, name */
 } PartitionColumn;
 
 typedef struct SortColumn {
@@ -67,7 +67,7 @@ typedef struct SortColumn {
 
 typedef struct TableCreate {
     Str ns, name;
-    const IceField *columns;   /* ids 0: assigned */
+    const IceField *columns; /* ids 0: assigned */
     size_t column_count;
     const PartitionColumn *partition;
     size_t partition_count;
@@ -75,15 +75,15 @@ typedef struct TableCreate {
     size_t sort_count;
     const IceProperty *properties;
     size_t property_count;
-    Str view_sql;              /* ptr not NULL: a view; columns and the rest are ignored */
-    bool replace_view;         /* CREATE OR REPLACE VIEW */
+    Str view_sql;      /* ptr not NULL: a view; columns and the rest are ignored */
+    bool replace_view; /* CREATE OR REPLACE VIEW */
 } TableCreate;
 
 typedef struct TableDraft {
     TableName name;
     Uuid uuid;
-    Str location;              /* s3://... without a last slash */
-    TableMetadata *metadata;   /* schema with ids, spec, sort order; no snapshot */
+    Str location;            /* s3://... without a last slash */
+    TableMetadata *metadata; /* schema with ids, spec, sort order; no snapshot */
 } TableDraft;
 
 Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *arena,
@@ -101,7 +101,8 @@ Code catalog_table_rename(Catalog *catalog, TableName from, TableName to, const 
 
 /* One immutable state of a table or view. Loading after a commit has returned sees that commit. */
 Code catalog_load(Catalog *catalog, Str ns, Str name, TableVersion **ret_version, Err *err) CHECKED;
-/* All at one metadata snapshot; on failure none is returned. `ret_versions` has room for `count`. */
+/* All at one metadata snapshot; on failure none is returned. `ret_versions` has room for `count`.
+ */
 Code catalog_resolve(Catalog *catalog, const TableName *names, size_t count,
                      TableVersion **ret_versions, Err *err) CHECKED;
 TableVersion *table_version_ref(TableVersion *version);
@@ -110,81 +111,93 @@ const TableMetadata *table_version_metadata(const TableVersion *version); /* NUL
 const TableEntry *table_version_entry(const TableVersion *version);
 Catalog *table_version_catalog(const TableVersion *version);
 
-/* Schema changes, applied in order. Renames are of columns only: nested ones are refused (UNSUPPORTED). */
+/* Schema changes, applied in order. Renames are of columns only: nested ones are refused
+ * (UNSUPPORTED). */
 typedef enum SchemaChangeKind {
-    SCHEMA_ADD, SCHEMA_DROP, SCHEMA_RENAME, SCHEMA_WIDEN, SCHEMA_OPTIONAL, SCHEMA_DOC, SCHEMA_FIRST,
+    SCHEMA_ADD,
+    SCHEMA_DROP,
+    SCHEMA_RENAME,
+    SCHEMA_WIDEN,
+    SCHEMA_OPTIONAL,
+    SCHEMA_DOC,
+    SCHEMA_FIRST,
     SCHEMA_AFTER
 } SchemaChangeKind;
 
 typedef struct SchemaChange {
     SchemaChangeKind kind;
-    Str column;                /* dotted path; of ADD: the new name, with its struct's path before it */
-    Str text;                  /* RENAME: new name; DOC: text; AFTER: the column before */
-    const IceType *type;       /* ADD, WIDEN */
+    Str column;          /* dotted path; of ADD: the new name, with its struct's path before it */
+    Str text;            /* RENAME: new name; DOC: text; AFTER: the column before */
+    const IceType *type; /* ADD, WIDEN */
 } SchemaChange;
 
 typedef enum CommitKind {
-    COMMIT_APPEND,     /* add files; blind: merges with its neighbours */
-    COMMIT_OVERWRITE,  /* remove and add files: DELETE with rewritten rows, partition overwrite */
-    COMMIT_DELETE,     /* remove files only */
-    COMMIT_REPLACE,    /* remove whatever is there now, add files; `schema` may change with it */
-    COMMIT_COMPACT,    /* same rows in other files (operation "replace") */
+    COMMIT_APPEND,    /* add files; blind: merges with its neighbours */
+    COMMIT_OVERWRITE, /* remove and add files: DELETE with rewritten rows, partition overwrite */
+    COMMIT_DELETE,    /* remove files only */
+    COMMIT_REPLACE,   /* remove whatever is there now, add files; `schema` may change with it */
+    COMMIT_COMPACT,   /* same rows in other files (operation "replace") */
     COMMIT_SCHEMA,
     COMMIT_PROPERTIES
 } CommitKind;
 
 typedef struct TableCommit {
     TableName name;
-    Uuid uuid;                     /* none: by name; else CONFLICT when the name means another table */
+    Uuid uuid; /* none: by name; else CONFLICT when the name means another table */
     CommitKind kind;
-    const DataFile *add;           /* addresses are durable objects; partition per spec_id */
+    const DataFile *add; /* addresses are durable objects; partition per spec_id */
     size_t add_count;
-    const Str *remove;             /* addresses; CONFLICT when one is not in the table any more */
+    const Str *remove; /* addresses; CONFLICT when one is not in the table any more */
     size_t remove_count;
-    int64_t base_snapshot_id;      /* 0: any. OVERWRITE: CONFLICT when files were added since (serializable);
-                                      -1: the table had no snapshot */
-    bool snapshot_isolation;       /* then only removed files are checked */
-    int32_t base_schema_id;        /* of the written files when has_base_schema; CONFLICT when a field is gone */
+    int64_t base_snapshot_id; /* 0: any. OVERWRITE: CONFLICT when files were added since
+                                 (serializable); -1: the table had no snapshot */
+    bool snapshot_isolation;  /* then only removed files are checked */
+    int32_t base_schema_id;   /* of the written files when has_base_schema; CONFLICT when a field is
+                                 gone */
     bool has_base_schema;
-    const IceSchema *schema;       /* REPLACE: from catalog_schema_plan; NULL: as it is */
-    const SchemaChange *changes;   /* SCHEMA */
+    const IceSchema *schema;     /* REPLACE: from catalog_schema_plan; NULL: as it is */
+    const SchemaChange *changes; /* SCHEMA */
     size_t change_count;
-    const IceProperty *set;        /* PROPERTIES; also together with any other kind */
+    const IceProperty *set; /* PROPERTIES; also together with any other kind */
     size_t set_count;
     const Str *unset;
     size_t unset_count;
-    const IceProperty *summary;    /* more lines for the snapshot's summary */
+    const IceProperty *summary; /* more lines for the snapshot's summary */
     size_t summary_count;
-    Str run_id;                    /* ptr not NULL: staged files of this run and table end with the commit */
+    Str run_id; /* ptr not NULL: staged files of this run and table end with the commit */
 } TableCommit;
 
 typedef struct CommitResult {
     Uuid uuid;
-    int64_t snapshot_id;           /* -1: none was made (SCHEMA, PROPERTIES) */
+    int64_t snapshot_id; /* -1: none was made (SCHEMA, PROPERTIES) */
     int64_t sequence_number, timestamp_ms, total_records;
     int32_t schema_id;
-    uint32_t group_size;           /* commits that shared the swap */
+    uint32_t group_size; /* commits that shared the swap */
 } CommitResult;
 
-/* All or nothing, with `extra` in the same metadata transaction. `ret_results` has room for `count`.
- * Conflicts with other commits are retried inside as long as the commit's own conditions hold. */
-Code catalog_commit(Catalog *catalog, const TableCommit *commits, size_t count, const MetaTxn *extra,
-                    CommitResult *ret_results, Err *err) CHECKED;
+/* All or nothing, with `extra` in the same metadata transaction. `ret_results` has room for
+ * `count`. Conflicts with other commits are retried inside as long as the commit's own conditions
+ * hold. */
+Code catalog_commit(Catalog *catalog, const TableCommit *commits, size_t count,
+                    const MetaTxn *extra, CommitResult *ret_results, Err *err) CHECKED;
 
-/* The schema that a table gets when its columns become `columns`: same names keep their ids (types may
- * widen), new ones get new ids. Write files with it, then commit REPLACE with it. */
+/* The schema that a table gets when its columns become `columns`: same names keep their ids (types
+ * may widen), new ones get new ids. Write files with it, then commit REPLACE with it. */
 Code catalog_schema_plan(const TableMetadata *metadata, const IceField *columns, size_t count,
                          Arena *arena, IceSchema **ret_schema, Err *err) CHECKED;
 /* What COMMIT_SCHEMA would make. */
 Code catalog_schema_apply(const TableMetadata *metadata, const SchemaChange *changes, size_t count,
                           Arena *arena, IceSchema **ret_schema, Err *err) CHECKED;
 
-/* Staged files: known to the orphan sweep, readable as FOR VERSION AS OF 'run:ID'. `add` of the run is
- * recorded before its bytes are published (the intent), completed with statistics afterwards. */
-Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *addresses, size_t count,
-                          Err *err) CHECKED;
+/* Staged files: known to the orphan sweep, readable as FOR VERSION AS OF 'run:ID'. `add` of the run
+ * is recorded before its bytes are published (the intent), completed with statistics afterwards. */
+Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *addresses,
+                          size_t count, Err *err) CHECKED;
 Code catalog_stage_files(Catalog *catalog, Str run_id, Uuid table, const TableMetadata *metadata,
                          const DataFile *files, size_t count, Err *err) CHECKED;
 Code catalog_stage_list(Catalog *catalog, Str run_id, Uuid table, const TableMetadata *metadata,
                         Arena *arena, DataFile **ret_files, size_t *ret_count, Err *err) CHECKED;
 Code catalog_stage_drop(Catalog *catalog, Str run_id, Err *err) CHECKED; /* and its objects */
+/* PROTOCOLS.md 2, recovery: objects of intents from before `before_us` that no commit ended. Safe
+ * at any time: a commit whose intents were swept gives CONFLICT. */
+Code catalog_sweep(Catalog *catalog, int64_t before_us, size_t *ret_objects, Err *err) CHECKED;

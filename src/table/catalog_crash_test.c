@@ -1,5 +1,5 @@
-/* A power cut at every call that a commit makes: the table and what was committed with it agree, what was
- * acknowledged is there, and the next commit works. */
+/* A power cut at every call that a commit makes: the table and what was committed with it agree,
+ * what was acknowledged is there, and the next commit works. */
 #include "base/test.h"
 #include "os/os_sim.h"
 #include "table/catalog_priv.h"
@@ -28,7 +28,9 @@ static Code world_open(World *w, Err *err)
     TRY(os_dir_make(os, "/m", err));
     TRY(store_open(os, &store, &w->store, err));
     TRY(meta_open(os, &meta, &w->meta, err));
-    CatalogOptions options = { .os = os, .store = w->store, .meta = w->meta, .lake_bucket = STR("lake") };
+    CatalogOptions options = {
+        .os = os, .store = w->store, .meta = w->meta, .lake_bucket = STR("lake")
+    };
     return catalog_open(&options, &w->catalog, err);
 }
 
@@ -41,8 +43,12 @@ static void world_close(World *w)
 
 static DataFile file_of(Arena *arena, const char *name, int64_t rows)
 {
-    return (DataFile){ .address = str_format(arena, "s3://lake/d/%s.parquet", name), .format = STR("PARQUET"),
-                       .record_count = rows, .size_bytes = 1000, .sort_order_id = -1, .sequence_number = -1 };
+    return (DataFile){ .address = str_format(arena, "s3://lake/d/%s.parquet", name),
+                       .format = STR("PARQUET"),
+                       .record_count = rows,
+                       .size_bytes = 1000,
+                       .sort_order_id = -1,
+                       .sequence_number = -1 };
 }
 
 /* Step `number`, which writes its number as a setting in the same transaction. */
@@ -53,10 +59,15 @@ static Code step(World *w, int number, Err *err)
     CommitResult result;
     meta_txn_init(&extra, &arena);
     meta_put_setting(&extra, STR("step"), str_format(&arena, "%d", number));
-    DataFile a = file_of(&arena, "a", 10), b = file_of(&arena, "b", 20), c = file_of(&arena, "c", 5);
+    DataFile a = file_of(&arena, "a", 10), b = file_of(&arena, "b", 20),
+             c = file_of(&arena, "c", 5);
     IceField column = { .name = STR("id"), .type = ice_type_simple(ICE_LONG) };
-    TableCreate create = { .ns = STR("n"), .name = STR("t"), .columns = &column, .column_count = 1 };
-    SchemaChange change = { .kind = SCHEMA_ADD, .column = STR("x"), .type = ice_type_simple(ICE_INT) };
+    TableCreate create = {
+        .ns = STR("n"), .name = STR("t"), .columns = &column, .column_count = 1
+    };
+    SchemaChange change = { .kind = SCHEMA_ADD,
+                            .column = STR("x"),
+                            .type = ice_type_simple(ICE_INT) };
     TableCommit commit = { .name = { STR("n"), STR("t") }, .kind = COMMIT_APPEND, .add_count = 1 };
     switch (number) {
     case 1:
@@ -76,7 +87,9 @@ static Code step(World *w, int number, Err *err)
         commit.remove_count = 1;
         break;
     default:
-        commit = (TableCommit){ .name = commit.name, .kind = COMMIT_SCHEMA, .changes = &change, .change_count = 1 };
+        commit = (TableCommit){
+            .name = commit.name, .kind = COMMIT_SCHEMA, .changes = &change, .change_count = 1
+        };
         break;
     }
     return catalog_commit(w->catalog, &commit, 1, &extra, &result, err);
@@ -132,8 +145,8 @@ static void world_check(World *w, uint64_t call)
         return;
     int at = step_of_setting(w);
     if (at < w->acknowledged || at > w->acknowledged + 1 || records_now(w) != RECORDS_AFTER[at])
-        test_failed(__FILE__, __LINE__, "call %llu: step %d, acknowledged %d, records %lld", (unsigned long long)call, at,
-                    w->acknowledged, (long long)records_now(w));
+        test_failed(__FILE__, __LINE__, "call %llu: step %d, acknowledged %d, records %lld",
+                    (unsigned long long)call, at, w->acknowledged, (long long)records_now(w));
     for (int i = at + 1; i <= STEPS; i++)
         CHECK_OK(step(w, i, &err), &err);
     CHECK_INT(records_now(w), RECORDS_AFTER[STEPS]);

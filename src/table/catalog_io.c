@@ -4,11 +4,13 @@
 static Code address_parts(Str address, Str *ret_bucket, Str *ret_key, Err *err)
 {
     if (!store_address_parse(address, ret_bucket, ret_key))
-        return err_set(err, E_CORRUPT, "'" STR_FMT "' is no address of an object", STR_ARG(address));
+        return err_set(err, E_CORRUPT, "'" STR_FMT "' is no address of an object",
+                       STR_ARG(address));
     return E_OK;
 }
 
-Code catalog_object_load(Catalog *catalog, Str address, size_t size_max, Arena *arena, Str *ret_bytes, Err *err)
+Code catalog_object_load(Catalog *catalog, Str address, size_t size_max, Arena *arena,
+                         Str *ret_bytes, Err *err)
 {
     Str bucket, key;
     TRY(address_parts(address, &bucket, &key, err));
@@ -24,8 +26,8 @@ Code catalog_object_load(Catalog *catalog, Str address, size_t size_max, Arena *
     size_t got = 0;
     TRY(object_pread(reader, bytes, size, 0, &got, err));
     if (got != size)
-        return err_set(err, E_CORRUPT, STR_FMT ": %zu of %llu bytes are there", STR_ARG(address), got,
-                       (unsigned long long)size);
+        return err_set(err, E_CORRUPT, STR_FMT ": %zu of %llu bytes are there", STR_ARG(address),
+                       got, (unsigned long long)size);
     *ret_bytes = str_of(bytes, got);
     return E_OK;
 }
@@ -38,8 +40,12 @@ static Code object_stage(Catalog *catalog, const ObjectOut *object, StorePut *pu
     TRY(store_stage(catalog->store, &staged, err));
     TRY(store_stage_write(staged, object->bytes, err));
     TRY(store_stage_finish(staged, err));
-    *put = (StorePut){ .take_staged = TAKE(staged), .bucket = bucket, .key = key, .condition = PUT_IF_ABSENT,
-                       .content_type = object->content_type, .trust = TRUST_OURS };
+    *put = (StorePut){ .take_staged = TAKE(staged),
+                       .bucket = bucket,
+                       .key = key,
+                       .condition = PUT_IF_ABSENT,
+                       .content_type = object->content_type,
+                       .trust = TRUST_OURS };
     return E_OK;
 }
 
@@ -51,7 +57,8 @@ Code catalog_objects_publish(Catalog *catalog, const ObjectOut *objects, size_t 
     for (size_t i = 0; !code && i < count; i++)
         code = object_stage(catalog, &objects[i], &puts[i], err);
     for (size_t at = 0; !code && at < count; at += STORE_PUBLISH_MAX)
-        code = store_publish(catalog->store, puts + at, MIN((size_t)STORE_PUBLISH_MAX, count - at), NULL, err);
+        code = store_publish(catalog->store, puts + at, MIN((size_t)STORE_PUBLISH_MAX, count - at),
+                             NULL, err);
     for (size_t i = 0; i < count; i++)
         store_stage_abort(&puts[i].take_staged);
     return code;
@@ -62,7 +69,8 @@ void catalog_objects_delete(Catalog *catalog, const ObjectOut *objects, size_t c
     for (size_t i = 0; i < count; i++) {
         Str bucket, key;
         if (store_address_parse(objects[i].address, &bucket, &key))
-            IGNORE(store_delete(catalog->store, bucket, key, NULL)); /* the intent stays for the sweep */
+            IGNORE(store_delete(catalog->store, bucket, key,
+                                NULL)); /* the intent stays for the sweep */
     }
 }
 
@@ -70,7 +78,8 @@ Code catalog_manifests_load(Catalog *catalog, const IceSnapshot *snapshot, Arena
                             ManifestFile **ret_files, size_t *ret_count, Err *err)
 {
     Str bytes;
-    TRY(catalog_object_load(catalog, snapshot->manifest_list, MANIFEST_BYTES_MAX, arena, &bytes, err));
+    TRY(catalog_object_load(catalog, snapshot->manifest_list, MANIFEST_BYTES_MAX, arena, &bytes,
+                            err));
     Code code = manifest_list_decode(arena, bytes, ret_files, ret_count, err);
     return err_place(err, code, STR_FMT, STR_ARG(snapshot->manifest_list));
 }

@@ -1,9 +1,7 @@
-/* catalog_priv.h: what the files of the catalog share: its state, objects in and out, builds of a commit.
- * Owner:   a TableBuild is filled by one commit and lives in its Arena.
- * Threads: as said in catalog.c; a TableBuild belongs to one thread.
- * Errors:  those of catalog.h.
- * Limits:  those of catalog.h.
- * Units:   _ms, _us since 1970 UTC. */
+/* catalog_priv.h: what the files of the catalog share: its state, objects in and out, builds of a
+ * commit. Owner:   a TableBuild is filled by one commit and lives in its Arena. Threads: as said in
+ * catalog.c; a TableBuild belongs to one thread. Errors:  those of catalog.h. Limits:  those of
+ * catalog.h. Units:   _ms, _us since 1970 UTC. */
 #pragma once
 
 #include "os/thread.h"
@@ -12,18 +10,25 @@
 
 #include <stdatomic.h>
 
-enum { CACHE_VERSIONS_DEFAULT = 256, COMMIT_ATTEMPTS_MAX = 16, SNAPSHOTS_KEPT_MAX = 500,
-       METADATA_LOG_KEPT = 100, LOAD_ATTEMPTS_MAX = 3, MANIFESTS_MERGE_MIN = 40, MANIFEST_MERGE_BYTES_MAX = 4 << 20 };
+enum {
+    CACHE_VERSIONS_DEFAULT = 256,
+    COMMIT_ATTEMPTS_MAX = 16,
+    SNAPSHOTS_KEPT_MAX = 500,
+    METADATA_LOG_KEPT = 100,
+    LOAD_ATTEMPTS_MAX = 3,
+    MANIFESTS_MERGE_MIN = 40,
+    MANIFEST_MERGE_BYTES_MAX = 4 << 20
+};
 
 typedef struct TableQueue TableQueue;
 
 struct TableVersion {
     atomic_size_t refs;
     Catalog *catalog;
-    Arena arena;              /* everything below */
+    Arena arena; /* everything below */
     TableEntry entry;
-    TableMetadata *metadata;  /* NULL: a view */
-    uint64_t used;            /* tick of the cache */
+    TableMetadata *metadata; /* NULL: a view */
+    uint64_t used;           /* tick of the cache */
 };
 
 struct Catalog {
@@ -34,32 +39,37 @@ struct Catalog {
     Str lake_bucket;
     size_t cache_max;
     Mutex cache_mutex;
-    TableVersion **cache;     /* guarded by cache_mutex */
+    TableVersion **cache; /* guarded by cache_mutex */
     size_t cache_count;
     uint64_t cache_tick;
     Mutex queue_mutex;
     Cond queue_changed;
-    TableQueue *queues;       /* guarded by queue_mutex */
+    TableQueue *queues; /* guarded by queue_mutex */
 };
 
 /* catalog_io.c */
-Code catalog_object_load(Catalog *catalog, Str address, size_t size_max, Arena *arena, Str *ret_bytes,
-                         Err *err) CHECKED;
+Code catalog_object_load(Catalog *catalog, Str address, size_t size_max, Arena *arena,
+                         Str *ret_bytes, Err *err) CHECKED;
 typedef struct ObjectOut {
     Str address, bytes, content_type;
 } ObjectOut;
 /* All of them or none, durable, in one group. */
-Code catalog_objects_publish(Catalog *catalog, const ObjectOut *objects, size_t count, Err *err) CHECKED;
-void catalog_objects_delete(Catalog *catalog, const ObjectOut *objects, size_t count); /* best effort */
+Code catalog_objects_publish(Catalog *catalog, const ObjectOut *objects, size_t count,
+                             Err *err) CHECKED;
+void catalog_objects_delete(Catalog *catalog, const ObjectOut *objects,
+                            size_t count); /* best effort */
 Code catalog_manifests_load(Catalog *catalog, const IceSnapshot *snapshot, Arena *arena,
                             ManifestFile **ret_files, size_t *ret_count, Err *err) CHECKED;
 Code catalog_entries_load(Catalog *catalog, const TableMetadata *metadata, const ManifestFile *file,
-                          Arena *arena, ManifestEntry **ret_entries, size_t *ret_count, Err *err) CHECKED;
+                          Arena *arena, ManifestEntry **ret_entries, size_t *ret_count,
+                          Err *err) CHECKED;
 
 /* catalog.c */
 Code catalog_name_check(Str what, Str name, Err *err) CHECKED;
-Code catalog_find(MetaRead *read, TableName name, Arena *arena, MetaTable *ret_row, Err *err) CHECKED;
-Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **ret_version, Err *err) CHECKED;
+Code catalog_find(MetaRead *read, TableName name, Arena *arena, MetaTable *ret_row,
+                  Err *err) CHECKED;
+Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **ret_version,
+                        Err *err) CHECKED;
 void catalog_cache_put(Catalog *catalog, TableVersion *version);
 TableVersion *table_version_new(Catalog *catalog, const MetaTable *row);
 
@@ -67,20 +77,20 @@ TableVersion *table_version_new(Catalog *catalog, const MetaTable *row);
 typedef struct TableBuild {
     Catalog *catalog;
     Arena *arena;
-    TableMetadata *m;             /* changes until build_finish */
-    Str base_location;            /* of the metadata it started from; empty: a new table */
+    TableMetadata *m;  /* changes until build_finish */
+    Str base_location; /* of the metadata it started from; empty: a new table */
     int64_t base_updated_ms;
-    Str new_location;             /* after build_finish */
+    Str new_location; /* after build_finish */
     Uuid commit;
-    ObjectOut *objects;           /* what must be durable before the swap */
+    ObjectOut *objects; /* what must be durable before the swap */
     size_t object_count, object_cap;
-    Str *dropped_metadata;        /* old metadata files that the log forgot: deleted after the swap */
+    Str *dropped_metadata; /* old metadata files that the log forgot: deleted after the swap */
     size_t dropped_count;
-    ManifestFile *manifests;      /* of the current snapshot in m */
+    ManifestFile *manifests; /* of the current snapshot in m */
     size_t manifest_count;
     bool manifests_loaded;
     uint32_t manifest_serial;
-    struct PendingAppend {        /* appends that share the next snapshot */
+    struct PendingAppend { /* appends that share the next snapshot */
         DataFile *files;
         size_t count, cap;
         IceProperty *summary;
@@ -90,10 +100,11 @@ typedef struct TableBuild {
     } pending;
 } TableBuild;
 
-void build_init(TableBuild *build, Catalog *catalog, Arena *arena, const TableMetadata *base, Str base_location,
-                Uuid commit);
+void build_init(TableBuild *build, Catalog *catalog, Arena *arena, const TableMetadata *base,
+                Str base_location, Uuid commit);
 /* A failure leaves the build as it was: the commit can be left out. */
-Code build_apply(TableBuild *build, const TableCommit *commit, CommitResult *result, Err *err) CHECKED;
+Code build_apply(TableBuild *build, const TableCommit *commit, CommitResult *result,
+                 Err *err) CHECKED;
 /* Closes open snapshots, trims logs, encodes metadata.json. */
 Code build_finish(TableBuild *build, Err *err) CHECKED;
 int64_t build_snapshot_id(Os *os);
@@ -113,18 +124,20 @@ typedef struct SnapshotDelta {
     int64_t added_rows, added_bytes, removed_files, removed_rows, removed_bytes;
     size_t changed_partitions;
 } SnapshotDelta;
-/* New list of manifests after the delta; writes manifests into build->objects. CONFLICT: a file to remove
- * is not there. */
+/* New list of manifests after the delta; writes manifests into build->objects. CONFLICT: a file to
+ * remove is not there. */
 Code build_manifests_change(TableBuild *build, SnapshotDelta *delta, ManifestFile **ret_files,
                             size_t *ret_count, Err *err) CHECKED;
 
 /* create.c */
-Str staged_run_of(Arena *arena, Uuid commit);  /* the run id of a commit's own objects */
+Str staged_run_of(Arena *arena, Uuid commit); /* the run id of a commit's own objects */
 
 /* commit.c: steps 1 and 3 of PROTOCOLS.md 2 for one or more builds; `txn` is step 4. */
-Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count, Err *err) CHECKED;
+Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count,
+                    Err *err) CHECKED;
 void builds_undo(Catalog *catalog, TableBuild *const *builds, size_t count);
-void txn_end_staged(MetaTxn *txn, Arena *arena, Uuid commit, Str run_id, const DataFile *add, size_t add_count);
+void txn_end_staged(MetaTxn *txn, Arena *arena, Uuid commit, Str run_id, const DataFile *add,
+                    size_t add_count);
 /* meta_commit, and the commit UUID looked up when the outcome is not known. */
 Code txn_commit(Catalog *catalog, const MetaTxn *txn, Err *err) CHECKED;
 

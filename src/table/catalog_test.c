@@ -1,4 +1,5 @@
-/* The catalog over a store in memory and a real metadata database. */
+/* The catalog over a store in memory and a real metadata database: catalog.c, catalog_io.c,
+ * create.c, commit.c, build.c, manifests.c, schema_change.c, scan.c. */
 #include "base/test.h"
 #include "table/catalog_priv.h"
 #include "table/scan.h"
@@ -29,9 +30,12 @@ static void lake_open(Lake *lake)
     MetaOptions meta = { .path = str_copy_z(&lake->arena, path) };
     CHECK_OK(store_open(os_real(), &store, &lake->store, &lake->err), &lake->err);
     CHECK_OK(meta_open(os_real(), &meta, &lake->meta, &lake->err), &lake->err);
-    CatalogOptions options = { .os = os_real(), .store = lake->store, .meta = lake->meta, .lake_bucket = STR("lake") };
+    CatalogOptions options = {
+        .os = os_real(), .store = lake->store, .meta = lake->meta, .lake_bucket = STR("lake")
+    };
     CHECK_OK(catalog_open(&options, &lake->catalog, &lake->err), &lake->err);
-    CHECK_OK(catalog_namespace_create(lake->catalog, STR("silver"), NULL, 0, NULL, &lake->err), &lake->err);
+    CHECK_OK(catalog_namespace_create(lake->catalog, STR("silver"), NULL, 0, NULL, &lake->err),
+             &lake->err);
 }
 
 static void lake_close(Lake *lake)
@@ -50,15 +54,20 @@ static void table_make(Lake *lake, const char *name, bool partitioned)
     columns[1].type = ice_type_simple(ICE_STRING);
     columns[2].type = ice_type_simple(ICE_DATE);
     PartitionColumn partition = { .column = STR("day"), .transform = { TRANSFORM_MONTH, 0 } };
-    TableCreate create = { .ns = STR("silver"), .name = str_z(name), .columns = columns, .column_count = ARRAY_LEN(columns),
-                           .partition = &partition, .partition_count = partitioned };
+    TableCreate create = { .ns = STR("silver"),
+                           .name = str_z(name),
+                           .columns = columns,
+                           .column_count = ARRAY_LEN(columns),
+                           .partition = &partition,
+                           .partition_count = partitioned };
     CHECK_OK(catalog_table_create(lake->catalog, &create, NULL, &lake->err), &lake->err);
 }
 
 static TableVersion *loaded(Lake *lake, const char *name)
 {
     TableVersion *version = NULL;
-    CHECK_OK(catalog_load(lake->catalog, STR("silver"), str_z(name), &version, &lake->err), &lake->err);
+    CHECK_OK(catalog_load(lake->catalog, STR("silver"), str_z(name), &version, &lake->err),
+             &lake->err);
     return version;
 }
 
@@ -66,16 +75,26 @@ static DataFile file_of(Lake *lake, const char *name, int64_t rows, int64_t mont
 {
     IceValue *partition = arena_array(&lake->arena, IceValue, 1);
     partition[0] = ice_value_i64(month);
-    return (DataFile){ .address = str_format(&lake->arena, "s3://lake/data/%s.parquet", name), .format = STR("PARQUET"),
-                       .partition = partition, .partition_count = month >= 0, .record_count = rows,
-                       .size_bytes = 1000, .sort_order_id = -1, .sequence_number = -1 };
+    return (DataFile){ .address = str_format(&lake->arena, "s3://lake/data/%s.parquet", name),
+                       .format = STR("PARQUET"),
+                       .partition = partition,
+                       .partition_count = month >= 0,
+                       .record_count = rows,
+                       .size_bytes = 1000,
+                       .sort_order_id = -1,
+                       .sequence_number = -1 };
 }
 
-static Code commit_files(Lake *lake, CommitKind kind, const char *table, const DataFile *add, size_t add_count,
-                         const Str *remove, size_t remove_count, CommitResult *result)
+static Code commit_files(Lake *lake, CommitKind kind, const char *table, const DataFile *add,
+                         size_t add_count, const Str *remove, size_t remove_count,
+                         CommitResult *result)
 {
-    TableCommit commit = { .name = { STR("silver"), str_z(table) }, .kind = kind, .add = add, .add_count = add_count,
-                           .remove = remove, .remove_count = remove_count };
+    TableCommit commit = { .name = { STR("silver"), str_z(table) },
+                           .kind = kind,
+                           .add = add,
+                           .add_count = add_count,
+                           .remove = remove,
+                           .remove_count = remove_count };
     return catalog_commit(lake->catalog, &commit, 1, NULL, result, &lake->err);
 }
 
@@ -102,11 +121,14 @@ TEST(catalog_makes_and_loads_tables)
     CHECK_INT(m->current_snapshot_id, -1);
     CHECK(str_starts(m->location, STR("s3://lake/silver/flights/")));
     TableVersion *other = NULL;
-    CHECK_CODE(catalog_load(lake.catalog, STR("silver"), STR("flihgts"), &other, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(catalog_load(lake.catalog, STR("silver"), STR("flihgts"), &other, &lake.err),
+               E_NOT_FOUND);
     CHECK_STR(str_z(lake.err.hint), STR("did you mean 'silver.flights'?"));
-    CHECK_CODE(catalog_load(lake.catalog, STR("silvr"), STR("flights"), &other, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(catalog_load(lake.catalog, STR("silvr"), STR("flights"), &other, &lake.err),
+               E_NOT_FOUND);
     CHECK_STR(str_z(lake.err.hint), STR("did you mean 'silver'?"));
-    CHECK_OK(catalog_load(lake.catalog, STR("Silver"), STR("FLIGHTS"), &other, &lake.err), &lake.err);
+    CHECK_OK(catalog_load(lake.catalog, STR("Silver"), STR("FLIGHTS"), &other, &lake.err),
+             &lake.err);
     table_version_free(&other);
     table_version_free(&version);
     lake_close(&lake);
@@ -118,7 +140,9 @@ TEST(catalog_refuses_names_and_doubles)
     lake_open(&lake);
     table_make(&lake, "t", false);
     IceField column = { .name = STR("a"), .type = ice_type_simple(ICE_INT) };
-    TableCreate create = { .ns = STR("silver"), .name = STR("t"), .columns = &column, .column_count = 1 };
+    TableCreate create = {
+        .ns = STR("silver"), .name = STR("t"), .columns = &column, .column_count = 1
+    };
     CHECK_CODE(catalog_table_create(lake.catalog, &create, NULL, &lake.err), E_EXISTS);
     create.ns = STR("gold");
     CHECK_CODE(catalog_table_create(lake.catalog, &create, NULL, &lake.err), E_NOT_FOUND);
@@ -127,9 +151,12 @@ TEST(catalog_refuses_names_and_doubles)
     CHECK_CODE(catalog_table_create(lake.catalog, &create, NULL, &lake.err), E_INVALID);
     create.name = STR("a\nb");
     CHECK_CODE(catalog_table_create(lake.catalog, &create, NULL, &lake.err), E_INVALID);
-    CHECK_CODE(catalog_namespace_create(lake.catalog, STR("Main"), NULL, 0, NULL, &lake.err), E_INVALID);
-    CHECK_CODE(catalog_namespace_create(lake.catalog, STR("silver"), NULL, 0, NULL, &lake.err), E_EXISTS);
-    CHECK_CODE(catalog_namespace_drop(lake.catalog, STR("silver"), NULL, &lake.err), E_PRECONDITION);
+    CHECK_CODE(catalog_namespace_create(lake.catalog, STR("Main"), NULL, 0, NULL, &lake.err),
+               E_INVALID);
+    CHECK_CODE(catalog_namespace_create(lake.catalog, STR("silver"), NULL, 0, NULL, &lake.err),
+               E_EXISTS);
+    CHECK_CODE(catalog_namespace_drop(lake.catalog, STR("silver"), NULL, &lake.err),
+               E_PRECONDITION);
     lake_close(&lake);
 }
 
@@ -139,7 +166,8 @@ TEST(catalog_commits_append_overwrite_delete)
     CommitResult result;
     lake_open(&lake);
     table_make(&lake, "t", true);
-    DataFile a = file_of(&lake, "a", 10, 1), b = file_of(&lake, "b", 20, 2), c = file_of(&lake, "c", 5, 1);
+    DataFile a = file_of(&lake, "a", 10, 1), b = file_of(&lake, "b", 20, 2),
+             c = file_of(&lake, "c", 5, 1);
     CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &a, 1, NULL, 0, &result), &lake.err);
     CHECK_INT(result.total_records, 10);
     CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &b, 1, NULL, 0, &result), &lake.err);
@@ -149,7 +177,8 @@ TEST(catalog_commits_append_overwrite_delete)
     CHECK_OK(commit_files(&lake, COMMIT_OVERWRITE, "t", &c, 1, &a.address, 1, &result), &lake.err);
     CHECK_INT(result.total_records, 25);
     CHECK_INT(files_now(&lake, "t"), 2);
-    CHECK_CODE(commit_files(&lake, COMMIT_OVERWRITE, "t", &a, 1, &a.address, 1, &result), E_CONFLICT);
+    CHECK_CODE(commit_files(&lake, COMMIT_OVERWRITE, "t", &a, 1, &a.address, 1, &result),
+               E_CONFLICT);
     CHECK_INT(files_now(&lake, "t"), 2);
     CHECK_OK(commit_files(&lake, COMMIT_DELETE, "t", NULL, 0, &b.address, 1, &result), &lake.err);
     CHECK_INT(files_now(&lake, "t"), 1);
@@ -163,18 +192,28 @@ TEST(catalog_commits_append_overwrite_delete)
     for (size_t i = 1; i < m->snapshot_count; i++)
         CHECK(m->snapshots[i].timestamp_ms > m->snapshots[i - 1].timestamp_ms);
     ScanPlan plan;
-    CHECK_OK(table_scan(version, &(TableScan){ .snapshot_id = second }, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(
+        table_scan(version, &(TableScan){ .snapshot_id = second }, &lake.arena, &plan, &lake.err),
+        &lake.err);
     CHECK_INT(plan.record_count, 30);
     IceValue day = ice_value_i64(35); /* 1970-02-05: month 1 */
-    ScanPredicate predicate = { .field_id = 3, .op = PREDICATE_EQ, .values = &day, .value_count = 1 };
+    ScanPredicate predicate = {
+        .field_id = 3, .op = PREDICATE_EQ, .values = &day, .value_count = 1
+    };
     TableScan query = { .snapshot_id = second, .predicates = &predicate, .predicate_count = 1 };
     CHECK_OK(table_scan(version, &query, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.file_count, 1);
     CHECK_INT(plan.manifests_read, 1);
-    CHECK_CODE(table_scan(version, &(TableScan){ .snapshot_id = 12345 }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
-    CHECK_CODE(table_scan(version, &(TableScan){ .ref = STR("mian") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(
+        table_scan(version, &(TableScan){ .snapshot_id = 12345 }, &lake.arena, &plan, &lake.err),
+        E_NOT_FOUND);
+    CHECK_CODE(
+        table_scan(version, &(TableScan){ .ref = STR("mian") }, &lake.arena, &plan, &lake.err),
+        E_NOT_FOUND);
     CHECK_STR(str_z(lake.err.hint), STR("did you mean 'main'?"));
-    CHECK_CODE(table_scan(version, &(TableScan){ .timestamp_ms = 5 }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(
+        table_scan(version, &(TableScan){ .timestamp_ms = 5 }, &lake.arena, &plan, &lake.err),
+        E_NOT_FOUND);
     table_version_free(&version);
     lake_close(&lake);
 }
@@ -185,16 +224,24 @@ TEST(catalog_serializable_overwrite_conflicts_with_an_append)
     CommitResult first, result;
     lake_open(&lake);
     table_make(&lake, "t", false);
-    DataFile a = file_of(&lake, "a", 10, -1), b = file_of(&lake, "b", 20, -1), c = file_of(&lake, "c", 1, -1);
+    DataFile a = file_of(&lake, "a", 10, -1), b = file_of(&lake, "b", 20, -1),
+             c = file_of(&lake, "c", 1, -1);
     CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &a, 1, NULL, 0, &first), &lake.err);
     CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &b, 1, NULL, 0, &result), &lake.err);
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_OVERWRITE, .add = &c, .add_count = 1,
-                           .remove = &a.address, .remove_count = 1, .base_snapshot_id = first.snapshot_id };
+    TableCommit commit = { .name = { STR("silver"), STR("t") },
+                           .kind = COMMIT_OVERWRITE,
+                           .add = &c,
+                           .add_count = 1,
+                           .remove = &a.address,
+                           .remove_count = 1,
+                           .base_snapshot_id = first.snapshot_id };
     CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), E_CONFLICT);
     commit.snapshot_isolation = true;
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
     CHECK_INT(result.total_records, 21);
-    commit = (TableCommit){ .name = { STR("silver"), STR("t") }, .uuid = { { 1 } }, .kind = COMMIT_PROPERTIES };
+    commit = (TableCommit){ .name = { STR("silver"), STR("t") },
+                            .uuid = { { 1 } },
+                            .kind = COMMIT_PROPERTIES };
     CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), E_CONFLICT);
     lake_close(&lake);
 }
@@ -206,7 +253,9 @@ TEST(catalog_extra_is_in_the_same_transaction)
     lake_open(&lake);
     table_make(&lake, "t", false);
     DataFile a = file_of(&lake, "a", 10, -1);
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1 };
+    TableCommit commit = {
+        .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1
+    };
     MetaTxn extra;
     meta_txn_init(&extra, &lake.arena);
     meta_require_setting(&extra, STR("k"), STR("not there"));
@@ -214,7 +263,9 @@ TEST(catalog_extra_is_in_the_same_transaction)
     CHECK_INT(files_now(&lake, "t"), 0);
     /* Nothing of the failed attempt stays but the table's first metadata file. */
     StoreListPage page;
-    CHECK_OK(store_list(lake.store, &(StoreListQuery){ .bucket = STR("lake") }, &lake.arena, &page, &lake.err), &lake.err);
+    CHECK_OK(store_list(lake.store, &(StoreListQuery){ .bucket = STR("lake") }, &lake.arena, &page,
+                        &lake.err),
+             &lake.err);
     CHECK_INT(page.object_count, 1);
     meta_txn_init(&extra, &lake.arena);
     meta_put_setting(&extra, STR("k"), STR("v"));
@@ -225,7 +276,8 @@ TEST(catalog_extra_is_in_the_same_transaction)
     size_t count = 9;
     CHECK_OK(meta_read_begin(lake.meta, &read, &lake.err), &lake.err);
     CHECK_OK(meta_get_setting(read, STR("k"), &lake.arena, &setting, &lake.err), &lake.err);
-    CHECK_OK(meta_list_staged_before(read, INT64_MAX, &lake.arena, &staged, &count, &lake.err), &lake.err);
+    CHECK_OK(meta_list_staged_before(read, INT64_MAX, &lake.arena, &staged, &count, &lake.err),
+             &lake.err);
     CHECK_INT(count, 0); /* every intent has ended */
     meta_read_end(&read);
     lake_close(&lake);
@@ -245,7 +297,9 @@ TEST(catalog_schema_evolution)
         { .kind = SCHEMA_AFTER, .column = STR("id"), .text = STR("title") },
         { .kind = SCHEMA_DOC, .column = STR("id"), .text = STR("the number") },
     };
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_SCHEMA, .changes = changes,
+    TableCommit commit = { .name = { STR("silver"), STR("t") },
+                           .kind = COMMIT_SCHEMA,
+                           .changes = changes,
                            .change_count = ARRAY_LEN(changes) };
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
     TableVersion *version = loaded(&lake, "t");
@@ -270,16 +324,21 @@ TEST(catalog_schema_evolution)
     for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
         commit.changes = &BAD[i].change;
         commit.change_count = 1;
-        CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), BAD[i].wanted);
+        CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err),
+                   BAD[i].wanted);
     }
     /* A dropped column that comes back is another column. */
-    SchemaChange again[] = { { .kind = SCHEMA_DROP, .column = STR("score") },
-                             { .kind = SCHEMA_ADD, .column = STR("score"), .type = ice_type_simple(ICE_DOUBLE) } };
+    SchemaChange again[] = {
+        { .kind = SCHEMA_DROP, .column = STR("score") },
+        { .kind = SCHEMA_ADD, .column = STR("score"), .type = ice_type_simple(ICE_DOUBLE) }
+    };
     commit.changes = again;
     commit.change_count = 2;
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
     version = loaded(&lake, "t");
-    CHECK_INT(ice_schema_column(table_schema_current(table_version_metadata(version)), STR("score"))->id, 5);
+    CHECK_INT(
+        ice_schema_column(table_schema_current(table_version_metadata(version)), STR("score"))->id,
+        5);
     table_version_free(&version);
     lake_close(&lake);
 }
@@ -295,12 +354,17 @@ TEST(catalog_replace_with_a_new_schema_keeps_ids_by_name)
                            { .name = STR("name"), .type = ice_type_simple(ICE_INT) },
                            { .name = STR("id"), .type = ice_type_simple(ICE_LONG) } };
     IceSchema *schema = NULL;
-    CHECK_OK(catalog_schema_plan(table_version_metadata(version), columns, 3, &lake.arena, &schema, &lake.err), &lake.err);
+    CHECK_OK(catalog_schema_plan(table_version_metadata(version), columns, 3, &lake.arena, &schema,
+                                 &lake.err),
+             &lake.err);
     CHECK_INT(schema->fields[0].id, 4);
     CHECK_INT(schema->fields[1].id, 5); /* text to number is another column */
     CHECK_INT(schema->fields[2].id, 1);
     DataFile a = file_of(&lake, "a", 10, -1);
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_REPLACE, .add = &a, .add_count = 1,
+    TableCommit commit = { .name = { STR("silver"), STR("t") },
+                           .kind = COMMIT_REPLACE,
+                           .add = &a,
+                           .add_count = 1,
                            .schema = schema };
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
     CHECK_INT(result.schema_id, 1);
@@ -316,15 +380,20 @@ TEST(catalog_draft_makes_table_and_rows_at_once)
     Lake lake;
     lake_open(&lake);
     IceField column = { .name = STR("a"), .type = ice_type_simple(ICE_INT) };
-    TableCreate create = { .ns = STR("silver"), .name = STR("ctas"), .columns = &column, .column_count = 1 };
+    TableCreate create = {
+        .ns = STR("silver"), .name = STR("ctas"), .columns = &column, .column_count = 1
+    };
     TableDraft draft;
     CHECK_OK(catalog_table_draft(lake.catalog, &create, &lake.arena, &draft, &lake.err), &lake.err);
     TableVersion *version = NULL;
-    CHECK_CODE(catalog_load(lake.catalog, STR("silver"), STR("ctas"), &version, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(catalog_load(lake.catalog, STR("silver"), STR("ctas"), &version, &lake.err),
+               E_NOT_FOUND);
     DataFile a = file_of(&lake, "a", 10, -1);
-    CHECK_OK(catalog_draft_commit(lake.catalog, &draft, &a, 1, STR_NONE, NULL, &lake.err), &lake.err);
+    CHECK_OK(catalog_draft_commit(lake.catalog, &draft, &a, 1, STR_NONE, NULL, &lake.err),
+             &lake.err);
     CHECK_INT(files_now(&lake, "ctas"), 1);
-    CHECK_CODE(catalog_draft_commit(lake.catalog, &draft, &a, 1, STR_NONE, NULL, &lake.err), E_EXISTS);
+    CHECK_CODE(catalog_draft_commit(lake.catalog, &draft, &a, 1, STR_NONE, NULL, &lake.err),
+               E_EXISTS);
     CHECK_INT(files_now(&lake, "ctas"), 1);
     lake_close(&lake);
 }
@@ -348,17 +417,21 @@ TEST(catalog_views_renames_drops)
     CHECK_CODE(commit_files(&lake, COMMIT_APPEND, "v", NULL, 0, NULL, 0, &result), E_INVALID);
     view.name = STR("t");
     CHECK_CODE(catalog_table_create(lake.catalog, &view, NULL, &lake.err), E_EXISTS);
-    TableName t = { STR("silver"), STR("t") }, u = { STR("silver"), STR("u") }, v = { STR("silver"), STR("v") };
+    TableName t = { STR("silver"), STR("t") }, u = { STR("silver"), STR("u") },
+              v = { STR("silver"), STR("v") };
     CHECK_CODE(catalog_table_rename(lake.catalog, t, v, NULL, &lake.err), E_EXISTS);
     CHECK_OK(catalog_table_rename(lake.catalog, t, u, NULL, &lake.err), &lake.err);
     version = loaded(&lake, "u");
     CHECK_STR(table_version_entry(version)->name, STR("u"));
     table_version_free(&version);
     CHECK_OK(catalog_table_drop(lake.catalog, u, NULL, &lake.err), &lake.err);
-    CHECK_CODE(catalog_load(lake.catalog, STR("silver"), STR("u"), &version, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(catalog_load(lake.catalog, STR("silver"), STR("u"), &version, &lake.err),
+               E_NOT_FOUND);
     TableEntry *entries;
     size_t count = 0;
-    CHECK_OK(catalog_table_list(lake.catalog, STR("silver"), &lake.arena, &entries, &count, &lake.err), &lake.err);
+    CHECK_OK(
+        catalog_table_list(lake.catalog, STR("silver"), &lake.arena, &entries, &count, &lake.err),
+        &lake.err);
     CHECK_INT(count, 1);
     lake_close(&lake);
 }
@@ -373,17 +446,59 @@ TEST(catalog_staged_files_are_readable_by_run)
     const TableMetadata *m = table_version_metadata(version);
     Uuid uuid = table_version_entry(version)->uuid;
     DataFile a = file_of(&lake, "a", 10, 1);
-    CHECK_OK(catalog_stage_intend(lake.catalog, STR("r1"), uuid, &a.address, 1, &lake.err), &lake.err);
+    CHECK_OK(catalog_stage_intend(lake.catalog, STR("r1"), uuid, &a.address, 1, &lake.err),
+             &lake.err);
     ScanPlan plan;
-    CHECK_CODE(table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(
+        table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err),
+        E_NOT_FOUND);
     CHECK_OK(catalog_stage_files(lake.catalog, STR("r1"), uuid, m, &a, 1, &lake.err), &lake.err);
-    CHECK_OK(table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(
+        table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err),
+        &lake.err);
     CHECK_INT(plan.record_count, 10);
     CHECK_OK(table_scan(version, &(TableScan){ 0 }, &lake.arena, &plan, &lake.err), &lake.err);
     CHECK_INT(plan.record_count, 0);
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1, .run_id = STR("r1") };
+    TableCommit commit = { .name = { STR("silver"), STR("t") },
+                           .kind = COMMIT_APPEND,
+                           .add = &a,
+                           .add_count = 1,
+                           .run_id = STR("r1") };
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
-    CHECK_CODE(table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err), E_NOT_FOUND);
+    CHECK_CODE(
+        table_scan(version, &(TableScan){ .ref = STR("run:r1") }, &lake.arena, &plan, &lake.err),
+        E_NOT_FOUND);
+    table_version_free(&version);
+    lake_close(&lake);
+}
+
+/* What a crash between the objects and the transaction leaves. */
+TEST(catalog_sweep_takes_what_no_commit_ended)
+{
+    Lake lake;
+    CommitResult result;
+    lake_open(&lake);
+    table_make(&lake, "t", false);
+    TableVersion *version = loaded(&lake, "t");
+    DataFile a = file_of(&lake, "a", 10, -1);
+    TableBuild build, *builds[] = { &build };
+    const TableEntry *entry = table_version_entry(version);
+    build_init(&build, lake.catalog, &lake.arena, table_version_metadata(version),
+               entry->metadata_location, os_uuid(os_real()));
+    TableCommit commit = { .kind = COMMIT_APPEND, .add = &a, .add_count = 1 };
+    CHECK_OK(build_apply(&build, &commit, &result, &lake.err), &lake.err);
+    CHECK_OK(build_finish(&build, &lake.err), &lake.err);
+    CHECK_OK(builds_publish(lake.catalog, builds, &entry->uuid, 1, &lake.err), &lake.err);
+    size_t objects = 0;
+    CHECK_OK(catalog_sweep(lake.catalog, 5, &objects, &lake.err), &lake.err);
+    CHECK_INT(objects, 0); /* too young */
+    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, &objects, &lake.err), &lake.err);
+    CHECK_INT(objects, 3); /* manifest, list, metadata.json */
+    CHECK_INT(files_now(&lake, "t"), 0);
+    CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &a, 1, NULL, 0, &result), &lake.err);
+    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, &objects, &lake.err), &lake.err);
+    CHECK_INT(objects, 0); /* what is committed stays */
+    CHECK_INT(files_now(&lake, "t"), 1);
     table_version_free(&version);
     lake_close(&lake);
 }
@@ -394,8 +509,11 @@ TEST(catalog_many_commits_stay_small)
     CommitResult result;
     lake_open(&lake);
     table_make(&lake, "t", false);
-    IceProperty keep[] = { { STR("tarn.snapshots-max"), STR("20") }, { STR("write.metadata.previous-versions-max"), STR("5") } };
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_PROPERTIES, .set = keep, .set_count = 2 };
+    IceProperty keep[] = { { STR("tarn.snapshots-max"), STR("20") },
+                           { STR("write.metadata.previous-versions-max"), STR("5") } };
+    TableCommit commit = {
+        .name = { STR("silver"), STR("t") }, .kind = COMMIT_PROPERTIES, .set = keep, .set_count = 2
+    };
     CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
     enum { COMMITS = 120 };
     for (int i = 0; i < COMMITS; i++) {
@@ -417,7 +535,9 @@ TEST(catalog_many_commits_stay_small)
     Str prefix = str_from(m->location, 10); /* after s3://lake/ */
     StoreListPage page;
     size_t jsons = 0;
-    StoreListQuery query = { .bucket = STR("lake"), .prefix = str_format(&lake.arena, STR_FMT "/metadata/", STR_ARG(prefix)) };
+    StoreListQuery query = { .bucket = STR("lake"),
+                             .prefix =
+                                 str_format(&lake.arena, STR_FMT "/metadata/", STR_ARG(prefix)) };
     CHECK_OK(store_list(lake.store, &query, &lake.arena, &page, &lake.err), &lake.err);
     for (size_t i = 0; i < page.object_count; i++)
         jsons += str_ends(page.objects[i].key, STR(".metadata.json"));
@@ -444,9 +564,15 @@ static void *append_run(void *arg)
         Arena AUTO(arena_done) arena = { 0 };
         Err err;
         CommitResult result;
-        DataFile file = { .address = str_format(&arena, "s3://lake/d/%d-%d.parquet", writer->number, i),
-                          .format = STR("PARQUET"), .record_count = 1, .size_bytes = 10, .sort_order_id = -1 };
-        TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &file, .add_count = 1 };
+        DataFile file = { .address =
+                              str_format(&arena, "s3://lake/d/%d-%d.parquet", writer->number, i),
+                          .format = STR("PARQUET"),
+                          .record_count = 1,
+                          .size_bytes = 10,
+                          .sort_order_id = -1 };
+        TableCommit commit = {
+            .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &file, .add_count = 1
+        };
         MetaTxn extra;
         meta_txn_init(&extra, &arena);
         if (i == 3) /* this one cannot stand */
@@ -468,7 +594,8 @@ TEST(catalog_group_committer_loses_nothing_and_fails_alone)
     table_make(&lake, "t", false);
     for (int i = 0; i < WRITERS; i++) {
         writers[i] = (AppendWriter){ .lake = &lake, .number = i };
-        CHECK_OK(thread_start(&writers[i].thread, "writer", append_run, &writers[i], &lake.err), &lake.err);
+        CHECK_OK(thread_start(&writers[i].thread, "writer", append_run, &writers[i], &lake.err),
+                 &lake.err);
     }
     size_t grouped = 0;
     for (int i = 0; i < WRITERS; i++) {
@@ -493,15 +620,21 @@ TEST(catalog_group_keeps_order_and_merges_neighbours)
     lake_open(&lake);
     table_make(&lake, "t", false);
     TableVersion *version = loaded(&lake, "t");
-    DataFile a = file_of(&lake, "a", 1, -1), b = file_of(&lake, "b", 2, -1), c = file_of(&lake, "c", 4, -1);
+    DataFile a = file_of(&lake, "a", 1, -1), b = file_of(&lake, "b", 2, -1),
+             c = file_of(&lake, "c", 4, -1);
     TableCommit commits[] = {
-        { .kind = COMMIT_APPEND, .add = &a, .add_count = 1 }, { .kind = COMMIT_APPEND, .add = &b, .add_count = 1 },
-        { .kind = COMMIT_OVERWRITE, .add = &c, .add_count = 1, .remove = &a.address, .remove_count = 1 },
+        { .kind = COMMIT_APPEND, .add = &a, .add_count = 1 },
+        { .kind = COMMIT_APPEND, .add = &b, .add_count = 1 },
+        { .kind = COMMIT_OVERWRITE,
+          .add = &c,
+          .add_count = 1,
+          .remove = &a.address,
+          .remove_count = 1 },
         { .kind = COMMIT_APPEND, .add = &a, .add_count = 1 },
     };
     TableBuild build;
-    build_init(&build, lake.catalog, &lake.arena, table_version_metadata(version), STR("s3://lake/x/metadata/00000-x.metadata.json"),
-               os_uuid(os_real()));
+    build_init(&build, lake.catalog, &lake.arena, table_version_metadata(version),
+               STR("s3://lake/x/metadata/00000-x.metadata.json"), os_uuid(os_real()));
     /* The first two are one snapshot, which is not in the store when the overwrite reads it. */
     CHECK_OK(build_apply(&build, &commits[0], &result[0], &lake.err), &lake.err);
     CHECK_OK(build_apply(&build, &commits[1], &result[1], &lake.err), &lake.err);
@@ -511,7 +644,8 @@ TEST(catalog_group_keeps_order_and_merges_neighbours)
     CHECK_OK(build_finish(&build, &lake.err), &lake.err);
     CHECK_INT(build.m->snapshot_count, 3);
     CHECK_INT(build.m->last_sequence_number, 3);
-    CHECK(str_ends(build.new_location, STR(".metadata.json")) && str_find(build.new_location, STR("/00001-")) > 0);
+    CHECK(str_ends(build.new_location, STR(".metadata.json")) &&
+          str_find(build.new_location, STR("/00001-")) > 0);
     table_version_free(&version);
     lake_close(&lake);
 }
@@ -527,11 +661,16 @@ TEST(catalog_commit_of_several_tables_is_one)
     Str gone = STR("s3://lake/gone.parquet");
     TableCommit commits[] = {
         { .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1 },
-        { .name = { STR("silver"), STR("u") }, .kind = COMMIT_DELETE, .remove = &gone, .remove_count = 1 },
+        { .name = { STR("silver"), STR("u") },
+          .kind = COMMIT_DELETE,
+          .remove = &gone,
+          .remove_count = 1 },
     };
     CHECK_CODE(catalog_commit(lake.catalog, commits, 2, NULL, result, &lake.err), E_CONFLICT);
     CHECK_INT(files_now(&lake, "t"), 0);
-    commits[1] = (TableCommit){ .name = { STR("silver"), STR("u") }, .kind = COMMIT_APPEND, .add = &b, .add_count = 1 };
+    commits[1] = (TableCommit){
+        .name = { STR("silver"), STR("u") }, .kind = COMMIT_APPEND, .add = &b, .add_count = 1
+    };
     CHECK_OK(catalog_commit(lake.catalog, commits, 2, NULL, result, &lake.err), &lake.err);
     CHECK_INT(files_now(&lake, "t") + files_now(&lake, "u"), 2);
     CHECK_INT(result[1].total_records, 2);
@@ -548,10 +687,14 @@ TEST(catalog_compare_and_swap_retries_inside)
     lake_open(&lake);
     table_make(&lake, "t", false);
     Catalog *other = NULL;
-    CatalogOptions options = { .os = os_real(), .store = lake.store, .meta = lake.meta, .lake_bucket = STR("lake") };
+    CatalogOptions options = {
+        .os = os_real(), .store = lake.store, .meta = lake.meta, .lake_bucket = STR("lake")
+    };
     CHECK_OK(catalog_open(&options, &other, &lake.err), &lake.err);
     DataFile a = file_of(&lake, "a", 1, -1), b = file_of(&lake, "b", 2, -1);
-    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1 };
+    TableCommit commit = {
+        .name = { STR("silver"), STR("t") }, .kind = COMMIT_APPEND, .add = &a, .add_count = 1
+    };
     CHECK_OK(catalog_commit(other, &commit, 1, NULL, &result, &lake.err), &lake.err);
     CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &b, 1, NULL, 0, &result), &lake.err);
     CHECK_INT(result.total_records, 3);

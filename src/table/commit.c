@@ -1,12 +1,12 @@
 /* The commit of tables (PROTOCOLS.md 2) and the queue before it (PROTOCOLS.md 3).
  *
  * Invariants
- *  1. One thread at a time changes a table: whoever sets `busy` of its queue. It takes the waiting commits
- *     of the queue as one group, so a commit may be done by the thread of another.
- *  2. Order: intents; objects durable; one metadata transaction with the compare-and-swap, the extras of all
- *     commits of the group and the end of the intents; cache; answers.
- *  3. A commit that cannot stand alone leaves the group with its own error; when the transaction fails and
- *     the table's pointer did not move, an extra is to blame and each commit is tried alone.
+ *  1. One thread at a time changes a table: whoever sets `busy` of its queue. It takes the waiting
+ * commits of the queue as one group, so a commit may be done by the thread of another.
+ *  2. Order: intents; objects durable; one metadata transaction with the compare-and-swap, the
+ * extras of all commits of the group and the end of the intents; cache; answers.
+ *  3. A commit that cannot stand alone leaves the group with its own error; when the transaction
+ * fails and the table's pointer did not move, an extra is to blame and each commit is tried alone.
  *  4. Objects of a failed attempt are deleted only when it is known that it failed.
  *  5. A queue lives while somebody waits in it. */
 #include "table/catalog_priv.h"
@@ -27,7 +27,7 @@ struct Waiter {
 struct TableQueue {
     Uuid uuid;
     bool busy;
-    size_t users;           /* threads inside catalog_commit for this table */
+    size_t users; /* threads inside catalog_commit for this table */
     Waiter *first, *last;
     TableQueue *next;
 };
@@ -84,7 +84,8 @@ Str staged_run_of(Arena *arena, Uuid commit)
     return str_format(arena, "commit:" STR_FMT, STR_ARG(uuid));
 }
 
-Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count, Err *err)
+Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count,
+                    Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTxn intents;
@@ -95,9 +96,11 @@ Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tab
     for (size_t i = 0; i < count; i++) {
         Str run_id = staged_run_of(&tmp, builds[i]->commit);
         for (size_t j = 0; j < builds[i]->object_count; j++)
-            meta_add_staged_file(&intents, &(MetaStagedFile){ .run_id = run_id, .table_uuid = tables[i],
-                                                              .address = builds[i]->objects[j].address,
-                                                              .created_us = now_us });
+            meta_add_staged_file(&intents,
+                                 &(MetaStagedFile){ .run_id = run_id,
+                                                    .table_uuid = tables[i],
+                                                    .address = builds[i]->objects[j].address,
+                                                    .created_us = now_us });
         total += builds[i]->object_count;
     }
     TRY(meta_commit(catalog->meta, &intents, err));
@@ -122,7 +125,8 @@ void builds_undo(Catalog *catalog, TableBuild *const *builds, size_t count)
     IGNORE(meta_commit(catalog->meta, &txn, NULL)); /* what stays is swept after its time */
 }
 
-void txn_end_staged(MetaTxn *txn, Arena *arena, Uuid commit, Str run_id, const DataFile *add, size_t add_count)
+void txn_end_staged(MetaTxn *txn, Arena *arena, Uuid commit, Str run_id, const DataFile *add,
+                    size_t add_count)
 {
     meta_delete_staged_run(txn, staged_run_of(arena, commit));
     for (size_t i = 0; run_id.ptr && i < add_count; i++)
@@ -161,16 +165,16 @@ static Code part_load(Catalog *catalog, Part *part, Err *err)
         TRY(meta_get_table(read, part->table, &tmp, &row, err));
     }
     if (row.kind == META_VIEW)
-        return err_set(err, E_INVALID, "'" STR_FMT "." STR_FMT "' is a view", STR_ARG(row.namespace_name),
-                       STR_ARG(row.name));
+        return err_set(err, E_INVALID, "'" STR_FMT "." STR_FMT "' is a view",
+                       STR_ARG(row.namespace_name), STR_ARG(row.name));
     return catalog_version_of(catalog, &row, &part->base, err);
 }
 
 /* Waiters whose own conditions do not hold get their error here. E_OK: at least one is left. */
 static Code part_build(Catalog *catalog, Part *part, Uuid commit, Arena *arena, Err *err)
 {
-    build_init(&part->build, catalog, arena, part->base->metadata, part->base->entry.metadata_location,
-               commit);
+    build_init(&part->build, catalog, arena, part->base->metadata,
+               part->base->entry.metadata_location, commit);
     Code code = E_OK;
     size_t good = 0;
     for (size_t i = 0; i < part->count; i++) {
@@ -192,7 +196,8 @@ static Code part_build(Catalog *catalog, Part *part, Uuid commit, Arena *arena, 
 static void part_txn(Catalog *catalog, Part *part, Arena *arena, MetaTxn *txn)
 {
     const TableBuild *build = &part->build;
-    meta_table_swap(txn, part->table, build->base_location, build->new_location, os_now_us(catalog->os));
+    meta_table_swap(txn, part->table, build->base_location, build->new_location,
+                    os_now_us(catalog->os));
     for (size_t i = 0; i < part->count; i++) {
         const Waiter *waiter = part->waiters[i];
         if (waiter->code)
@@ -206,13 +211,15 @@ static void part_txn(Catalog *catalog, Part *part, Arena *arena, MetaTxn *txn)
 
 static void dropped_metadata_delete(Catalog *catalog, const TableBuild *build)
 {
-    Str enabled = table_property(build->m, STR("write.metadata.delete-after-commit.enabled"), STR("true"));
+    Str enabled =
+        table_property(build->m, STR("write.metadata.delete-after-commit.enabled"), STR("true"));
     for (size_t i = 0; str_ieq(enabled, STR("true")) && i < build->dropped_count; i++) {
         Str bucket, key;
         /* Only below the table's own location: a registered table may have its log elsewhere. */
         if (str_starts(build->dropped_metadata[i], build->m->location) &&
             store_address_parse(build->dropped_metadata[i], &bucket, &key))
-            IGNORE(store_delete(catalog->store, bucket, key, NULL)); /* else the orphan sweep has it */
+            IGNORE(
+                store_delete(catalog->store, bucket, key, NULL)); /* else the orphan sweep has it */
     }
 }
 
@@ -232,14 +239,18 @@ static void part_done(Catalog *catalog, Part *part)
         result->group_size = size;
         for (size_t j = 0; snapshot && j < snapshot->summary_count; j++)
             if (str_eq(snapshot->summary[j].key, STR("total-records")))
-                IGNORE(!str_i64(snapshot->summary[j].value, &result->total_records)); /* we wrote it */
+                IGNORE(
+                    !str_i64(snapshot->summary[j].value, &result->total_records)); /* we wrote it */
     }
     dropped_metadata_delete(catalog, &part->build);
     const ObjectOut *json = &part->build.objects[part->build.object_count - 1];
-    TableVersion *AUTO(table_version_free) version = table_version_new(
-        catalog, &(MetaTable){ .uuid = part->table, .namespace_name = part->base->entry.ns,
-                               .name = part->base->entry.name, .location = part->base->entry.location,
-                               .metadata_location = json->address, .created_us = part->base->entry.created_us });
+    TableVersion *AUTO(table_version_free) version =
+        table_version_new(catalog, &(MetaTable){ .uuid = part->table,
+                                                 .namespace_name = part->base->entry.ns,
+                                                 .name = part->base->entry.name,
+                                                 .location = part->base->entry.location,
+                                                 .metadata_location = json->address,
+                                                 .created_us = part->base->entry.created_us });
     if (table_metadata_decode(&version->arena, json->bytes, &version->metadata, NULL) == E_OK)
         catalog_cache_put(catalog, version);
 }
@@ -262,7 +273,8 @@ static bool parts_moved(Catalog *catalog, const Part *parts, size_t count)
 
 typedef enum Outcome { DONE, FAILED, MOVED, BLAMED } Outcome;
 
-/* Builds, publishes and swaps. FAILED: `err` is everybody's; BLAMED: the transaction did not take an extra. */
+/* Builds, publishes and swaps. FAILED: `err` is everybody's; BLAMED: the transaction did not take
+ * an extra. */
 static Outcome parts_try(Catalog *catalog, Part *parts, size_t count, Code *ret_code, Err *err)
 {
     Arena AUTO(arena_done) arena = { 0 };
@@ -279,6 +291,9 @@ static Outcome parts_try(Catalog *catalog, Part *parts, size_t count, Code *ret_
         builds[i] = &parts[i].build;
         tables[i] = parts[i].table;
     }
+    /* The sweep takes rows of intents before objects: what it took is not committed. */
+    for (size_t i = 0; i < count; i++)
+        meta_require_staged_file(&txn, staged_run_of(&arena, commit), builds[i]->new_location);
     for (size_t i = 0; i < count; i++)
         part_txn(catalog, &parts[i], &arena, &txn);
     if ((*ret_code = builds_publish(catalog, builds, tables, count, err))) {
@@ -303,7 +318,8 @@ static void parts_release(Part *parts, size_t count)
         table_version_free(&parts[i].base);
 }
 
-/* Tries until the table holds still; only other catalogs on the same database can move it meanwhile. */
+/* Tries until the table holds still; only other catalogs on the same database can move it
+ * meanwhile. */
 static Outcome parts_run(Catalog *catalog, Part *parts, size_t count, Code *ret_code, Err *err)
 {
     for (int attempt = 1;; attempt++) {
@@ -357,8 +373,8 @@ static void group_lead(Catalog *catalog, TableQueue *queue)
     cond_broadcast(&catalog->queue_changed);
 }
 
-static Code commit_one(Catalog *catalog, const TableCommit *commit, Uuid table, const MetaTxn *extra,
-                       CommitResult *ret_result, Err *err)
+static Code commit_one(Catalog *catalog, const TableCommit *commit, Uuid table,
+                       const MetaTxn *extra, CommitResult *ret_result, Err *err)
 {
     Waiter waiter = { .commit = commit, .extra = extra };
     {
@@ -387,7 +403,8 @@ static Code commit_one(Catalog *catalog, const TableCommit *commit, Uuid table, 
 static void queues_take(Catalog *catalog, Part *parts, size_t count, TableQueue **queues)
 {
     MUTEX_HELD(&catalog->queue_mutex);
-    for (size_t i = 0; i < count; i++) { /* parts are in the order of UUIDs: no two wait for each other */
+    for (size_t i = 0; i < count;
+         i++) { /* parts are in the order of UUIDs: no two wait for each other */
         queues[i] = queue_enter(catalog, parts[i].table);
         while (queues[i]->busy)
             cond_wait(&catalog->queue_changed, &catalog->queue_mutex);
@@ -408,15 +425,16 @@ static void queues_give(Catalog *catalog, TableQueue **queues, size_t count)
 static void parts_sort(Part *parts, size_t count)
 {
     for (size_t i = 1; i < count; i++)
-        for (size_t j = i; j && memcmp(parts[j].table.bytes, parts[j - 1].table.bytes, 16) < 0; j--) {
+        for (size_t j = i; j && memcmp(parts[j].table.bytes, parts[j - 1].table.bytes, 16) < 0;
+             j--) {
             Part swap = parts[j];
             parts[j] = parts[j - 1];
             parts[j - 1] = swap;
         }
 }
 
-static Code commit_several(Catalog *catalog, const TableCommit *commits, const Uuid *tables, size_t count,
-                           const MetaTxn *extra, CommitResult *ret_results, Err *err)
+static Code commit_several(Catalog *catalog, const TableCommit *commits, const Uuid *tables,
+                           size_t count, const MetaTxn *extra, CommitResult *ret_results, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     Waiter *waiters = arena_array(&tmp, Waiter, count);
@@ -444,7 +462,8 @@ static Code commit_several(Catalog *catalog, const TableCommit *commits, const U
 }
 
 /* The tables that the commits mean; CONFLICT when a name means another table by now. */
-static Code tables_find(Catalog *catalog, const TableCommit *commits, size_t count, Arena *arena, Uuid *tables, Err *err)
+static Code tables_find(Catalog *catalog, const TableCommit *commits, size_t count, Arena *arena,
+                        Uuid *tables, Err *err)
 {
     MetaRead *AUTO(meta_read_end) read = NULL;
     TRY(meta_read_begin(catalog->meta, &read, err));
@@ -463,8 +482,8 @@ static Code tables_find(Catalog *catalog, const TableCommit *commits, size_t cou
     return E_OK;
 }
 
-Code catalog_commit(Catalog *catalog, const TableCommit *commits, size_t count, const MetaTxn *extra,
-                    CommitResult *ret_results, Err *err)
+Code catalog_commit(Catalog *catalog, const TableCommit *commits, size_t count,
+                    const MetaTxn *extra, CommitResult *ret_results, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     Uuid *tables = arena_array(&tmp, Uuid, count + 1);

@@ -11,7 +11,8 @@ static Str path_part(Arena *arena, Str name)
     char *out = arena_copy(arena, name.ptr, name.len);
     for (size_t i = 0; i < name.len; i++) {
         char c = out[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     c == '_' || c == '-';
         out[i] = plain ? c : '_';
     }
     return str_of(out, MIN(name.len, (size_t)100));
@@ -20,7 +21,8 @@ static Str path_part(Arena *arena, Str name)
 /* Iceberg's usual names: id_bucket, name_trunc, ts_day; the column itself for identity. */
 static Str partition_name(Arena *arena, const PartitionColumn *column)
 {
-    static const char *const SUFFIX[] = { "", "_bucket", "_trunc", "_year", "_month", "_day", "_hour", "_null" };
+    static const char *const SUFFIX[] = { "",       "_bucket", "_trunc", "_year",
+                                          "_month", "_day",    "_hour",  "_null" };
     if (column->name.ptr)
         return str_copy(arena, column->name);
     return str_format(arena, STR_FMT "%s", STR_ARG(column->column), SUFFIX[column->transform.kind]);
@@ -31,14 +33,17 @@ static Code column_find(const IceSchema *schema, Str name, const IceField **ret_
     const IceField *field = ice_schema_find(schema, name);
     if (!field) {
         Str nearest = ice_schema_nearest(schema, name);
-        Code code = err_set(err, E_NOT_FOUND, "column '" STR_FMT "' is not in the table", STR_ARG(name));
-        return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest)) : code;
+        Code code =
+            err_set(err, E_NOT_FOUND, "column '" STR_FMT "' is not in the table", STR_ARG(name));
+        return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest))
+                           : code;
     }
     *ret_field = field;
     return E_OK;
 }
 
-static Code spec_make(const TableCreate *create, const IceSchema *schema, Arena *arena, IcePartitionSpec *spec, Err *err)
+static Code spec_make(const TableCreate *create, const IceSchema *schema, Arena *arena,
+                      IcePartitionSpec *spec, Err *err)
 {
     if (create->partition_count > SPEC_FIELDS_MAX)
         return err_set(err, E_LIMIT, "more than %d partition columns", SPEC_FIELDS_MAX);
@@ -54,17 +59,22 @@ static Code spec_make(const TableCreate *create, const IceSchema *schema, Arena 
         Str name = partition_name(arena, column);
         for (size_t j = 0; j < i; j++)
             if (str_eq(spec->fields[j].name, name))
-                return err_set(err, E_INVALID, "partition field '" STR_FMT "' comes twice", STR_ARG(name));
+                return err_set(err, E_INVALID, "partition field '" STR_FMT "' comes twice",
+                               STR_ARG(name));
         if (column->transform.kind != TRANSFORM_IDENTITY && ice_schema_column(schema, name))
-            return err_set(err, E_INVALID, "partition field '" STR_FMT "' has the name of a column", STR_ARG(name));
-        spec->fields[spec->field_count++] = (IcePartitionField){
-            .source_id = source->id, .field_id = PARTITION_FIELD_ID_FIRST + (int32_t)i, .name = name,
-            .transform = column->transform };
+            return err_set(err, E_INVALID, "partition field '" STR_FMT "' has the name of a column",
+                           STR_ARG(name));
+        spec->fields[spec->field_count++] =
+            (IcePartitionField){ .source_id = source->id,
+                                 .field_id = PARTITION_FIELD_ID_FIRST + (int32_t)i,
+                                 .name = name,
+                                 .transform = column->transform };
     }
     return E_OK;
 }
 
-static Code sort_make(const TableCreate *create, const IceSchema *schema, Arena *arena, IceSortOrder *order, Err *err)
+static Code sort_make(const TableCreate *create, const IceSchema *schema, Arena *arena,
+                      IceSortOrder *order, Err *err)
 {
     if (create->sort_count > SPEC_FIELDS_MAX)
         return err_set(err, E_LIMIT, "more than %d sort columns", SPEC_FIELDS_MAX);
@@ -74,10 +84,13 @@ static Code sort_make(const TableCreate *create, const IceSchema *schema, Arena 
         const IceField *source;
         TRY(column_find(schema, create->sort[i].column, &source, err));
         if (ice_is_nested(source->type))
-            return err_set(err, E_TYPE, "sort by '" STR_FMT "': a nested type has no order", STR_ARG(create->sort[i].column));
-        order->fields[order->field_count++] = (IceSortField){
-            .source_id = source->id, .transform = { TRANSFORM_IDENTITY, 0 },
-            .descending = create->sort[i].descending, .nulls_last = create->sort[i].nulls_last };
+            return err_set(err, E_TYPE, "sort by '" STR_FMT "': a nested type has no order",
+                           STR_ARG(create->sort[i].column));
+        order->fields[order->field_count++] =
+            (IceSortField){ .source_id = source->id,
+                            .transform = { TRANSFORM_IDENTITY, 0 },
+                            .descending = create->sort[i].descending,
+                            .nulls_last = create->sort[i].nulls_last };
     }
     return E_OK;
 }
@@ -90,21 +103,25 @@ static void properties_make(const TableCreate *create, Arena *arena, TableMetada
         Str key = create->properties[i].key;
         parquet |= str_eq(key, STR("write.parquet.compression-codec"));
         deletes |= str_eq(key, STR("write.metadata.delete-after-commit.enabled"));
-        m->properties[m->property_count++] = (IceProperty){ str_copy(arena, key),
-                                                            str_copy(arena, create->properties[i].value) };
+        m->properties[m->property_count++] =
+            (IceProperty){ str_copy(arena, key), str_copy(arena, create->properties[i].value) };
     }
     if (!parquet)
-        m->properties[m->property_count++] = (IceProperty){ STR("write.parquet.compression-codec"), STR("zstd") };
+        m->properties[m->property_count++] =
+            (IceProperty){ STR("write.parquet.compression-codec"), STR("zstd") };
     if (!deletes)
-        m->properties[m->property_count++] = (IceProperty){ STR("write.metadata.delete-after-commit.enabled"), STR("true") };
+        m->properties[m->property_count++] =
+            (IceProperty){ STR("write.metadata.delete-after-commit.enabled"), STR("true") };
 }
 
-static Code draft_metadata(Catalog *catalog, const TableCreate *create, Arena *arena, TableDraft *draft, Err *err)
+static Code draft_metadata(Catalog *catalog, const TableCreate *create, Arena *arena,
+                           TableDraft *draft, Err *err)
 {
     TableMetadata *m = arena_new(arena, TableMetadata);
     if (!create->column_count)
         return err_set(err, E_INVALID, "a table needs a column");
-    IceSchema wanted = { .fields = (IceField *)create->columns, .field_count = create->column_count };
+    IceSchema wanted = { .fields = (IceField *)create->columns,
+                         .field_count = create->column_count };
     m->schemas = ice_schema_copy(arena, &wanted);
     m->schema_count = 1;
     TRY(ice_schema_assign_ids(arena, &m->schemas[0], &m->last_column_id, err));
@@ -126,7 +143,8 @@ static Code draft_metadata(Catalog *catalog, const TableCreate *create, Arena *a
     return E_OK;
 }
 
-Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *arena, TableDraft *ret_draft, Err *err)
+Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *arena,
+                         TableDraft *ret_draft, Err *err)
 {
     TRY(catalog_name_check(STR("a table"), create->name, err));
     TRY(catalog_name_check(STR("a namespace"), create->ns, err));
@@ -134,8 +152,9 @@ Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *are
                          .uuid = os_uuid(catalog->os) };
     Str ns = path_part(arena, create->ns), name = path_part(arena, create->name);
     Str uuid = uuid_format(arena, draft.uuid);
-    draft.location = str_format(arena, "s3://" STR_FMT "/" STR_FMT "/" STR_FMT "/" STR_FMT,
-                                STR_ARG(catalog->lake_bucket), STR_ARG(ns), STR_ARG(name), STR_ARG(uuid));
+    draft.location =
+        str_format(arena, "s3://" STR_FMT "/" STR_FMT "/" STR_FMT "/" STR_FMT,
+                   STR_ARG(catalog->lake_bucket), STR_ARG(ns), STR_ARG(name), STR_ARG(uuid));
     if (!create->view_sql.ptr)
         TRY(draft_metadata(catalog, create, arena, &draft, err));
     *ret_draft = draft;
@@ -144,9 +163,12 @@ Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *are
 
 static MetaTable row_of(const TableDraft *draft, Arena *arena, int64_t now_us)
 {
-    return (MetaTable){ .uuid = draft->uuid, .namespace_name = draft->name.ns, .name = draft->name.name,
+    return (MetaTable){ .uuid = draft->uuid,
+                        .namespace_name = draft->name.ns,
+                        .name = draft->name.name,
                         .location = str_format(arena, STR_FMT "/", STR_ARG(draft->location)),
-                        .created_us = now_us, .updated_us = now_us };
+                        .created_us = now_us,
+                        .updated_us = now_us };
 }
 
 static void create_requirements(MetaTxn *txn, const TableDraft *draft, Str location)
@@ -156,8 +178,8 @@ static void create_requirements(MetaTxn *txn, const TableDraft *draft, Str locat
     meta_require_location_free(txn, location);
 }
 
-Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataFile *add, size_t add_count,
-                          Str run_id, const MetaTxn *extra, Err *err)
+Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataFile *add,
+                          size_t add_count, Str run_id, const MetaTxn *extra, Err *err)
 {
     Arena AUTO(arena_done) arena = { 0 };
     TableBuild build, *builds[] = { &build };
@@ -172,6 +194,7 @@ Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataF
     MetaTable row = row_of(draft, &arena, os_now_us(catalog->os));
     row.metadata_location = build.new_location;
     create_requirements(&txn, draft, row.location);
+    meta_require_staged_file(&txn, staged_run_of(&arena, build.commit), build.new_location);
     meta_add_table(&txn, &row);
     txn_end_staged(&txn, &arena, build.commit, run_id, add, add_count);
     if (extra)
@@ -186,7 +209,8 @@ Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataF
 
 /* ---- tables and views ---- */
 
-static Code view_replace(Catalog *catalog, const TableCreate *create, const MetaTxn *extra, bool *ret_done, Err *err)
+static Code view_replace(Catalog *catalog, const TableCreate *create, const MetaTxn *extra,
+                         bool *ret_done, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTable row;
@@ -199,8 +223,8 @@ static Code view_replace(Catalog *catalog, const TableCreate *create, const Meta
         TRY(code);
     }
     if (row.kind != META_VIEW)
-        return err_set(err, E_EXISTS, "'" STR_FMT "." STR_FMT "' is a table, not a view", STR_ARG(create->ns),
-                       STR_ARG(create->name));
+        return err_set(err, E_EXISTS, "'" STR_FMT "." STR_FMT "' is a table, not a view",
+                       STR_ARG(create->ns), STR_ARG(create->name));
     MetaTxn txn;
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
@@ -235,7 +259,8 @@ static Code view_create(Catalog *catalog, const TableCreate *create, const MetaT
     return txn_commit(catalog, &txn, err);
 }
 
-Code catalog_table_create(Catalog *catalog, const TableCreate *create, const MetaTxn *extra, Err *err)
+Code catalog_table_create(Catalog *catalog, const TableCreate *create, const MetaTxn *extra,
+                          Err *err)
 {
     if (create->view_sql.ptr)
         return view_create(catalog, create, extra, err);
@@ -266,7 +291,8 @@ Code catalog_table_drop(Catalog *catalog, TableName name, const MetaTxn *extra, 
     return txn_commit(catalog, &txn, err);
 }
 
-Code catalog_table_rename(Catalog *catalog, TableName from, TableName to, const MetaTxn *extra, Err *err)
+Code catalog_table_rename(Catalog *catalog, TableName from, TableName to, const MetaTxn *extra,
+                          Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTable row;
@@ -284,7 +310,8 @@ Code catalog_table_rename(Catalog *catalog, TableName from, TableName to, const 
 
 /* ---- staged files ---- */
 
-Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *addresses, size_t count, Err *err)
+Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *addresses,
+                          size_t count, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTxn txn;
@@ -292,8 +319,10 @@ Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *a
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
     int64_t now_us = os_now_us(catalog->os);
     for (size_t i = 0; i < count; i++)
-        meta_add_staged_file(&txn, &(MetaStagedFile){ .run_id = run_id, .address = addresses[i],
-                                                      .table_uuid = table, .created_us = now_us });
+        meta_add_staged_file(&txn, &(MetaStagedFile){ .run_id = run_id,
+                                                      .address = addresses[i],
+                                                      .table_uuid = table,
+                                                      .created_us = now_us });
     return txn_commit(catalog, &txn, err);
 }
 
@@ -310,8 +339,10 @@ Code catalog_stage_files(Catalog *catalog, Str run_id, Uuid table, const TableMe
         buf_init(&json, METADATA_BYTES_MAX);
         TRY(data_file_encode(&json, &files[i], metadata, err));
         meta_delete_staged_file(&txn, run_id, files[i].address); /* the intent */
-        meta_add_staged_file(&txn, &(MetaStagedFile){ .run_id = run_id, .address = files[i].address,
-                                                      .table_uuid = table, .created_us = now_us,
+        meta_add_staged_file(&txn, &(MetaStagedFile){ .run_id = run_id,
+                                                      .address = files[i].address,
+                                                      .table_uuid = table,
+                                                      .created_us = now_us,
                                                       .data_file_json = buf_str(&json) });
     }
     return txn_commit(catalog, &txn, err);
@@ -361,4 +392,38 @@ Code catalog_stage_drop(Catalog *catalog, Str run_id, Err *err)
     }
     meta_delete_staged_run(&txn, run_id);
     return txn_commit(catalog, &txn, err);
+}
+
+/* Rows first: a commit that is still under way then cannot end, so the objects are nobody's. A
+ * crash in between leaves objects without a row, which the orphan sweep finds by listing. */
+Code catalog_sweep(Catalog *catalog, int64_t before_us, size_t *ret_objects, Err *err)
+{
+    Arena AUTO(arena_done) tmp = { 0 };
+    MetaStagedFile *rows;
+    size_t count, objects = 0;
+    {
+        MetaRead *AUTO(meta_read_end) read = NULL;
+        TRY(meta_read_begin(catalog->meta, &read, err));
+        TRY(meta_list_staged_before(read, before_us, &tmp, &rows, &count, err));
+    }
+    MetaTxn txn;
+    meta_txn_init(&txn, &tmp);
+    meta_txn_set_commit(&txn, os_uuid(catalog->os));
+    for (size_t i = 0; i < count; i++) {
+        meta_require_staged_file(&txn, rows[i].run_id, rows[i].address);
+        meta_delete_staged_file(&txn, rows[i].run_id, rows[i].address);
+    }
+    if (count)
+        TRY(txn_commit(catalog, &txn, err));
+    for (size_t i = 0; i < count; i++) {
+        Str bucket, key;
+        if (!store_address_parse(rows[i].address, &bucket, &key))
+            continue;
+        Code code = store_delete(catalog->store, bucket, key, err);
+        if (code && code != E_NOT_FOUND)
+            return code;
+        objects += code == E_OK;
+    }
+    *ret_objects = objects;
+    return E_OK;
 }

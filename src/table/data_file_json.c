@@ -16,13 +16,15 @@ static void number_field(JsonWriter *w, const char *key, int64_t number)
         json_field_i64(w, key, number);
 }
 
-static Code partition_put(JsonWriter *w, const DataFile *file, const TableMetadata *metadata, Err *err)
+static Code partition_put(JsonWriter *w, const DataFile *file, const TableMetadata *metadata,
+                          Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     const IceType **types;
     const IcePartitionSpec *spec = table_spec(metadata, file->spec_id);
     if (!spec || spec->field_count != file->partition_count)
-        return err_set(err, E_INVALID, "file '" STR_FMT "' does not have the partition of a spec of the table",
+        return err_set(err, E_INVALID,
+                       "file '" STR_FMT "' does not have the partition of a spec of the table",
                        STR_ARG(file->address));
     TRY(partition_types(metadata, spec, &tmp, &types, err));
     json_key(w, STR("partition"));
@@ -80,7 +82,8 @@ static Code broken(const char *what, Err *err)
     return err_set(err, E_CORRUPT, "staged file: %s", what);
 }
 
-static Code partition_get(Arena *arena, const Json *json, const TableMetadata *metadata, DataFile *file, Err *err)
+static Code partition_get(Arena *arena, const Json *json, const TableMetadata *metadata,
+                          DataFile *file, Err *err)
 {
     const IcePartitionSpec *spec = table_spec(metadata, file->spec_id);
     const Json *list = json_get(json, "partition");
@@ -132,7 +135,8 @@ static Code columns_get(Arena *arena, const Json *json, DataFile *file, Err *err
     return E_OK;
 }
 
-Code data_file_decode(Arena *arena, Str text, const TableMetadata *metadata, DataFile *ret_file, Err *err)
+Code data_file_decode(Arena *arena, Str text, const TableMetadata *metadata, DataFile *ret_file,
+                      Err *err)
 {
     const Json *json, *splits;
     DataFile file = { .content = CONTENT_DATA, .sequence_number = -1 };

@@ -27,14 +27,14 @@ typedef struct IceProperty {
 
 typedef struct IceSchema {
     int32_t id;
-    IceField *fields;             /* the columns, in order */
+    IceField *fields; /* the columns, in order */
     size_t field_count;
     int32_t *identifier_ids;
     size_t identifier_count;
 } IceSchema;
 
 typedef struct IcePartitionField {
-    int32_t source_id, field_id;  /* field_id 1000 and up */
+    int32_t source_id, field_id; /* field_id 1000 and up */
     Str name;
     IceTransform transform;
 } IcePartitionField;
@@ -42,7 +42,7 @@ typedef struct IcePartitionField {
 typedef struct IcePartitionSpec {
     int32_t id;
     IcePartitionField *fields;
-    size_t field_count;           /* 0: not partitioned */
+    size_t field_count; /* 0: not partitioned */
 } IcePartitionSpec;
 
 typedef struct IceSortField {
@@ -52,19 +52,19 @@ typedef struct IceSortField {
 } IceSortField;
 
 typedef struct IceSortOrder {
-    int32_t id;                   /* 0: unsorted */
+    int32_t id; /* 0: unsorted */
     IceSortField *fields;
     size_t field_count;
 } IceSortOrder;
 
 typedef struct IceSnapshot {
-    int64_t id, parent_id;        /* parent_id -1: none */
+    int64_t id, parent_id; /* parent_id -1: none */
     int64_t sequence_number, timestamp_ms;
-    Str manifest_list;            /* address */
-    Str operation;                /* append, overwrite, delete, replace */
-    IceProperty *summary;         /* without "operation" */
+    Str manifest_list;    /* address */
+    Str operation;        /* append, overwrite, delete, replace */
+    IceProperty *summary; /* without "operation" */
     size_t summary_count;
-    int32_t schema_id;            /* -1: not recorded */
+    int32_t schema_id; /* -1: not recorded */
 } IceSnapshot;
 
 typedef struct IceSnapshotLog {
@@ -77,7 +77,7 @@ typedef struct IceMetadataLog {
 } IceMetadataLog;
 
 typedef struct IceRef {
-    Str name;                     /* "main" is the table's state */
+    Str name; /* "main" is the table's state */
     int64_t snapshot_id;
     bool is_tag;
     int64_t snapshots_keep_min, snapshot_age_ms_max, ref_age_ms_max; /* -1: not set */
@@ -89,9 +89,9 @@ typedef struct IceExtra {
 } IceExtra;
 
 typedef struct TableMetadata {
-    int32_t format_version;       /* 2; a table of version 1 is read and written on as 2 */
+    int32_t format_version; /* 2; a table of version 1 is read and written on as 2 */
     Uuid uuid;
-    Str location;                 /* without the last slash */
+    Str location; /* without the last slash */
     int64_t last_sequence_number, last_updated_ms;
     int32_t last_column_id, current_schema_id;
     IceSchema *schemas;
@@ -104,7 +104,7 @@ typedef struct TableMetadata {
     size_t sort_order_count;
     IceProperty *properties;
     size_t property_count;
-    int64_t current_snapshot_id;  /* -1: none */
+    int64_t current_snapshot_id; /* -1: none */
     IceSnapshot *snapshots;
     size_t snapshot_count;
     IceSnapshotLog *snapshot_log;
@@ -136,13 +136,14 @@ const IceSnapshot *table_snapshot_at(const TableMetadata *metadata, int64_t time
 const IceRef *table_ref(const TableMetadata *metadata, Str name);
 Str table_property(const TableMetadata *metadata, Str key, Str fallback);
 
-const IceField *ice_schema_field(const IceSchema *schema, int32_t id);   /* at any depth */
-const IceField *ice_schema_column(const IceSchema *schema, Str name);    /* exact name, top level */
+const IceField *ice_schema_field(const IceSchema *schema, int32_t id); /* at any depth */
+const IceField *ice_schema_column(const IceSchema *schema, Str name);  /* exact name, top level */
 /* "a", "a.b", "l.element": exact, else ignoring case; `ret_path` of the field's id or NULL. */
 const IceField *ice_schema_find(const IceSchema *schema, Str dotted);
 /* The nearest column name for "did you mean", or STR_NONE. */
 Str ice_schema_nearest(const IceSchema *schema, Str name);
 
-/* Gives every field without an id one, columns first, then nested; names must be unique and not empty. */
+/* Gives every field without an id one, columns first, then nested; names must be unique and not
+ * empty. */
 Code ice_schema_assign_ids(Arena *arena, IceSchema *schema, int32_t *last_id, Err *err) CHECKED;
 IceSchema *ice_schema_copy(Arena *arena, const IceSchema *schema);

@@ -50,7 +50,8 @@ static AvroValue pair(Arena *arena, int32_t key, AvroValue value)
 }
 
 /* A map of the columns that know the number or bound; null when none does. */
-static AvroValue column_map(Arena *arena, const DataFile *file, ColumnCount *count, ColumnBound *bound)
+static AvroValue column_map(Arena *arena, const DataFile *file, ColumnCount *count,
+                            ColumnBound *bound)
 {
     AvroValue *items = arena_array(arena, AvroValue, file->column_count + 1);
     size_t len = 0;
@@ -78,21 +79,22 @@ static AvroValue data_file_value(Arena *arena, const DataFile *file, const IceTy
     for (size_t i = 0; i < file->split_offset_count; i++)
         splits[i] = avro_long(file->split_offsets[i]);
     AvroValue fields[] = {
-        avro_int(file->content),                                  /* 134 */
-        avro_string(file->address),                               /* 100 */
-        avro_string(file->format),                                /* 101 */
-        avro_record(partition, file->partition_count),            /* 102 */
-        avro_long(file->record_count),                            /* 103 */
-        avro_long(file->size_bytes),                              /* 104 */
-        column_map(arena, file, column_size, NULL),               /* 108 */
-        column_map(arena, file, column_values, NULL),             /* 109 */
-        column_map(arena, file, column_nulls, NULL),              /* 110 */
-        column_map(arena, file, column_nans, NULL),               /* 137 */
-        column_map(arena, file, NULL, column_lower),              /* 125 */
-        column_map(arena, file, NULL, column_upper),              /* 128 */
-        avro_null(),                                              /* 131 key_metadata */
-        file->split_offset_count ? avro_list(splits, file->split_offset_count) : avro_null(), /* 132 */
-        avro_null(),                                              /* 135 equality_ids */
+        avro_int(file->content),                       /* 134 */
+        avro_string(file->address),                    /* 100 */
+        avro_string(file->format),                     /* 101 */
+        avro_record(partition, file->partition_count), /* 102 */
+        avro_long(file->record_count),                 /* 103 */
+        avro_long(file->size_bytes),                   /* 104 */
+        column_map(arena, file, column_size, NULL),    /* 108 */
+        column_map(arena, file, column_values, NULL),  /* 109 */
+        column_map(arena, file, column_nulls, NULL),   /* 110 */
+        column_map(arena, file, column_nans, NULL),    /* 137 */
+        column_map(arena, file, NULL, column_lower),   /* 125 */
+        column_map(arena, file, NULL, column_upper),   /* 128 */
+        avro_null(),                                   /* 131 key_metadata */
+        file->split_offset_count ? avro_list(splits, file->split_offset_count)
+                                 : avro_null(), /* 132 */
+        avro_null(),                            /* 135 equality_ids */
         file->sort_order_id < 0 ? avro_null() : avro_int(file->sort_order_id), /* 140 */
     };
     return avro_record(arena_copy(arena, fields, sizeof fields), ARRAY_LEN(fields));
@@ -101,10 +103,10 @@ static AvroValue data_file_value(Arena *arena, const DataFile *file, const IceTy
 static AvroValue entry_value(Arena *arena, const ManifestEntry *entry, const IceType *const *types)
 {
     AvroValue fields[] = {
-        avro_int(entry->status),                    /* 0 */
-        optional_long(entry->snapshot_id),          /* 1 */
-        optional_long(entry->sequence_number),      /* 3 */
-        optional_long(entry->file_sequence_number), /* 4 */
+        avro_int(entry->status),                     /* 0 */
+        optional_long(entry->snapshot_id),           /* 1 */
+        optional_long(entry->sequence_number),       /* 3 */
+        optional_long(entry->file_sequence_number),  /* 4 */
         data_file_value(arena, &entry->file, types), /* 2 */
     };
     return avro_record(arena_copy(arena, fields, sizeof fields), ARRAY_LEN(fields));
@@ -136,8 +138,8 @@ static bool is_nan(const IceType *type, const IceValue *value)
 }
 
 /* Lowest and highest value of one partition field over all entries (507). */
-static Code summary_make(Arena *arena, const IceType *type, const ManifestEntry *entries, size_t count,
-                         size_t at, PartitionSummary *summary, Err *err)
+static Code summary_make(Arena *arena, const IceType *type, const ManifestEntry *entries,
+                         size_t count, size_t at, PartitionSummary *summary, Err *err)
 {
     const IceValue *low = NULL, *high = NULL;
     summary->nan_known = true;
@@ -182,8 +184,10 @@ static Code writer_open(const ManifestWrite *write, const IceType *const *types,
         { STR("format-version"), STR("2") },
         { STR("content"), STR("data") },
     };
-    AvroWriterOptions options = { .schema_json = buf_str(&avro), .codec = AVRO_CODEC_DEFLATE,
-                                  .meta = meta, .meta_count = ARRAY_LEN(meta) };
+    AvroWriterOptions options = { .schema_json = buf_str(&avro),
+                                  .codec = AVRO_CODEC_DEFLATE,
+                                  .meta = meta,
+                                  .meta_count = ARRAY_LEN(meta) };
     memcpy(options.sync, write->sync.bytes, AVRO_SYNC_LEN);
     return avro_writer_open(out, &options, ret_writer, err);
 }
@@ -195,7 +199,8 @@ Code manifest_encode(const ManifestWrite *write, const ManifestEntry *entries, s
     TRY(partition_types(write->metadata, write->spec, arena, &types, err));
     AvroWriter *AUTO(avro_writer_free) writer = NULL;
     TRY(writer_open(write, types, arena, ret_bytes, &writer, err));
-    ManifestFile file = { .path = write->path, .spec_id = write->spec->id,
+    ManifestFile file = { .path = write->path,
+                          .spec_id = write->spec->id,
                           .sequence_number = write->sequence_number,
                           .min_sequence_number = write->sequence_number,
                           .added_snapshot_id = write->snapshot_id,
@@ -272,10 +277,10 @@ static bool column_set(DataFileColumn *column, int32_t map, const AvroValue *val
             str_of(value->bytes.ptr ? value->bytes.ptr : "", value->bytes.len);
         return true;
     }
-    int64_t *to = map == 108 ? &column->size_bytes
-                : map == 109 ? &column->value_count
-                : map == 110 ? &column->null_count
-                             : &column->nan_count;
+    int64_t *to = map == 108   ? &column->size_bytes
+                  : map == 109 ? &column->value_count
+                  : map == 110 ? &column->null_count
+                               : &column->nan_count;
     if (number)
         *to = value->integer;
     return number;
@@ -288,7 +293,8 @@ static Code items_collect(ManifestIn *in, const AvroValue *map, int32_t map_id, 
         const AvroValue *item = &map->items[i];
         if (item->kind != AVRO_RECORD || item->count != 2 || item->items[0].kind != AVRO_INT)
             return broken(in, "a map of statistics is none");
-        items[(*count)++] = (ColumnItem){ (int32_t)item->items[0].integer, map_id, &item->items[1] };
+        items[(*count)++] =
+            (ColumnItem){ (int32_t)item->items[0].integer, map_id, &item->items[1] };
     }
     return E_OK;
 }
@@ -316,9 +322,11 @@ static Code columns_decode(ManifestIn *in, const AvroValue *value, DataFile *fil
     file->columns = arena_array(in->arena, DataFileColumn, columns + 1);
     for (size_t i = 0; i < count; i++) {
         if (!i || items[i].field_id != items[i - 1].field_id)
-            file->columns[file->column_count++] =
-                (DataFileColumn){ .field_id = items[i].field_id, .size_bytes = -1, .value_count = -1,
-                                  .null_count = -1, .nan_count = -1 };
+            file->columns[file->column_count++] = (DataFileColumn){ .field_id = items[i].field_id,
+                                                                    .size_bytes = -1,
+                                                                    .value_count = -1,
+                                                                    .null_count = -1,
+                                                                    .nan_count = -1 };
         if (!column_set(&file->columns[file->column_count - 1], items[i].map, items[i].value))
             return broken(in, "a map of statistics is none");
     }
@@ -359,9 +367,9 @@ static Code file_decode(ManifestIn *in, const AvroValue *value, DataFile *file)
     file->partition = arena_array(in->arena, IceValue, in->spec->field_count + 1);
     const AvroValue *partition = avro_field_by_id(in->file, value, 102);
     for (size_t i = 0; i < in->spec->field_count; i++)
-        TRY(partition_value_from_avro(in->types[i],
-                                      avro_field_by_id(in->partition, partition, in->spec->fields[i].field_id),
-                                      &file->partition[i], in->err));
+        TRY(partition_value_from_avro(
+            in->types[i], avro_field_by_id(in->partition, partition, in->spec->fields[i].field_id),
+            &file->partition[i], in->err));
     TRY(columns_decode(in, value, file));
     return splits_decode(in, value, file);
 }
@@ -400,11 +408,13 @@ static Code head_decode(ManifestIn *in, const AvroReader *reader)
     return partition_types(in->metadata, in->spec, in->arena, &in->types, in->err);
 }
 
-Code manifest_decode(Arena *arena, Str bytes, const TableMetadata *metadata, const ManifestFile *from,
-                     ManifestEntry **ret_entries, size_t *ret_count, Err *err)
+Code manifest_decode(Arena *arena, Str bytes, const TableMetadata *metadata,
+                     const ManifestFile *from, ManifestEntry **ret_entries, size_t *ret_count,
+                     Err *err)
 {
     AvroReader *AUTO(avro_reader_free) reader = NULL;
-    if ((int64_t)bytes.len != from->length) /* Avro itself cannot tell that whole blocks are missing */
+    if ((int64_t)bytes.len !=
+        from->length) /* Avro itself cannot tell that whole blocks are missing */
         return err_set(err, E_CORRUPT, "manifest: it has %zu bytes, the list says %lld", bytes.len,
                        (long long)from->length);
     TRY(avro_reader_open(bytes, &reader, err));

@@ -1,4 +1,5 @@
-/* Manifest lists (spec, "Manifest lists"), both ways. Numbers in comments are the spec's field ids. */
+/* Manifest lists (spec, "Manifest lists"), both ways. Numbers in comments are the spec's field ids.
+ */
 #include "table/manifest_priv.h"
 
 #include <string.h>
@@ -14,10 +15,10 @@ static AvroValue partitions_value(Arena *arena, const ManifestFile *file)
     for (size_t i = 0; i < file->partition_count; i++) {
         const PartitionSummary *summary = &file->partitions[i];
         AvroValue fields[] = {
-            avro_boolean(summary->contains_null),                                        /* 509 */
-            summary->nan_known ? avro_boolean(summary->contains_nan) : avro_null(),       /* 518 */
-            optional_bytes(summary->lower),                                              /* 510 */
-            optional_bytes(summary->upper),                                              /* 511 */
+            avro_boolean(summary->contains_null),                                   /* 509 */
+            summary->nan_known ? avro_boolean(summary->contains_nan) : avro_null(), /* 518 */
+            optional_bytes(summary->lower),                                         /* 510 */
+            optional_bytes(summary->upper),                                         /* 511 */
         };
         items[i] = avro_record(arena_copy(arena, fields, sizeof fields), ARRAY_LEN(fields));
     }
@@ -27,27 +28,27 @@ static AvroValue partitions_value(Arena *arena, const ManifestFile *file)
 static AvroValue file_value(Arena *arena, const ManifestFile *file)
 {
     AvroValue fields[] = {
-        avro_string(file->path),                /* 500 */
-        avro_long(file->length),                /* 501 */
-        avro_int(file->spec_id),                /* 502 */
-        avro_int(file->is_deletes),             /* 517 */
-        avro_long(file->sequence_number),       /* 515 */
-        avro_long(file->min_sequence_number),   /* 516 */
-        avro_long(file->added_snapshot_id),     /* 503 */
-        avro_int(file->added_files),            /* 504 */
-        avro_int(file->existing_files),         /* 505 */
-        avro_int(file->deleted_files),          /* 506 */
-        avro_long(file->added_rows),            /* 512 */
-        avro_long(file->existing_rows),         /* 513 */
-        avro_long(file->deleted_rows),          /* 514 */
-        partitions_value(arena, file),          /* 507 */
-        avro_null(),                            /* 519 key_metadata */
+        avro_string(file->path),              /* 500 */
+        avro_long(file->length),              /* 501 */
+        avro_int(file->spec_id),              /* 502 */
+        avro_int(file->is_deletes),           /* 517 */
+        avro_long(file->sequence_number),     /* 515 */
+        avro_long(file->min_sequence_number), /* 516 */
+        avro_long(file->added_snapshot_id),   /* 503 */
+        avro_int(file->added_files),          /* 504 */
+        avro_int(file->existing_files),       /* 505 */
+        avro_int(file->deleted_files),        /* 506 */
+        avro_long(file->added_rows),          /* 512 */
+        avro_long(file->existing_rows),       /* 513 */
+        avro_long(file->deleted_rows),        /* 514 */
+        partitions_value(arena, file),        /* 507 */
+        avro_null(),                          /* 519 key_metadata */
     };
     return avro_record(arena_copy(arena, fields, sizeof fields), ARRAY_LEN(fields));
 }
 
-Code manifest_list_encode(const IceSnapshot *snapshot, Uuid sync, const ManifestFile *files, size_t count,
-                          Buf *ret_bytes, Err *err)
+Code manifest_list_encode(const IceSnapshot *snapshot, Uuid sync, const ManifestFile *files,
+                          size_t count, Buf *ret_bytes, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     Buf AUTO(buf_done) schema;
@@ -55,14 +56,16 @@ Code manifest_list_encode(const IceSnapshot *snapshot, Uuid sync, const Manifest
     manifest_list_schema_put(&schema);
     AvroMeta meta[] = {
         { STR("snapshot-id"), str_format(&tmp, "%lld", (long long)snapshot->id) },
-        { STR("parent-snapshot-id"), snapshot->parent_id == -1
-                                         ? STR("null")
-                                         : str_format(&tmp, "%lld", (long long)snapshot->parent_id) },
+        { STR("parent-snapshot-id"),
+          snapshot->parent_id == -1 ? STR("null")
+                                    : str_format(&tmp, "%lld", (long long)snapshot->parent_id) },
         { STR("sequence-number"), str_format(&tmp, "%lld", (long long)snapshot->sequence_number) },
         { STR("format-version"), STR("2") },
     };
-    AvroWriterOptions options = { .schema_json = buf_str(&schema), .codec = AVRO_CODEC_DEFLATE,
-                                  .meta = meta, .meta_count = ARRAY_LEN(meta) };
+    AvroWriterOptions options = { .schema_json = buf_str(&schema),
+                                  .codec = AVRO_CODEC_DEFLATE,
+                                  .meta = meta,
+                                  .meta_count = ARRAY_LEN(meta) };
     memcpy(options.sync, sync.bytes, AVRO_SYNC_LEN);
     AvroWriter *AUTO(avro_writer_free) writer = NULL;
     TRY(avro_writer_open(ret_bytes, &options, &writer, err));
@@ -98,7 +101,8 @@ static const AvroSchema *summary_schema(const AvroSchema *record)
                 schema = schema->branches[j];
                 break;
             }
-        return schema->kind == AVRO_ARRAY && schema->items->kind == AVRO_RECORD ? schema->items : NULL;
+        return schema->kind == AVRO_ARRAY && schema->items->kind == AVRO_RECORD ? schema->items
+                                                                                : NULL;
     }
     return NULL;
 }
@@ -154,7 +158,8 @@ static Code line_decode(Arena *arena, const AvroSchema *record, const AvroValue 
     return summaries_decode(arena, record, value, file, err);
 }
 
-Code manifest_list_decode(Arena *arena, Str bytes, ManifestFile **ret_files, size_t *ret_count, Err *err)
+Code manifest_list_decode(Arena *arena, Str bytes, ManifestFile **ret_files, size_t *ret_count,
+                          Err *err)
 {
     AvroReader *AUTO(avro_reader_free) reader = NULL;
     TRY(avro_reader_open(bytes, &reader, err));
@@ -170,7 +175,8 @@ Code manifest_list_decode(Arena *arena, Str bytes, ManifestFile **ret_files, siz
         if (!more)
             break;
         if (count == MANIFEST_LIST_MAX)
-            return err_set(err, E_LIMIT, "manifest list: more than %d manifests", MANIFEST_LIST_MAX);
+            return err_set(err, E_LIMIT, "manifest list: more than %d manifests",
+                           MANIFEST_LIST_MAX);
         if (count == cap) {
             cap = cap ? 2 * cap : 64;
             ManifestFile *grown = arena_array(arena, ManifestFile, cap);

@@ -36,19 +36,21 @@ static void optional(JsonWriter *w, const char *name, int32_t id, Str type)
 static void optional_map(JsonWriter *w, const char *name, int32_t id, int key_id, const char *value)
 {
     char type[512];
-    int len = snprintf(type, sizeof type,
-                       "{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"k%d_v%d\",\"fields\":["
-                       "{\"name\":\"key\",\"type\":\"int\",\"field-id\":%d},"
-                       "{\"name\":\"value\",\"type\":\"%s\",\"field-id\":%d}]},\"logicalType\":\"map\"}",
-                       key_id, key_id + 1, key_id, value, key_id + 1);
+    int len = snprintf(
+        type, sizeof type,
+        "{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"k%d_v%d\",\"fields\":["
+        "{\"name\":\"key\",\"type\":\"int\",\"field-id\":%d},"
+        "{\"name\":\"value\",\"type\":\"%s\",\"field-id\":%d}]},\"logicalType\":\"map\"}",
+        key_id, key_id + 1, key_id, value, key_id + 1);
     optional(w, name, id, str_of(type, (size_t)len));
 }
 
 /* How many bytes hold a decimal of that many digits. */
 size_t decimal_fixed_len(int32_t precision)
 {
-    static const uint8_t LEN[39] = { 0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 6, 6, 6, 7, 7, 8, 8, 9,
-                                     9, 9, 10, 10, 11, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 16, 16, 16 };
+    static const uint8_t LEN[39] = { 0,  1,  1,  2,  2,  3,  3,  4,  4,  4,  5,  5,  6,
+                                     6,  6,  7,  7,  8,  8,  9,  9,  9,  10, 10, 11, 11,
+                                     11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 16, 16, 16 };
     return LEN[precision];
 }
 
@@ -75,7 +77,8 @@ static void value_type_put(Buf *out, const IceType *type, int32_t field_id)
         break;
     case ICE_TIMESTAMP:
     case ICE_TIMESTAMPTZ:
-        buf_format(out, "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\",\"adjust-to-utc\":%s}",
+        buf_format(out,
+                   "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\",\"adjust-to-utc\":%s}",
                    type->kind == ICE_TIMESTAMPTZ ? "true" : "false");
         break;
     case ICE_DECIMAL:
@@ -86,12 +89,14 @@ static void value_type_put(Buf *out, const IceType *type, int32_t field_id)
                    type->precision, type->scale);
         break;
     case ICE_UUID:
-        buf_format(out, "{\"type\":\"fixed\",\"name\":\"uuid_fixed_%d\",\"size\":16,\"logicalType\":\"uuid\"}",
-                   field_id);
+        buf_format(
+            out,
+            "{\"type\":\"fixed\",\"name\":\"uuid_fixed_%d\",\"size\":16,\"logicalType\":\"uuid\"}",
+            field_id);
         break;
     case ICE_FIXED:
-        buf_format(out, "{\"type\":\"fixed\",\"name\":\"fixed_%d_%d\",\"size\":%d}", type->length, field_id,
-                   type->length);
+        buf_format(out, "{\"type\":\"fixed\",\"name\":\"fixed_%d_%d\",\"size\":%d}", type->length,
+                   field_id, type->length);
         break;
     case ICE_STRUCT:
     case ICE_LIST:
@@ -164,8 +169,10 @@ static void data_file_put(JsonWriter *w, const IcePartitionSpec *spec, const Ice
     optional_map(w, "lower_bounds", 125, 126, "bytes");
     optional_map(w, "upper_bounds", 128, 129, "bytes");
     optional(w, "key_metadata", 131, STR("\"bytes\""));
-    optional(w, "split_offsets", 132, STR("{\"type\":\"array\",\"items\":\"long\",\"element-id\":133}"));
-    optional(w, "equality_ids", 135, STR("{\"type\":\"array\",\"items\":\"int\",\"element-id\":136}"));
+    optional(w, "split_offsets", 132,
+             STR("{\"type\":\"array\",\"items\":\"long\",\"element-id\":133}"));
+    optional(w, "equality_ids", 135,
+             STR("{\"type\":\"array\",\"items\":\"int\",\"element-id\":136}"));
     optional(w, "sort_order_id", 140, STR("\"int\""));
     json_end_array(w);
     json_end_object(w);
@@ -211,11 +218,15 @@ void manifest_list_schema_put(Buf *json)
     required(w, "existing_rows_count", 513, "long");
     required(w, "deleted_rows_count", 514, "long");
     optional(w, "partitions", 507,
-             STR("{\"type\":\"array\",\"element-id\":508,\"items\":{\"type\":\"record\",\"name\":\"r508\","
+             STR("{\"type\":\"array\",\"element-id\":508,\"items\":{\"type\":\"record\",\"name\":"
+                 "\"r508\","
                  "\"fields\":[{\"name\":\"contains_null\",\"type\":\"boolean\",\"field-id\":509},"
-                 "{\"name\":\"contains_nan\",\"type\":[\"null\",\"boolean\"],\"default\":null,\"field-id\":518},"
-                 "{\"name\":\"lower_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":510},"
-                 "{\"name\":\"upper_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-id\":511}"
+                 "{\"name\":\"contains_nan\",\"type\":[\"null\",\"boolean\"],\"default\":null,"
+                 "\"field-id\":518},"
+                 "{\"name\":\"lower_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-"
+                 "id\":510},"
+                 "{\"name\":\"upper_bound\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"field-"
+                 "id\":511}"
                  "]}}"));
     optional(w, "key_metadata", 519, STR("\"bytes\""));
     json_end_array(w);

@@ -2,8 +2,8 @@
  *
  * Invariants
  *  1. A manifest is never changed: one that loses files is written anew, the old object stays.
- *  2. Carried entries keep their snapshot id and sequence numbers; added ones inherit (spec, "Sequence
- *     Number Inheritance"), so that the files need not know the number before the commit.
+ *  2. Carried entries keep their snapshot id and sequence numbers; added ones inherit (spec,
+ * "Sequence Number Inheritance"), so that the files need not know the number before the commit.
  *  3. A removed file is written once as DELETED by the snapshot that removes it, then forgotten. */
 #include "table/catalog_priv.h"
 
@@ -59,25 +59,31 @@ Code build_manifests_load(TableBuild *build, Err *err)
 }
 
 /* A manifest of an earlier snapshot of the same group is not in the store yet. */
-static Code entries_load(TableBuild *build, const ManifestFile *file, ManifestEntry **ret_entries, size_t *ret_count,
-                         Err *err)
+static Code entries_load(TableBuild *build, const ManifestFile *file, ManifestEntry **ret_entries,
+                         size_t *ret_count, Err *err)
 {
     for (size_t i = build->object_count; i-- > 0;)
         if (str_eq(build->objects[i].address, file->path))
-            return manifest_decode(build->arena, build->objects[i].bytes, build->m, file, ret_entries, ret_count, err);
-    return catalog_entries_load(build->catalog, build->m, file, build->arena, ret_entries, ret_count, err);
+            return manifest_decode(build->arena, build->objects[i].bytes, build->m, file,
+                                   ret_entries, ret_count, err);
+    return catalog_entries_load(build->catalog, build->m, file, build->arena, ret_entries,
+                                ret_count, err);
 }
 
-static Code manifest_write(TableBuild *build, const SnapshotDelta *delta, int32_t spec_id, const EntryList *list,
-                           ManifestFile *ret_file, Err *err)
+static Code manifest_write(TableBuild *build, const SnapshotDelta *delta, int32_t spec_id,
+                           const EntryList *list, ManifestFile *ret_file, Err *err)
 {
     Buf AUTO(buf_done) bytes;
     buf_init(&bytes, MANIFEST_BYTES_MAX);
     Arena *arena = build->arena;
     Str uuid = uuid_format(arena, build->commit);
-    Str path = build_address(build, "metadata/" STR_FMT "-m%u.avro", STR_ARG(uuid), build->manifest_serial++);
-    ManifestWrite write = { .metadata = build->m, .spec = table_spec(build->m, spec_id), .path = path,
-                            .snapshot_id = delta->snapshot_id, .sequence_number = delta->sequence_number,
+    Str path = build_address(build, "metadata/" STR_FMT "-m%u.avro", STR_ARG(uuid),
+                             build->manifest_serial++);
+    ManifestWrite write = { .metadata = build->m,
+                            .spec = table_spec(build->m, spec_id),
+                            .path = path,
+                            .snapshot_id = delta->snapshot_id,
+                            .sequence_number = delta->sequence_number,
                             .sync = build->commit };
     TRY(manifest_encode(&write, list->entries, list->count, arena, &bytes, ret_file, err));
     TRY(buf_end(&bytes, "manifest", err));
@@ -87,8 +93,11 @@ static Code manifest_write(TableBuild *build, const SnapshotDelta *delta, int32_
 
 static ManifestEntry entry_of_new(const DataFile *file, int64_t snapshot_id)
 {
-    return (ManifestEntry){ .status = ENTRY_ADDED, .snapshot_id = snapshot_id, .sequence_number = -1,
-                            .file_sequence_number = -1, .file = *file };
+    return (ManifestEntry){ .status = ENTRY_ADDED,
+                            .snapshot_id = snapshot_id,
+                            .sequence_number = -1,
+                            .file_sequence_number = -1,
+                            .file = *file };
 }
 
 /* One manifest a partition spec. */
@@ -131,9 +140,10 @@ static Code manifest_filter(TableBuild *build, SnapshotDelta *delta, const Str *
         ManifestEntry entry = entries[i];
         if (entry.status == ENTRY_DELETED)
             continue;
-        const Str *hit = delta->remove_all ? &entry.file.address
-                                           : bsearch(&entry.file.address, sorted, delta->remove_count,
-                                                     sizeof *sorted, address_order);
+        const Str *hit = delta->remove_all
+                             ? &entry.file.address
+                             : bsearch(&entry.file.address, sorted, delta->remove_count,
+                                       sizeof *sorted, address_order);
         entry.status = hit ? ENTRY_DELETED : ENTRY_EXISTING;
         if (hit) {
             entry.snapshot_id = delta->snapshot_id;
@@ -153,7 +163,8 @@ static Code removed_check(const Str *sorted, const bool *found, size_t count, Er
 {
     for (size_t i = 0; i < count; i++)
         if (!found[i])
-            return err_set(err, E_CONFLICT, "file '" STR_FMT "' is not in the table any more", STR_ARG(sorted[i]));
+            return err_set(err, E_CONFLICT, "file '" STR_FMT "' is not in the table any more",
+                           STR_ARG(sorted[i]));
     return E_OK;
 }
 
@@ -169,7 +180,8 @@ static Code carried_write(TableBuild *build, SnapshotDelta *delta, ManifestList 
     for (size_t i = 0; i < build->manifest_count; i++) {
         const ManifestFile *from = &build->manifests[i];
         if (from->is_deletes && removing)
-            return err_set(err, E_UNSUPPORTED, "the table has delete files; they cannot be rewritten yet");
+            return err_set(err, E_UNSUPPORTED,
+                           "the table has delete files; they cannot be rewritten yet");
         if (!from->is_deletes && from->added_files == 0 && from->existing_files == 0)
             continue; /* nothing but what an older snapshot removed */
         EntryList kept = { 0 };
@@ -189,8 +201,8 @@ static Code carried_write(TableBuild *build, SnapshotDelta *delta, ManifestList 
 
 static bool mergeable(const ManifestFile *file, int32_t spec_id)
 {
-    return !file->is_deletes && file->spec_id == spec_id && file->length < MANIFEST_MERGE_BYTES_MAX &&
-           file->deleted_files == 0;
+    return !file->is_deletes && file->spec_id == spec_id &&
+           file->length < MANIFEST_MERGE_BYTES_MAX && file->deleted_files == 0;
 }
 
 /* Many small manifests of one spec become one, so that a plan reads few objects. */
@@ -237,7 +249,8 @@ static size_t partitions_changed(TableBuild *build, const SnapshotDelta *delta)
         Buf AUTO(buf_done) key;
         buf_init(&key, 1 << 20);
         buf_format(&key, "%d", file->spec_id);
-        if (partition_types(build->m, table_spec(build->m, file->spec_id), &tmp, &types, NULL) == E_OK)
+        if (partition_types(build->m, table_spec(build->m, file->spec_id), &tmp, &types, NULL) ==
+            E_OK)
             for (size_t j = 0; j < file->partition_count; j++) {
                 Str text = ice_value_format(&tmp, types[j], &file->partition[j]);
                 buf_format(&key, "/%d:%zu:", file->partition[j].present, text.len);

@@ -103,8 +103,8 @@ static Code specs_decode(MetadataIn *in)
     }
     TRY(ice_json_i32(in->json, "default-spec-id", &m->default_spec_id, in->err));
     int64_t last = json_i64(json_get(in->json, "last-partition-id"), m->last_partition_id);
-    m->last_partition_id = last >= m->last_partition_id && last <= INT32_MAX ? (int32_t)last
-                                                                            : m->last_partition_id;
+    m->last_partition_id =
+        last >= m->last_partition_id && last <= INT32_MAX ? (int32_t)last : m->last_partition_id;
     return table_spec_default(m) ? E_OK : broken(in, "'default-spec-id' is in no spec");
 }
 
@@ -147,7 +147,8 @@ static Code sort_orders_decode(MetadataIn *in)
     m->default_sort_order_id = id < 0 || id > INT32_MAX ? 0 : (int32_t)id;
     if (!m->sort_order_count)
         m->sort_orders[m->sort_order_count++] = (IceSortOrder){ .id = 0 };
-    return table_sort_order_default(m) ? E_OK : broken(in, "'default-sort-order-id' is in no order");
+    return table_sort_order_default(m) ? E_OK
+                                       : broken(in, "'default-sort-order-id' is in no order");
 }
 
 static Code properties_decode(MetadataIn *in, const Json *json, const char *without,
@@ -186,7 +187,8 @@ static Code snapshot_decode(MetadataIn *in, const Json *json, IceSnapshot *snaps
     snapshot->operation = json_str(json_get(summary, "operation"));
     if (!snapshot->operation.ptr)
         snapshot->operation = STR("append");
-    return properties_decode(in, summary, "operation", &snapshot->summary, &snapshot->summary_count);
+    return properties_decode(in, summary, "operation", &snapshot->summary,
+                             &snapshot->summary_count);
 }
 
 static Code snapshots_decode(MetadataIn *in)
@@ -255,18 +257,35 @@ static Code refs_decode(MetadataIn *in)
     if (main && main->snapshot_id != m->current_snapshot_id)
         return broken(in, "ref 'main' is not the current snapshot");
     if (!main && m->current_snapshot_id != -1)
-        m->refs[m->ref_count++] = (IceRef){ .name = STR("main"), .snapshot_id = m->current_snapshot_id,
-                                            .snapshots_keep_min = -1, .snapshot_age_ms_max = -1,
+        m->refs[m->ref_count++] = (IceRef){ .name = STR("main"),
+                                            .snapshot_id = m->current_snapshot_id,
+                                            .snapshots_keep_min = -1,
+                                            .snapshot_age_ms_max = -1,
                                             .ref_age_ms_max = -1 };
     return E_OK;
 }
 
-static const char *const KNOWN[] = {
-    "format-version", "table-uuid", "location", "last-sequence-number", "last-updated-ms",
-    "last-column-id", "schemas", "current-schema-id", "partition-specs", "default-spec-id",
-    "last-partition-id", "sort-orders", "default-sort-order-id", "properties", "current-snapshot-id",
-    "snapshots", "snapshot-log", "metadata-log", "refs", "schema", "partition-spec"
-};
+static const char *const KNOWN[] = { "format-version",
+                                     "table-uuid",
+                                     "location",
+                                     "last-sequence-number",
+                                     "last-updated-ms",
+                                     "last-column-id",
+                                     "schemas",
+                                     "current-schema-id",
+                                     "partition-specs",
+                                     "default-spec-id",
+                                     "last-partition-id",
+                                     "sort-orders",
+                                     "default-sort-order-id",
+                                     "properties",
+                                     "current-snapshot-id",
+                                     "snapshots",
+                                     "snapshot-log",
+                                     "metadata-log",
+                                     "refs",
+                                     "schema",
+                                     "partition-spec" };
 
 static Code extras_decode(MetadataIn *in)
 {
@@ -392,7 +411,8 @@ static void sort_orders_encode(JsonWriter *w, const TableMetadata *m)
             transform_put(w, field->transform);
             json_field_i64(w, "source-id", field->source_id);
             json_field_str(w, "direction", field->descending ? STR("desc") : STR("asc"));
-            json_field_str(w, "null-order", field->nulls_last ? STR("nulls-last") : STR("nulls-first"));
+            json_field_str(w, "null-order",
+                           field->nulls_last ? STR("nulls-last") : STR("nulls-first"));
             json_end_object(w);
         }
         json_end_array(w);

@@ -1,3 +1,4 @@
+/* Metadata and schemas as JSON: metadata.c, metadata_find.c, schema.c, schema_json.c. */
 #include "base/test.h"
 #include "table/iceberg.h"
 
@@ -5,31 +6,45 @@
 
 /* As PyIceberg writes it, with members that we do not interpret. */
 static const char WHOLE[] =
-    "{\"location\":\"s3://lake/silver/t/1/\",\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\","
+    "{\"location\":\"s3://lake/silver/t/1/"
+    "\",\"table-uuid\":\"9c12d441-03fe-4693-9a96-a0705ddf69c1\","
     "\"last-updated-ms\":1602638573590,\"last-column-id\":8,\"schemas\":["
-    "{\"type\":\"struct\",\"fields\":[{\"id\":1,\"name\":\"x\",\"type\":\"long\",\"required\":true}],\"schema-id\":0,"
+    "{\"type\":\"struct\",\"fields\":[{\"id\":1,\"name\":\"x\",\"type\":\"long\",\"required\":true}"
+    "],\"schema-id\":0,"
     "\"identifier-field-ids\":[]},"
-    "{\"type\":\"struct\",\"fields\":[{\"id\":1,\"name\":\"x\",\"type\":\"long\",\"required\":true},"
+    "{\"type\":\"struct\",\"fields\":[{\"id\":1,\"name\":\"x\",\"type\":\"long\",\"required\":true}"
+    ","
     "{\"id\":2,\"name\":\"y\",\"type\":\"string\",\"required\":false,\"doc\":\"why\"},"
-    "{\"id\":3,\"name\":\"l\",\"required\":false,\"type\":{\"type\":\"list\",\"element-id\":5,\"element\":\"int\","
+    "{\"id\":3,\"name\":\"l\",\"required\":false,\"type\":{\"type\":\"list\",\"element-id\":5,"
+    "\"element\":\"int\","
     "\"element-required\":false}},"
-    "{\"id\":4,\"name\":\"m\",\"required\":false,\"type\":{\"type\":\"map\",\"key-id\":6,\"key\":\"string\",\"value-id\":7,"
-    "\"value\":{\"type\":\"struct\",\"fields\":[{\"id\":8,\"name\":\"z\",\"type\":\"decimal(9, 2)\",\"required\":false}]},"
+    "{\"id\":4,\"name\":\"m\",\"required\":false,\"type\":{\"type\":\"map\",\"key-id\":6,\"key\":"
+    "\"string\",\"value-id\":7,"
+    "\"value\":{\"type\":\"struct\",\"fields\":[{\"id\":8,\"name\":\"z\",\"type\":\"decimal(9, "
+    "2)\",\"required\":false}]},"
     "\"value-required\":true}}],\"schema-id\":1,\"identifier-field-ids\":[1]}],"
-    "\"current-schema-id\":1,\"partition-specs\":[{\"spec-id\":0,\"fields\":[{\"source-id\":1,\"field-id\":1000,"
-    "\"transform\":\"bucket[4]\",\"name\":\"x_bucket\"}]}],\"default-spec-id\":0,\"last-partition-id\":1000,"
+    "\"current-schema-id\":1,\"partition-specs\":[{\"spec-id\":0,\"fields\":[{\"source-id\":1,"
+    "\"field-id\":1000,"
+    "\"transform\":\"bucket[4]\",\"name\":\"x_bucket\"}]}],\"default-spec-id\":0,\"last-partition-"
+    "id\":1000,"
     "\"properties\":{\"a\":\"b\"},\"current-snapshot-id\":2,\"snapshots\":["
-    "{\"snapshot-id\":1,\"sequence-number\":1,\"timestamp-ms\":1515100955770,\"manifest-list\":\"s3://a/b/1.avro\","
+    "{\"snapshot-id\":1,\"sequence-number\":1,\"timestamp-ms\":1515100955770,\"manifest-list\":"
+    "\"s3://a/b/1.avro\","
     "\"summary\":{\"operation\":\"append\",\"total-records\":\"3\"},\"schema-id\":0},"
-    "{\"snapshot-id\":2,\"sequence-number\":2,\"parent-snapshot-id\":1,\"timestamp-ms\":1555100955770,"
-    "\"manifest-list\":\"s3://a/b/2.avro\",\"summary\":{\"operation\":\"overwrite\"},\"schema-id\":1}],"
+    "{\"snapshot-id\":2,\"sequence-number\":2,\"parent-snapshot-id\":1,\"timestamp-ms\":"
+    "1555100955770,"
+    "\"manifest-list\":\"s3://a/b/"
+    "2.avro\",\"summary\":{\"operation\":\"overwrite\"},\"schema-id\":1}],"
     "\"snapshot-log\":[{\"snapshot-id\":1,\"timestamp-ms\":1515100955770},"
     "{\"snapshot-id\":2,\"timestamp-ms\":1555100955770}],"
     "\"metadata-log\":[{\"metadata-file\":\"s3://bucket/v1.json\",\"timestamp-ms\":1515100}],"
-    "\"sort-orders\":[{\"order-id\":3,\"fields\":[{\"transform\":\"identity\",\"source-id\":2,\"direction\":\"desc\","
+    "\"sort-orders\":[{\"order-id\":3,\"fields\":[{\"transform\":\"identity\",\"source-id\":2,"
+    "\"direction\":\"desc\","
     "\"null-order\":\"nulls-last\"}]}],\"default-sort-order-id\":3,"
-    "\"refs\":{\"main\":{\"snapshot-id\":2,\"type\":\"branch\"},\"test\":{\"snapshot-id\":1,\"type\":\"tag\","
-    "\"max-ref-age-ms\":10000000}},\"statistics\":[{\"snapshot-id\":1}],\"format-version\":2,\"last-sequence-number\":34}";
+    "\"refs\":{\"main\":{\"snapshot-id\":2,\"type\":\"branch\"},\"test\":{\"snapshot-id\":1,"
+    "\"type\":\"tag\","
+    "\"max-ref-age-ms\":10000000}},\"statistics\":[{\"snapshot-id\":1}],\"format-version\":2,"
+    "\"last-sequence-number\":34}";
 
 static TableMetadata *whole(Arena *arena)
 {
@@ -110,7 +125,7 @@ TEST(metadata_that_breaks_the_specification_is_refused)
         { "\"default-sort-order-id\":3", "\"default-sort-order-id\":4", E_CORRUPT },
         { "\"current-snapshot-id\":2", "\"current-snapshot-id\":9", E_CORRUPT },
         { "\"main\":{\"snapshot-id\":2", "\"main\":{\"snapshot-id\":1", E_CORRUPT },
-        { "\"key-id\":6", "\"key-id\":5", E_CORRUPT },          /* twice */
+        { "\"key-id\":6", "\"key-id\":5", E_CORRUPT }, /* twice */
         { "\"id\":8,", "\"id\":-8,", E_CORRUPT },
         { "\"type\":\"string\"", "\"type\":\"variant\"", E_UNSUPPORTED },
         { "\"type\":\"string\"", "\"type\":\"text\"", E_CORRUPT },
@@ -147,9 +162,12 @@ TEST(schema_nested_too_deep_is_refused)
     Buf AUTO(buf_done) json;
     IceSchema *schema = NULL;
     buf_init(&json, 1 << 20);
-    buf_put(&json, STR("{\"type\":\"struct\",\"schema-id\":0,\"fields\":[{\"id\":1,\"name\":\"a\",\"required\":false,\"type\":"));
+    buf_put(&json, STR("{\"type\":\"struct\",\"schema-id\":0,\"fields\":[{\"id\":1,\"name\":\"a\","
+                       "\"required\":false,\"type\":"));
     for (int i = 0; i < 40; i++)
-        buf_format(&json, "{\"type\":\"list\",\"element-required\":false,\"element-id\":%d,\"element\":", i + 2);
+        buf_format(
+            &json,
+            "{\"type\":\"list\",\"element-required\":false,\"element-id\":%d,\"element\":", i + 2);
     buf_put(&json, STR("\"int\""));
     for (int i = 0; i < 40; i++)
         buf_put(&json, STR("}"));
@@ -163,15 +181,18 @@ TEST(schema_ids_are_given_level_by_level)
     const IceType *nested;
     Err err;
     int32_t last = 0;
-    CHECK_OK(ice_type_from_sql(&arena, STR("STRUCT(a INT, b MAP(INT, INT[]))"), &nested, &err), &err);
-    IceField fields[] = { { .name = STR("n"), .type = nested }, { .name = STR("x"), .type = ice_type_simple(ICE_INT) } };
+    CHECK_OK(ice_type_from_sql(&arena, STR("STRUCT(a INT, b MAP(INT, INT[]))"), &nested, &err),
+             &err);
+    IceField fields[] = { { .name = STR("n"), .type = nested },
+                          { .name = STR("x"), .type = ice_type_simple(ICE_INT) } };
     IceSchema schema = { .fields = fields, .field_count = 2 };
     CHECK_OK(ice_schema_assign_ids(&arena, &schema, &last, &err), &err);
     CHECK_INT(last, 7);
     CHECK_INT(ice_schema_find(&schema, STR("x"))->id, 2);
     CHECK_INT(ice_schema_find(&schema, STR("n.a"))->id, 3);
     CHECK_INT(ice_schema_find(&schema, STR("n.b.value.element"))->id, 7);
-    IceField twice[] = { { .name = STR("n"), .type = nested }, { .name = STR("N"), .type = nested } };
+    IceField twice[] = { { .name = STR("n"), .type = nested },
+                         { .name = STR("N"), .type = nested } };
     IceSchema bad = { .fields = twice, .field_count = 2 };
     CHECK_CODE(ice_schema_assign_ids(&arena, &bad, &last, &err), E_INVALID);
     IceField unnamed[] = { { .name = STR(""), .type = nested } };

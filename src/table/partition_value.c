@@ -21,7 +21,8 @@ Code partition_types(const TableMetadata *metadata, const IcePartitionSpec *spec
         const IcePartitionField *field = &spec->fields[i];
         const IceField *source = field_in_any_schema(metadata, field->source_id);
         if (!source)
-            return err_set(err, E_CORRUPT, "partition field '" STR_FMT "': its source column %d is in no schema",
+            return err_set(err, E_CORRUPT,
+                           "partition field '" STR_FMT "': its source column %d is in no schema",
                            STR_ARG(field->name), field->source_id);
         TRY(ice_transform_type(field->transform, source->type, &types[i], err));
     }
@@ -82,7 +83,8 @@ static Code mismatch(const IceType *type, Err *err)
                    ice_kind_info(type->kind)->name);
 }
 
-Code partition_value_from_avro(const IceType *type, const AvroValue *avro, IceValue *ret_value, Err *err)
+Code partition_value_from_avro(const IceType *type, const AvroValue *avro, IceValue *ret_value,
+                               Err *err)
 {
     if (!avro || avro->kind == AVRO_NULL) {
         *ret_value = ICE_NULL;
@@ -124,8 +126,10 @@ Code partition_value_from_avro(const IceType *type, const AvroValue *avro, IceVa
     return E_OK;
 }
 
-int64_t avro_i64_or(const AvroSchema *record, const AvroValue *value, int32_t field_id, int64_t fallback)
+int64_t avro_i64_or(const AvroSchema *record, const AvroValue *value, int32_t field_id,
+                    int64_t fallback)
 {
     const AvroValue *field = avro_field_by_id(record, value, field_id);
-    return field && (field->kind == AVRO_INT || field->kind == AVRO_LONG) ? field->integer : fallback;
+    return field && (field->kind == AVRO_INT || field->kind == AVRO_LONG) ? field->integer
+                                                                          : fallback;
 }

@@ -2,8 +2,8 @@
  *
  * Invariants
  *  1. False is answered only when no row can satisfy the predicates; every doubt is a yes.
- *  2. NaN is greater than every number, as in the SQL engine, and stands outside of bounds: where it may be,
- *     an upper bound says nothing. -0.0 equals 0.0.
+ *  2. NaN is greater than every number, as in the SQL engine, and stands outside of bounds: where
+ * it may be, an upper bound says nothing. -0.0 equals 0.0.
  *  3. Transforms keep the order of values (but bucket): `x < v` becomes `t(x) <= t(v)`. */
 #include "table/prune_priv.h"
 
@@ -18,8 +18,8 @@ typedef struct Range {
 
 /* A predicate on the values of one partition field. */
 typedef struct Projected {
-    size_t field;           /* position in the spec */
-    const IceType *type;    /* of the partition value */
+    size_t field;        /* position in the spec */
+    const IceType *type; /* of the partition value */
     PredicateOp op;
     IceValue *values;
     size_t value_count;
@@ -34,7 +34,7 @@ typedef struct SpecPruner {
 struct Pruner {
     const IceSchema *schema;
     const ScanPredicate *predicates;
-    const IceType **types;  /* of the predicates' fields; NULL: not usable */
+    const IceType **types; /* of the predicates' fields; NULL: not usable */
     size_t count;
     SpecPruner *specs;
     size_t spec_count;
@@ -76,7 +76,8 @@ static bool is_single(const IceType *type, const Range *range)
            compare(type, &range->low, &range->high) == 0;
 }
 
-static bool may_match(const IceType *type, PredicateOp op, const IceValue *values, size_t count, const Range *range)
+static bool may_match(const IceType *type, PredicateOp op, const IceValue *values, size_t count,
+                      const Range *range)
 {
     if (op == PREDICATE_IS_NULL)
         return range->may_null;
@@ -118,7 +119,8 @@ static bool op_projects(IceTransform transform, PredicateOp *op)
     case TRANSFORM_IDENTITY:
         return true;
     case TRANSFORM_BUCKET:
-        return *op == PREDICATE_EQ || *op == PREDICATE_IN || *op == PREDICATE_IS_NULL || *op == PREDICATE_NOT_NULL;
+        return *op == PREDICATE_EQ || *op == PREDICATE_IN || *op == PREDICATE_IS_NULL ||
+               *op == PREDICATE_NOT_NULL;
     case TRANSFORM_TRUNCATE:
     case TRANSFORM_YEAR:
     case TRANSFORM_MONTH:
@@ -141,12 +143,14 @@ static bool project(Arena *arena, const IcePartitionField *field, const IceType 
     out->value_count = predicate->value_count;
     out->values = arena_array(arena, IceValue, predicate->value_count + 1);
     for (size_t i = 0; i < predicate->value_count; i++)
-        if (ice_transform_apply(field->transform, source, &predicate->values[i], &out->values[i], NULL))
+        if (ice_transform_apply(field->transform, source, &predicate->values[i], &out->values[i],
+                                NULL))
             return false;
     return true;
 }
 
-static void spec_prepare(Arena *arena, const Pruner *pruner, const IcePartitionSpec *spec, SpecPruner *out)
+static void spec_prepare(Arena *arena, const Pruner *pruner, const IcePartitionSpec *spec,
+                         SpecPruner *out)
 {
     out->spec_id = spec->id;
     out->projected = arena_array(arena, Projected, spec->field_count * pruner->count + 1);
@@ -154,7 +158,8 @@ static void spec_prepare(Arena *arena, const Pruner *pruner, const IcePartitionS
         for (size_t j = 0; j < pruner->count; j++) {
             Projected *projected = &out->projected[out->count];
             if (!pruner->types[j] || pruner->predicates[j].field_id != spec->fields[i].source_id ||
-                !project(arena, &spec->fields[i], pruner->types[j], &pruner->predicates[j], projected))
+                !project(arena, &spec->fields[i], pruner->types[j], &pruner->predicates[j],
+                         projected))
                 continue;
             projected->field = i;
             out->count++;
@@ -168,9 +173,12 @@ static Code predicate_check(const ScanPredicate *predicate, const IceType *type,
         return err_set(err, E_LIMIT, "a predicate has more than %d values", SCAN_VALUES_MAX);
     if (!null_test && predicate->op != PREDICATE_IN &&
         (predicate->value_count != 1 || !predicate->values[0].present))
-        return err_set(err, E_INVALID, "a predicate on field %d needs one value", predicate->field_id);
-    if (predicate->op == PREDICATE_STARTS_WITH && type->kind != ICE_STRING && type->kind != ICE_BINARY)
-        return err_set(err, E_TYPE, "'starts with' needs text or binary, field %d is none", predicate->field_id);
+        return err_set(err, E_INVALID, "a predicate on field %d needs one value",
+                       predicate->field_id);
+    if (predicate->op == PREDICATE_STARTS_WITH && type->kind != ICE_STRING &&
+        type->kind != ICE_BINARY)
+        return err_set(err, E_TYPE, "'starts with' needs text or binary, field %d is none",
+                       predicate->field_id);
     return E_OK;
 }
 
@@ -180,7 +188,9 @@ Code pruner_new(Arena *arena, const TableMetadata *metadata, const IceSchema *sc
     if (count > SCAN_PREDICATES_MAX)
         return err_set(err, E_LIMIT, "more than %d predicates", SCAN_PREDICATES_MAX);
     Pruner *pruner = arena_new(arena, Pruner);
-    *pruner = (Pruner){ .schema = schema, .predicates = predicates, .count = count,
+    *pruner = (Pruner){ .schema = schema,
+                        .predicates = predicates,
+                        .count = count,
                         .types = arena_array(arena, const IceType *, count + 1) };
     for (size_t i = 0; i < count; i++) {
         const IceField *field = ice_schema_field(schema, predicates[i].field_id);
@@ -208,10 +218,13 @@ static const SpecPruner *spec_find(const Pruner *pruner, int32_t spec_id)
 
 static Range range_of_summary(const IceType *type, const PartitionSummary *summary)
 {
-    Range range = { .may_null = summary->contains_null, .may_value = true,
+    Range range = { .may_null = summary->contains_null,
+                    .may_value = true,
                     .may_nan = is_real(type) && (!summary->nan_known || summary->contains_nan) };
-    range.low_known = summary->lower.ptr && !ice_value_decode(type, summary->lower, &range.low, NULL);
-    range.high_known = summary->upper.ptr && !ice_value_decode(type, summary->upper, &range.high, NULL);
+    range.low_known =
+        summary->lower.ptr && !ice_value_decode(type, summary->lower, &range.low, NULL);
+    range.high_known =
+        summary->upper.ptr && !ice_value_decode(type, summary->upper, &range.high, NULL);
     if (!summary->lower.ptr && !summary->upper.ptr && !is_real(type) && summary->contains_null)
         range.may_value = false;
     return range;
@@ -263,13 +276,16 @@ static const DataFileColumn *column_find(const DataFile *file, int32_t field_id)
 
 static Range range_of_column(const IceType *type, const DataFileColumn *column)
 {
-    Range range = { .may_null = column->null_count != 0, .may_value = true,
+    Range range = { .may_null = column->null_count != 0,
+                    .may_value = true,
                     .may_nan = is_real(type) && column->nan_count != 0 };
     if (column->value_count >= 0 && column->null_count == column->value_count)
         range.may_value = false;
     range.low_known = column->lower.ptr && !ice_value_decode(type, column->lower, &range.low, NULL);
-    range.high_known = column->upper.ptr && !ice_value_decode(type, column->upper, &range.high, NULL);
-    if (is_real(type) && ((range.low_known && isnan(range.low.real)) || (range.high_known && isnan(range.high.real))))
+    range.high_known =
+        column->upper.ptr && !ice_value_decode(type, column->upper, &range.high, NULL);
+    if (is_real(type) && ((range.low_known && isnan(range.low.real)) ||
+                          (range.high_known && isnan(range.high.real))))
         range.low_known = range.high_known = false; /* an older writer's mistake */
     return range;
 }
@@ -285,11 +301,13 @@ bool prune_keeps_file(Pruner *pruner, const DataFile *file)
     }
     for (size_t i = 0; i < pruner->count; i++) {
         const ScanPredicate *predicate = &pruner->predicates[i];
-        const DataFileColumn *column = pruner->types[i] ? column_find(file, predicate->field_id) : NULL;
+        const DataFileColumn *column =
+            pruner->types[i] ? column_find(file, predicate->field_id) : NULL;
         if (!column)
             continue;
         Range range = range_of_column(pruner->types[i], column);
-        if (!may_match(pruner->types[i], predicate->op, predicate->values, predicate->value_count, &range))
+        if (!may_match(pruner->types[i], predicate->op, predicate->values, predicate->value_count,
+                       &range))
             return false;
     }
     return true;

@@ -12,6 +12,7 @@
 typedef struct Pruner Pruner;
 
 Code pruner_new(Arena *arena, const TableMetadata *metadata, const IceSchema *schema,
-                const ScanPredicate *predicates, size_t count, Pruner **ret_pruner, Err *err) CHECKED;
+                const ScanPredicate *predicates, size_t count, Pruner **ret_pruner,
+                Err *err) CHECKED;
 bool prune_keeps_manifest(Pruner *pruner, const ManifestFile *manifest);
 bool prune_keeps_file(Pruner *pruner, const DataFile *file);

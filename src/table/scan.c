@@ -12,14 +12,17 @@ static Code snapshot_missing(const TableVersion *version, Str what, Err *err)
     Str *names = arena_array(&tmp, Str, m->ref_count + 1);
     for (size_t i = 0; i < m->ref_count; i++)
         names[i] = m->refs[i].name;
-    Code code = err_set(err, E_NOT_FOUND, "table " STR_FMT "." STR_FMT " has no snapshot, branch or tag '" STR_FMT "'",
-                        STR_ARG(version->entry.ns), STR_ARG(version->entry.name), STR_ARG(what));
+    Code code =
+        err_set(err, E_NOT_FOUND,
+                "table " STR_FMT "." STR_FMT " has no snapshot, branch or tag '" STR_FMT "'",
+                STR_ARG(version->entry.ns), STR_ARG(version->entry.name), STR_ARG(what));
     Str nearest = str_nearest(what, names, m->ref_count);
-    return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest)) : code;
+    return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest))
+                       : code;
 }
 
-/* What a query asked for; `ret_historic`: it sees the schema of that snapshot (spec, "Point in time reads":
- * branches are read with the table's current schema). */
+/* What a query asked for; `ret_historic`: it sees the schema of that snapshot (spec, "Point in time
+ * reads": branches are read with the table's current schema). */
 static Code snapshot_choose(const TableVersion *version, const TableScan *query, Arena *arena,
                             const IceSnapshot **ret_snapshot, bool *ret_historic, Err *err)
 {
@@ -33,7 +36,8 @@ static Code snapshot_choose(const TableVersion *version, const TableScan *query,
         if (*ret_snapshot)
             return E_OK;
         Str time = time_format(arena, query->timestamp_ms * 1000);
-        return err_set(err, E_NOT_FOUND, "table " STR_FMT "." STR_FMT " has no snapshot at " STR_FMT,
+        return err_set(err, E_NOT_FOUND,
+                       "table " STR_FMT "." STR_FMT " has no snapshot at " STR_FMT,
                        STR_ARG(version->entry.ns), STR_ARG(version->entry.name), STR_ARG(time));
     }
     Str text = query->ref;
@@ -104,17 +108,21 @@ static Code deletes_refuse(const TableVersion *version, const ManifestFile *mani
 {
     if (!manifest->is_deletes || (manifest->added_files == 0 && manifest->existing_files == 0))
         return E_OK;
-    Code code = err_set(err, E_UNSUPPORTED, "table " STR_FMT "." STR_FMT " has row-level delete files",
-                        STR_ARG(version->entry.ns), STR_ARG(version->entry.name));
-    return err_hint(err, code, "compact it with the engine that wrote them; tarn reads and writes copy-on-write");
+    Code code =
+        err_set(err, E_UNSUPPORTED, "table " STR_FMT "." STR_FMT " has row-level delete files",
+                STR_ARG(version->entry.ns), STR_ARG(version->entry.name));
+    return err_hint(
+        err, code,
+        "compact it with the engine that wrote them; tarn reads and writes copy-on-write");
 }
 
-static Code manifest_scan(const TableVersion *version, const ManifestFile *manifest, Pruner *pruner, Arena *arena,
-                          FoundList *list, ScanPlan *plan, Err *err)
+static Code manifest_scan(const TableVersion *version, const ManifestFile *manifest, Pruner *pruner,
+                          Arena *arena, FoundList *list, ScanPlan *plan, Err *err)
 {
     ManifestEntry *entries;
     size_t count;
-    TRY(catalog_entries_load(version->catalog, version->metadata, manifest, arena, &entries, &count, err));
+    TRY(catalog_entries_load(version->catalog, version->metadata, manifest, arena, &entries, &count,
+                             err));
     plan->manifests_read++;
     for (size_t i = 0; i < count; i++) {
         if (entries[i].status == ENTRY_DELETED)
@@ -128,14 +136,17 @@ static Code manifest_scan(const TableVersion *version, const ManifestFile *manif
     return E_OK;
 }
 
-static Code staged_scan(const TableVersion *version, Str run_id, Pruner *pruner, Arena *arena, ScanPlan *plan, Err *err)
+static Code staged_scan(const TableVersion *version, Str run_id, Pruner *pruner, Arena *arena,
+                        ScanPlan *plan, Err *err)
 {
     DataFile *files;
     size_t count;
     FoundList list = { 0 };
-    TRY(catalog_stage_list(version->catalog, run_id, version->entry.uuid, version->metadata, arena, &files, &count, err));
+    TRY(catalog_stage_list(version->catalog, run_id, version->entry.uuid, version->metadata, arena,
+                           &files, &count, err));
     if (!count)
-        return err_set(err, E_NOT_FOUND, "run '" STR_FMT "' has no staged files of table " STR_FMT "." STR_FMT,
+        return err_set(err, E_NOT_FOUND,
+                       "run '" STR_FMT "' has no staged files of table " STR_FMT "." STR_FMT,
                        STR_ARG(run_id), STR_ARG(version->entry.ns), STR_ARG(version->entry.name));
     for (size_t i = 0; i < count; i++) {
         plan->files_total++;
@@ -146,27 +157,33 @@ static Code staged_scan(const TableVersion *version, Str run_id, Pruner *pruner,
     return E_OK;
 }
 
-static Code plan_begin(const TableVersion *version, const TableScan *query, const IceSnapshot *snapshot,
-                       bool historic, Arena *arena, Pruner **ret_pruner, ScanPlan *plan, Err *err)
+static Code plan_begin(const TableVersion *version, const TableScan *query,
+                       const IceSnapshot *snapshot, bool historic, Arena *arena,
+                       Pruner **ret_pruner, ScanPlan *plan, Err *err)
 {
     const TableMetadata *m = version->metadata;
-    *plan = (ScanPlan){ .metadata = m, .snapshot_id = snapshot ? snapshot->id : -1,
+    *plan = (ScanPlan){ .metadata = m,
+                        .snapshot_id = snapshot ? snapshot->id : -1,
                         .snapshot_timestamp_ms = snapshot ? snapshot->timestamp_ms : 0 };
-    plan->schema = historic && snapshot && snapshot->schema_id >= 0 ? table_schema(m, snapshot->schema_id) : NULL;
+    plan->schema = historic && snapshot && snapshot->schema_id >= 0
+                       ? table_schema(m, snapshot->schema_id)
+                       : NULL;
     if (!plan->schema)
         plan->schema = table_schema_current(m);
-    return pruner_new(arena, m, plan->schema, query->predicates, query->predicate_count, ret_pruner, err);
+    return pruner_new(arena, m, plan->schema, query->predicates, query->predicate_count, ret_pruner,
+                      err);
 }
 
-Code table_scan(const TableVersion *version, const TableScan *query, Arena *arena, ScanPlan *ret_plan, Err *err)
+Code table_scan(const TableVersion *version, const TableScan *query, Arena *arena,
+                ScanPlan *ret_plan, Err *err)
 {
     const IceSnapshot *snapshot = NULL;
     bool historic = false, staged = str_starts(query->ref, STR("run:"));
     ScanPlan plan;
     Pruner *pruner;
     if (!version->metadata)
-        return err_set(err, E_INVALID, "'" STR_FMT "." STR_FMT "' is a view", STR_ARG(version->entry.ns),
-                       STR_ARG(version->entry.name));
+        return err_set(err, E_INVALID, "'" STR_FMT "." STR_FMT "' is a view",
+                       STR_ARG(version->entry.ns), STR_ARG(version->entry.name));
     if (!staged)
         TRY(snapshot_choose(version, query, arena, &snapshot, &historic, err));
     TRY(plan_begin(version, query, snapshot, historic, arena, &pruner, &plan, err));
@@ -191,8 +208,8 @@ Code table_scan(const TableVersion *version, const TableScan *query, Arena *aren
     return E_OK;
 }
 
-Code table_files(const TableVersion *version, int64_t snapshot_id, Arena *arena, DataFile **ret_files,
-                 size_t *ret_count, Err *err)
+Code table_files(const TableVersion *version, int64_t snapshot_id, Arena *arena,
+                 DataFile **ret_files, size_t *ret_count, Err *err)
 {
     ScanPlan plan;
     TRY(table_scan(version, &(TableScan){ .snapshot_id = snapshot_id }, arena, &plan, err));

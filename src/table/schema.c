@@ -1,4 +1,5 @@
-/* Schemas: look-up, ids, copies. Depth is bounded by ICE_DEPTH_MAX: every maker of types keeps it. */
+/* Schemas: look-up, ids, copies. Depth is bounded by ICE_DEPTH_MAX: every maker of types keeps it.
+ */
 #include "table/iceberg.h"
 
 #include <string.h>
@@ -10,7 +11,8 @@ static const IceField *fields_find_id(const IceField *fields, size_t count, int3
             return &fields[i];
         if (!fields[i].type->field_count)
             continue;
-        const IceField *found = fields_find_id(fields[i].type->fields, fields[i].type->field_count, id);
+        const IceField *found =
+            fields_find_id(fields[i].type->fields, fields[i].type->field_count, id);
         if (found)
             return found;
     }
@@ -96,8 +98,9 @@ IceSchema *ice_schema_copy(Arena *arena, const IceSchema *schema)
     copy->fields = fields_copy(arena, schema->fields, schema->field_count);
     copy->identifier_ids = NULL;
     if (schema->identifier_count)
-        copy->identifier_ids = arena_copy(arena, schema->identifier_ids,
-                                          schema->identifier_count * sizeof *schema->identifier_ids);
+        copy->identifier_ids =
+            arena_copy(arena, schema->identifier_ids,
+                       schema->identifier_count * sizeof *schema->identifier_ids);
     return copy;
 }
 
@@ -110,8 +113,8 @@ static Code names_check(const IceField *fields, size_t count, size_t *total, Err
         Str name = fields[i].name;
         if (!name.len || name.len > ICE_NAME_MAX || !str_is_utf8(name) ||
             memchr(name.ptr, 0, name.len) != NULL)
-            return err_set(err, E_INVALID, "column %zu has no usable name (1 to %d bytes of UTF-8)", i + 1,
-                           ICE_NAME_MAX);
+            return err_set(err, E_INVALID, "column %zu has no usable name (1 to %d bytes of UTF-8)",
+                           i + 1, ICE_NAME_MAX);
         for (size_t j = 0; j < i; j++)
             if (str_ieq(name, fields[j].name))
                 return err_set(err, E_INVALID, "column '" STR_FMT "' comes twice", STR_ARG(name));
@@ -120,8 +123,8 @@ static Code names_check(const IceField *fields, size_t count, size_t *total, Err
 }
 
 /* Level by level, as the reference does: all fields of a struct before their insides. */
-static Code ids_assign(Arena *arena, IceField *fields, size_t count, int32_t *last_id, size_t *total,
-                       int depth, Err *err)
+static Code ids_assign(Arena *arena, IceField *fields, size_t count, int32_t *last_id,
+                       size_t *total, int depth, Err *err)
 {
     if (depth > ICE_DEPTH_MAX)
         return err_set(err, E_LIMIT, "a schema is nested deeper than %d", ICE_DEPTH_MAX);

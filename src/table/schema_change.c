@@ -1,4 +1,5 @@
-/* Schema evolution (spec, "Schema evolution"): ids never change their meaning, dropped ids never return. */
+/* Schema evolution (spec, "Schema evolution"): ids never change their meaning, dropped ids never
+ * return. */
 #include "table/catalog_priv.h"
 
 #include <string.h>
@@ -6,12 +7,13 @@
 typedef struct Change {
     Arena *arena;
     const TableMetadata *m;
-    IceSchema *schema;   /* a deep copy that changes */
+    IceSchema *schema; /* a deep copy that changes */
     int32_t last_id;
     Err *err;
 } Change;
 
-/* The fields that hold `dotted`, and its place there. Copies are writable: types of a copied schema are ours. */
+/* The fields that hold `dotted`, and its place there. Copies are writable: types of a copied schema
+ * are ours. */
 typedef struct Slot {
     IceField **fields;
     size_t *count;
@@ -21,8 +23,10 @@ typedef struct Slot {
 static Code not_found(Change *c, Str column)
 {
     Str nearest = ice_schema_nearest(c->schema, column);
-    Code code = err_set(c->err, E_NOT_FOUND, "column '" STR_FMT "' is not in the table", STR_ARG(column));
-    return nearest.len ? err_hint(c->err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest)) : code;
+    Code code =
+        err_set(c->err, E_NOT_FOUND, "column '" STR_FMT "' is not in the table", STR_ARG(column));
+    return nearest.len ? err_hint(c->err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest))
+                       : code;
 }
 
 static bool slot_find(IceField **fields, size_t *count, const IceField *wanted, Slot *ret_slot)
@@ -50,7 +54,8 @@ static Code slot_of(Change *c, Str column, Slot *ret_slot)
 
 static void change_begin(Change *c, Arena *arena, const TableMetadata *m, Err *err)
 {
-    *c = (Change){ arena, m, ice_schema_copy(arena, table_schema_current(m)), m->last_column_id, err };
+    *c = (Change){ arena, m, ice_schema_copy(arena, table_schema_current(m)), m->last_column_id,
+                   err };
 }
 
 static bool is_top(const Change *c, const Slot *slot)
@@ -78,7 +83,8 @@ static Code add(Change *c, const SchemaChange *change)
     size_t *count = &c->schema->field_count;
     Str name = change->column;
     ptrdiff_t dot = str_rfind_char(change->column, '.');
-    const IceField *parent = dot > 0 ? ice_schema_find(c->schema, str_sub(name, 0, (size_t)dot)) : NULL;
+    const IceField *parent =
+        dot > 0 ? ice_schema_find(c->schema, str_sub(name, 0, (size_t)dot)) : NULL;
     if (parent && parent->type->kind == ICE_STRUCT) {
         IceType *type = (IceType *)parent->type;
         fields = &type->fields;
@@ -87,11 +93,14 @@ static Code add(Change *c, const SchemaChange *change)
     }
     for (size_t i = 0; i < *count; i++)
         if (str_ieq((*fields)[i].name, name))
-            return err_set(c->err, E_EXISTS, "column '" STR_FMT "' is there already", STR_ARG(change->column));
+            return err_set(c->err, E_EXISTS, "column '" STR_FMT "' is there already",
+                           STR_ARG(change->column));
     IceField *more = arena_array(c->arena, IceField, *count + 1);
     memcpy(more, *fields, *count * sizeof *more);
-    more[*count] = (IceField){ .name = str_copy(c->arena, name), .type = change->type,
-                               .doc = change->text.ptr ? str_copy(c->arena, change->text) : STR_NONE };
+    more[*count] =
+        (IceField){ .name = str_copy(c->arena, name),
+                    .type = change->type,
+                    .doc = change->text.ptr ? str_copy(c->arena, change->text) : STR_NONE };
     *fields = more;
     ++*count;
     return ice_schema_assign_ids(c->arena, c->schema, &c->last_id, c->err);
@@ -109,9 +118,11 @@ static Code drop(Change *c, const SchemaChange *change)
         return err_set(c->err, E_PRECONDITION, "column '" STR_FMT "' cannot be dropped: %s",
                        STR_ARG(change->column), use);
     if (*slot.count == 1)
-        return err_set(c->err, E_PRECONDITION, "column '" STR_FMT "' is the last one", STR_ARG(change->column));
+        return err_set(c->err, E_PRECONDITION, "column '" STR_FMT "' is the last one",
+                       STR_ARG(change->column));
     if (!is_top(c, &slot))
-        return err_set(c->err, E_UNSUPPORTED, "column '" STR_FMT "': nested fields cannot be dropped yet",
+        return err_set(c->err, E_UNSUPPORTED,
+                       "column '" STR_FMT "': nested fields cannot be dropped yet",
                        STR_ARG(change->column));
     memmove(field, field + 1, (*slot.count - slot.at - 1) * sizeof *field);
     --*slot.count;
@@ -123,13 +134,15 @@ static Code rename_column(Change *c, const SchemaChange *change)
     Slot slot;
     TRY(slot_of(c, change->column, &slot));
     if (!is_top(c, &slot)) {
-        Code code = err_set(c->err, E_UNSUPPORTED, "column '" STR_FMT "': nested fields cannot be renamed",
-                            STR_ARG(change->column));
+        Code code =
+            err_set(c->err, E_UNSUPPORTED, "column '" STR_FMT "': nested fields cannot be renamed",
+                    STR_ARG(change->column));
         return err_hint(c->err, code, "add a column with the new name and fill it");
     }
     for (size_t i = 0; i < *slot.count; i++)
         if (i != slot.at && str_ieq((*slot.fields)[i].name, change->text))
-            return err_set(c->err, E_EXISTS, "column '" STR_FMT "' is there already", STR_ARG(change->text));
+            return err_set(c->err, E_EXISTS, "column '" STR_FMT "' is there already",
+                           STR_ARG(change->text));
     (*slot.fields)[slot.at].name = str_copy(c->arena, change->text);
     return ice_schema_assign_ids(c->arena, c->schema, &c->last_id, c->err); /* checks the name */
 }
@@ -140,10 +153,13 @@ static Code widen(Change *c, const SchemaChange *change)
     TRY(slot_of(c, change->column, &slot));
     IceField *field = &(*slot.fields)[slot.at];
     if (!ice_type_widens(field->type, change->type)) {
-        Str from = ice_type_to_sql(c->arena, field->type), to = ice_type_to_sql(c->arena, change->type);
-        Code code = err_set(c->err, E_TYPE, "column '" STR_FMT "' cannot go from " STR_FMT " to " STR_FMT,
-                            STR_ARG(change->column), STR_ARG(from), STR_ARG(to));
-        return err_hint(c->err, code, "allowed: INTEGER to BIGINT, FLOAT to DOUBLE, more digits of a DECIMAL");
+        Str from = ice_type_to_sql(c->arena, field->type),
+            to = ice_type_to_sql(c->arena, change->type);
+        Code code =
+            err_set(c->err, E_TYPE, "column '" STR_FMT "' cannot go from " STR_FMT " to " STR_FMT,
+                    STR_ARG(change->column), STR_ARG(from), STR_ARG(to));
+        return err_hint(c->err, code,
+                        "allowed: INTEGER to BIGINT, FLOAT to DOUBLE, more digits of a DECIMAL");
     }
     field->type = change->type;
     return E_OK;
@@ -157,11 +173,13 @@ static Code move(Change *c, const SchemaChange *change, bool first)
     if (!first)
         TRY(slot_of(c, change->text, &after));
     if (!first && after.fields != slot.fields)
-        return err_set(c->err, E_INVALID, "column '" STR_FMT "' and '" STR_FMT "' are not in the same struct",
+        return err_set(c->err, E_INVALID,
+                       "column '" STR_FMT "' and '" STR_FMT "' are not in the same struct",
                        STR_ARG(change->column), STR_ARG(change->text));
     IceField *fields = *slot.fields, moved = fields[slot.at];
     if (!first && after.at == slot.at)
-        return err_set(c->err, E_INVALID, "column '" STR_FMT "' cannot stand after itself", STR_ARG(change->column));
+        return err_set(c->err, E_INVALID, "column '" STR_FMT "' cannot stand after itself",
+                       STR_ARG(change->column));
     size_t to = first ? 0 : after.at + (after.at < slot.at);
     if (to < slot.at)
         memmove(&fields[to + 1], &fields[to], (slot.at - to) * sizeof *fields);
@@ -222,7 +240,8 @@ Code catalog_schema_apply(const TableMetadata *metadata, const SchemaChange *cha
 }
 
 /* Ids of `old` for equal names, level by level. */
-static Code ids_take(Change *c, const IceField *old, size_t old_count, IceField *fields, size_t count, Str path)
+static Code ids_take(Change *c, const IceField *old, size_t old_count, IceField *fields,
+                     size_t count, Str path)
 {
     for (size_t i = 0; i < count; i++) {
         const IceField *match = NULL;
@@ -237,7 +256,8 @@ static Code ids_take(Change *c, const IceField *old, size_t old_count, IceField 
             continue;
         if (ice_is_nested(type) && match->type->kind == type->kind) {
             fields[i].id = match->id;
-            TRY(ids_take(c, match->type->fields, match->type->field_count, type->fields, type->field_count, path));
+            TRY(ids_take(c, match->type->fields, match->type->field_count, type->fields,
+                         type->field_count, path));
         } else if (!ice_is_nested(type) && ice_type_widens(match->type, type)) {
             fields[i].id = match->id;
         } /* another type is another column: it gets a new id, old values are not reinterpreted */
@@ -271,7 +291,8 @@ static int32_t id_max(const IceField *fields, size_t count)
 {
     int32_t most = 0;
     for (size_t i = 0; i < count; i++)
-        most = MAX(most, MAX(fields[i].id, id_max(fields[i].type->fields, fields[i].type->field_count)));
+        most = MAX(most,
+                   MAX(fields[i].id, id_max(fields[i].type->fields, fields[i].type->field_count)));
     return most;
 }
 
@@ -280,8 +301,10 @@ Code schema_install(Arena *arena, TableMetadata *m, const IceSchema *schema, Err
 {
     const IcePartitionSpec *spec = table_spec_default(m);
     for (size_t i = 0; i < spec->field_count; i++)
-        if (spec->fields[i].transform.kind != TRANSFORM_VOID && !ice_schema_field(schema, spec->fields[i].source_id))
-            return err_set(err, E_PRECONDITION, "the new schema lacks a column that the table is partitioned by");
+        if (spec->fields[i].transform.kind != TRANSFORM_VOID &&
+            !ice_schema_field(schema, spec->fields[i].source_id))
+            return err_set(err, E_PRECONDITION,
+                           "the new schema lacks a column that the table is partitioned by");
     m->last_column_id = MAX(m->last_column_id, id_max(schema->fields, schema->field_count));
     for (size_t i = 0; i < m->schema_count; i++)
         if (schema_same(&m->schemas[i], schema)) {

@@ -70,7 +70,8 @@ static Code fields_decode(SchemaIn *in, const Json *json, int depth, IceField **
 }
 
 /* element, key or value: "key-id", "key", "key-required" (keys are always required). */
-static Code part_decode(SchemaIn *in, const Json *json, const char *name, int depth, IceField *ret_field)
+static Code part_decode(SchemaIn *in, const Json *json, const char *name, int depth,
+                        IceField *ret_field)
 {
     char id[32], required[32];
     snprintf(id, sizeof id, "%s-id", name);

@@ -2,8 +2,8 @@
  * Owner:   results live in the Arena.
  * Threads: any.
  * Errors:  CORRUPT, LIMIT.
- * Limits:  SCHEMA_JSON_DEPTH_MAX levels of JSON: three a level of nesting, and the document around it.
- * Units:   none. */
+ * Limits:  SCHEMA_JSON_DEPTH_MAX levels of JSON: three a level of nesting, and the document around
+ * it. Units:   none. */
 #pragma once
 
 #include "format/json.h"

@@ -1,5 +1,5 @@
-/* Statistics of a data file from its Parquet footer. Every leaf of the file must carry a field id of the
- * schema; columns that the file does not have are simply absent (they read as NULL). */
+/* Statistics of a data file from its Parquet footer. Every leaf of the file must carry a field id
+ * of the schema; columns that the file does not have are simply absent (they read as NULL). */
 #include "table/stats.h"
 
 #include "base/cursor.h"
@@ -25,7 +25,8 @@ typedef struct StatsIn {
 } StatsIn;
 
 /* Plain encoding of a bound to the value of the Iceberg type; false: this pairing has no bound. */
-static bool bound_value(const ParquetNode *node, const IceType *type, Str bytes, IceValue *ret_value)
+static bool bound_value(const ParquetNode *node, const IceType *type, Str bytes,
+                        IceValue *ret_value)
 {
     IceValue value = { .present = true };
     IceBound bound = ice_kind_info(type->kind)->bound;
@@ -47,7 +48,8 @@ static bool bound_value(const ParquetNode *node, const IceType *type, Str bytes,
         break;
     case PARQUET_FLOAT:
     case PARQUET_DOUBLE:
-        if (ice_value_decode(ice_type_simple(bytes.len == 4 ? ICE_FLOAT : ICE_DOUBLE), bytes, &value, NULL))
+        if (ice_value_decode(ice_type_simple(bytes.len == 4 ? ICE_FLOAT : ICE_DOUBLE), bytes,
+                             &value, NULL))
             return false;
         break;
     case PARQUET_BYTE_ARRAY:
@@ -65,7 +67,8 @@ static bool bound_value(const ParquetNode *node, const IceType *type, Str bytes,
     return true;
 }
 
-/* Units and widths that a column of the type is written with; others are refused, not reinterpreted. */
+/* Units and widths that a column of the type is written with; others are refused, not
+ * reinterpreted. */
 static bool leaf_fits(const ParquetNode *node, const IceType *type)
 {
     ParquetType of = node->type;
@@ -84,7 +87,8 @@ static bool leaf_fits(const ParquetNode *node, const IceType *type)
         return of == PARQUET_DOUBLE || of == PARQUET_FLOAT;
     case ICE_DECIMAL:
         return (of == PARQUET_INT32 || of == PARQUET_INT64 || of == PARQUET_FIXED ||
-                of == PARQUET_BYTE_ARRAY) && node->scale == type->scale && node->precision <= type->precision;
+                of == PARQUET_BYTE_ARRAY) &&
+               node->scale == type->scale && node->precision <= type->precision;
     case ICE_TIME:
     case ICE_TIMESTAMP:
     case ICE_TIMESTAMPTZ:
@@ -117,7 +121,8 @@ static void bounds_merge(LeafStats *stats, const ParquetChunk *chunk, const IceT
     if (chunk->null_count == chunk->value_count)
         return; /* nothing but NULL: no bound, and none is missing */
     if (!chunk->has_min || !chunk->has_max || !bound_value(chunk->node, type, chunk->min, &low) ||
-        !bound_value(chunk->node, type, chunk->max, &high) || is_nan(type, &low) || is_nan(type, &high)) {
+        !bound_value(chunk->node, type, chunk->max, &high) || is_nan(type, &low) ||
+        is_nan(type, &high)) {
         stats->bounds_known = false;
         return;
     }
@@ -188,20 +193,25 @@ static Code leaf_put(StatsIn *in, const ParquetNode *leaf, DataFile *file)
 {
     Str name = dotted_name(in->arena, leaf);
     if (leaf->field_id < 0) {
-        Code code = err_set(in->err, E_UNSUPPORTED, "column '" STR_FMT "' of the file has no field id", STR_ARG(name));
-        return err_hint(in->err, code, "write the file through tarn, or register it with a name mapping");
+        Code code = err_set(in->err, E_UNSUPPORTED,
+                            "column '" STR_FMT "' of the file has no field id", STR_ARG(name));
+        return err_hint(in->err, code,
+                        "write the file through tarn, or register it with a name mapping");
     }
     const IceField *field = ice_schema_field(in->schema, leaf->field_id);
     if (!field)
         return E_OK; /* a column that the table does not have (any more): never read */
     if (!leaf_fits(leaf, field->type))
-        return err_set(in->err, E_TYPE, "column '" STR_FMT "' of the file cannot be read as %s", STR_ARG(name),
-                       ice_kind_info(field->type->kind)->name);
+        return err_set(in->err, E_TYPE, "column '" STR_FMT "' of the file cannot be read as %s",
+                       STR_ARG(name), ice_kind_info(field->type->kind)->name);
     MetricsMode mode = metrics_mode(in->metadata, name);
     LeafStats stats = leaf_stats(in, leaf, field->type);
     DataFileColumn *column = &file->columns[file->column_count++];
-    *column = (DataFileColumn){ .field_id = field->id, .size_bytes = stats.size_bytes, .value_count = -1,
-                                .null_count = -1, .nan_count = -1 };
+    *column = (DataFileColumn){ .field_id = field->id,
+                                .size_bytes = stats.size_bytes,
+                                .value_count = -1,
+                                .null_count = -1,
+                                .nan_count = -1 };
     if (mode.kind == METRICS_NONE)
         return E_OK;
     column->value_count = stats.values;
@@ -217,29 +227,37 @@ static int column_order(const void *a, const void *b)
     return (left->field_id > right->field_id) - (left->field_id < right->field_id);
 }
 
-static Code footer_read(ObjectReader *reader, uint64_t size_bytes, Arena *arena, ParquetFooter *ret_footer, Err *err)
+static Code footer_read(ObjectReader *reader, uint64_t size_bytes, Arena *arena,
+                        ParquetFooter *ret_footer, Err *err)
 {
     char tail[PARQUET_TAIL_LEN];
     size_t got = 0;
     if (size_bytes < PARQUET_TAIL_LEN)
-        return err_set(err, E_CORRUPT, "a file of %llu bytes is no Parquet file", (unsigned long long)size_bytes);
+        return err_set(err, E_CORRUPT, "a file of %llu bytes is no Parquet file",
+                       (unsigned long long)size_bytes);
     TRY(object_pread(reader, tail, sizeof tail, size_bytes - sizeof tail, &got, err));
     uint64_t footer_bytes;
     TRY(parquet_footer_size(str_of(tail, got), size_bytes, &footer_bytes, err));
     char *bytes = arena_alloc(arena, footer_bytes + 1);
-    TRY(object_pread(reader, bytes, footer_bytes, size_bytes - sizeof tail - footer_bytes, &got, err));
+    TRY(object_pread(reader, bytes, footer_bytes, size_bytes - sizeof tail - footer_bytes, &got,
+                     err));
     return parquet_footer_decode(str_of(bytes, got), size_bytes, arena, ret_footer, err);
 }
 
-Code data_file_from_footer(ObjectReader *reader, const IceSchema *schema, const TableMetadata *metadata,
-                           Arena *arena, DataFile *ret_file, Err *err)
+Code data_file_from_footer(ObjectReader *reader, const IceSchema *schema,
+                           const TableMetadata *metadata, Arena *arena, DataFile *ret_file,
+                           Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     ParquetFooter footer;
     uint64_t size_bytes = object_reader_info(reader)->size_bytes;
     TRY(footer_read(reader, size_bytes, &tmp, &footer, err));
-    DataFile file = { .content = CONTENT_DATA, .format = STR("PARQUET"), .record_count = footer.row_count,
-                      .size_bytes = (int64_t)size_bytes, .sort_order_id = -1, .sequence_number = -1 };
+    DataFile file = { .content = CONTENT_DATA,
+                      .format = STR("PARQUET"),
+                      .record_count = footer.row_count,
+                      .size_bytes = (int64_t)size_bytes,
+                      .sort_order_id = -1,
+                      .sequence_number = -1 };
     if (footer.row_group_count > SPLIT_OFFSETS_MAX)
         return err_set(err, E_LIMIT, "the file has more than %d row groups", SPLIT_OFFSETS_MAX);
     StatsIn in = { &footer, schema, metadata, arena, err };
@@ -249,7 +267,8 @@ Code data_file_from_footer(ObjectReader *reader, const IceSchema *schema, const 
     qsort(file.columns, file.column_count, sizeof *file.columns, column_order);
     for (size_t i = 1; i < file.column_count; i++)
         if (file.columns[i].field_id == file.columns[i - 1].field_id)
-            return err_set(err, E_CORRUPT, "field id %d comes twice in the file", file.columns[i].field_id);
+            return err_set(err, E_CORRUPT, "field id %d comes twice in the file",
+                           file.columns[i].field_id);
     file.split_offsets = arena_array(arena, int64_t, footer.row_group_count + 1);
     for (size_t i = 0; i < footer.row_group_count; i++)
         file.split_offsets[file.split_offset_count++] = footer.row_groups[i].start;

@@ -7,7 +7,8 @@
 static const int64_t US_PER_HOUR = 3600LL * 1000000;
 static const int64_t US_PER_DAY = 86400LL * 1000000;
 
-static const char *const NAMES[] = { "identity", "bucket", "truncate", "year", "month", "day", "hour", "void" };
+static const char *const NAMES[] = { "identity", "bucket", "truncate", "year",
+                                     "month",    "day",    "hour",     "void" };
 
 static bool takes_width(TransformKind kind)
 {
@@ -29,9 +30,10 @@ Code ice_transform_parse(Str text, IceTransform *ret_transform, Err *err)
             continue;
         int64_t width;
         int64_t most = kind == TRANSFORM_BUCKET ? BUCKETS_MAX : INT32_MAX;
-        if (!str_i64(str_sub(text, name.len + 1, text.len - name.len - 2), &width) || width < 1 || width > most)
-            return err_set(err, E_INVALID, "transform '" STR_FMT "': the number is 1 to %lld", STR_ARG(text),
-                           (long long)most);
+        if (!str_i64(str_sub(text, name.len + 1, text.len - name.len - 2), &width) || width < 1 ||
+            width > most)
+            return err_set(err, E_INVALID, "transform '" STR_FMT "': the number is 1 to %lld",
+                           STR_ARG(text), (long long)most);
         *ret_transform = (IceTransform){ .kind = kind, .width = (int32_t)width };
         return E_OK;
     }
@@ -53,8 +55,8 @@ static bool is_timestamp(const IceType *type)
 static bool bucket_takes(IceKind kind)
 {
     return kind == ICE_INT || kind == ICE_LONG || kind == ICE_DECIMAL || kind == ICE_DATE ||
-           kind == ICE_TIME || kind == ICE_TIMESTAMP || kind == ICE_TIMESTAMPTZ || kind == ICE_STRING ||
-           kind == ICE_UUID || kind == ICE_FIXED || kind == ICE_BINARY;
+           kind == ICE_TIME || kind == ICE_TIMESTAMP || kind == ICE_TIMESTAMPTZ ||
+           kind == ICE_STRING || kind == ICE_UUID || kind == ICE_FIXED || kind == ICE_BINARY;
 }
 
 static bool truncate_takes(IceKind kind)
@@ -85,7 +87,8 @@ static const IceType *result_type(IceTransform transform, const IceType *source)
     return NULL;
 }
 
-Code ice_transform_type(IceTransform transform, const IceType *source, const IceType **ret_type, Err *err)
+Code ice_transform_type(IceTransform transform, const IceType *source, const IceType **ret_type,
+                        Err *err)
 {
     const IceType *type = ice_is_nested(source) ? NULL : result_type(transform, source);
     if (!type)
@@ -138,7 +141,8 @@ static IceValue truncated(const IceType *type, const IceValue *value, int32_t wi
     else if (type->kind == ICE_DECIMAL)
         out.decimal = value->decimal - ((value->decimal % width) + width) % width;
     else /* wraps at the lowest numbers, as the reference does */
-        out.number = (int64_t)((uint64_t)value->number - (uint64_t)(((value->number % width) + width) % width));
+        out.number = (int64_t)((uint64_t)value->number -
+                               (uint64_t)(((value->number % width) + width) % width));
     return out;
 }
 

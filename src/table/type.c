@@ -81,7 +81,8 @@ Str ice_type_format(Arena *arena, const IceType *type)
 static Code decimal_check(int64_t precision, int64_t scale, Err *err)
 {
     if (precision < 1 || precision > 38 || scale < 0 || scale > precision)
-        return err_set(err, E_TYPE, "decimal(%lld,%lld): precision is 1 to 38, scale 0 to precision",
+        return err_set(err, E_TYPE,
+                       "decimal(%lld,%lld): precision is 1 to 38, scale 0 to precision",
                        (long long)precision, (long long)scale);
     return E_OK;
 }
@@ -92,13 +93,14 @@ static Code decimal_parse(Arena *arena, Str text, const IceType **ret_type, Err 
     Str rest = str_sub(text, 8, text.len - 9);
     Str part;
     int64_t precision, scale;
-    bool ok = str_split(&rest, ',', &part) && str_i64(str_trim(part), &precision) &&
-              rest.ptr && str_i64(str_trim(rest), &scale);
+    bool ok = str_split(&rest, ',', &part) && str_i64(str_trim(part), &precision) && rest.ptr &&
+              str_i64(str_trim(rest), &scale);
     if (!ok)
         return err_set(err, E_CORRUPT, "type '" STR_FMT "' is no decimal", STR_ARG(text));
     TRY(decimal_check(precision, scale, err));
     IceType *type = arena_new(arena, IceType);
-    *type = (IceType){ .kind = ICE_DECIMAL, .precision = (int32_t)precision, .scale = (int32_t)scale };
+    *type =
+        (IceType){ .kind = ICE_DECIMAL, .precision = (int32_t)precision, .scale = (int32_t)scale };
     *ret_type = type;
     return E_OK;
 }
@@ -109,7 +111,8 @@ Code ice_type_parse(Arena *arena, Str text, const IceType **ret_type, Err *err)
         return decimal_parse(arena, text, ret_type, err);
     if (str_starts(text, STR("fixed[")) && str_ends(text, STR("]"))) {
         int64_t length;
-        if (!str_i64(str_sub(text, 6, text.len - 7), &length) || length < 1 || length > ICE_FIXED_MAX)
+        if (!str_i64(str_sub(text, 6, text.len - 7), &length) || length < 1 ||
+            length > ICE_FIXED_MAX)
             return err_set(err, E_CORRUPT, "type '" STR_FMT "': length is 1 to %d", STR_ARG(text),
                            ICE_FIXED_MAX);
         IceType *type = arena_new(arena, IceType);

@@ -25,9 +25,9 @@ typedef enum IceKind {
 /* How a single value is written as bytes (spec: "Binary single-value serialization"). */
 typedef enum IceBound {
     BOUND_NONE,
-    BOUND_BOOL,    /* one byte */
-    BOUND_I32,     /* 4 bytes little endian */
-    BOUND_I64,     /* 8 bytes little endian */
+    BOUND_BOOL, /* one byte */
+    BOUND_I32,  /* 4 bytes little endian */
+    BOUND_I64,  /* 8 bytes little endian */
     BOUND_F32,
     BOUND_F64,
     BOUND_DECIMAL, /* unscaled, two's complement big endian, fewest bytes */
@@ -44,37 +44,39 @@ typedef struct IceKindInfo {
 typedef struct IceType IceType;
 
 typedef struct IceField {
-    int32_t id;          /* 0: not assigned yet */
+    int32_t id; /* 0: not assigned yet */
     Str name;
     bool required;
     const IceType *type;
-    Str doc;             /* ptr NULL: none */
+    Str doc; /* ptr NULL: none */
 } IceField;
 
 struct IceType {
     IceKind kind;
-    int32_t precision, scale;     /* DECIMAL */
-    int32_t length;               /* FIXED */
-    IceField *fields;             /* STRUCT: its fields; LIST: [0] "element"; MAP: [0] "key", [1] "value" */
+    int32_t precision, scale; /* DECIMAL */
+    int32_t length;           /* FIXED */
+    IceField *fields; /* STRUCT: its fields; LIST: [0] "element"; MAP: [0] "key", [1] "value" */
     size_t field_count;
 };
 
 const IceKindInfo *ice_kind_info(IceKind kind);
 bool ice_is_nested(const IceType *type);
-bool ice_type_eq(const IceType *a, const IceType *b); /* names, ids and requiredness of fields count */
+bool ice_type_eq(const IceType *a,
+                 const IceType *b); /* names, ids and requiredness of fields count */
 
 /* A shared constant of a kind without parameters (not DECIMAL, FIXED or nested). */
 const IceType *ice_type_simple(IceKind kind);
 
-/* Spec, "Schema evolution": int to long, float to double, decimal(P,S) to a larger P. Equal is true. */
+/* Spec, "Schema evolution": int to long, float to double, decimal(P,S) to a larger P. Equal is
+ * true. */
 bool ice_type_widens(const IceType *from, const IceType *to);
 
 /* Text of Iceberg's JSON for a type that is not nested: "decimal(9, 2)", "fixed[16]", "long". */
 Str ice_type_format(Arena *arena, const IceType *type);
 Code ice_type_parse(Arena *arena, Str text, const IceType **ret_type, Err *err) CHECKED;
 
-/* SQL text as DuckDB writes it: DECIMAL(9,2), STRUCT(a INTEGER, b VARCHAR), T[], MAP(K, V). Fields of
- * nested types are optional and have id 0 until ice_schema_assign_ids. FIXED becomes BLOB. */
+/* SQL text as DuckDB writes it: DECIMAL(9,2), STRUCT(a INTEGER, b VARCHAR), T[], MAP(K, V). Fields
+ * of nested types are optional and have id 0 until ice_schema_assign_ids. FIXED becomes BLOB. */
 Code ice_type_from_sql(Arena *arena, Str sql, const IceType **ret_type, Err *err) CHECKED;
 Str ice_type_to_sql(Arena *arena, const IceType *type);
 void ice_type_put_sql(Buf *buf, const IceType *type);

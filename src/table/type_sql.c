@@ -186,7 +186,9 @@ static Code decimal_read(SqlTypes *in, IceType *type)
         numbers[1] = 0;
     if (numbers[0] < 1 || numbers[0] > 38 || numbers[1] < 0 || numbers[1] > numbers[0])
         return fail(in, "DECIMAL has 1 to 38 digits, of which the scale is a part");
-    *type = (IceType){ .kind = ICE_DECIMAL, .precision = (int32_t)numbers[0], .scale = (int32_t)numbers[1] };
+    *type = (IceType){ .kind = ICE_DECIMAL,
+                       .precision = (int32_t)numbers[0],
+                       .scale = (int32_t)numbers[1] };
     return E_OK;
 }
 
@@ -274,7 +276,8 @@ static Code type_read(SqlTypes *in, const IceType **ret_type)
         if (in->depth + ++lists > ICE_DEPTH_MAX)
             return err_set(in->err, E_LIMIT, "a type is nested deeper than %d", ICE_DEPTH_MAX);
         IceType *list = arena_new(in->arena, IceType);
-        *list = (IceType){ .kind = ICE_LIST, .fields = arena_array(in->arena, IceField, 1),
+        *list = (IceType){ .kind = ICE_LIST,
+                           .fields = arena_array(in->arena, IceField, 1),
                            .field_count = 1 };
         list->fields[0] = (IceField){ .name = STR("element"), .type = type };
         type = list;

@@ -1,3 +1,4 @@
+/* Types as Iceberg and as SQL write them: type.c, type_sql.c. */
 #include "base/test.h"
 #include "table/type.h"
 
@@ -14,14 +15,28 @@ TEST(type_sql_is_read_and_written)
     static const struct {
         const char *sql, *wanted;
     } ROWS[] = {
-        { "INTEGER", "INTEGER" }, { "int4", "INTEGER" }, { "bigint", "BIGINT" }, { "varchar(20)", "VARCHAR" },
-        { "DECIMAL(9,2)", "DECIMAL(9,2)" }, { "numeric(5)", "DECIMAL(5,0)" }, { "decimal", "DECIMAL(18,3)" },
-        { "timestamp  with time zone", "TIMESTAMP WITH TIME ZONE" }, { "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE" },
-        { "double precision", "DOUBLE" }, { "BLOB", "BLOB" }, { "uuid", "UUID" }, { "JSON", "VARCHAR" },
-        { "INTEGER[]", "INTEGER[]" }, { "VARCHAR[][]", "VARCHAR[][]" }, { "MAP(VARCHAR, INT)", "MAP(VARCHAR, INTEGER)" },
+        { "INTEGER", "INTEGER" },
+        { "int4", "INTEGER" },
+        { "bigint", "BIGINT" },
+        { "varchar(20)", "VARCHAR" },
+        { "DECIMAL(9,2)", "DECIMAL(9,2)" },
+        { "numeric(5)", "DECIMAL(5,0)" },
+        { "decimal", "DECIMAL(18,3)" },
+        { "timestamp  with time zone", "TIMESTAMP WITH TIME ZONE" },
+        { "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE" },
+        { "double precision", "DOUBLE" },
+        { "BLOB", "BLOB" },
+        { "uuid", "UUID" },
+        { "JSON", "VARCHAR" },
+        { "INTEGER[]", "INTEGER[]" },
+        { "VARCHAR[][]", "VARCHAR[][]" },
+        { "MAP(VARCHAR, INT)", "MAP(VARCHAR, INTEGER)" },
         { "STRUCT(a INTEGER, \"b \"\"c\" TIMESTAMP WITH TIME ZONE[])",
           "STRUCT(\"a\" INTEGER, \"b \"\"c\" TIMESTAMP WITH TIME ZONE[])" },
-        { "USMALLINT", "INTEGER" }, { "UINTEGER", "BIGINT" }, { "DATE", "DATE" }, { "TIME", "TIME" },
+        { "USMALLINT", "INTEGER" },
+        { "UINTEGER", "BIGINT" },
+        { "DATE", "DATE" },
+        { "TIME", "TIME" },
     };
     Arena AUTO(arena_done) arena = { 0 };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++)
@@ -66,8 +81,10 @@ TEST(type_sql_nesting_has_a_limit)
 
 TEST(type_text_of_iceberg)
 {
-    static const char *const ROWS[] = { "boolean", "int", "long", "float", "double", "decimal(38, 10)", "date", "time",
-                                        "timestamp", "timestamptz", "string", "uuid", "fixed[16]", "binary" };
+    static const char *const ROWS[] = {
+        "boolean", "int",       "long",        "float",  "double", "decimal(38, 10)", "date",
+        "time",    "timestamp", "timestamptz", "string", "uuid",   "fixed[16]",       "binary"
+    };
     Arena AUTO(arena_done) arena = { 0 };
     const IceType *type;
     Err err;
@@ -89,9 +106,14 @@ TEST(type_widening_is_the_specs)
         const char *from, *to;
         bool wanted;
     } ROWS[] = {
-        { "INTEGER", "BIGINT", true }, { "BIGINT", "INTEGER", false }, { "FLOAT", "DOUBLE", true },
-        { "BIGINT", "DOUBLE", false }, { "DECIMAL(9,2)", "DECIMAL(12,2)", true },
-        { "DECIMAL(9,2)", "DECIMAL(12,3)", false }, { "DATE", "TIMESTAMP", false }, { "DATE", "DATE", true },
+        { "INTEGER", "BIGINT", true },
+        { "BIGINT", "INTEGER", false },
+        { "FLOAT", "DOUBLE", true },
+        { "BIGINT", "DOUBLE", false },
+        { "DECIMAL(9,2)", "DECIMAL(12,2)", true },
+        { "DECIMAL(9,2)", "DECIMAL(12,3)", false },
+        { "DATE", "TIMESTAMP", false },
+        { "DATE", "DATE", true },
     };
     Arena AUTO(arena_done) arena = { 0 };
     Err err;

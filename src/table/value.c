@@ -58,7 +58,8 @@ static uint64_t real_bits(IceBound bound, double real)
     return bits;
 }
 
-Code ice_value_encode(Arena *arena, const IceType *type, const IceValue *value, Str *ret_bytes, Err *err)
+Code ice_value_encode(Arena *arena, const IceType *type, const IceValue *value, Str *ret_bytes,
+                      Err *err)
 {
     ASSERT(value->present);
     IceBound bound = ice_kind_info(type->kind)->bound;
@@ -137,7 +138,8 @@ Code ice_value_decode(const IceType *type, Str bytes, IceValue *ret_value, Err *
     case BOUND_I64:
         if (bytes.len != 8 && !(bytes.len == 4 && type->kind == ICE_LONG))
             return wrong_size(type, bytes, err);
-        value.number = bytes.len == 4 ? (int32_t)load_u32le(bytes.ptr) : (int64_t)load_u64le(bytes.ptr);
+        value.number =
+            bytes.len == 4 ? (int32_t)load_u32le(bytes.ptr) : (int64_t)load_u64le(bytes.ptr);
         break;
     case BOUND_F32:
         if (bytes.len != 4)

@@ -11,11 +11,11 @@
 enum { BUCKETS_MAX = 1 << 20 };
 
 typedef struct IceValue {
-    bool present;       /* false: NULL */
-    int64_t number;     /* BOOLEAN INT LONG DATE TIME TIMESTAMP TIMESTAMPTZ */
-    double real;        /* FLOAT DOUBLE */
-    __int128 decimal;   /* DECIMAL, unscaled */
-    Str bytes;          /* STRING UUID FIXED BINARY */
+    bool present;     /* false: NULL */
+    int64_t number;   /* BOOLEAN INT LONG DATE TIME TIMESTAMP TIMESTAMPTZ */
+    double real;      /* FLOAT DOUBLE */
+    __int128 decimal; /* DECIMAL, unscaled */
+    Str bytes;        /* STRING UUID FIXED BINARY */
 } IceValue;
 
 #define ICE_NULL ((IceValue){ .present = false })
@@ -27,19 +27,29 @@ IceValue ice_value_decimal(__int128 unscaled);
 /* Spec, appendix D: binary single-value serialization (bounds, partition summaries). */
 Code ice_value_encode(Arena *arena, const IceType *type, const IceValue *value, Str *ret_bytes,
                       Err *err) CHECKED;
-/* Also takes the shorter bytes of a type that was widened since (int for long, float for double). */
+/* Also takes the shorter bytes of a type that was widened since (int for long, float for double).
+ */
 Code ice_value_decode(const IceType *type, Str bytes, IceValue *ret_value, Err *err) CHECKED;
 
-/* Order of the spec: numbers by value, -0.0 < 0.0, NaN last, bytes unsigned, UUID as bytes. Both present. */
+/* Order of the spec: numbers by value, -0.0 < 0.0, NaN last, bytes unsigned, UUID as bytes. Both
+ * present. */
 int ice_value_compare(const IceType *type, const IceValue *a, const IceValue *b);
 
-/* Text as a reader would write it (dates ISO, decimals with scale, binary as hex); NULL is "null". */
+/* Text as a reader would write it (dates ISO, decimals with scale, binary as hex); NULL is "null".
+ */
 Str ice_value_format(Arena *arena, const IceType *type, const IceValue *value);
-Code ice_value_parse(const IceType *type, Str text, Arena *arena, IceValue *ret_value, Err *err) CHECKED;
+Code ice_value_parse(const IceType *type, Str text, Arena *arena, IceValue *ret_value,
+                     Err *err) CHECKED;
 
 typedef enum TransformKind {
-    TRANSFORM_IDENTITY, TRANSFORM_BUCKET, TRANSFORM_TRUNCATE, TRANSFORM_YEAR, TRANSFORM_MONTH,
-    TRANSFORM_DAY, TRANSFORM_HOUR, TRANSFORM_VOID
+    TRANSFORM_IDENTITY,
+    TRANSFORM_BUCKET,
+    TRANSFORM_TRUNCATE,
+    TRANSFORM_YEAR,
+    TRANSFORM_MONTH,
+    TRANSFORM_DAY,
+    TRANSFORM_HOUR,
+    TRANSFORM_VOID
 } TransformKind;
 
 typedef struct IceTransform {
@@ -47,7 +57,8 @@ typedef struct IceTransform {
     int32_t width; /* buckets of BUCKET, width of TRUNCATE; else 0 */
 } IceTransform;
 
-/* "identity", "bucket[16]", "truncate[4]", "day", ...; SQL spells bucket(16, col): see partition.h. */
+/* "identity", "bucket[16]", "truncate[4]", "day", ...; SQL spells bucket(16, col): see partition.h.
+ */
 Code ice_transform_parse(Str text, IceTransform *ret_transform, Err *err) CHECKED;
 Str ice_transform_format(Arena *arena, IceTransform transform);
 
@@ -61,7 +72,7 @@ Code ice_transform_apply(IceTransform transform, const IceType *source, const Ic
 
 /* Spec, appendix B: murmur3 x86 32 with seed 0. */
 uint32_t murmur3_32(Str bytes, uint32_t seed);
-uint32_t ice_hash_i64(int64_t number);        /* int, long, date, time, timestamp(tz) */
+uint32_t ice_hash_i64(int64_t number); /* int, long, date, time, timestamp(tz) */
 uint32_t ice_hash_decimal(__int128 unscaled);
 static inline int32_t ice_bucket(uint32_t hash, int32_t buckets)
 {

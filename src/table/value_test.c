@@ -1,3 +1,5 @@
+/* Single values, transforms and bounds, with the vectors of the specification: value.c,
+ * value_text.c, transform.c, murmur.c, bound.c. */
 #include "base/test.h"
 #include "table/stats.h"
 
@@ -58,17 +60,25 @@ TEST(value_transforms_of_the_specification)
     static const struct {
         const char *sql, *transform, *text, *wanted;
     } ROWS[] = {
-        { "INTEGER", "truncate[10]", "1", "0" }, { "INTEGER", "truncate[10]", "-1", "-10" },
-        { "BIGINT", "truncate[10]", "-1", "-10" }, { "DECIMAL(9,2)", "truncate[50]", "10.65", "10.50" },
-        { "DECIMAL(9,2)", "truncate[50]", "-0.05", "-0.50" }, { "VARCHAR", "truncate[3]", "iceberg", "ice" },
-        { "VARCHAR", "truncate[2]", "\xc3\xa9t\xc3\xa9", "\xc3\xa9t" }, { "BLOB", "truncate[2]", "010203", "0102" },
-        { "DATE", "year", "2017-11-16", "47" }, { "DATE", "month", "2017-11-16", "574" },
-        { "DATE", "day", "2017-11-16", "2017-11-16" }, { "DATE", "month", "1969-12-31", "-1" },
-        { "DATE", "year", "1969-01-01", "-1" }, { "TIMESTAMP", "hour", "2017-11-16T22:31:08", "419686" },
+        { "INTEGER", "truncate[10]", "1", "0" },
+        { "INTEGER", "truncate[10]", "-1", "-10" },
+        { "BIGINT", "truncate[10]", "-1", "-10" },
+        { "DECIMAL(9,2)", "truncate[50]", "10.65", "10.50" },
+        { "DECIMAL(9,2)", "truncate[50]", "-0.05", "-0.50" },
+        { "VARCHAR", "truncate[3]", "iceberg", "ice" },
+        { "VARCHAR", "truncate[2]", "\xc3\xa9t\xc3\xa9", "\xc3\xa9t" },
+        { "BLOB", "truncate[2]", "010203", "0102" },
+        { "DATE", "year", "2017-11-16", "47" },
+        { "DATE", "month", "2017-11-16", "574" },
+        { "DATE", "day", "2017-11-16", "2017-11-16" },
+        { "DATE", "month", "1969-12-31", "-1" },
+        { "DATE", "year", "1969-01-01", "-1" },
+        { "TIMESTAMP", "hour", "2017-11-16T22:31:08", "419686" },
         { "TIMESTAMP", "hour", "1969-12-31T23:59:59.999999", "-1" },
         { "TIMESTAMP", "day", "1969-12-31T23:59:59.999999", "1969-12-31" },
         { "TIMESTAMPTZ", "day", "2017-11-16T23:31:08-08:00", "2017-11-17" },
-        { "VARCHAR", "identity", "x", "x" }, { "INTEGER", "void", "7", "null" },
+        { "VARCHAR", "identity", "x", "x" },
+        { "INTEGER", "void", "7", "null" },
     };
     Arena AUTO(arena_done) arena = { 0 };
     Err err;
@@ -95,9 +105,15 @@ TEST(value_transforms_refuse_other_types)
     CHECK_CODE(ice_transform_parse(STR("bucket[0]"), &transform, &err), E_INVALID);
     CHECK_CODE(ice_transform_parse(STR("bucket[9999999]"), &transform, &err), E_INVALID);
     CHECK_CODE(ice_transform_parse(STR("week"), &transform, &err), E_INVALID);
-    CHECK_CODE(ice_transform_type((IceTransform){ TRANSFORM_DAY, 0 }, ice_type_simple(ICE_STRING), &type, &err), E_TYPE);
-    CHECK_CODE(ice_transform_type((IceTransform){ TRANSFORM_HOUR, 0 }, ice_type_simple(ICE_DATE), &type, &err), E_TYPE);
-    CHECK_CODE(ice_transform_type((IceTransform){ TRANSFORM_BUCKET, 4 }, ice_type_simple(ICE_DOUBLE), &type, &err), E_TYPE);
+    CHECK_CODE(ice_transform_type((IceTransform){ TRANSFORM_DAY, 0 }, ice_type_simple(ICE_STRING),
+                                  &type, &err),
+               E_TYPE);
+    CHECK_CODE(ice_transform_type((IceTransform){ TRANSFORM_HOUR, 0 }, ice_type_simple(ICE_DATE),
+                                  &type, &err),
+               E_TYPE);
+    CHECK_CODE(ice_transform_type((IceTransform){ TRANSFORM_BUCKET, 4 },
+                                  ice_type_simple(ICE_DOUBLE), &type, &err),
+               E_TYPE);
 }
 
 TEST(value_bytes_round_trip)
@@ -105,12 +121,21 @@ TEST(value_bytes_round_trip)
     static const struct {
         const char *sql, *text, *hex;
     } ROWS[] = {
-        { "BOOLEAN", "true", "01" }, { "INTEGER", "-2", "feffffff" }, { "BIGINT", "258", "0201000000000000" },
-        { "FLOAT", "1.5", "0000c03f" }, { "DOUBLE", "-1.5", "000000000000f8bf" }, { "DATE", "1970-01-02", "01000000" },
-        { "TIME", "00:00:01.000000", "40420f0000000000" }, { "DECIMAL(9,2)", "14.20", "058c" },
-        { "DECIMAL(9,2)", "-0.01", "ff" }, { "DECIMAL(9,2)", "1.28", "0080" }, { "DECIMAL(9,2)", "0.00", "00" },
-        { "VARCHAR", "ice", "696365" }, { "BLOB", "00ff", "00ff" },
-        { "DECIMAL(38,0)", "-99999999999999999999999999999999999999", "b4c4b357a5793b85f675ddc000000001" },
+        { "BOOLEAN", "true", "01" },
+        { "INTEGER", "-2", "feffffff" },
+        { "BIGINT", "258", "0201000000000000" },
+        { "FLOAT", "1.5", "0000c03f" },
+        { "DOUBLE", "-1.5", "000000000000f8bf" },
+        { "DATE", "1970-01-02", "01000000" },
+        { "TIME", "00:00:01.000000", "40420f0000000000" },
+        { "DECIMAL(9,2)", "14.20", "058c" },
+        { "DECIMAL(9,2)", "-0.01", "ff" },
+        { "DECIMAL(9,2)", "1.28", "0080" },
+        { "DECIMAL(9,2)", "0.00", "00" },
+        { "VARCHAR", "ice", "696365" },
+        { "BLOB", "00ff", "00ff" },
+        { "DECIMAL(38,0)", "-99999999999999999999999999999999999999",
+          "b4c4b357a5793b85f675ddc000000001" },
         { "UUID", "f79c3e09-677c-4bbd-a479-3f349cb785e7", "f79c3e09677c4bbda4793f349cb785e7" },
     };
     Arena AUTO(arena_done) arena = { 0 };
@@ -132,32 +157,43 @@ TEST(value_bytes_of_a_wrong_size_are_refused)
     Arena AUTO(arena_done) arena = { 0 };
     IceValue value = ICE_NULL;
     Err err;
-    CHECK_CODE(ice_value_decode(ice_type_simple(ICE_INT), STR("12345678"), &value, &err), E_CORRUPT);
+    CHECK_CODE(ice_value_decode(ice_type_simple(ICE_INT), STR("12345678"), &value, &err),
+               E_CORRUPT);
     CHECK_CODE(ice_value_decode(ice_type_simple(ICE_LONG), STR(""), &value, &err), E_CORRUPT);
     CHECK_CODE(ice_value_decode(ice_type_simple(ICE_UUID), STR("1234"), &value, &err), E_CORRUPT);
-    CHECK_CODE(ice_value_decode(sql_type(&arena, "DECIMAL(9,2)"), STR(""), &value, &err), E_CORRUPT);
+    CHECK_CODE(ice_value_decode(sql_type(&arena, "DECIMAL(9,2)"), STR(""), &value, &err),
+               E_CORRUPT);
     CHECK(!value.present);
     /* A bound from before int became long. */
-    CHECK_OK(ice_value_decode(ice_type_simple(ICE_LONG), STR("\xfe\xff\xff\xff"), &value, &err), &err);
+    CHECK_OK(ice_value_decode(ice_type_simple(ICE_LONG), STR("\xfe\xff\xff\xff"), &value, &err),
+             &err);
     CHECK_INT(value.number, -2);
 }
 
 TEST(value_text_that_is_none_is_refused)
 {
-    static const char *const ROWS[][2] = { { "INTEGER", "2147483648" }, { "INTEGER", "1.0" }, { "DATE", "2020-02-30" },
-                                           { "DECIMAL(4,2)", "1.234" }, { "DECIMAL(4,2)", "." }, { "BOOLEAN", "yes" },
-                                           { "UUID", "12" }, { "TIME", "25:00:00" }, { "BLOB", "0g" } };
+    static const char *const ROWS[][2] = { { "INTEGER", "2147483648" },
+                                           { "INTEGER", "1.0" },
+                                           { "DATE", "2020-02-30" },
+                                           { "DECIMAL(4,2)", "1.234" },
+                                           { "DECIMAL(4,2)", "." },
+                                           { "BOOLEAN", "yes" },
+                                           { "UUID", "12" },
+                                           { "TIME", "25:00:00" },
+                                           { "BLOB", "0g" } };
     Arena AUTO(arena_done) arena = { 0 };
     IceValue value;
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++)
-        CHECK_CODE(ice_value_parse(sql_type(&arena, ROWS[i][0]), str_z(ROWS[i][1]), &arena, &value, NULL),
-                   E_TYPE);
+        CHECK_CODE(
+            ice_value_parse(sql_type(&arena, ROWS[i][0]), str_z(ROWS[i][1]), &arena, &value, NULL),
+            E_TYPE);
 }
 
 TEST(value_order_has_nan_last_and_zeros_apart)
 {
     const IceType *type = ice_type_simple(ICE_DOUBLE);
-    IceValue nan = ice_value_f64(NAN), inf = ice_value_f64(INFINITY), zero = ice_value_f64(0.0), minus = ice_value_f64(-0.0);
+    IceValue nan = ice_value_f64(NAN), inf = ice_value_f64(INFINITY), zero = ice_value_f64(0.0),
+             minus = ice_value_f64(-0.0);
     CHECK(ice_value_compare(type, &nan, &inf) > 0);
     CHECK(ice_value_compare(type, &minus, &zero) < 0);
     CHECK_INT(ice_value_compare(type, &nan, &nan), 0);
@@ -173,13 +209,32 @@ TEST(bound_upper_is_rounded_up)
     } ROWS[] = {
         { ICE_STRING, STR_INIT("abc"), STR_INIT("abc") },
         { ICE_STRING, STR_INIT("abcde"), STR_INIT("abd") },
-        { ICE_STRING, STR_INIT("ab\x7f" "de"), STR_INIT("ab\xc2\x80") },
-        { ICE_STRING, STR_INIT("ab\xdf\xbf" "d"), STR_INIT("ab\xe0\xa0\x80") },
-        { ICE_STRING, STR_INIT("ab\xed\x9f\xbf" "d"), STR_INIT("ab\xee\x80\x80") }, /* over the surrogates */
-        { ICE_STRING, STR_INIT("ab\xef\xbf\xbf" "d"), STR_INIT("ab\xf0\x90\x80\x80") },
-        { ICE_STRING, STR_INIT("ab\xf4\x8f\xbf\xbf" "d"), STR_INIT("ac") },
-        { ICE_STRING, STR_INIT("\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"), STR_INIT("\xc3\xa9\xc3\xa9\xc3\xaa") },
-        { ICE_BINARY, STR_INIT("ab\xff" "d"), STR_INIT("ac") },
+        { ICE_STRING,
+          STR_INIT("ab\x7f"
+                   "de"),
+          STR_INIT("ab\xc2\x80") },
+        { ICE_STRING,
+          STR_INIT("ab\xdf\xbf"
+                   "d"),
+          STR_INIT("ab\xe0\xa0\x80") },
+        { ICE_STRING,
+          STR_INIT("ab\xed\x9f\xbf"
+                   "d"),
+          STR_INIT("ab\xee\x80\x80") }, /* over the surrogates */
+        { ICE_STRING,
+          STR_INIT("ab\xef\xbf\xbf"
+                   "d"),
+          STR_INIT("ab\xf0\x90\x80\x80") },
+        { ICE_STRING,
+          STR_INIT("ab\xf4\x8f\xbf\xbf"
+                   "d"),
+          STR_INIT("ac") },
+        { ICE_STRING, STR_INIT("\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"),
+          STR_INIT("\xc3\xa9\xc3\xa9\xc3\xaa") },
+        { ICE_BINARY,
+          STR_INIT("ab\xff"
+                   "d"),
+          STR_INIT("ac") },
         { ICE_BINARY, STR_INIT("abc"), STR_INIT("abc") },
     };
     Arena AUTO(arena_done) arena = { 0 };
@@ -190,14 +245,20 @@ TEST(bound_upper_is_rounded_up)
         CHECK(str_cmp(upper, ROWS[i].value) >= 0);
         CHECK(str_cmp(bound_truncate_lower(&arena, type, ROWS[i].value, 3), ROWS[i].value) <= 0);
     }
-    CHECK(!bound_truncate_upper(&arena, ice_type_simple(ICE_BINARY), STR("\xff\xff\xff\xff"), 3).ptr);
-    CHECK(!bound_truncate_upper(&arena, ice_type_simple(ICE_STRING), STR("\xf4\x8f\xbf\xbf" "a"), 1).ptr);
+    CHECK(
+        !bound_truncate_upper(&arena, ice_type_simple(ICE_BINARY), STR("\xff\xff\xff\xff"), 3).ptr);
+    CHECK(!bound_truncate_upper(&arena, ice_type_simple(ICE_STRING),
+                                STR("\xf4\x8f\xbf\xbf"
+                                    "a"),
+                                1)
+               .ptr);
 }
 
 TEST(metrics_mode_comes_from_properties)
 {
     IceProperty lines[] = { { STR_INIT("write.metadata.metrics.default"), STR_INIT("counts") },
-                            { STR_INIT("write.metadata.metrics.column.a"), STR_INIT("truncate(8)") },
+                            { STR_INIT("write.metadata.metrics.column.a"),
+                              STR_INIT("truncate(8)") },
                             { STR_INIT("write.metadata.metrics.column.b"), STR_INIT("nonsense") } };
     TableMetadata m = { .properties = lines, .property_count = ARRAY_LEN(lines) };
     CHECK_INT(metrics_mode(NULL, STR("a")).width, 16);

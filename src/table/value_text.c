@@ -46,7 +46,8 @@ static Str timestamp_text(Arena *arena, int64_t us, bool utc)
 {
     int64_t days = us / US_PER_DAY - (us % US_PER_DAY < 0);
     Str date = date_text(arena, days), time = time_of_day_format(arena, us - days * US_PER_DAY);
-    return str_format(arena, STR_FMT "T" STR_FMT "%s", STR_ARG(date), STR_ARG(time), utc ? "+00:00" : "");
+    return str_format(arena, STR_FMT "T" STR_FMT "%s", STR_ARG(date), STR_ARG(time),
+                      utc ? "+00:00" : "");
 }
 
 Str ice_value_format(Arena *arena, const IceType *type, const IceValue *value)
@@ -157,7 +158,8 @@ static bool parse(const IceType *type, Str text, Arena *arena, IceValue *value)
         value->number = str_ieq(text, STR("true"));
         return value->number || str_ieq(text, STR("false"));
     case ICE_INT:
-        return str_i64(text, &value->number) && value->number >= INT32_MIN && value->number <= INT32_MAX;
+        return str_i64(text, &value->number) && value->number >= INT32_MIN &&
+               value->number <= INT32_MAX;
     case ICE_LONG:
         return str_i64(text, &value->number);
     case ICE_FLOAT:
@@ -195,7 +197,8 @@ Code ice_value_parse(const IceType *type, Str text, Arena *arena, IceValue *ret_
     IceValue value = { .present = true };
     if (!parse(type, text, arena, &value)) {
         Str name = ice_type_format(arena, type);
-        return err_set(err, E_TYPE, "'" STR_FMT "' is no value of type " STR_FMT, STR_ARG(text), STR_ARG(name));
+        return err_set(err, E_TYPE, "'" STR_FMT "' is no value of type " STR_FMT, STR_ARG(text),
+                       STR_ARG(name));
     }
     *ret_value = value;
     return E_OK;

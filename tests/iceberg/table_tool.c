@@ -1,5 +1,6 @@
-/* Writes and reads tables for the proof with PyIceberg: one JSON command a line on standard input, one JSON
- * answer a line on standard output. `table_tool DIR`: a lake in DIR (store in drives, metadata database).
+/* Writes and reads tables for the proof with PyIceberg: one JSON command a line on standard input,
+ * one JSON answer a line on standard output. `table_tool DIR`: a lake in DIR (store in drives,
+ * metadata database).
  *
  *   {"op":"create","ns","name","columns":[["id","BIGINT"]],"partition":[["day","month"]],"sort":[["id","desc"]]}
  *   {"op":"put","address":"s3://...","file":"/path"}
@@ -41,7 +42,8 @@ static TableName name_of(const Json *in)
 
 static Code create(Tool *tool, const Json *in, Err *err)
 {
-    const Json *columns = json_get(in, "columns"), *partition = json_get(in, "partition"), *sort = json_get(in, "sort");
+    const Json *columns = json_get(in, "columns"), *partition = json_get(in, "partition"),
+               *sort = json_get(in, "sort");
     IceField *fields = arena_array(&tool->arena, IceField, json_len(columns) + 1);
     PartitionColumn *parts = arena_array(&tool->arena, PartitionColumn, json_len(partition) + 1);
     SortColumn *sorts = arena_array(&tool->arena, SortColumn, json_len(sort) + 1);
@@ -55,13 +57,19 @@ static Code create(Tool *tool, const Json *in, Err *err)
     }
     for (size_t i = 0; i < json_len(sort); i++)
         sorts[i] = (SortColumn){ .column = text_at(json_at(sort, i), 0),
-                                 .descending = str_eq(text_at(json_at(sort, i), 1), STR("desc")), .nulls_last = true };
+                                 .descending = str_eq(text_at(json_at(sort, i), 1), STR("desc")),
+                                 .nulls_last = true };
     TableName name = name_of(in);
     Code code = catalog_namespace_create(tool->catalog, name.ns, NULL, 0, NULL, err);
     if (code && code != E_EXISTS)
         return code;
-    TableCreate create = { .ns = name.ns, .name = name.name, .columns = fields, .column_count = json_len(columns),
-                           .partition = parts, .partition_count = json_len(partition), .sort = sorts,
+    TableCreate create = { .ns = name.ns,
+                           .name = name.name,
+                           .columns = fields,
+                           .column_count = json_len(columns),
+                           .partition = parts,
+                           .partition_count = json_len(partition),
+                           .sort = sorts,
                            .sort_count = json_len(sort) };
     return catalog_table_create(tool->catalog, &create, NULL, err);
 }
@@ -71,14 +79,16 @@ static Code put(Tool *tool, const Json *in, Err *err)
     Buf AUTO(buf_done) bytes;
     Str bucket, key;
     buf_init(&bytes, FILE_BYTES_MAX);
-    TRY(os_read_whole(os_real(), str_copy_z(&tool->arena, json_str(json_get(in, "file"))), &bytes, err));
+    TRY(os_read_whole(os_real(), str_copy_z(&tool->arena, json_str(json_get(in, "file"))), &bytes,
+                      err));
     if (!store_address_parse(json_str(json_get(in, "address")), &bucket, &key))
         return err_set(err, E_INVALID, "no address");
     StorePut put = { .bucket = bucket, .key = key, .trust = TRUST_OURS };
     return store_put(tool->store, &put, buf_str(&bytes), NULL, err);
 }
 
-static Code file_describe(Tool *tool, const TableMetadata *m, const Json *in, DataFile *file, Err *err)
+static Code file_describe(Tool *tool, const TableMetadata *m, const Json *in, DataFile *file,
+                          Err *err)
 {
     Str address = json_str(json_get(in, "address")), bucket, key;
     const Json *values = json_get(in, "values");
@@ -93,11 +103,13 @@ static Code file_describe(Tool *tool, const TableMetadata *m, const Json *in, Da
     file->partition_count = spec->field_count;
     file->partition = arena_array(&tool->arena, IceValue, spec->field_count + 1);
     for (size_t i = 0; i < spec->field_count; i++) {
-        const IceType *type = ice_schema_field(table_schema_current(m), spec->fields[i].source_id)->type;
+        const IceType *type =
+            ice_schema_field(table_schema_current(m), spec->fields[i].source_id)->type;
         IceValue source = ICE_NULL;
         if (!json_is_null(json_at(values, i)))
             TRY(ice_value_parse(type, text_at(values, i), &tool->arena, &source, err));
-        TRY(ice_transform_apply(spec->fields[i].transform, type, &source, &file->partition[i], err));
+        TRY(ice_transform_apply(spec->fields[i].transform, type, &source, &file->partition[i],
+                                err));
     }
     return E_OK;
 }
@@ -105,7 +117,10 @@ static Code file_describe(Tool *tool, const TableMetadata *m, const Json *in, Da
 static const struct {
     const char *name;
     CommitKind kind;
-} KINDS[] = { { "append", COMMIT_APPEND }, { "overwrite", COMMIT_OVERWRITE }, { "delete", COMMIT_DELETE }, { "replace", COMMIT_REPLACE } };
+} KINDS[] = { { "append", COMMIT_APPEND },
+              { "overwrite", COMMIT_OVERWRITE },
+              { "delete", COMMIT_DELETE },
+              { "replace", COMMIT_REPLACE } };
 
 static Code commit(Tool *tool, const Json *in, Err *err)
 {
@@ -119,7 +134,11 @@ static Code commit(Tool *tool, const Json *in, Err *err)
         TRY(file_describe(tool, table_version_metadata(version), json_at(files, i), &add[i], err));
     for (size_t i = 0; i < json_len(remove); i++)
         gone[i] = text_at(remove, i);
-    TableCommit commit = { .name = name, .add = add, .add_count = json_len(files), .remove = gone, .remove_count = json_len(remove) };
+    TableCommit commit = { .name = name,
+                           .add = add,
+                           .add_count = json_len(files),
+                           .remove = gone,
+                           .remove_count = json_len(remove) };
     for (size_t i = 0; i < ARRAY_LEN(KINDS); i++)
         if (str_eq(str_z(KINDS[i].name), json_str(json_get(in, "kind"))))
             commit.kind = KINDS[i].kind;
@@ -131,7 +150,8 @@ static Code commit(Tool *tool, const Json *in, Err *err)
 
 static Code alter(Tool *tool, const Json *in, Err *err)
 {
-    static const char *const NAMES[] = { "add", "drop", "rename", "widen", "optional", "doc", "first", "after" };
+    static const char *const NAMES[] = { "add",      "drop", "rename", "widen",
+                                         "optional", "doc",  "first",  "after" };
     const Json *list = json_get(in, "changes");
     SchemaChange *changes = arena_array(&tool->arena, SchemaChange, json_len(list) + 1);
     for (size_t i = 0; i < json_len(list); i++) {
@@ -145,7 +165,10 @@ static Code alter(Tool *tool, const Json *in, Err *err)
         else
             changes[i].text = text_at(change, 2);
     }
-    TableCommit commit = { .name = name_of(in), .kind = COMMIT_SCHEMA, .changes = changes, .change_count = json_len(list) };
+    TableCommit commit = { .name = name_of(in),
+                           .kind = COMMIT_SCHEMA,
+                           .changes = changes,
+                           .change_count = json_len(list) };
     CommitResult result;
     return catalog_commit(tool->catalog, &commit, 1, NULL, &result, err);
 }
@@ -160,15 +183,20 @@ static Code register_table(Tool *tool, const Json *in, Err *err)
     MetaTxn txn;
     meta_txn_init(&txn, &tool->arena);
     meta_txn_set_commit(&txn, os_uuid(os_real()));
-    meta_add_table(&txn, &(MetaTable){ .uuid = os_uuid(os_real()), .namespace_name = name.ns, .name = name.name,
+    meta_add_table(&txn, &(MetaTable){ .uuid = os_uuid(os_real()),
+                                       .namespace_name = name.ns,
+                                       .name = name.name,
                                        .location = json_str(json_get(in, "location")),
-                                       .metadata_location = json_str(json_get(in, "metadata")), .created_us = 1 });
+                                       .metadata_location = json_str(json_get(in, "metadata")),
+                                       .created_us = 1 });
     return meta_commit(tool->meta, &txn, err);
 }
 
-static Code predicates_read(Tool *tool, const IceSchema *schema, const Json *list, ScanPredicate *out, Err *err)
+static Code predicates_read(Tool *tool, const IceSchema *schema, const Json *list,
+                            ScanPredicate *out, Err *err)
 {
-    static const char *const OPS[] = { "=", "!=", "<", "<=", ">", ">=", "in", "starts", "null", "not null" };
+    static const char *const OPS[] = { "=",  "!=", "<",      "<=",   ">",
+                                       ">=", "in", "starts", "null", "not null" };
     for (size_t i = 0; i < json_len(list); i++) {
         const Json *item = json_at(list, i);
         const IceField *field = ice_schema_find(schema, text_at(item, 0));
@@ -180,7 +208,8 @@ static Code predicates_read(Tool *tool, const IceSchema *schema, const Json *lis
         out[i].field_id = field->id;
         IceValue *values = arena_array(&tool->arena, IceValue, json_len(item));
         for (size_t j = 2; j < json_len(item); j++)
-            TRY(ice_value_parse(field->type, text_at(item, j), &tool->arena, &values[out[i].value_count++], err));
+            TRY(ice_value_parse(field->type, text_at(item, j), &tool->arena,
+                                &values[out[i].value_count++], err));
         out[i].values = values;
     }
     return E_OK;
@@ -195,7 +224,9 @@ static Code plan(Tool *tool, const Json *in, Err *err)
     const TableMetadata *m = table_version_metadata(version);
     ScanPredicate *predicates = arena_array(&tool->arena, ScanPredicate, json_len(where) + 1);
     TRY(predicates_read(tool, table_schema_current(m), where, predicates, err));
-    TableScan query = { .ref = json_str(json_get(in, "ref")), .predicates = predicates, .predicate_count = json_len(where) };
+    TableScan query = { .ref = json_str(json_get(in, "ref")),
+                        .predicates = predicates,
+                        .predicate_count = json_len(where) };
     ScanPlan plan;
     TRY(table_scan(version, &query, &tool->arena, &plan, err));
     JsonWriter *w = &tool->out;
@@ -242,8 +273,9 @@ static Code export(Tool *tool, const Json *in, Err *err)
         TRY(store_list(tool->store, &query, &tool->arena, &page, err));
         for (size_t i = 0; i < page.object_count; i++) {
             const ObjectInfo *info = &page.objects[i];
-            Str path = str_format(&tool->arena, STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(json_str(json_get(in, "dir"))),
-                                  STR_ARG(info->bucket), STR_ARG(info->key));
+            Str path = str_format(&tool->arena, STR_FMT "/" STR_FMT "/" STR_FMT,
+                                  STR_ARG(json_str(json_get(in, "dir"))), STR_ARG(info->bucket),
+                                  STR_ARG(info->key));
             ObjectReader *AUTO(object_reader_free) reader = NULL;
             char *bytes = arena_alloc(&tool->arena, info->size_bytes + 1);
             size_t got;
@@ -261,8 +293,10 @@ static Code export(Tool *tool, const Json *in, Err *err)
 static const struct {
     const char *name;
     Code (*run)(Tool *tool, const Json *in, Err *err);
-} OPS[] = { { "create", create }, { "put", put }, { "commit", commit }, { "alter", alter }, { "register", register_table },
-            { "plan", plan }, { "export", export } };
+} OPS[] = {
+    { "create", create },           { "put", put },   { "commit", commit }, { "alter", alter },
+    { "register", register_table }, { "plan", plan }, { "export", export }
+};
 
 static Code command_run(Tool *tool, Str line, Err *err)
 {
@@ -300,10 +334,16 @@ static Code tool_open(Tool *tool, const char *dir, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     Str path = str_format(&tmp, "%s/tarn.db", dir), objects = str_format(&tmp, "%s/store", dir);
-    TRY(store_open(os_real(), &(StoreOptions){ .backend = "drives", .index = "memory", .dir = str_copy_z(&tmp, objects),
-                                               .segment_bytes = 16 << 20 }, &tool->store, err));
+    TRY(store_open(os_real(),
+                   &(StoreOptions){ .backend = "drives",
+                                    .index = "memory",
+                                    .dir = str_copy_z(&tmp, objects),
+                                    .segment_bytes = 16 << 20 },
+                   &tool->store, err));
     TRY(meta_open(os_real(), &(MetaOptions){ .path = str_copy_z(&tmp, path) }, &tool->meta, err));
-    CatalogOptions options = { .os = os_real(), .store = tool->store, .meta = tool->meta, .lake_bucket = STR("lake") };
+    CatalogOptions options = {
+        .os = os_real(), .store = tool->store, .meta = tool->meta, .lake_bucket = STR("lake")
+    };
     return catalog_open(&options, &tool->catalog, err);
 }
 
