@@ -23,7 +23,6 @@ static void rig_open(Rig *rig)
 {
     memset(rig, 0, sizeof *rig);
     err_clear(&rig->err);
-    raw_register();
     StoreOptions store = { .backend = "memory", .index = "memory", .dir = test_dir() };
     CHECK_OK(store_open(os_real(), &store, &rig->store, &rig->err), &rig->err);
     CHECK_OK(store_bucket_create(rig->store, STR("bronze"), &rig->err), &rig->err);
