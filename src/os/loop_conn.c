@@ -86,7 +86,8 @@ void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *l
     LoopConn *conn = mem_new(sizeof *conn);
     struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                  .data.ptr = conn };
-    *conn = (LoopConn){ .handle = HANDLE_CONN, .loop = loop, .fd = fd, .protocol = listener->protocol, .writable = true };
+    *conn = (LoopConn){ .handle = HANDLE_CONN, .loop = loop, .fd = fd, .writable = true };
+    conn->protocol = listener->protocol;
     conn->linger.fire = linger_over;
     conn->peer_len = (uint8_t)net_address_format(peer, conn->peer).len;
     buf_init(&conn->held, conn->protocol->held_max + LOOP_READ_BYTES);

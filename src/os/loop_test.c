@@ -1,3 +1,4 @@
+/* Covers loop.c, loop_conn.c, net.c. */
 #include "os/loop.h"
 
 #include "base/test.h"

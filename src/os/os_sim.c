@@ -238,7 +238,7 @@ static Code sim_file_sync_op(void *self, void *inner, Err *err)
     if (code == E_OK && !sim->dying && !sim->dishonest)
         sim_file_sync(file->node);
     else if (code != E_OK && !sim->crashed && file->boot == sim->boots)
-        sim_file_sync_lost(file->node);
+        sim_file_sync_lost(file->node, sim_mix(sim->seed, sim->calls));
     return call_end(sim, code, err);
 }
 

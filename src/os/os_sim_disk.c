@@ -174,11 +174,6 @@ void sim_file_sync(SimNode *file)
     writes_clear(file);
 }
 
-void sim_file_sync_lost(SimNode *file)
-{
-    writes_clear(file);
-}
-
 /* How many of `count` changes a place has seen: none, all, or any number between. */
 static size_t cut_stop(uint64_t seed, uint64_t place, size_t count)
 {
@@ -229,6 +224,19 @@ static void file_cut_torn(SimNode *file, uint64_t seed)
     }
     bytes_resize(disk, (size_t)size);
     writes_clear(file);
+}
+
+void sim_file_sync_lost(SimNode *file, uint64_t seed)
+{
+    switch (seed & 3) {
+    case 0:
+        writes_clear(file);
+        return;
+    case 1:
+        sim_file_sync(file);
+        return;
+    }
+    file_cut_torn(file, seed);
 }
 
 static void dir_cut_torn(SimNode *dir, uint64_t seed)

@@ -71,7 +71,8 @@ void sim_dir_sync(SimNode *dir);
 void sim_file_write(SimNode *file, Str bytes, uint64_t at);
 void sim_file_set_size(SimNode *file, uint64_t size);
 void sim_file_sync(SimNode *file);
-void sim_file_sync_lost(SimNode *file); /* what was not synced never will be */
+/* A sync that failed: some of it is on the disk, all of it counts as synced, the rest never will be. */
+void sim_file_sync_lost(SimNode *file, uint64_t seed);
 
 /* The power cut: what is on the disk becomes what is there. */
 void sim_disk_cut(SimDisk *disk, uint64_t seed);
