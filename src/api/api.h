@@ -55,6 +55,7 @@ typedef struct ApiCall {
     Principal principal;     /* of api_enter */
     Str request_id;
     int64_t timeout_ms;      /* 0: the engine's default */
+    const bool *cancel;      /* read atomically; NULL: never */
 } ApiCall;
 
 Code api_open(ApiLake *lake, Err *err) CHECKED;

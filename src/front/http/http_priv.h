@@ -107,7 +107,7 @@ struct HttpReq {
     LoopTimer later;
     uint64_t pulled_bytes, sent_bytes;
     /* cancel */
-    atomic_bool cancelled;
+    bool cancelled;                  /* read and written atomically */
     Mutex mutex;                     /* guards what follows */
     void (*cancel)(void *arg);
     void *cancel_arg;

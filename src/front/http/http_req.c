@@ -145,7 +145,12 @@ void http_req_set_principal(HttpReq *r, Str name)
 
 bool http_req_cancelled(const HttpReq *r)
 {
-    return atomic_load(&r->cancelled);
+    return __atomic_load_n(&r->cancelled, __ATOMIC_ACQUIRE);
+}
+
+const bool *http_req_cancel_flag(const HttpReq *r)
+{
+    return &r->cancelled;
 }
 
 void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg)
@@ -153,7 +158,7 @@ void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg)
     mutex_lock(&r->mutex);
     r->cancel = cancel;
     r->cancel_arg = arg;
-    if (cancel && atomic_load(&r->cancelled)) {
+    if (cancel && r->cancelled) {
         r->cancel = NULL;
         cancel(arg);
     }

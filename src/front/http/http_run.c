@@ -597,7 +597,7 @@ void req_cancel(HttpReq *r)
 {
     mutex_lock(&r->mutex);
     void (*cancel)(void *arg) = TAKE(r->cancel);
-    atomic_store(&r->cancelled, true);
+    __atomic_store_n(&r->cancelled, true, __ATOMIC_RELEASE);
     if (cancel)
         cancel(r->cancel_arg);
     mutex_unlock(&r->mutex);

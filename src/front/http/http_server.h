@@ -5,7 +5,7 @@
  *          lanes run on a worker, one at a time for one request. Only http_req_cancelled and
  *          http_req_resume may be called from elsewhere.
  * Errors:  a handler replies with http_reply_problem; a handler that never replies gives 500.
- * Limits:  those of format/http.h, the HTTP_*_MAX below and HttpOptions; what is over them is refused with 4xx or closed.
+ * Limits:  those of format/http.h, the HTTP_*_MAX below and HttpOptions; over them: 4xx, or closed.
  * Units:   bytes; _ms, _us. Positions in problems are byte offsets. */
 #pragma once
 
@@ -99,6 +99,7 @@ void http_req_set_principal(HttpReq *r, Str name);      /* for the log line */
 
 /* The client went away, or the time is over, or the server ends. */
 bool http_req_cancelled(const HttpReq *r);
+const bool *http_req_cancel_flag(const HttpReq *r); /* the same, to be read atomically */
 /* Runs once, on the loop, when that happens; it must not block. NULL takes it back: after that
  * return it does not run any more. */
 void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg);

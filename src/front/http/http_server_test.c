@@ -1,3 +1,4 @@
+/* Covers http_conn.c, http_log.c, http_reply.c, http_req.c, http_route.c, http_run.c, http_server.c. */
 #include "front/http/http_fake.h"
 
 #include <pthread.h>
@@ -254,7 +255,9 @@ static bool reply_whole(Str got)
     if (str_find(head, STR("chunked")) >= 0)
         return str_ends(body, STR("0\r\n\r\n"));
     ptrdiff_t at = str_find(head, STR("Content-Length: "));
-    return at < 0 || body.len >= (size_t)atoll(head.ptr + at + 16);
+    Str rest = str_from(head, (size_t)(at < 0 ? 0 : at) + 16), number;
+    uint64_t length = 0;
+    return at < 0 || !str_split(&rest, '\r', &number) || !str_u64(number, &length) || body.len >= length;
 }
 
 Str fake_hear_reply(int fd, Arena *arena)
@@ -282,7 +285,8 @@ Str fake_ask(const Fake *fake, Str bytes, Arena *arena)
 
 int fake_status(Str reply)
 {
-    return reply.len > 12 ? atoi(reply.ptr + 9) : 0;
+    int64_t status = 0;
+    return str_i64(str_sub(reply, 9, 3), &status) ? (int)status : 0;
 }
 
 Str fake_body(Str reply)

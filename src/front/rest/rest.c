@@ -64,6 +64,7 @@ ApiCall *rest_call(HttpReq *r)
     call->arena = http_req_arena(r);
     call->request_id = http_req_id(r);
     call->timeout_ms = http_req_timeout_ms(r);
+    call->cancel = http_req_cancel_flag(r);
     http_req_set_user(r, call);
     return call;
 }

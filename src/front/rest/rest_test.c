@@ -1,3 +1,4 @@
+/* Covers rest.c, rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c. */
 #include "api/api_fake.h"
 #include "front/http/http_fake.h"
 #include "front/rest/rest_priv.h"
