@@ -20,7 +20,8 @@ enum {
     PARQUET_KEY_VALUES_MAX = 1024,
     PARQUET_THRIFT_DEPTH_MAX = 32, /* structs in structs that are skipped */
     PARQUET_PAGE_HEADER_MAX = 1 << 20,
-    PARQUET_NONE = -1 /* a number that the file does not say */
+    PARQUET_PAGE_BYTES_MAX = 1 << 30, /* decompressed */
+    PARQUET_NONE = -1                 /* a number that the file does not say */
 };
 
 typedef enum ParquetType {
@@ -140,3 +141,13 @@ typedef struct ParquetPage {
     int64_t value_count; /* PARQUET_NONE: no data page */
 } ParquetPage;
 Code parquet_page_decode(Str bytes, uint64_t bytes_left, ParquetPage *ret_page, Err *err) CHECKED;
+
+/* Reads up to `len` bytes at `at`; `*ret_len` is less only at the end of the file. */
+typedef Code ParquetRead(void *arg, uint64_t at, void *bytes, size_t len, size_t *ret_len,
+                         Err *err);
+
+/* Walks all page headers of a file whose footer was decoded: sizes inside the column chunks, counts
+ * of values that add up. What a foreign file must pass once before an engine reads it in process.
+ */
+Code parquet_pages_check(const ParquetFooter *footer, ParquetRead *read, void *arg,
+                         Err *err) CHECKED;

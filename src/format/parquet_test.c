@@ -1,4 +1,4 @@
-/* Covers parquet.c, thrift.c. */
+/* Covers parquet.c, parquet_pages.c, thrift.c. */
 #include "base/buf.h"
 #include "base/test.h"
 #include "format/parquet.h"
@@ -157,4 +157,53 @@ TEST(parquet_pages)
         CHECK_CODE(parquet_page_decode(str_sub(page, 0, len), 62, &found, &err), E_CORRUPT);
     CHECK_CODE(parquet_page_decode(str_of("\x15\x00\x15\x01\x15\x64\x00", 7), 100, &found, &err),
                E_CORRUPT);
+}
+
+/* What stands before that footer in its file: the magic and one page a column. */
+static const char data_bytes[] = "\x50\x41\x52\x31\x15\x00\x15\x1c\x15\x1c\x2c\x15\x06\x15\x00\x15"
+                                 "\x06\x15\x06\x1c\x18\x04\x02\x00"
+                                 "\x00\x00\x18\x04\x01\x00\x00\x00\x16\x02\x28\x04\x02\x00\x00\x00"
+                                 "\x18\x04\x01\x00\x00\x00\x11\x11"
+                                 "\x00\x00\x00\x02\x00\x00\x00\x03\x03\x01\x00\x00\x00\x02\x00\x00"
+                                 "\x00\x15\x00\x15\x22\x15\x22\x2c"
+                                 "\x15\x06\x15\x00\x15\x06\x15\x06\x1c\x36\x02\x28\x02\x79\x79\x18"
+                                 "\x01\x78\x11\x11\x00\x00\x00\x02"
+                                 "\x00\x00\x00\x03\x03\x01\x00\x00\x00\x78\x02\x00\x00\x00\x79\x79";
+
+static Code read_file(void *arg, uint64_t at, void *bytes, size_t len, size_t *ret_len, Err *err)
+{
+    (void)err;
+    Str file = *(Str *)arg;
+    *ret_len = at < file.len ? MIN(len, file.len - (size_t)at) : 0;
+    memcpy(bytes, file.ptr + at, *ret_len);
+    return E_OK;
+}
+
+TEST(parquet_pages_of_another_writer)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    ParquetFooter footer;
+    Err err;
+    char data[sizeof data_bytes - 1];
+    memcpy(data, data_bytes, sizeof data);
+    Str file = str_of(data, sizeof data);
+    CHECK_OK(parquet_footer_decode(the_footer(), FILE_BYTES, &arena, &footer, &err), &err);
+    CHECK_OK(parquet_pages_check(&footer, read_file, &file, &err), &err);
+    ParquetChunk *chunk = &footer.row_groups[0].chunks[0];
+    chunk->value_count = 4;
+    CHECK_CODE(parquet_pages_check(&footer, read_file, &file, &err), E_CORRUPT);
+    CHECK(strstr(err.text, "'id'") != NULL);
+    chunk->value_count = 3;
+    chunk->compressed_bytes -= 1; /* the page reaches beyond its chunk */
+    CHECK_CODE(parquet_pages_check(&footer, read_file, &file, &err), E_CORRUPT);
+    chunk->compressed_bytes += 1;
+    size_t refused = 0;
+    for (size_t at = 4; at < sizeof data; at++) {
+        data[at] ^= 0x55;
+        refused += parquet_pages_check(&footer, read_file, &file, &err) != E_OK;
+        data[at] ^= 0x55;
+    }
+    CHECK(refused > 10);
+    file.len = 50; /* the file ends early */
+    CHECK_CODE(parquet_pages_check(&footer, read_file, &file, &err), E_CORRUPT);
 }
