@@ -43,5 +43,6 @@ Code raw_worker_body(WorkerCall *call, Err *err);
 Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err) CHECKED;
 Code raw_check_json(Str text, Str address, Err *err) CHECKED;
 
-/* CSV and JSON as text, by code of ours. Sends schema and batches through `call`. */
-Code raw_text_run(const RawCall *raw, RawInput *inputs, WorkerCall *call, Err *err) CHECKED;
+/* CSV and JSON as text, by code of ours: schema, batches and the end as an Arrow IPC stream. */
+typedef Code RawSend(void *to, Str bytes, Err *err);
+Code raw_text_run(const RawCall *raw, RawInput *inputs, RawSend *send, void *to, Err *err) CHECKED;

@@ -30,7 +30,8 @@ typedef struct TextColumn {
 
 typedef struct Text {
     const RawCall *call;
-    WorkerCall *worker;
+    RawSend *send;
+    void *to;
     Arena arena;
     TextColumn *columns;      /* all: declared or found, then _file, _row, _raw */
     size_t column_count;
@@ -127,7 +128,7 @@ static Code batch_send(Text *t, bool schema_too, Err *err)
         TRY(arrow_ipc_batch_put(&t->out, &schema, &array, err));
     batch_clear(t);
     TRY(buf_end(&t->out, "a batch of text", err));
-    return worker_reply(t->worker, buf_str(&t->out), err);
+    return t->send(t->to, buf_str(&t->out), err);
 }
 
 /* `values` has a Str a declared column, or is NULL: all are NULL. */
@@ -383,6 +384,7 @@ typedef struct JsonValues {
     JsonIter iter;
     Arena all, one;
     const Json *value; /* NULL: it does not parse */
+    const Json *document; /* the whole text is one object over several lines; NULL: not, or taken */
     Str raw;
 } JsonValues;
 
@@ -397,8 +399,12 @@ static Code values_open(JsonValues *v, const RawInput *input, Err *err)
     if (str_starts(v->rest, STR("\xef\xbb\xbf")))
         v->rest = str_from(v->rest, 3);
     Str trimmed = str_trim(v->rest);
-    if (!trimmed.len || trimmed.ptr[0] != '[')
+    if (!trimmed.len || trimmed.ptr[0] != '[') {
+        bool lines = str_find_char(trimmed, '\n') >= 0;
+        if (lines && json_parse(&v->all, trimmed, &limits, &v->document, NULL) == E_OK)
+            v->raw = trimmed;
         return E_OK;
+    }
     Code code = json_parse(&v->all, trimmed, &limits, &v->array, err);
     if (code != E_OK)
         return err_place(err, code, STR_FMT, STR_ARG(input->address));
@@ -418,6 +424,12 @@ static bool values_next(JsonValues *v)
         json_put_value(&w, v->iter.value);
         v->raw = str_copy(&v->one, buf_str(&raw));
         v->value = v->iter.value;
+        return true;
+    }
+    if (v->document) {
+        v->value = v->document;
+        v->document = NULL;
+        v->rest = STR_NONE;
         return true;
     }
     Str line;
@@ -490,12 +502,12 @@ static Code text_rows(Text *t, RawInput *inputs, Err *err)
         TRY(batch_send(t, false, err));
     buf_clear(&t->out);
     arrow_ipc_eos_put(&t->out);
-    return worker_reply(t->worker, buf_str(&t->out), err);
+    return t->send(t->to, buf_str(&t->out), err);
 }
 
-Code raw_text_run(const RawCall *raw, RawInput *inputs, WorkerCall *call, Err *err)
+Code raw_text_run(const RawCall *raw, RawInput *inputs, RawSend *send, void *to, Err *err)
 {
-    Text t = { .call = raw, .worker = call };
+    Text t = { .call = raw, .send = send, .to = to };
     buf_init(&t.out, COLUMN_BYTES_MAX);
     Code code = E_OK;
     if (raw->format == RAW_JSON)

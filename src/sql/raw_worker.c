@@ -361,6 +361,11 @@ static Code send_query(Raw *raw, Err *err)
     return worker_reply(raw->worker, buf_str(&raw->out), err);
 }
 
+static Code send_text(void *to, Str bytes, Err *err)
+{
+    return worker_reply(to, bytes, err);
+}
+
 static Code run(Raw *raw, Err *err)
 {
     TRY(raw_call_decode(raw->worker->request, &raw->arena, &raw->call, err));
@@ -372,7 +377,7 @@ static Code run(Raw *raw, Err *err)
     here.count = raw->call.file_count;
     TRY(load(raw, err));
     if (raw->call.as_text && raw->call.format != RAW_PARQUET)
-        return raw_text_run(&raw->call, raw->inputs, raw->worker, err);
+        return raw_text_run(&raw->call, raw->inputs, send_text, raw->worker, err);
     open_engine();
     if (!here.border)
         return err_set(err, E_UNAVAILABLE, "the engine did not open in the worker");
