@@ -60,7 +60,8 @@ Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err)
 typedef struct JsonScan {
     bool in_string, escaped;
     int depth, base; /* base 1: the values are the items of one array */
-    size_t keys, value_bytes;
+    size_t keys[RAW_JSON_DEPTH_MAX + 1]; /* of the object that is open at each depth */
+    size_t value_bytes;
     int64_t line;
 } JsonScan;
 
@@ -82,15 +83,15 @@ static Code scan_byte(JsonScan *s, char c, Str address, Err *err)
         if (++s->depth > RAW_JSON_DEPTH_MAX)
             return at_line(err_set(err, E_LIMIT, "the JSON is nested deeper than %d", RAW_JSON_DEPTH_MAX),
                            address, s->line, err);
+        s->keys[s->depth] = 0;
     } else if (c == '}' || c == ']') {
         s->depth--;
-    } else if (c == ':') {
-        s->keys++;
+    } else if (c == ':' && s->depth >= 0 && ++s->keys[s->depth] > KEYS_MAX) {
+        return at_line(err_set(err, E_LIMIT, "an object has more than %d keys", KEYS_MAX), address, s->line,
+                       err);
     }
     if (!s->in_string && s->depth <= s->base)
-        s->keys = s->value_bytes = 0;
-    if (s->keys > KEYS_MAX)
-        return at_line(err_set(err, E_LIMIT, "a value has more than %d keys", KEYS_MAX), address, s->line, err);
+        s->value_bytes = 0;
     if (s->value_bytes > RAW_FIELD_BYTES_MAX)
         return at_line(err_set(err, E_LIMIT, "a value has more than %d bytes", RAW_FIELD_BYTES_MAX), address,
                        s->line, err);
