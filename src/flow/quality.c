@@ -422,6 +422,8 @@ static Str result_json(Checker *c, const Expectation *e, const Counts *counts, c
 
 static Str columns_text(Arena *arena, const Expectation *e)
 {
+    if (e->column_count == 0)
+        return str_copy(arena, e->description);
     Buf buf AUTO(buf_done);
     buf_init(&buf, SUITE_BYTES_MAX);
     for (size_t i = 0; i < e->column_count; i++)

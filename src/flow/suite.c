@@ -279,6 +279,7 @@ static Code read_item(Arena *arena, Str path, Str type, const Json *item, Expect
     if (!(e.mostly >= 0 && e.mostly <= 1))
         return bad(&r, "mostly is a number from 0 to 1");
     e.condition = json_str(json_get(r.kwargs, "row_condition"));
+    e.description = json_str(json_get(item, "description"));
     e.key = key_of(arena, &e);
     e.config_json = config_of(arena, &r, item);
     *ret_expect = e;

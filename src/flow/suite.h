@@ -57,6 +57,7 @@ typedef struct Expectation {
     Str text;               /* regex, type_, the query of unexpected rows */
     Str ref_ns, ref_table, ref_column;
     Str condition;          /* row_condition: SQL; empty: all rows */
+    Str description;        /* for people; stands for the columns where there are none */
     Str key;                /* short: expect_column_values_to_be_between(delay) */
     Str config_json;        /* {"type": ..., "kwargs": {...}, ...} as GX writes it */
 } Expectation;
