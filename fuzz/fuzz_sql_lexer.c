@@ -37,7 +37,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         ASSERT(prepared.travels[i].name.len <= size && prepared.travels[i].position >= 0);
     sql_text_shorten(&prepared, STR("b"), STR("e"));
     for (size_t i = 0; i < prepared.token_count && i < 8; i++)
-        IGNORE(sql_text_replace_call(&prepared, (int64_t)prepared.tokens[i].at, STR("\"@1\" x"), &err));
+        IGNORE(sql_text_replace_call(&prepared, (int64_t)prepared.tokens[i].at, STR("\"@1\" x"),
+                                     &err));
     ASSERT(prepared.len == size);
     return 0;
 }

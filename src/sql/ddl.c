@@ -1,6 +1,6 @@
-/* ddl.c: CREATE, DROP, ALTER of tables, views and namespaces. The engine's parser reads the statement;
- * Iceberg's parts (transforms, sort fields) are a small grammar here, without expressions:
- *   field     = name { "." name } | transform "(" [ number "," ] name { "." name } ")"
+/* ddl.c: CREATE, DROP, ALTER of tables, views and namespaces. The engine's parser reads the
+ * statement; Iceberg's parts (transforms, sort fields) are a small grammar here, without
+ * expressions: field     = name { "." name } | transform "(" [ number "," ] name { "." name } ")"
  *   sort      = field [ ASC | DESC ] [ NULLS FIRST | NULLS LAST ] */
 #include "sql/sql_priv.h"
 
@@ -45,7 +45,9 @@ static Code read_path(FieldReader *r, Str *ret_path)
         if (r->at >= r->count || !sql_token_names(&r->tokens[r->at]))
             return err_set(r->err, E_SYNTAX, "a column's name is missing");
         Str name = sql_token_value(r->arena, &r->tokens[r->at++]);
-        path = path.ptr == NULL ? name : str_format(r->arena, STR_FMT "." STR_FMT, STR_ARG(path), STR_ARG(name));
+        path = path.ptr == NULL
+                   ? name
+                   : str_format(r->arena, STR_FMT "." STR_FMT, STR_ARG(path), STR_ARG(name));
     } while (take(r, "."));
     *ret_path = path;
     return E_OK;
@@ -58,26 +60,29 @@ static Code transform_of(FieldReader *r, Str name, int64_t width, IceTransform *
         TransformKind kind;
         bool has_width;
     } ROWS[] = {
-        { "year", TRANSFORM_YEAR, false },     { "years", TRANSFORM_YEAR, false },
-        { "month", TRANSFORM_MONTH, false },   { "months", TRANSFORM_MONTH, false },
-        { "day", TRANSFORM_DAY, false },       { "days", TRANSFORM_DAY, false },
-        { "hour", TRANSFORM_HOUR, false },     { "hours", TRANSFORM_HOUR, false },
-        { "void", TRANSFORM_VOID, false },     { "identity", TRANSFORM_IDENTITY, false },
-        { "bucket", TRANSFORM_BUCKET, true },  { "truncate", TRANSFORM_TRUNCATE, true },
+        { "year", TRANSFORM_YEAR, false },    { "years", TRANSFORM_YEAR, false },
+        { "month", TRANSFORM_MONTH, false },  { "months", TRANSFORM_MONTH, false },
+        { "day", TRANSFORM_DAY, false },      { "days", TRANSFORM_DAY, false },
+        { "hour", TRANSFORM_HOUR, false },    { "hours", TRANSFORM_HOUR, false },
+        { "void", TRANSFORM_VOID, false },    { "identity", TRANSFORM_IDENTITY, false },
+        { "bucket", TRANSFORM_BUCKET, true }, { "truncate", TRANSFORM_TRUNCATE, true },
     };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
         if (!str_ieq(name, str_z(ROWS[i].name)))
             continue;
         bool fits = ROWS[i].has_width ? width > 0 && width <= INT32_MAX : width < 0;
         if (!fits)
-            return err_set(r->err, E_INVALID, ROWS[i].has_width
+            return err_set(r->err, E_INVALID,
+                           ROWS[i].has_width
                                ? "bucket and truncate take a positive number first: bucket(16, id)"
                                : "this transform takes a column only: day(ts)");
         *ret_transform = (IceTransform){ ROWS[i].kind, ROWS[i].has_width ? (int32_t)width : 0 };
         return E_OK;
     }
-    Code code = err_set(r->err, E_INVALID, "there is no partition transform " STR_FMT, STR_ARG(name));
-    return err_hint(r->err, code, "year, month, day, hour, bucket(n, c), truncate(n, c), identity, void");
+    Code code =
+        err_set(r->err, E_INVALID, "there is no partition transform " STR_FMT, STR_ARG(name));
+    return err_hint(r->err, code,
+                    "year, month, day, hour, bucket(n, c), truncate(n, c), identity, void");
 }
 
 static Code read_field(FieldReader *r, Str *ret_path, IceTransform *ret_transform)
@@ -178,7 +183,8 @@ Code sql_table_create(SqlRun *run, TableCreate *ret_create)
     TRY(sql_run_target(run, &name));
     TableCreate create = { .ns = name.ns, .name = name.name };
     if (run->parsed->temporary)
-        return unsupported(run, "there are no temporary tables", "WITH x AS (SELECT ...) SELECT ...");
+        return unsupported(run, "there are no temporary tables",
+                           "WITH x AS (SELECT ...) SELECT ...");
     TRY(at_target(run, read_partition(run, &create)));
     TRY(at_target(run, read_sort(run, &create)));
     TRY(read_properties(run, &create));
@@ -202,16 +208,18 @@ static Code field_of(SqlRun *run, const BorderColumn *column, IceField *ret_fiel
         return unsupported(run, "columns have no DEFAULT in Iceberg's format version 2",
                            "give the value in the INSERT");
     if (column->primary_key)
-        return unsupported(run, "keys are not enforced", "an expectation `unique` in the model's suite");
+        return unsupported(run, "keys are not enforced",
+                           "an expectation `unique` in the model's suite");
     *ret_field = (IceField){ .name = column->name, .required = column->not_null };
-    return at_target(run, ice_type_from_sql(run->arena, type_text(column->type), &ret_field->type,
-                                            run->err));
+    return at_target(
+        run, ice_type_from_sql(run->arena, type_text(column->type), &ret_field->type, run->err));
 }
 
 static Code replace_table(SqlRun *run, const TableCreate *create, bool *ret_done)
 {
     TableVersion *version AUTO(table_version_free) = NULL;
-    Code code = catalog_load(run->sql->options.catalog, create->ns, create->name, &version, run->err);
+    Code code =
+        catalog_load(run->sql->options.catalog, create->ns, create->name, &version, run->err);
     *ret_done = code == E_OK;
     if (code == E_NOT_FOUND)
         return E_OK;
@@ -219,9 +227,12 @@ static Code replace_table(SqlRun *run, const TableCreate *create, bool *ret_done
     IceSchema *schema = NULL;
     TRY(catalog_schema_plan(table_version_metadata(version), create->columns, create->column_count,
                             run->arena, &schema, run->err));
-    TableCommit commit = { .name = { create->ns, create->name }, .kind = COMMIT_REPLACE, .schema = schema };
+    TableCommit commit = { .name = { create->ns, create->name },
+                           .kind = COMMIT_REPLACE,
+                           .schema = schema };
     CommitResult result;
-    return catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result, run->err);
+    return catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result,
+                          run->err);
 }
 
 Code sql_run_create_table(SqlRun *run)
@@ -238,7 +249,8 @@ Code sql_run_create_table(SqlRun *run)
     if (s->or_replace)
         TRY(at_target(run, replace_table(run, &create, &done)));
     if (!done) {
-        Code code = catalog_table_create(run->sql->options.catalog, &create, run->request->extra, run->err);
+        Code code =
+            catalog_table_create(run->sql->options.catalog, &create, run->request->extra, run->err);
         if (code != E_EXISTS || !s->if_not_exists)
             TRY(at_target(run, code));
     }
@@ -268,8 +280,8 @@ Code sql_run_create_view(SqlRun *run)
     request.binding_count = 0;
     sql_keep_piece(&run->text, &s->select);
     IceSchema *schema = NULL;
-    TRY(sql_bind_columns(run->sql, engine_lease_conn(run->result->lease), &request, &run->text, run->arena,
-                         &schema, run->err));
+    TRY(sql_bind_columns(run->sql, engine_lease_conn(run->result->lease), &request, &run->text,
+                         run->arena, &schema, run->err));
     if (s->column_count > 0) {
         Buf buf AUTO(buf_done);
         buf_init(&buf, 2 * SQL_TEXT_MAX);
@@ -282,9 +294,11 @@ Code sql_run_create_view(SqlRun *run)
         TRY(buf_end(&buf, "the view's text", run->err));
         select = str_copy(run->arena, buf_str(&buf));
     }
-    TableCreate create = { .ns = name.ns, .name = name.name, .view_sql = select,
-                           .replace_view = s->or_replace };
-    Code code = catalog_table_create(run->sql->options.catalog, &create, run->request->extra, run->err);
+    TableCreate create = {
+        .ns = name.ns, .name = name.name, .view_sql = select, .replace_view = s->or_replace
+    };
+    Code code =
+        catalog_table_create(run->sql->options.catalog, &create, run->request->extra, run->err);
     if (code != E_EXISTS || !s->if_not_exists)
         TRY(at_target(run, code));
     return sql_run_done(run, SQL_CREATE, "CREATE VIEW", 0);
@@ -300,12 +314,14 @@ Code sql_run_schema(SqlRun *run)
     if (s->catalog.len > 0)
         return unsupported(run, "a namespace has one part", "CREATE NAMESPACE gold");
     if (sql_name_reserved(s->name))
-        return at_target(run, err_set(run->err, E_FORBIDDEN, "the namespace " STR_FMT " is the system's",
-                                      STR_ARG(s->name)));
+        return at_target(run,
+                         err_set(run->err, E_FORBIDDEN, "the namespace " STR_FMT " is the system's",
+                                 STR_ARG(s->name)));
     if (s->cascade)
         return unsupported(run, "DROP ... CASCADE is not there", "drop the tables first");
-    Code code = create ? catalog_namespace_create(catalog, s->name, NULL, 0, run->request->extra, run->err)
-                       : catalog_namespace_drop(catalog, s->name, run->request->extra, run->err);
+    Code code =
+        create ? catalog_namespace_create(catalog, s->name, NULL, 0, run->request->extra, run->err)
+               : catalog_namespace_drop(catalog, s->name, run->request->extra, run->err);
     bool fine = (create && code == E_EXISTS && s->if_not_exists) ||
                 (!create && code == E_NOT_FOUND && s->if_exists);
     if (!fine)
@@ -346,7 +362,8 @@ static Code schema_change(SqlRun *run, SchemaChange *ret_change)
         change.kind = SCHEMA_ADD;
         change.column = s->columns[0].name;
         if (s->columns[0].not_null)
-            return unsupported(run, "a new column is NULL in the rows that are there", "leave NOT NULL out");
+            return unsupported(run, "a new column is NULL in the rows that are there",
+                               "leave NOT NULL out");
         IceField field;
         TRY(field_of(run, &s->columns[0], &field));
         change.type = field.type;
@@ -360,8 +377,8 @@ static Code schema_change(SqlRun *run, SchemaChange *ret_change)
         break;
     case BORDER_ALTER_COLUMN_TYPE:
         change.kind = SCHEMA_WIDEN;
-        TRY(at_target(run, ice_type_from_sql(run->arena, type_text(s->columns[0].type), &change.type,
-                                             run->err)));
+        TRY(at_target(run, ice_type_from_sql(run->arena, type_text(s->columns[0].type),
+                                             &change.type, run->err)));
         break;
     case BORDER_ALTER_DROP_NOT_NULL:
         change.kind = SCHEMA_OPTIONAL;
@@ -379,8 +396,9 @@ static Code schema_change(SqlRun *run, SchemaChange *ret_change)
     case BORDER_ALTER_RESET_OPTIONS:
     case BORDER_ALTER_COMMENT:
     case BORDER_ALTER_OTHER:
-        return unsupported(run, "this ALTER is not there yet",
-                           "ADD, DROP, RENAME COLUMN; ALTER c TYPE t; DROP NOT NULL; RENAME TO; SET (k = v)");
+        return unsupported(
+            run, "this ALTER is not there yet",
+            "ADD, DROP, RENAME COLUMN; ALTER c TYPE t; DROP NOT NULL; RENAME TO; SET (k = v)");
     }
     *ret_change = change;
     return E_OK;
@@ -444,7 +462,9 @@ Code sql_run_alter(SqlRun *run)
         return unsupported(run, "a view cannot be altered", "CREATE OR REPLACE VIEW");
     if (column_is_fine(run, version))
         return sql_run_done(run, SQL_ALTER, "ALTER TABLE", 0);
-    TableCommit commit = { .name = name, .uuid = table_version_entry(version)->uuid, .kind = COMMIT_SCHEMA };
+    TableCommit commit = { .name = name,
+                           .uuid = table_version_entry(version)->uuid,
+                           .kind = COMMIT_SCHEMA };
     SchemaChange change;
     bool properties = s->alter == BORDER_ALTER_OPTIONS || s->alter == BORDER_ALTER_RESET_OPTIONS ||
                       s->alter == BORDER_ALTER_COMMENT;
@@ -456,6 +476,7 @@ Code sql_run_alter(SqlRun *run)
         commit.change_count = 1;
     }
     CommitResult result;
-    TRY(at_target(run, catalog_commit(catalog, &commit, 1, run->request->extra, &result, run->err)));
+    TRY(at_target(run,
+                  catalog_commit(catalog, &commit, 1, run->request->extra, &result, run->err)));
     return sql_run_done(run, SQL_ALTER, "ALTER TABLE", 0);
 }

@@ -5,7 +5,8 @@
  *    names, for the sweep of orphans.
  * 2. DELETE reads and rewrites one state of the table: the commit names it as its base, and a file
  *    that was added or removed meanwhile is a CONFLICT, never a row deleted by half.
- * 3. Texts that we put around the user's start `shift` bytes before it: error places are moved back. */
+ * 3. Texts that we put around the user's start `shift` bytes before it: error places are moved
+ * back. */
 #include "sql/errors.h"
 #include "sql/plan.h"
 #include "sql/sql_priv.h"
@@ -18,7 +19,8 @@
 
 /* ---- columns ---- */
 
-static Code column_field(const BorderQuery *query, size_t i, Arena *arena, IceField *ret_field, Err *err)
+static Code column_field(const BorderQuery *query, size_t i, Arena *arena, IceField *ret_field,
+                         Err *err)
 {
     Str name = str_copy(arena, border_query_column_name(query, i));
     Str type = str_copy(arena, border_query_column_type(query, i));
@@ -49,28 +51,33 @@ static Code query_schema(const BorderQuery *query, Arena *arena, IceSchema **ret
     return E_OK;
 }
 
-static Code bind_columns(BorderConn *conn, const SqlRequest *request, Str text, const SqlResolved *resolved,
-                         Arena *arena, IceSchema **ret_schema, Err *err)
+static Code bind_columns(BorderConn *conn, const SqlRequest *request, Str text,
+                         const SqlResolved *resolved, Arena *arena, IceSchema **ret_schema,
+                         Err *err)
 {
     BorderParam *params = NULL;
     TRY(sql_params(request, arena, &params, err));
-    BorderRequest border = { .text = text, .params = params, .param_count = request->param_count,
-                             .bindings = resolved->bindings, .binding_count = resolved->binding_count };
+    BorderRequest border = { .text = text,
+                             .params = params,
+                             .param_count = request->param_count,
+                             .bindings = resolved->bindings,
+                             .binding_count = resolved->binding_count };
     BorderQuery *query AUTO(border_query_free) = NULL;
     Code code = border_query_start(conn, &border, &query, err);
     TRY(sql_error(err, code, text));
     return query_schema(query, arena, ret_schema, err);
 }
 
-Code sql_bind_columns(Sql *sql, BorderConn *conn, const SqlRequest *request, SqlText *text, Arena *arena,
-                      IceSchema **ret_schema, Err *err)
+Code sql_bind_columns(Sql *sql, BorderConn *conn, const SqlRequest *request, SqlText *text,
+                      Arena *arena, IceSchema **ret_schema, Err *err)
 {
     SqlResolved resolved AUTO(sql_resolved_done) = { 0 };
     TRY(sql_resolve(sql, conn, request, text, arena, &resolved, err));
     return bind_columns(conn, request, sql_text_str(text), &resolved, arena, ret_schema, err);
 }
 
-Code sql_describe(Sql *sql, const SqlRequest *request, Arena *arena, IceSchema **ret_schema, Err *err)
+Code sql_describe(Sql *sql, const SqlRequest *request, Arena *arena, IceSchema **ret_schema,
+                  Err *err)
 {
     SqlText text;
     TRY(sql_text_prepare(request->text, 0, arena, &text, err));
@@ -101,9 +108,9 @@ static Code check_required(const IceSchema *schema, const DataFile *files, size_
             for (size_t c = 0; c < files[f].column_count; c++)
                 if (files[f].columns[c].field_id == schema->fields[i].id &&
                     files[f].columns[c].null_count > 0)
-                    return err_set(err, E_TYPE, "column " STR_FMT " is NOT NULL, %lld rows have no value",
-                                   STR_ARG(schema->fields[i].name),
-                                   (long long)files[f].columns[c].null_count);
+                    return err_set(
+                        err, E_TYPE, "column " STR_FMT " is NOT NULL, %lld rows have no value",
+                        STR_ARG(schema->fields[i].name), (long long)files[f].columns[c].null_count);
     }
     return E_OK;
 }
@@ -116,7 +123,9 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
     TRY(sql_params(request, arena, &params, err));
     WriteJob job = { .os = sql->options.os,
                      .store = sql->options.store,
-                     .select = { .text = text, .params = params, .param_count = request->param_count,
+                     .select = { .text = text,
+                                 .params = params,
+                                 .param_count = request->param_count,
                                  .bindings = resolved->bindings,
                                  .binding_count = resolved->binding_count },
                      .schema = target->schema,
@@ -126,13 +135,14 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
                      .metadata = target->metadata,
                      .location = target->location,
                      .timeout_us = sql_timeout_us(sql, request) };
-    Code code = write_run(sql->engine, ENGINE_INGEST, &job, arena, ret_files, ret_count, ret_stats, err);
+    Code code =
+        write_run(sql->engine, ENGINE_INGEST, &job, arena, ret_files, ret_count, ret_stats, err);
     TRY(sql_error(err, code, text));
     return check_required(target->schema, *ret_files, *ret_count, err);
 }
 
-Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_files, size_t *ret_count,
-               SqlWriteStats *ret_stats, Err *err)
+Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_files,
+               size_t *ret_count, SqlWriteStats *ret_stats, Err *err)
 {
     SqlText text;
     TRY(sql_text_prepare(write->select.text, 0, arena, &text, err));
@@ -141,20 +151,25 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
     TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, &lease, err));
     TRY(sql_resolve(sql, engine_lease_conn(lease), &write->select, &text, arena, &resolved, err));
     engine_return(&lease);
-    Target target = { .schema = write->schema, .spec = write->spec, .sort = write->sort,
-                      .metadata = write->metadata, .location = write->location,
+    Target target = { .schema = write->schema,
+                      .spec = write->spec,
+                      .sort = write->sort,
+                      .metadata = write->metadata,
+                      .location = write->location,
                       .by_position = write->by_position };
     WriteStats stats = { 0 };
     DataFile *files = NULL;
     size_t count = 0;
-    TRY(write_files(sql, &write->select, sql_text_str(&text), &resolved, &target, arena, &files, &count,
-                    &stats, err));
+    TRY(write_files(sql, &write->select, sql_text_str(&text), &resolved, &target, arena, &files,
+                    &count, &stats, err));
     if (!uuid_is_none(write->table) && write->metadata != NULL && count > 0)
-        TRY(catalog_stage_files(sql->options.catalog, write->run_id, write->table, write->metadata, files,
-                                count, err));
+        TRY(catalog_stage_files(sql->options.catalog, write->run_id, write->table, write->metadata,
+                                files, count, err));
     *ret_files = files;
     *ret_count = count;
-    *ret_stats = (SqlWriteStats){ .rows = stats.rows, .files = stats.files, .bytes = stats.bytes,
+    *ret_stats = (SqlWriteStats){ .rows = stats.rows,
+                                  .files = stats.files,
+                                  .bytes = stats.bytes,
                                   .elapsed_us = stats.elapsed_us };
     return E_OK;
 }
@@ -172,7 +187,8 @@ static Code load_target(SqlRun *run, TableName *ret_name, TableVersion **ret_ver
 {
     TRY(sql_run_target(run, ret_name));
     TableVersion *version AUTO(table_version_free) = NULL;
-    Code code = catalog_load(run->sql->options.catalog, ret_name->ns, ret_name->name, &version, run->err);
+    Code code =
+        catalog_load(run->sql->options.catalog, ret_name->ns, ret_name->name, &version, run->err);
     if (code != E_OK)
         return err_at(run->err, code, run->parsed->name_position);
     if (table_version_entry(version)->is_view) {
@@ -196,7 +212,8 @@ static Target target_of(const TableVersion *version)
 }
 
 /* `SELECT * FROM (text) AS "@insert"(a, b)`; `*ret_shift` bytes stand before the user's text. */
-static Code name_columns(SqlRun *run, const IceSchema *schema, Str text, Str *ret_text, int64_t *ret_shift)
+static Code name_columns(SqlRun *run, const IceSchema *schema, Str text, Str *ret_text,
+                         int64_t *ret_shift)
 {
     const BorderStatement *s = run->parsed;
     Buf buf AUTO(buf_done);
@@ -229,8 +246,8 @@ static IceProperty principal_line(const SqlRun *run)
     return (IceProperty){ .key = STR("tarn.principal"), .value = run->request->principal };
 }
 
-static Code append_files(SqlRun *run, TableName name, const TableVersion *version, const DataFile *files,
-                         size_t count)
+static Code append_files(SqlRun *run, TableName name, const TableVersion *version,
+                         const DataFile *files, size_t count)
 {
     if (count == 0 && run->request->extra == NULL)
         return E_OK;
@@ -245,7 +262,8 @@ static Code append_files(SqlRun *run, TableName name, const TableVersion *versio
                            .summary = &line,
                            .summary_count = line.value.len > 0 };
     CommitResult result = { .snapshot_id = -1 };
-    TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result, run->err));
+    TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result,
+                       run->err));
     run->result->stats.snapshot_id = MAX(result.snapshot_id, (int64_t)0);
     return E_OK;
 }
@@ -254,13 +272,14 @@ static Code append_files(SqlRun *run, TableName name, const TableVersion *versio
 static Code check_count(SqlRun *run, const IceSchema *schema, Str text)
 {
     IceSchema *given = NULL;
-    TRY(bind_columns(engine_lease_conn(run->result->lease), run->request, text, &run->result->resolved,
-                     run->arena, &given, run->err));
+    TRY(bind_columns(engine_lease_conn(run->result->lease), run->request, text,
+                     &run->result->resolved, run->arena, &given, run->err));
     if (given->field_count == schema->field_count)
         return E_OK;
     Code code = err_set(run->err, E_INVALID, "the table has %zu columns, the query gives %zu",
                         schema->field_count, given->field_count);
-    code = err_hint(run->err, code, "INSERT INTO t (a, b) ..., or INSERT INTO t BY NAME SELECT ...");
+    code =
+        err_hint(run->err, code, "INSERT INTO t (a, b) ..., or INSERT INTO t BY NAME SELECT ...");
     return err_at(run->err, code, run->parsed->select.position);
 }
 
@@ -268,16 +287,19 @@ Code sql_run_insert(SqlRun *run)
 {
     const BorderStatement *s = run->parsed;
     if (s->has_conflict || s->has_returning || s->default_values || s->has_with)
-        return unsupported(run, "INSERT with ON CONFLICT, RETURNING, DEFAULT VALUES or WITH before it is not "
-                           "there", "INSERT INTO t WITH x AS (...) SELECT ...");
+        return unsupported(
+            run,
+            "INSERT with ON CONFLICT, RETURNING, DEFAULT VALUES or WITH before it is not "
+            "there",
+            "INSERT INTO t WITH x AS (...) SELECT ...");
     TableName name;
     TableVersion *version AUTO(table_version_free) = NULL;
     TRY(load_target(run, &name, &version));
     Target target = target_of(version);
     target.by_position = s->column_count == 0 && !s->by_name;
     sql_keep_piece(&run->text, &s->select);
-    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text, run->arena,
-                    &run->result->resolved, run->err));
+    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text,
+                    run->arena, &run->result->resolved, run->err));
     Str text = sql_text_str(&run->text);
     int64_t shift = 0;
     if (s->column_count > 0)
@@ -287,8 +309,8 @@ Code sql_run_insert(SqlRun *run)
     DataFile *files = NULL;
     size_t count = 0;
     WriteStats stats = { 0 };
-    Code code = write_files(run->sql, run->request, text, &run->result->resolved, &target, run->arena,
-                            &files, &count, &stats, run->err);
+    Code code = write_files(run->sql, run->request, text, &run->result->resolved, &target,
+                            run->arena, &files, &count, &stats, run->err);
     TRY(sql_shift(run->err, code, shift));
     TRY(append_files(run, name, version, files, count));
     return sql_run_done(run, SQL_INSERT, "INSERT", stats.rows);
@@ -301,14 +323,14 @@ static Code create_as_replace(SqlRun *run, const TableCreate *create, const Tabl
 {
     Target target = target_of(version);
     IceSchema *schema = NULL;
-    TRY(catalog_schema_plan(target.metadata, create->columns, create->column_count, run->arena, &schema,
-                            run->err));
+    TRY(catalog_schema_plan(target.metadata, create->columns, create->column_count, run->arena,
+                            &schema, run->err));
     target.schema = schema;
     DataFile *files = NULL;
     size_t count = 0;
     WriteStats stats = { 0 };
-    TRY(write_files(run->sql, run->request, sql_text_str(&run->text), &run->result->resolved, &target,
-                    run->arena, &files, &count, &stats, run->err));
+    TRY(write_files(run->sql, run->request, sql_text_str(&run->text), &run->result->resolved,
+                    &target, run->arena, &files, &count, &stats, run->err));
     TableCommit commit = { .name = { create->ns, create->name },
                            .uuid = table_version_entry(version)->uuid,
                            .kind = COMMIT_REPLACE,
@@ -316,7 +338,8 @@ static Code create_as_replace(SqlRun *run, const TableCreate *create, const Tabl
                            .add = files,
                            .add_count = count };
     CommitResult result;
-    TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result, run->err));
+    TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result,
+                       run->err));
     run->result->stats.snapshot_id = MAX(result.snapshot_id, (int64_t)0);
     *ret_rows = stats.rows;
     return E_OK;
@@ -338,10 +361,11 @@ static Code create_as_new(SqlRun *run, const TableCreate *create, uint64_t *ret_
     DataFile *files = NULL;
     size_t count = 0;
     WriteStats stats = { 0 };
-    TRY(write_files(run->sql, run->request, sql_text_str(&run->text), &run->result->resolved, &target,
-                    run->arena, &files, &count, &stats, run->err));
+    TRY(write_files(run->sql, run->request, sql_text_str(&run->text), &run->result->resolved,
+                    &target, run->arena, &files, &count, &stats, run->err));
     *ret_rows = stats.rows;
-    return catalog_draft_commit(catalog, &draft, files, count, STR_NONE, run->request->extra, run->err);
+    return catalog_draft_commit(catalog, &draft, files, count, STR_NONE, run->request->extra,
+                                run->err);
 }
 
 /* The SELECT's columns, with names of the statement where it gives some. */
@@ -379,8 +403,8 @@ Code sql_run_create_as(SqlRun *run)
     if (code != E_OK && code != E_NOT_FOUND)
         return code;
     sql_keep_piece(&run->text, &s->select);
-    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text, run->arena,
-                    &run->result->resolved, run->err));
+    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text,
+                    run->arena, &run->result->resolved, run->err));
     TRY(create_as_columns(run, &create));
     uint64_t rows = 0;
     if (version != NULL)
@@ -397,11 +421,12 @@ static Code bind_deleted(SqlRun *run, const SqlPlan *plan, DataFile *const *file
                          BorderBinding *ret_binding)
 {
     *ret_binding = (BorderBinding){ .schema = STR("@delete"), .name = run->parsed->name };
-    return sql_plan_files(plan->schema, files, count, true, run->arena, &ret_binding->sql, run->err);
+    return sql_plan_files(plan->schema, files, count, true, run->arena, &ret_binding->sql,
+                          run->err);
 }
 
-static Code delete_text(SqlRun *run, const char *head, const char *open, const char *close, Str *ret_text,
-                        int64_t *ret_shift)
+static Code delete_text(SqlRun *run, const char *head, const char *open, const char *close,
+                        Str *ret_text, int64_t *ret_shift)
 {
     const BorderStatement *s = run->parsed;
     Buf buf AUTO(buf_done);
@@ -433,7 +458,8 @@ static Code note_matches(SqlRun *run, const SqlPlan *plan, const struct ArrowSch
         while (f < plan->file_count && !str_eq(plan->files[f]->address, file))
             f++;
         if (f == plan->file_count)
-            return err_set(run->err, E_INTERNAL, "the file " STR_FMT " is not of the table", STR_ARG(file));
+            return err_set(run->err, E_INTERNAL, "the file " STR_FMT " is not of the table",
+                           STR_ARG(file));
         touched[f] = true;
         whole[f] = rows == plan->files[f]->record_count;
         (*found)++;
@@ -442,12 +468,13 @@ static Code note_matches(SqlRun *run, const SqlPlan *plan, const struct ArrowSch
 }
 
 /* The files that hold a row to delete, and how many each. */
-static Code find_matches(SqlRun *run, const SqlPlan *plan, bool *whole, bool *touched, size_t *ret_touched)
+static Code find_matches(SqlRun *run, const SqlPlan *plan, bool *whole, bool *touched,
+                         size_t *ret_touched)
 {
     Str text;
     int64_t shift = 0;
-    TRY(delete_text(run, "SELECT \"" PLAN_FILE_COLUMN "\" AS f, count(*) AS n", "(", ") GROUP BY 1", &text,
-                    &shift));
+    TRY(delete_text(run, "SELECT \"" PLAN_FILE_COLUMN "\" AS f, count(*) AS n", "(", ") GROUP BY 1",
+                    &text, &shift));
     SqlResult *result = run->result;
     Code code = sql_run_text(run, text, SQL_DELETE);
     TRY(sql_shift(run->err, code, shift));
@@ -458,7 +485,8 @@ static Code find_matches(SqlRun *run, const SqlPlan *plan, bool *whole, bool *to
         TRY(sql_shift(run->err, sql_error(run->err, code, text), shift));
         if (batch.release == NULL)
             break;
-        code = note_matches(run, plan, engine_result_schema(result->result), &batch, whole, touched, &found);
+        code = note_matches(run, plan, engine_result_schema(result->result), &batch, whole, touched,
+                            &found);
         batch.release(&batch);
         TRY(code);
     }
@@ -468,8 +496,9 @@ static Code find_matches(SqlRun *run, const SqlPlan *plan, bool *whole, bool *to
 }
 
 /* Writes what stays of `files`. */
-static Code rewrite(SqlRun *run, const TableVersion *version, const SqlPlan *plan, DataFile *const *files,
-                    size_t count, DataFile **ret_files, size_t *ret_count, uint64_t *ret_rows)
+static Code rewrite(SqlRun *run, const TableVersion *version, const SqlPlan *plan,
+                    DataFile *const *files, size_t count, DataFile **ret_files, size_t *ret_count,
+                    uint64_t *ret_rows)
 {
     SqlResolved *resolved = &run->result->resolved;
     for (size_t i = 0; i < resolved->binding_count; i++)
@@ -477,8 +506,8 @@ static Code rewrite(SqlRun *run, const TableVersion *version, const SqlPlan *pla
             TRY(bind_deleted(run, plan, files, count, &resolved->bindings[i]));
     Str text;
     int64_t shift = 0;
-    TRY(delete_text(run, "SELECT * EXCLUDE (\"" PLAN_FILE_COLUMN "\")", "((", ")) IS NOT TRUE", &text,
-                    &shift));
+    TRY(delete_text(run, "SELECT * EXCLUDE (\"" PLAN_FILE_COLUMN "\")", "((", ")) IS NOT TRUE",
+                    &text, &shift));
     Target target = target_of(version);
     WriteStats stats = { 0 };
     Code code = write_files(run->sql, run->request, text, resolved, &target, run->arena, ret_files,
@@ -497,13 +526,15 @@ static Code resolve_condition(SqlRun *run, const SqlPlan *plan)
     sql_keep_piece(&run->text, &s->where);
     memcpy(run->text.ptr, "SELECT", 6);
     SqlRequest request = *run->request;
-    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), &request, &run->text, run->arena,
-                    resolved, run->err));
+    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), &request, &run->text,
+                    run->arena, resolved, run->err));
     sql_text_blank(&run->text, 0, 6);
     if (resolved->gate.has_volatile && !str_ieq(resolved->gate.volatile_name, STR("now")) &&
         !str_istarts(resolved->gate.volatile_name, STR("current_")))
-        return err_at(run->err, err_set(run->err, E_INVALID, STR_FMT "() in a DELETE would not be the same twice",
-                                        STR_ARG(resolved->gate.volatile_name)),
+        return err_at(run->err,
+                      err_set(run->err, E_INVALID,
+                              STR_FMT "() in a DELETE would not be the same twice",
+                              STR_ARG(resolved->gate.volatile_name)),
                       resolved->gate.volatile_position);
     BorderBinding binding;
     TRY(bind_deleted(run, plan, plan->files, plan->file_count, &binding));
@@ -518,8 +549,9 @@ static Code delete_all(SqlRun *run, const SqlPlan *plan, bool *touched)
     return E_OK;
 }
 
-static Code commit_delete(SqlRun *run, TableName name, const TableVersion *version, const SqlPlan *plan,
-                          const bool *touched, const DataFile *add, size_t add_count)
+static Code commit_delete(SqlRun *run, TableName name, const TableVersion *version,
+                          const SqlPlan *plan, const bool *touched, const DataFile *add,
+                          size_t add_count)
 {
     Str *remove = arena_array(run->arena, Str, plan->file_count);
     size_t count = 0;
@@ -538,7 +570,8 @@ static Code commit_delete(SqlRun *run, TableName name, const TableVersion *versi
                            .summary = &line,
                            .summary_count = line.value.len > 0 };
     CommitResult result = { .snapshot_id = -1 };
-    TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result, run->err));
+    TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result,
+                       run->err));
     run->result->stats.snapshot_id = MAX(result.snapshot_id, (int64_t)0);
     return E_OK;
 }

@@ -1,5 +1,5 @@
-/* errors.c: a table of patterns in the engine's messages; what no row knows keeps its text. Candidates
- * that the engine lists become the hint; advice about its own settings is cut off. */
+/* errors.c: a table of patterns in the engine's messages; what no row knows keeps its text.
+ * Candidates that the engine lists become the hint; advice about its own settings is cut off. */
 #include "sql/errors.h"
 
 #include "base/arena.h"
@@ -7,9 +7,9 @@
 #include <string.h>
 
 typedef struct Pattern {
-    const char *part;  /* in the engine's text */
-    Code code;         /* E_OK: as it is */
-    const char *hint;  /* NULL: none, or the engine's candidates */
+    const char *part; /* in the engine's text */
+    Code code;        /* E_OK: as it is */
+    const char *hint; /* NULL: none, or the engine's candidates */
 } Pattern;
 
 static const Pattern PATTERNS[] = {
@@ -26,7 +26,8 @@ static const Pattern PATTERNS[] = {
     { "failed to allocate", E_LIMIT, "fewer columns, a filter, or a higher sql.memory" },
     { "Values were not provided for the following prepared statement parameters", E_INVALID,
       "give each parameter a value: $1, $name" },
-    { "must appear in the GROUP BY clause", E_INVALID, "GROUP BY ALL groups by every other column" },
+    { "must appear in the GROUP BY clause", E_INVALID,
+      "GROUP BY ALL groups by every other column" },
     { "No function matches", E_TYPE, NULL },
 };
 
@@ -34,8 +35,9 @@ static const Pattern PATTERNS[] = {
 static Str without_prefix(Str text)
 {
     static const char *const PREFIXES[] = {
-        "Binder Error: ", "Catalog Error: ", "Parser Error: ", "Conversion Error: ",
-        "Invalid Input Error: ", "Out of Range Error: ", "IO Error: ", "Out of Memory Error: ", "tarn: ",
+        "Binder Error: ",     "Catalog Error: ",       "Parser Error: ",
+        "Conversion Error: ", "Invalid Input Error: ", "Out of Range Error: ",
+        "IO Error: ",         "Out of Memory Error: ", "tarn: ",
     };
     for (size_t i = 0; i < ARRAY_LEN(PREFIXES); i++)
         if (str_starts(text, str_z(PREFIXES[i])))

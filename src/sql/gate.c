@@ -1,11 +1,11 @@
 /* gate.c: the walk over the tree of a SELECT.
  *
  * Invariants:
- * 1. Every object with a "class" is an expression, every other one with a text "type" a node, a table
- *    reference or a modifier; both are looked up in a list, and what is not there is refused.
+ * 1. Every object with a "class" is an expression, every other one with a text "type" a node, a
+ * table reference or a modifier; both are looked up in a list, and what is not there is refused.
  * 2. Values of constants are not walked: nothing in them is run.
- * 3. A bare name is a CTE only where the engine sees that CTE: in later CTEs of the same list, in the
- *    body, inside itself when it is recursive. */
+ * 3. A bare name is a CTE only where the engine sees that CTE: in later CTEs of the same list, in
+ * the body, inside itself when it is recursive. */
 #include "sql/gate.h"
 
 #include <string.h>
@@ -19,7 +19,12 @@ typedef struct Walk {
     unsigned depth;
 } Walk;
 
-typedef enum FunctionTrait { FUNCTION_PLAIN, FUNCTION_VOLATILE, FUNCTION_CAPPED, FUNCTION_RAW } FunctionTrait;
+typedef enum FunctionTrait {
+    FUNCTION_PLAIN,
+    FUNCTION_VOLATILE,
+    FUNCTION_CAPPED,
+    FUNCTION_RAW
+} FunctionTrait;
 typedef struct FunctionRow {
     const char *name;
     FunctionTrait trait;
@@ -42,16 +47,32 @@ static const FunctionRow TABLE_FUNCTIONS[] = {
 };
 
 static const char *const CLASSES[] = {
-    "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT",
-    "DEFAULT", "FUNCTION", "LAMBDA", "LAMBDA_REF", "OPERATOR", "PARAMETER", "POSITIONAL_REFERENCE",
-    "STAR", "SUBQUERY", "TYPE", "WINDOW",
+    "BETWEEN",    "CASE",        "CAST",     "COLLATE",   "COLUMN_REF",
+    "COMPARISON", "CONJUNCTION", "CONSTANT", "DEFAULT",   "FUNCTION",
+    "LAMBDA",     "LAMBDA_REF",  "OPERATOR", "PARAMETER", "POSITIONAL_REFERENCE",
+    "STAR",       "SUBQUERY",    "TYPE",     "WINDOW",
 };
 
 static const char *const NODES[] = {
-    "SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", /* queries */
-    "BASE_TABLE", "EMPTY", "EXPRESSION_LIST", "JOIN", "PIVOT", "SHOW_REF", "SUBQUERY", "TABLE_FUNCTION",
-    "DISTINCT_MODIFIER", "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER", "ORDER_MODIFIER",
-    "ORDER_DEFAULT", "ASCENDING", "DESCENDING",
+    "SELECT_NODE",
+    "SET_OPERATION_NODE",
+    "RECURSIVE_CTE_NODE",
+    "CTE_NODE", /* queries */
+    "BASE_TABLE",
+    "EMPTY",
+    "EXPRESSION_LIST",
+    "JOIN",
+    "PIVOT",
+    "SHOW_REF",
+    "SUBQUERY",
+    "TABLE_FUNCTION",
+    "DISTINCT_MODIFIER",
+    "LIMIT_MODIFIER",
+    "LIMIT_PERCENT_MODIFIER",
+    "ORDER_MODIFIER",
+    "ORDER_DEFAULT",
+    "ASCENDING",
+    "DESCENDING",
 };
 
 /* What a bare name gives when no column is called so. */
@@ -81,7 +102,8 @@ static const FunctionRow *function_row(Str name)
     char lower[64];
     if (name.len < sizeof lower) {
         for (size_t i = 0; i < name.len; i++)
-            lower[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] + 32) : name.ptr[i];
+            lower[i] =
+                name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? (char)(name.ptr[i] + 32) : name.ptr[i];
         lower_name = str_of(lower, name.len);
     }
     size_t from = 0;
@@ -97,7 +119,8 @@ static const FunctionRow *function_row(Str name)
             from = middle + 1;
     }
     /* The table is in byte order; "formatReadableSize" is the only kind with capitals. */
-    return row_of(FUNCTIONS, name.len > 6 && str_istarts(name, STR("format")) ? ARRAY_LEN(FUNCTIONS) : 0,
+    return row_of(FUNCTIONS,
+                  name.len > 6 && str_istarts(name, STR("format")) ? ARRAY_LEN(FUNCTIONS) : 0,
                   name);
 }
 
@@ -106,8 +129,8 @@ bool gate_function(Str name, GateFunction *ret_function)
     const FunctionRow *row = function_row(name);
     if (row == NULL)
         return false;
-    *ret_function = (GateFunction){ row->name, row->trait == FUNCTION_VOLATILE,
-                                    row->trait == FUNCTION_CAPPED };
+    *ret_function =
+        (GateFunction){ row->name, row->trait == FUNCTION_VOLATILE, row->trait == FUNCTION_CAPPED };
     return true;
 }
 
@@ -161,15 +184,21 @@ static Code check_capped(Walk *walk, const Json *function, Str name)
 {
     Str schema = json_str(json_get(function, "schema"));
     if (str_ieq(schema, STR("main")) || str_ieq(schema, STR("pg_catalog")))
-        return refuse(walk, err_set(walk->err, E_FORBIDDEN, "write " STR_FMT "(...) without a schema",
-                                    STR_ARG(name)), function);
+        return refuse(walk,
+                      err_set(walk->err, E_FORBIDDEN, "write " STR_FMT "(...) without a schema",
+                              STR_ARG(name)),
+                      function);
     if (str_ieq(name, STR("range")) || str_ieq(name, STR("generate_series")))
         return E_OK; /* large bounds may lie close together: the macro of the engine looks */
     JsonIter it = json_iter(json_get(function, "children"));
     while (json_next(&it))
         if (constant_number(it.value) > GATE_REPEAT_BYTES_MAX)
-            return refuse(walk, err_set(walk->err, E_LIMIT, STR_FMT "(...) would make a value of more "
-                                        "than %d bytes", STR_ARG(name), GATE_REPEAT_BYTES_MAX), function);
+            return refuse(walk,
+                          err_set(walk->err, E_LIMIT,
+                                  STR_FMT "(...) would make a value of more "
+                                          "than %d bytes",
+                                  STR_ARG(name), GATE_REPEAT_BYTES_MAX),
+                          function);
     return E_OK;
 }
 
@@ -178,15 +207,24 @@ static Code check_format(Walk *walk, const Json *function, Str name)
 {
     Str format = constant_text(json_at(json_get(function, "children"), 0));
     if (format.ptr == NULL || json_str(json_get(function, "schema")).len > 0)
-        return refuse(walk, err_set(walk->err, E_FORBIDDEN, "the format of " STR_FMT " must be a text in "
-                                    "the statement", STR_ARG(name)), function);
+        return refuse(walk,
+                      err_set(walk->err, E_FORBIDDEN,
+                              "the format of " STR_FMT " must be a text in "
+                              "the statement",
+                              STR_ARG(name)),
+                      function);
     unsigned digits = 0;
     for (size_t i = 0; i < format.len; i++) {
         digits = format.ptr[i] >= '0' && format.ptr[i] <= '9' ? digits + 1 : 0;
-        bool nested = format.ptr[i] == ':' && memchr(format.ptr + i, '{', MIN(format.len - i, 8u)) != NULL;
+        bool nested =
+            format.ptr[i] == ':' && memchr(format.ptr + i, '{', MIN(format.len - i, 8u)) != NULL;
         if (digits > 4 || format.ptr[i] == '*' || (nested && str_ieq(name, STR("format"))))
-            return refuse(walk, err_set(walk->err, E_LIMIT, "the width in the format of " STR_FMT
-                                        " is too large or not fixed", STR_ARG(name)), function);
+            return refuse(walk,
+                          err_set(walk->err, E_LIMIT,
+                                  "the width in the format of " STR_FMT
+                                  " is too large or not fixed",
+                                  STR_ARG(name)),
+                          function);
     }
     return E_OK;
 }
@@ -200,8 +238,10 @@ static Code check_function(Walk *walk, const Json *function)
         for (size_t i = 0; i < ARRAY_LEN(FUNCTIONS); i++)
             all[i] = str_z(FUNCTIONS[i].name);
         Str nearest = str_nearest(name, all, row == NULL ? ARRAY_LEN(all) : 0);
-        Code code = err_set(walk->err, E_FORBIDDEN, "the function " STR_FMT " is not on the list of "
-                            "allowed functions", STR_ARG(name));
+        Code code = err_set(walk->err, E_FORBIDDEN,
+                            "the function " STR_FMT " is not on the list of "
+                            "allowed functions",
+                            STR_ARG(name));
         if (nearest.len > 0)
             code = err_hint(walk->err, code, "did you mean " STR_FMT "?", STR_ARG(nearest));
         return refuse(walk, code, function);
@@ -218,8 +258,11 @@ static Code check_function(Walk *walk, const Json *function)
 static Code walk_expression(Walk *walk, const Json *expression, Str class, bool in_type)
 {
     if (!listed(CLASSES, ARRAY_LEN(CLASSES), class))
-        return refuse(walk, err_set(walk->err, E_FORBIDDEN, "expressions of the kind " STR_FMT
-                                    " are not allowed", STR_ARG(class)), expression);
+        return refuse(walk,
+                      err_set(walk->err, E_FORBIDDEN,
+                              "expressions of the kind " STR_FMT " are not allowed",
+                              STR_ARG(class)),
+                      expression);
     if (str_eq(class, STR("CONSTANT")))
         return E_OK;
     if (str_eq(class, STR("FUNCTION")) || str_eq(class, STR("WINDOW")))
@@ -240,8 +283,10 @@ static Code push_cte(Walk *walk, Str name, const Json *place)
         return err_set(walk->err, E_LIMIT, "more than %d CTEs", GATE_CTES_MAX);
     if (str_istarts(name, STR("duckdb_")) || str_istarts(name, STR("pg_")) ||
         str_istarts(name, STR("sqlite_")) || str_istarts(name, STR("pragma_")))
-        return refuse(walk, err_set(walk->err, E_FORBIDDEN, "a CTE may not be called " STR_FMT,
-                                    STR_ARG(name)), place);
+        return refuse(
+            walk,
+            err_set(walk->err, E_FORBIDDEN, "a CTE may not be called " STR_FMT, STR_ARG(name)),
+            place);
     walk->ctes[walk->cte_count++] = name;
     return E_OK;
 }
@@ -276,8 +321,9 @@ static Code walk_query(Walk *walk, const Json *node, Str type)
 
 static bool looks_like_file(Str name)
 {
-    return str_find_char(name, '/') >= 0 || str_find_char(name, '\\') >= 0 || str_ends(name, STR(".csv")) ||
-           str_ends(name, STR(".json")) || str_ends(name, STR(".parquet"));
+    return str_find_char(name, '/') >= 0 || str_find_char(name, '\\') >= 0 ||
+           str_ends(name, STR(".csv")) || str_ends(name, STR(".json")) ||
+           str_ends(name, STR(".parquet"));
 }
 
 static Code walk_table(Walk *walk, const Json *table)
@@ -294,8 +340,10 @@ static Code walk_table(Walk *walk, const Json *table)
             if (str_ieq(walk->ctes[i - 1], ref.name))
                 return E_OK;
         if (looks_like_file(ref.name)) {
-            Code code = err_set(walk->err, E_FORBIDDEN, "'" STR_FMT "' is no table; files and addresses "
-                                "are not read by name", STR_ARG(ref.name));
+            Code code = err_set(walk->err, E_FORBIDDEN,
+                                "'" STR_FMT "' is no table; files and addresses "
+                                "are not read by name",
+                                STR_ARG(ref.name));
             code = err_hint(walk->err, code, "objects of the lake: read_csv('s3://bucket/key')");
             return refuse(walk, code, table);
         }
@@ -331,8 +379,9 @@ static Code check_addresses(Walk *walk, const GateRaw *raw, const Json *function
     for (size_t i = 0; i < raw->text_count; i++) {
         bool inside = str_starts(raw->texts[i], STR("s3://")) && raw->texts[i].len > 5;
         if (!inside) {
-            Code code = err_set(walk->err, E_FORBIDDEN, STR_FMT " reads objects of the lake only, not '" STR_FMT
-                                "'", STR_ARG(raw->function), STR_ARG(raw->texts[i]));
+            Code code = err_set(walk->err, E_FORBIDDEN,
+                                STR_FMT " reads objects of the lake only, not '" STR_FMT "'",
+                                STR_ARG(raw->function), STR_ARG(raw->texts[i]));
             code = err_hint(walk->err, code, STR_FMT "('s3://bucket/key')", STR_ARG(raw->function));
             return refuse(walk, code, function);
         }
@@ -355,14 +404,20 @@ static Code walk_raw(Walk *walk, const Json *table, const Json *function, Str na
         if (json_str(json_get(it.value, "alias")).len > 0)
             continue;
         if (!raw_texts(it.value, &raw, TEXTS_MAX))
-            return refuse(walk, err_set(walk->err, E_INVALID, "the arguments of " STR_FMT " must be texts "
-                                        "in the statement", STR_ARG(name)), it.value);
+            return refuse(walk,
+                          err_set(walk->err, E_INVALID,
+                                  "the arguments of " STR_FMT " must be texts "
+                                  "in the statement",
+                                  STR_ARG(name)),
+                          it.value);
     }
     bool is_source = str_ieq(name, STR("source"));
     if (is_source ? raw.text_count != 2 : raw.text_count == 0) {
-        Code code = err_set(walk->err, E_INVALID, STR_FMT " has the wrong arguments", STR_ARG(name));
-        code = err_hint(walk->err, code, is_source ? "source('skies', 'airports.csv')"
-                                                   : "read_csv('s3://bucket/key')");
+        Code code =
+            err_set(walk->err, E_INVALID, STR_FMT " has the wrong arguments", STR_ARG(name));
+        code =
+            err_hint(walk->err, code,
+                     is_source ? "source('skies', 'airports.csv')" : "read_csv('s3://bucket/key')");
         return refuse(walk, code, table);
     }
     if (!is_source)
@@ -378,10 +433,12 @@ static Code walk_table_function(Walk *walk, const Json *table)
     const FunctionRow *row = row_of(TABLE_FUNCTIONS, ARRAY_LEN(TABLE_FUNCTIONS), name);
     bool qualified = json_str(json_get(function, "schema")).len > 0 ||
                      json_str(json_get(function, "catalog")).len > 0;
-    if (row == NULL || qualified || !str_eq(json_str(json_get(function, "class")), STR("FUNCTION"))) {
+    if (row == NULL || qualified ||
+        !str_eq(json_str(json_get(function, "class")), STR("FUNCTION"))) {
         Code code = err_set(walk->err, E_FORBIDDEN, "the table function " STR_FMT " is not allowed",
                             STR_ARG(name));
-        code = err_hint(walk->err, code, "allowed: range, generate_series, unnest, json_each, json_tree, "
+        code = err_hint(walk->err, code,
+                        "allowed: range, generate_series, unnest, json_each, json_tree, "
                         "read_csv, read_json, read_parquet, source");
         return refuse(walk, code, table);
     }
@@ -395,8 +452,10 @@ static Code walk_table_function(Walk *walk, const Json *table)
 static Code walk_show(Walk *walk, const Json *show)
 {
     if (json_is_null(json_get(show, "query"))) {
-        Code code = err_set(walk->err, E_UNSUPPORTED, "this form of SHOW or DESCRIBE stands alone only");
-        return err_hint(walk->err, code, "SHOW TABLES FROM ns; DESCRIBE ns.table; information_schema.tables");
+        Code code =
+            err_set(walk->err, E_UNSUPPORTED, "this form of SHOW or DESCRIBE stands alone only");
+        return err_hint(walk->err, code,
+                        "SHOW TABLES FROM ns; DESCRIBE ns.table; information_schema.tables");
     }
     walk->gate->is_describe = true;
     return walk_members(walk, show, false);
@@ -407,8 +466,11 @@ static Code walk_node(Walk *walk, const Json *node, Str type, bool in_type)
     if (in_type)
         return walk_members(walk, node, true);
     if (!listed(NODES, ARRAY_LEN(NODES), type))
-        return refuse(walk, err_set(walk->err, E_FORBIDDEN, "statements with a part of the kind " STR_FMT
-                                    " are not allowed", STR_ARG(type)), node);
+        return refuse(walk,
+                      err_set(walk->err, E_FORBIDDEN,
+                              "statements with a part of the kind " STR_FMT " are not allowed",
+                              STR_ARG(type)),
+                      node);
     if (str_ends(type, STR("_NODE")))
         return walk_query(walk, node, type);
     if (str_eq(type, STR("BASE_TABLE")))
@@ -457,8 +519,9 @@ Code gate_check(Str json, Arena *arena, Gate *ret_gate, Err *err)
                   .raws = arena_array(arena, GateRaw, GATE_RAWS_MAX),
                   .volatile_position = -1,
                   .node = json_get(json_at(statements, 0), "node") };
-    Walk walk = { .arena = arena, .gate = &gate, .err = err,
-                  .ctes = arena_array(arena, Str, GATE_CTES_MAX) };
+    Walk walk = {
+        .arena = arena, .gate = &gate, .err = err, .ctes = arena_array(arena, Str, GATE_CTES_MAX)
+    };
     if (json_type(gate.node) != JSON_OBJECT)
         return err_set(err, E_INTERNAL, "the tree of the statement has no node");
     TRY(walk_value(&walk, gate.node, false));

@@ -1,13 +1,13 @@
 /* gate.h: looks at a SELECT before it runs: one statement, allowed functions, which names it reads.
  * Owner:   results live in the given arena and borrow the JSON's.
  * Threads: any.
- * Errors:  FORBIDDEN for what is not on a list (with the nearest allowed name), INVALID, LIMIT, SYNTAX;
- *          each with the position in the text.
- * Limits:  GATE_DEPTH_MAX levels, GATE_REFS_MAX tables, GATE_RAWS_MAX objects read.
- * Units:   positions in bytes from the start of the text.
+ * Errors:  FORBIDDEN for what is not on a list (with the nearest allowed name), INVALID, LIMIT,
+ * SYNTAX; each with the position in the text. Limits:  GATE_DEPTH_MAX levels, GATE_REFS_MAX tables,
+ * GATE_RAWS_MAX objects read. Units:   positions in bytes from the start of the text.
  *
- * It reads the tree that json_serialize_sql gives. Kinds of nodes, functions and table functions are
- * lists of what is allowed: what a newer engine adds is refused until somebody has looked at it. */
+ * It reads the tree that json_serialize_sql gives. Kinds of nodes, functions and table functions
+ * are lists of what is allowed: what a newer engine adds is refused until somebody has looked at
+ * it. */
 #pragma once
 
 #include "base/arena.h"
@@ -33,9 +33,9 @@ typedef struct GateRef {
 
 /* read_csv('s3://...'), source('skies', 'x.csv') in FROM. */
 typedef struct GateRaw {
-    Str function;          /* read_parquet, read_csv, read_json, source */
+    Str function; /* read_parquet, read_csv, read_json, source */
     Str alias;
-    Str *texts;            /* the constant arguments in order: addresses, or source and name */
+    Str *texts; /* the constant arguments in order: addresses, or source and name */
     size_t text_count;
     const Json *arguments; /* all of them, named ones have an alias */
     int64_t position;
@@ -49,8 +49,8 @@ typedef struct Gate {
     bool has_volatile;
     Str volatile_name;
     int64_t volatile_position;
-    bool is_describe;      /* DESCRIBE or SUMMARIZE of a query */
-    const Json *node;      /* the one SELECT's node */
+    bool is_describe; /* DESCRIBE or SUMMARIZE of a query */
+    const Json *node; /* the one SELECT's node */
 } Gate;
 
 /* `json` is what border_serialize gave. */

@@ -35,19 +35,24 @@ TEST(gate_lets_reads_through)
         { "from b.c", "b.c " },
         { "table b.c", "b.c " },
         { "values (1, 2), (3, 4)", "" },
-        { "select * from a.t x join b.u using (k) where exists (select 1 from c.v)", "a.t b.u c.v " },
+        { "select * from a.t x join b.u using (k) where exists (select 1 from c.v)",
+          "a.t b.u c.v " },
         { "with q as (select * from a.t) select * from q", "a.t " },
         { "with q as (select * from q) select 1", ".q " },
         { "with q as (select 1), r as (select * from q) select * from r, q", "" },
         { "select (with q as (select 1) select * from q), (select 1 from q)", ".q " },
-        { "with recursive t(n) as (select 1 union all select n + 1 from t where n < 9) select * from t", "" },
+        { "with recursive t(n) as (select 1 union all select n + 1 from t where n < 9) select * "
+          "from t",
+          "" },
         { "select * from (select * from a.t) s, lateral (select s.x + 1 y)", "a.t " },
         { "select 1 union all select x from a.t order by 1 limit 3", "a.t " },
-        { "select sum(x) over (partition by y order by z), row_number() over w from a.t window w as (order by x)",
+        { "select sum(x) over (partition by y order by z), row_number() over w from a.t window w "
+          "as (order by x)",
           "a.t " },
         { "select list_transform([1, 2], x -> x + 1), [y for y in [1] if y > 0]", "" },
         { "select * from range(3) r(i), unnest([1, 2]) u(x), generate_series(1, 2) g", "" },
-        { "select cast(a as decimal(9, 2)), a::int[], try_cast(b as struct(x int)), interval '1' day from a.t",
+        { "select cast(a as decimal(9, 2)), a::int[], try_cast(b as struct(x int)), interval '1' "
+          "day from a.t",
           "a.t " },
         { "pivot a.t on (x) in (1, 2) using sum(y)", "a.t " },
         { "unpivot a.t on x, y into name n value v", "a.t " },
@@ -55,10 +60,14 @@ TEST(gate_lets_reads_through)
         { "summarize a.t", "a.t " },
         { "select * exclude (a) replace (b + 1 as b), columns('a.*') from a.t", "a.t " },
         { "select a.b.c, x.y from n.a", "n.a " },
-        { "select count(*), count(distinct x), string_agg(x, ',' order by y) from a.t group by all", "a.t " },
-        { "select case when a then 1 else 2 end, a between 1 and 2, a in (1, 2), a is null, not a from n.t",
+        { "select count(*), count(distinct x), string_agg(x, ',' order by y) from a.t group by all",
+          "a.t " },
+        { "select case when a then 1 else 2 end, a between 1 and 2, a in (1, 2), a is null, not a "
+          "from n.t",
           "n.t " },
-        { "select x like 'a%', x similar to 'b', x ilike 'c', x || 'd', x -> '$.a', x ->> 'b' from n.t", "n.t " },
+        { "select x like 'a%', x similar to 'b', x ilike 'c', x || 'd', x -> '$.a', x ->> 'b' from "
+          "n.t",
+          "n.t " },
         { "select * from a.t tablesample 10 percent", "a.t " },
         { "select * from a.t qualify row_number() over (order by x) = 1", "a.t " },
         { "select $1, $name, ?1", NULL },
@@ -79,7 +88,8 @@ TEST(gate_lets_reads_through)
         Buf refs AUTO(buf_done);
         buf_init(&refs, 1 << 12);
         for (size_t r = 0; r < got.ref_count; r++)
-            buf_format(&refs, STR_FMT "." STR_FMT " ", STR_ARG(got.refs[r].ns), STR_ARG(got.refs[r].name));
+            buf_format(&refs, STR_FMT "." STR_FMT " ", STR_ARG(got.refs[r].ns),
+                       STR_ARG(got.refs[r].name));
         CHECK_STR(buf_str(&refs), str_z(ROWS[i].refs));
     }
 }
@@ -165,8 +175,8 @@ TEST(gate_refuses)
         err_clear(&err);
         Code code = gate(ROWS[i].text, &arena, &got, &err);
         if (code != ROWS[i].code)
-            test_failed(__FILE__, __LINE__, "%s gave %s, wanted %s (%s)", ROWS[i].text, code_info(code)->name,
-                        code_info(ROWS[i].code)->name, err.text);
+            test_failed(__FILE__, __LINE__, "%s gave %s, wanted %s (%s)", ROWS[i].text,
+                        code_info(code)->name, code_info(ROWS[i].code)->name, err.text);
         else if (ROWS[i].position != -2 && err.position != ROWS[i].position)
             test_failed(__FILE__, __LINE__, "%s: position %lld, wanted %lld", ROWS[i].text,
                         (long long)err.position, (long long)ROWS[i].position);
@@ -189,8 +199,10 @@ TEST(gate_notes_what_is_volatile)
         bool is_volatile;
         int64_t position;
     } ROWS[] = {
-        { "select 1", false, -1 },       { "select now()", true, 7 },
-        { "select current_date", true, 7 }, { "select 1, uuid()", true, 10 },
+        { "select 1", false, -1 },
+        { "select now()", true, 7 },
+        { "select current_date", true, 7 },
+        { "select 1, uuid()", true, 10 },
         { "select x from n.t where d < current_timestamp", true, 28 },
         { "select random() from n.t", true, 7 },
         { "select t.current_date from n.t", false, -1 },
@@ -210,8 +222,10 @@ TEST(gate_reads_objects)
     Arena arena AUTO(arena_done) = { 0 };
     Gate got;
     Err err;
-    CHECK_OK(gate("select * from read_csv(['s3://b/1', 's3://b/2'], header := true) c, source('skies', 'a.csv')",
-                  &arena, &got, &err), &err);
+    CHECK_OK(gate("select * from read_csv(['s3://b/1', 's3://b/2'], header := true) c, "
+                  "source('skies', 'a.csv')",
+                  &arena, &got, &err),
+             &err);
     CHECK_INT(got.raw_count, 2);
     CHECK_STR(got.raws[0].function, STR("read_csv"));
     CHECK_STR(got.raws[0].alias, STR("c"));

@@ -1,5 +1,6 @@
-/* info.c: SHOW, DESCRIBE and information_schema, answered from the catalog. SHOW and DESCRIBE become a
- * SELECT of ours, so that there is one way to answer; information_schema becomes VALUES. */
+/* info.c: SHOW, DESCRIBE and information_schema, answered from the catalog. SHOW and DESCRIBE
+ * become a SELECT of ours, so that there is one way to answer; information_schema becomes VALUES.
+ */
 #include "sql/sql_priv.h"
 
 #include "format/arrow.h"
@@ -31,7 +32,8 @@ Str sql_info_nearest(Sql *sql, Str ns, Str name, Arena *arena)
         if (str_ieq(names[full + i], name))
             return names[i];
     if (ns.len > 0)
-        return str_nearest(str_format(arena, STR_FMT "." STR_FMT, STR_ARG(ns), STR_ARG(name)), names, full);
+        return str_nearest(str_format(arena, STR_FMT "." STR_FMT, STR_ARG(ns), STR_ARG(name)),
+                           names, full);
     Str nearest = str_nearest(name, names + full, full);
     for (size_t i = 0; i < full; i++)
         if (nearest.len > 0 && str_eq(names[full + i], nearest))
@@ -62,8 +64,8 @@ static void put_cell(Rows *rows, Str text, bool first)
 }
 
 /* `names` and their types; no row: NULLs under WHERE false. */
-static Code rows_end(Rows *rows, const char *const *columns, size_t count, Arena *arena, Str *ret_sql,
-                     Err *err)
+static Code rows_end(Rows *rows, const char *const *columns, size_t count, Arena *arena,
+                     Str *ret_sql, Err *err)
 {
     Buf buf AUTO(buf_done);
     buf_init(&buf, INFO_TEXT_MAX);
@@ -71,10 +73,11 @@ static Code rows_end(Rows *rows, const char *const *columns, size_t count, Arena
     for (size_t i = 0; i < count; i++) {
         bool number = strcmp(columns[i], "ordinal_position") == 0;
         if (rows->count == 0)
-            buf_format(&buf, "%sNULL::%s AS %s", i == 0 ? "" : ", ", number ? "INTEGER" : "VARCHAR", columns[i]);
-        else
-            buf_format(&buf, "%sc%zu::%s AS %s", i == 0 ? "" : ", ", i, number ? "INTEGER" : "VARCHAR",
+            buf_format(&buf, "%sNULL::%s AS %s", i == 0 ? "" : ", ", number ? "INTEGER" : "VARCHAR",
                        columns[i]);
+        else
+            buf_format(&buf, "%sc%zu::%s AS %s", i == 0 ? "" : ", ", i,
+                       number ? "INTEGER" : "VARCHAR", columns[i]);
     }
     if (rows->count == 0) {
         buf_put(&buf, STR(" WHERE false"));
@@ -136,14 +139,16 @@ static void put_table(Rows *rows, Str ns, Str name, Str type)
 
 static Code info_tables(Sql *sql, Arena *arena, Str *ret_sql, Err *err)
 {
-    static const char *const COLUMNS[] = { "table_catalog", "table_schema", "table_name", "table_type" };
+    static const char *const COLUMNS[] = { "table_catalog", "table_schema", "table_name",
+                                           "table_type" };
     TableEntry *entries = NULL;
     size_t count = 0;
     TRY(catalog_table_list(sql->options.catalog, STR_NONE, arena, &entries, &count, err));
     Rows rows = { 0 };
     buf_init(&rows.buf, INFO_TEXT_MAX);
     for (size_t i = 0; i < count; i++)
-        put_table(&rows, entries[i].ns, entries[i].name, entries[i].is_view ? STR("VIEW") : STR("BASE TABLE"));
+        put_table(&rows, entries[i].ns, entries[i].name,
+                  entries[i].is_view ? STR("VIEW") : STR("BASE TABLE"));
     for (size_t i = 0; i < sql->table_count; i++)
         put_table(&rows, sql->tables[i].ns, sql->tables[i].name, STR("SYSTEM TABLE"));
     Code code = rows_end(&rows, COLUMNS, ARRAY_LEN(COLUMNS), arena, ret_sql, err);
@@ -151,8 +156,8 @@ static Code info_tables(Sql *sql, Arena *arena, Str *ret_sql, Err *err)
     return code;
 }
 
-static void put_column(Rows *rows, Str ns, Str table, Str name, size_t ordinal, bool required, Str type,
-                       Str doc)
+static void put_column(Rows *rows, Str ns, Str table, Str name, size_t ordinal, bool required,
+                       Str type, Str doc)
 {
     row_begin(rows);
     put_cell(rows, STR("lake"), true);
@@ -172,10 +177,10 @@ static Str sql_of_format(const char *format)
     static const struct {
         const char *format, *sql;
     } ROWS[] = {
-        { "b", "BOOLEAN" },  { "c", "TINYINT" },  { "s", "SMALLINT" }, { "i", "INTEGER" }, { "l", "BIGINT" },
-        { "C", "UTINYINT" }, { "S", "USMALLINT" }, { "I", "UINTEGER" }, { "L", "UBIGINT" }, { "f", "FLOAT" },
-        { "g", "DOUBLE" },   { "u", "VARCHAR" },  { "U", "VARCHAR" },  { "z", "BLOB" },    { "Z", "BLOB" },
-        { "tdD", "DATE" },
+        { "b", "BOOLEAN" }, { "c", "TINYINT" },  { "s", "SMALLINT" },  { "i", "INTEGER" },
+        { "l", "BIGINT" },  { "C", "UTINYINT" }, { "S", "USMALLINT" }, { "I", "UINTEGER" },
+        { "L", "UBIGINT" }, { "f", "FLOAT" },    { "g", "DOUBLE" },    { "u", "VARCHAR" },
+        { "U", "VARCHAR" }, { "z", "BLOB" },     { "Z", "BLOB" },      { "tdD", "DATE" },
     };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++)
         if (strcmp(format, ROWS[i].format) == 0)
@@ -191,7 +196,8 @@ static Code put_source_columns(Rows *rows, const SqlSystemTable *table, Arena *a
     TRY(table->source->schema(table->source->self, &schema, err));
     for (int64_t i = 0; i < schema.n_children; i++)
         put_column(rows, table->ns, table->name, str_copy(arena, str_z(schema.children[i]->name)),
-                   (size_t)i + 1, false, str_copy(arena, sql_of_format(schema.children[i]->format)), STR_NONE);
+                   (size_t)i + 1, false, str_copy(arena, sql_of_format(schema.children[i]->format)),
+                   STR_NONE);
     schema.release(&schema);
     return E_OK;
 }
@@ -216,8 +222,9 @@ static Code put_table_columns(Sql *sql, Rows *rows, const TableEntry *entry, Are
 
 static Code info_columns(Sql *sql, Arena *arena, Str *ret_sql, Err *err)
 {
-    static const char *const COLUMNS[] = { "table_catalog", "table_schema", "table_name", "column_name",
-                                           "ordinal_position", "is_nullable", "data_type", "column_comment" };
+    static const char *const COLUMNS[] = { "table_catalog", "table_schema",     "table_name",
+                                           "column_name",   "ordinal_position", "is_nullable",
+                                           "data_type",     "column_comment" };
     TableEntry *entries = NULL;
     size_t count = 0;
     TRY(catalog_table_list(sql->options.catalog, STR_NONE, arena, &entries, &count, err));
@@ -311,9 +318,10 @@ static Code describe(Words *w, Str ns, Str name, Str *ret_select)
         Code code = err_set(w->err, E_INVALID, "the table's namespace is missing");
         return err_hint(w->err, code, "DESCRIBE bronze." STR_FMT, STR_ARG(name));
     }
-    *ret_select = str_format(w->arena,
-                             "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " STR_FMT "." STR_FMT ")",
-                             STR_ARG(quoted(w->arena, ns, true)), STR_ARG(quoted(w->arena, name, true)));
+    *ret_select = str_format(
+        w->arena,
+        "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " STR_FMT "." STR_FMT ")",
+        STR_ARG(quoted(w->arena, ns, true)), STR_ARG(quoted(w->arena, name, true)));
     return E_OK;
 }
 
@@ -325,9 +333,11 @@ static Code show_tables(Words *w, Str default_ns, bool all, Str *ret_select)
     Str where = ns.len == 0 ? STR("")
                             : str_format(w->arena, "WHERE lower(table_schema) = lower(" STR_FMT ")",
                                          STR_ARG(quoted(w->arena, ns, false)));
-    *ret_select = str_format(w->arena, "SELECT table_schema AS namespace, table_name AS name, "
+    *ret_select = str_format(w->arena,
+                             "SELECT table_schema AS namespace, table_name AS name, "
                              "lower(table_type) AS kind FROM information_schema.tables " STR_FMT
-                             " ORDER BY ALL", STR_ARG(where));
+                             " ORDER BY ALL",
+                             STR_ARG(where));
     return E_OK;
 }
 
@@ -337,29 +347,34 @@ static Code show(Words *w, Str default_ns, Str *ret_select)
     if (take(w, "tables"))
         return show_tables(w, default_ns, all, ret_select);
     if (take(w, "namespaces") || take(w, "schemas") || take(w, "databases")) {
-        *ret_select = STR("SELECT schema_name AS namespace FROM information_schema.schemata ORDER BY 1");
+        *ret_select =
+            STR("SELECT schema_name AS namespace FROM information_schema.schemata ORDER BY 1");
         return E_OK;
     }
     Str ns, name;
-    if (take(w, "columns") && (take(w, "from") || take(w, "in")) && take_table(w, default_ns, &ns, &name))
+    if (take(w, "columns") && (take(w, "from") || take(w, "in")) &&
+        take_table(w, default_ns, &ns, &name))
         return describe(w, ns, name, ret_select);
     Code code = err_set(w->err, E_SYNTAX, "this SHOW is not known");
-    code = err_hint(w->err, code, "SHOW TABLES [FROM ns], SHOW NAMESPACES, SHOW COLUMNS FROM ns.table");
+    code = err_hint(w->err, code,
+                    "SHOW TABLES [FROM ns], SHOW NAMESPACES, SHOW COLUMNS FROM ns.table");
     return err_at(w->err, code, w->text->token_count > 1 ? (int64_t)w->text->tokens[1].at : 0);
 }
 
 /* DESCRIBE of a query goes to the engine. */
 static bool is_query_word(const SqlToken *token)
 {
-    static const char *const WORDS[] = { "select", "with", "from", "values", "(", "pivot", "unpivot" };
+    static const char *const WORDS[] = {
+        "select", "with", "from", "values", "(", "pivot", "unpivot"
+    };
     for (size_t i = 0; i < ARRAY_LEN(WORDS); i++)
         if (sql_token_is(token, WORDS[i]))
             return true;
     return false;
 }
 
-Code sql_info_statement(const SqlText *text, const SqlRequest *request, Arena *arena, Str *ret_select,
-                        Err *err)
+Code sql_info_statement(const SqlText *text, const SqlRequest *request, Arena *arena,
+                        Str *ret_select, Err *err)
 {
     Words w = { .text = text, .arena = arena, .err = err };
     *ret_select = STR_NONE;

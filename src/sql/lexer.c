@@ -77,7 +77,8 @@ static bool skip_blank(SqlLexer *lexer, size_t *ret_at)
         if (at < lexer->text.len && is_space(lexer->text.ptr[at])) {
             at++;
         } else if (byte_at(lexer, at) == '-' && byte_at(lexer, at + 1) == '-') {
-            while (at < lexer->text.len && lexer->text.ptr[at] != '\n' && lexer->text.ptr[at] != '\r')
+            while (at < lexer->text.len && lexer->text.ptr[at] != '\n' &&
+                   lexer->text.ptr[at] != '\r')
                 at++;
         } else if (byte_at(lexer, at) == '/' && byte_at(lexer, at + 1) == '*') {
             *ret_at = at;
@@ -103,7 +104,8 @@ static SqlToken read_quoted(SqlLexer *lexer, size_t from, size_t open, char quot
             i++;
         }
     }
-    return token_bad(lexer, from, quote == '"' ? "the quoted name does not end" : "the string does not end");
+    return token_bad(lexer, from,
+                     quote == '"' ? "the quoted name does not end" : "the string does not end");
 }
 
 static SqlToken read_dollar(SqlLexer *lexer, size_t from)

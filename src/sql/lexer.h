@@ -1,12 +1,13 @@
 /* lexer.h: SQL text as tokens, and the small pass over it before the engine's parser sees it.
  * Owner:   results live in the given arena; tokens point into the text.
  * Threads: any.
- * Errors:  SYNTAX with the position: an unfinished string, name or comment, a broken time travel clause.
- * Limits:  LEXER_TOKENS_MAX tokens, LEXER_TRAVELS_MAX time travel clauses, LEXER_COMMENT_DEPTH_MAX.
- * Units:   positions in bytes from the start of the text.
+ * Errors:  SYNTAX with the position: an unfinished string, name or comment, a broken time travel
+ * clause. Limits:  LEXER_TOKENS_MAX tokens, LEXER_TRAVELS_MAX time travel clauses,
+ * LEXER_COMMENT_DEPTH_MAX. Units:   positions in bytes from the start of the text.
  *
- * The pass never changes a length: what is cut becomes spaces, what is renamed is padded. So a position
- * in the new text is the same position in the user's text, and no map of offsets is needed. */
+ * The pass never changes a length: what is cut becomes spaces, what is renamed is padded. So a
+ * position in the new text is the same position in the user's text, and no map of offsets is
+ * needed. */
 #pragma once
 
 #include "base/arena.h"
@@ -33,7 +34,7 @@ typedef enum SqlTokenKind {
 
 typedef struct SqlToken {
     SqlTokenKind kind;
-    Str text;        /* as it stands, with quotes */
+    Str text; /* as it stands, with quotes */
     size_t at;
     const char *why;
 } SqlToken;
@@ -46,24 +47,26 @@ typedef struct SqlLexer {
 SqlToken sql_token_next(SqlLexer *lexer);
 /* All but the END; the text is not touched. */
 Code sql_tokens(Str text, Arena *arena, SqlToken **ret_tokens, size_t *ret_count, Err *err) CHECKED;
-bool sql_token_is(const SqlToken *token, const char *word);    /* a bare word, case ignored, or a symbol */
-bool sql_token_names(const SqlToken *token);                   /* bare or quoted */
-Str sql_token_value(Arena *arena, const SqlToken *token);      /* quotes and escapes undone */
+bool sql_token_is(const SqlToken *token,
+                  const char *word);         /* a bare word, case ignored, or a symbol */
+bool sql_token_names(const SqlToken *token); /* bare or quoted */
+Str sql_token_value(Arena *arena, const SqlToken *token); /* quotes and escapes undone */
 size_t sql_token_end(const SqlToken *token);
 
-/* `bronze.events FOR VERSION AS OF 12`, `... FOR TIMESTAMP AS OF '2026-01-01'`, `AT (VERSION => 12)`. */
+/* `bronze.events FOR VERSION AS OF 12`, `... FOR TIMESTAMP AS OF '2026-01-01'`, `AT (VERSION =>
+ * 12)`. */
 typedef struct SqlTravel {
-    Str ns, name;    /* ns empty: a bare name */
+    Str ns, name; /* ns empty: a bare name */
     bool timestamp;
-    Str value;       /* digits, or the string's text */
-    bool is_text;    /* a string: branch, tag, run:ID, or a time */
+    Str value;    /* digits, or the string's text */
+    bool is_text; /* a string: branch, tag, run:ID, or a time */
     int64_t position;
-    Str schema;      /* what stands in the new text in place of `ns`: "@0", "@1", ... */
+    Str schema; /* what stands in the new text in place of `ns`: "@0", "@1", ... */
 } SqlTravel;
 
 /* The text after the pass, and its tokens. */
 typedef struct SqlText {
-    char *ptr;       /* of the user's length */
+    char *ptr; /* of the user's length */
     size_t len;
     SqlToken *tokens; /* of the user's text */
     size_t token_count;
@@ -78,7 +81,8 @@ Code sql_text_prepare(Str text, size_t first_travel, Arena *arena, SqlText *ret_
                       Err *err) CHECKED;
 Str sql_text_str(const SqlText *text);
 
-/* `ns.name.column` -> `name.column` for every place where three parts stand; `ns` of the new text. */
+/* `ns.name.column` -> `name.column` for every place where three parts stand; `ns` of the new text.
+ */
 void sql_text_shorten(SqlText *text, Str ns, Str name);
 
 /* Replaces the call that starts at `position` (its name, then brackets) by `"schema"."name"` and

@@ -1,3 +1,4 @@
+/* Cases of lexer.c and text_pass.c. */
 #include "sql/lexer.h"
 
 #include "base/buf.h"
@@ -65,8 +66,8 @@ TEST(lexer_values)
     static const struct {
         const char *text, *value;
     } ROWS[] = {
-        { "name", "name" },       { "\"a\"\"b\"", "a\"b" }, { "'it''s'", "it's" },
-        { "$$a'b$$", "a'b" },     { "$x$a$$b$x$", "a$$b" }, { "''", "" },
+        { "name", "name" },   { "\"a\"\"b\"", "a\"b" }, { "'it''s'", "it's" },
+        { "$$a'b$$", "a'b" }, { "$x$a$$b$x$", "a$$b" }, { "''", "" },
         { "e'ab'", "ab" },
     };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
@@ -124,18 +125,16 @@ TEST(text_time_travel_is_cut_in_place)
         bool timestamp, is_text;
         int64_t position;
     } ROWS[] = {
-        { "select * from b.e FOR VERSION AS OF 12", "select * from \"@0\".e", "b", "e",
-          "12", false, false, 14 },
+        { "select * from b.e FOR VERSION AS OF 12", "select * from \"@0\".e", "b", "e", "12", false,
+          false, 14 },
         { "select * from b.e for timestamp as of '2026-01-01' AS x where x.a",
-          "select * from \"@0\".e AS x where x.a", "b", "e", "2026-01-01", true,
-          true, 14 },
+          "select * from \"@0\".e AS x where x.a", "b", "e", "2026-01-01", true, true, 14 },
         { "select * from b.e AT (VERSION => 12) x", "select * from \"@0\".e x", "b", "e", "12",
           false, false, 14 },
         { "from \"b\".\"e f\" for system_time as of timestamp '2026-01-01 10:00'",
-          "from \"@0\".\"e f\"", "b", "e f",
-          "2026-01-01 10:00", true, true, 5 },
-        { "from b.e FOR VERSION AS OF 'run:7'", "from \"@0\".e", "b", "e", "run:7", false,
-          true, 5 },
+          "from \"@0\".\"e f\"", "b", "e f", "2026-01-01 10:00", true, true, 5 },
+        { "from b.e FOR VERSION AS OF 'run:7'", "from \"@0\".e", "b", "e", "run:7", false, true,
+          5 },
         { "from e AT(VERSION=>1)", "from \"@0\".e", "", "e", "1", false, false, 5 },
     };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
@@ -157,12 +156,9 @@ TEST(text_time_travel_is_cut_in_place)
 TEST(text_without_time_travel_stays)
 {
     static const char *const ROWS[] = {
-        "select 'x FOR VERSION AS OF 1'",
-        "select substring(a from 1 for 3)",
-        "select a at time zone 'UTC' from t",
-        "select [x for x in [1, 2]]",
-        "-- b.e FOR VERSION AS OF 1\nselect 1",
-        "select version, timestamp from t",
+        "select 'x FOR VERSION AS OF 1'",       "select substring(a from 1 for 3)",
+        "select a at time zone 'UTC' from t",   "select [x for x in [1, 2]]",
+        "-- b.e FOR VERSION AS OF 1\nselect 1", "select version, timestamp from t",
     };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
         Arena arena AUTO(arena_done) = { 0 };
@@ -178,14 +174,10 @@ TEST(text_broken_time_travel_says_where)
         const char *text;
         int64_t position;
     } ROWS[] = {
-        { "from b.e FOR VERSION AS OF", 26 },
-        { "from b.e FOR VERSION AS OF x", 27 },
-        { "from b.e FOR VERSION AS OF 1.5", 27 },
-        { "from b.e FOR TIMESTAMP AS OF 7", 29 },
-        { "from b.e AT (VERSION => 7", 9 },
-        { "from a.b.c.d FOR VERSION AS OF 1", 13 },
-        { "from 'x' FOR VERSION AS OF 1", 9 },
-        { "select 'open", 7 },
+        { "from b.e FOR VERSION AS OF", 26 },     { "from b.e FOR VERSION AS OF x", 27 },
+        { "from b.e FOR VERSION AS OF 1.5", 27 }, { "from b.e FOR TIMESTAMP AS OF 7", 29 },
+        { "from b.e AT (VERSION => 7", 9 },       { "from a.b.c.d FOR VERSION AS OF 1", 13 },
+        { "from 'x' FOR VERSION AS OF 1", 9 },    { "select 'open", 7 },
     };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
         Arena arena AUTO(arena_done) = { 0 };
@@ -202,7 +194,8 @@ TEST(text_iceberg_words)
     SqlText text = prepared("CREATE NAMESPACE IF NOT EXISTS gold", &arena);
     CHECK_STR(sql_text_str(&text), STR("CREATE SCHEMA    IF NOT EXISTS gold"));
     text = prepared("create table gold.namespace (a int) tblproperties ('x' = 'y')", &arena);
-    CHECK_STR(sql_text_str(&text), STR("create table gold.namespace (a int) WITH          ('x' = 'y')"));
+    CHECK_STR(sql_text_str(&text),
+              STR("create table gold.namespace (a int) WITH          ('x' = 'y')"));
     text = prepared("select namespace from t", &arena);
     CHECK_STR(sql_text_str(&text), STR("select namespace from t"));
 }
@@ -230,7 +223,8 @@ TEST(text_calls_are_replaced)
 {
     Arena arena AUTO(arena_done) = { 0 };
     Err err;
-    SqlText text = prepared("select * from read_csv('s3://b/(k', header := (true)) where 1", &arena);
+    SqlText text =
+        prepared("select * from read_csv('s3://b/(k', header := (true)) where 1", &arena);
     CHECK_OK(sql_text_replace_call(&text, 14, STR("\"@1\" read_csv"), &err), &err);
     CHECK_STR(squeezed(&arena, sql_text_str(&text)), STR("select * from \"@1\" read_csv where 1"));
     check_tail(&text, "select * from read_csv('s3://b/(k', header := (true)) where 1", "where 1");

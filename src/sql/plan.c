@@ -1,6 +1,6 @@
-/* plan.c: columns are matched by field id (the schema map), so that renamed, added and widened ones are
- * right in old files too. An empty list of files is no argument of the engine: it becomes typed NULLs
- * under WHERE false. */
+/* plan.c: columns are matched by field id (the schema map), so that renamed, added and widened ones
+ * are right in old files too. An empty list of files is no argument of the engine: it becomes typed
+ * NULLs under WHERE false. */
 #include "sql/plan.h"
 
 #include "sql/predicate.h"
@@ -80,23 +80,26 @@ static Code travel_query(const SqlTravel *travel, TableScan *query, Err *err)
     if (travel->timestamp) {
         int64_t time_us = 0;
         if (!time_parse(travel->value, &time_us))
-            return err_at(err, err_set(err, E_INVALID, "'" STR_FMT "' is no time", STR_ARG(travel->value)),
-                          travel->position);
+            return err_at(
+                err, err_set(err, E_INVALID, "'" STR_FMT "' is no time", STR_ARG(travel->value)),
+                travel->position);
         query->timestamp_ms = time_us / 1000;
         return E_OK;
     }
     if (!travel->is_text) {
         if (!str_i64(travel->value, &query->snapshot_id))
-            return err_at(err, err_set(err, E_INVALID, "'" STR_FMT "' is no snapshot id",
-                                       STR_ARG(travel->value)), travel->position);
+            return err_at(
+                err,
+                err_set(err, E_INVALID, "'" STR_FMT "' is no snapshot id", STR_ARG(travel->value)),
+                travel->position);
         return E_OK;
     }
     query->ref = travel->value;
     return E_OK;
 }
 
-Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPlanHint hint, Arena *arena,
-                    SqlPlan *ret_plan, Err *err)
+Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPlanHint hint,
+                    Arena *arena, SqlPlan *ret_plan, Err *err)
 {
     const TableEntry *entry = table_version_entry(version);
     if (entry->is_view)
@@ -107,17 +110,20 @@ Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPla
         TRY(travel_query(travel, &query, err));
     ScanPredicate *predicates = NULL;
     if (travel == NULL && hint.node != NULL)
-        query.predicate_count = sql_predicates(hint.node, hint.request->params, hint.request->param_count,
-                                               table_schema_current(table_version_metadata(version)), arena,
-                                               &predicates);
+        query.predicate_count = sql_predicates(
+            hint.node, hint.request->params, hint.request->param_count,
+            table_schema_current(table_version_metadata(version)), arena, &predicates);
     query.predicates = predicates;
     ScanPlan scan;
     Code code = table_scan(version, &query, arena, &scan, err);
     if (code != E_OK && travel != NULL)
         return err_at(err, code, travel->position);
     TRY(code);
-    SqlPlan plan = { .schema = scan.schema, .metadata = scan.metadata, .files = scan.files,
-                     .file_count = scan.file_count, .files_total = scan.files_total,
+    SqlPlan plan = { .schema = scan.schema,
+                     .metadata = scan.metadata,
+                     .files = scan.files,
+                     .file_count = scan.file_count,
+                     .files_total = scan.files_total,
                      .snapshot_id = scan.snapshot_id };
     TRY(sql_plan_files(scan.schema, scan.files, scan.file_count, false, arena, &plan.sql, err));
     *ret_plan = plan;

@@ -33,8 +33,8 @@ typedef struct SqlPlanHint {
 } SqlPlanHint;
 
 /* `travel` NULL: as it is now. */
-Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPlanHint hint, Arena *arena,
-                    SqlPlan *ret_plan, Err *err) CHECKED;
+Code sql_plan_table(const TableVersion *version, const SqlTravel *travel, SqlPlanHint hint,
+                    Arena *arena, SqlPlan *ret_plan, Err *err) CHECKED;
 
 /* `count` 0: no rows, of the right types. */
 Code sql_plan_files(const IceSchema *schema, DataFile *const *files, size_t count, bool with_file,

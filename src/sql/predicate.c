@@ -1,5 +1,5 @@
-/* predicate.c: the engine filters again, so a predicate that is left out costs time only; one too many
- * would lose rows. Hence: only AND, only the SELECT whose FROM is the table itself. */
+/* predicate.c: the engine filters again, so a predicate that is left out costs time only; one too
+ * many would lose rows. Hence: only AND, only the SELECT whose FROM is the table itself. */
 #include "sql/predicate.h"
 
 #include "sql/gate.h"
@@ -22,7 +22,8 @@ static bool is_class(const Json *expression, const char *class)
 /* The SELECT whose FROM is a table and nothing else. */
 static const Json *find_select(const Json *value, unsigned depth)
 {
-    if (depth > GATE_DEPTH_MAX || (json_type(value) != JSON_OBJECT && json_type(value) != JSON_ARRAY))
+    if (depth > GATE_DEPTH_MAX ||
+        (json_type(value) != JSON_OBJECT && json_type(value) != JSON_ARRAY))
         return NULL;
     Str from = json_str(json_get(json_get(value, "from_table"), "type"));
     if (str_eq(from, STR("BASE_TABLE")))
@@ -103,7 +104,8 @@ static bool constant_value(Collect *c, const Json *expression, const IceType *ty
     bool text = str_eq(id, STR("VARCHAR"));
     bool integer = (str_eq(id, STR("INTEGER")) || str_eq(id, STR("BIGINT"))) && json_is_i64(plain);
     if ((type->kind == ICE_INT || type->kind == ICE_LONG) && integer && cast.ptr == NULL)
-        return parse_value(c, type, str_format(c->arena, "%lld", (long long)json_i64(plain, 0)), value);
+        return parse_value(c, type, str_format(c->arena, "%lld", (long long)json_i64(plain, 0)),
+                           value);
     if (type->kind == ICE_STRING && text && cast.ptr == NULL)
         return parse_value(c, type, json_str(plain), value);
     Str day = json_str(plain);
@@ -134,11 +136,13 @@ static bool op_of(const Json *comparison, bool flipped, PredicateOp *ret_op)
     return false;
 }
 
-static void add(Collect *c, const IceField *field, PredicateOp op, const IceValue *values, size_t count)
+static void add(Collect *c, const IceField *field, PredicateOp op, const IceValue *values,
+                size_t count)
 {
     if (c->count < SCAN_PREDICATES_MAX)
-        c->items[c->count++] = (ScanPredicate){ .field_id = field->id, .op = op, .values = values,
-                                                .value_count = count };
+        c->items[c->count++] = (ScanPredicate){
+            .field_id = field->id, .op = op, .values = values, .value_count = count
+        };
 }
 
 static void add_one(Collect *c, const IceField *field, PredicateOp op, const Json *constant)
@@ -201,7 +205,10 @@ static void collect(Collect *c, const Json *where)
 size_t sql_predicates(const Json *node, const SqlParam *params, size_t param_count,
                       const IceSchema *schema, Arena *arena, ScanPredicate **ret_predicates)
 {
-    Collect c = { .params = params, .param_count = param_count, .schema = schema, .arena = arena,
+    Collect c = { .params = params,
+                  .param_count = param_count,
+                  .schema = schema,
+                  .arena = arena,
                   .items = arena_array(arena, ScanPredicate, SCAN_PREDICATES_MAX) };
     const Json *select = find_select(node, 0);
     if (select != NULL)

@@ -3,8 +3,8 @@
  * Invariants:
  * 1. A name is bound once a request, whatever the number of texts that use it: the first wins, and
  *    bindings of the request win over tables.
- * 2. A name that is being resolved is on the chain of its texts; meeting it again there is a view that
- *    reads itself.
+ * 2. A name that is being resolved is on the chain of its texts; meeting it again there is a view
+ * that reads itself.
  * 3. What was taken from catalog and raw is in `resolved` as soon as it is taken: an error in the
  *    middle loses nothing. */
 #include "sql/resolve.h"
@@ -69,8 +69,8 @@ static Code resolve_nested(Resolve *r, Str ns, Str name, Str sql, const Chain *c
 {
     for (const Chain *outer = chain; outer != NULL; outer = outer->outer)
         if (str_ieq(outer->ns, ns) && str_ieq(outer->name, name))
-            return err_set(r->err, E_INVALID, "the view " STR_FMT "." STR_FMT " reads itself", STR_ARG(ns),
-                           STR_ARG(name));
+            return err_set(r->err, E_INVALID, "the view " STR_FMT "." STR_FMT " reads itself",
+                           STR_ARG(ns), STR_ARG(name));
     Chain inner = { .outer = chain, .ns = ns, .name = name, .depth = chain->depth + 1 };
     if (inner.depth > RESOLVE_DEPTH_MAX)
         return err_set(r->err, E_LIMIT, "views in views more than %d deep", RESOLVE_DEPTH_MAX);
@@ -91,11 +91,12 @@ static Code nested_error(Resolve *r, Code code, Str name, int64_t position)
     return err_wrap(r->err, code, "in " STR_FMT, STR_ARG(name));
 }
 
-static Code bind_request(Resolve *r, const SqlBinding *binding, const GateRef *ref, const Chain *chain)
+static Code bind_request(Resolve *r, const SqlBinding *binding, const GateRef *ref,
+                         const Chain *chain)
 {
     if (binding->sql.ptr != NULL)
-        return nested_error(r, resolve_nested(r, ref->ns, ref->name, binding->sql, chain), ref->name,
-                            ref->position);
+        return nested_error(r, resolve_nested(r, ref->ns, ref->name, binding->sql, chain),
+                            ref->name, ref->position);
     BorderBinding bound = { .schema = ref->ns, .name = ref->name, .source = binding->source };
     if (binding->source == NULL) {
         DataFile **files = arena_array(r->arena, DataFile *, binding->file_count);
@@ -140,9 +141,10 @@ static Code bind_other(Resolve *r, const GateRef *ref, const Chain *chain, bool 
 static Code not_found(Resolve *r, Str ns, Str name, int64_t position)
 {
     Str nearest = sql_info_nearest(r->sql, ns, name, r->arena);
-    Code code = ns.len > 0 ? err_set(r->err, E_NOT_FOUND, "there is no table " STR_FMT "." STR_FMT,
-                                     STR_ARG(ns), STR_ARG(name))
-                           : err_set(r->err, E_NOT_FOUND, "there is no table " STR_FMT, STR_ARG(name));
+    Code code = ns.len > 0
+                    ? err_set(r->err, E_NOT_FOUND, "there is no table " STR_FMT "." STR_FMT,
+                              STR_ARG(ns), STR_ARG(name))
+                    : err_set(r->err, E_NOT_FOUND, "there is no table " STR_FMT, STR_ARG(name));
     if (nearest.len > 0)
         code = err_hint(r->err, code, "did you mean " STR_FMT "?", STR_ARG(nearest));
     else
@@ -150,7 +152,8 @@ static Code not_found(Resolve *r, Str ns, Str name, int64_t position)
     return position >= 0 ? err_at(r->err, code, position) : code;
 }
 
-/* A name is bound for the whole request: files may be left out only for the one place where it stands. */
+/* A name is bound for the whole request: files may be left out only for the one place where it
+ * stands. */
 static SqlPlanHint hint_of(const Resolve *r, const Gate *gate, const Chain *chain)
 {
     bool alone = chain->outer == NULL && chain->name.ptr == NULL && gate->ref_count == 1 &&
@@ -167,9 +170,12 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
         return E_OK;
     if (entry->is_view) {
         if (wanted->travel != NULL)
-            return err_at(r->err, err_set(r->err, E_UNSUPPORTED, STR_FMT " is a view: it has no versions",
-                                          STR_ARG(entry->name)), wanted->travel->position);
-        return nested_error(r, resolve_nested(r, bound_ns, wanted->ref->name, entry->view_sql, chain),
+            return err_at(r->err,
+                          err_set(r->err, E_UNSUPPORTED, STR_FMT " is a view: it has no versions",
+                                  STR_ARG(entry->name)),
+                          wanted->travel->position);
+        return nested_error(r,
+                            resolve_nested(r, bound_ns, wanted->ref->name, entry->view_sql, chain),
                             entry->name, wanted->ref->position);
     }
     SqlPlan plan;
@@ -181,7 +187,8 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
 }
 
 /* All names of one text at one snapshot of the metadata. */
-static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *gate, const Chain *chain)
+static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *gate,
+                        const Chain *chain)
 {
     if (count == 0)
         return E_OK;
@@ -196,7 +203,8 @@ static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *ga
     Code code = catalog_resolve(r->sql->options.catalog, names, count, versions, r->err);
     for (size_t i = 0; i < count && code == E_NOT_FOUND; i++) {
         TableVersion *one AUTO(table_version_free) = NULL;
-        if (catalog_load(r->sql->options.catalog, names[i].ns, names[i].name, &one, NULL) == E_NOT_FOUND)
+        if (catalog_load(r->sql->options.catalog, names[i].ns, names[i].name, &one, NULL) ==
+            E_NOT_FOUND)
             return not_found(r, names[i].ns, names[i].name, wanted[i].ref->position);
     }
     TRY(code);
@@ -218,8 +226,9 @@ static const SqlTravel *travel_of(const SqlText *text, const GateRef *ref)
 static Code want(Resolve *r, const SqlText *text, const GateRef *ref, Wanted *wanted, size_t *count)
 {
     const SqlTravel *travel = travel_of(text, ref);
-    Wanted one = { .ref = ref, .travel = travel, .ns = travel != NULL ? travel->ns : ref->ns,
-                   .name = ref->name };
+    Wanted one = {
+        .ref = ref, .travel = travel, .ns = travel != NULL ? travel->ns : ref->ns, .name = ref->name
+    };
     if (one.ns.len == 0)
         one.ns = r->request->default_ns;
     if (one.ns.len == 0 || ref->catalog.len > 0)
@@ -240,8 +249,10 @@ static Code resolve_text(Resolve *r, SqlText *text, const Chain *chain, Gate *re
     TRY(border_serialize(r->conn, sql_text_str(text), r->arena, &json, r->err));
     TRY(gate_check(json, r->arena, ret_gate, r->err));
     if (r->request->refuse_volatile && ret_gate->has_volatile) {
-        Code code = err_set(r->err, E_INVALID, STR_FMT "() gives another value at every run and is "
-                            "refused here", STR_ARG(ret_gate->volatile_name));
+        Code code = err_set(r->err, E_INVALID,
+                            STR_FMT "() gives another value at every run and is "
+                                    "refused here",
+                            STR_ARG(ret_gate->volatile_name));
         code = err_hint(r->err, code, "use $start_ts, $end_ts or $run_id");
         return err_at(r->err, code, ret_gate->volatile_position);
     }
@@ -314,9 +325,10 @@ static Code raw_argument(Resolve *r, const GateRaw *raw, Str name, const Json *a
     else if (str_ieq(name, STR("as_text")))
         request->as_text = is_true(text);
     else {
-        Code code = err_set(r->err, E_INVALID, STR_FMT " has no argument " STR_FMT, STR_ARG(raw->function),
-                            STR_ARG(name));
-        code = err_hint(r->err, code, "columns, header, delim, quote, nullstr, union_by_name, as_text");
+        Code code = err_set(r->err, E_INVALID, STR_FMT " has no argument " STR_FMT,
+                            STR_ARG(raw->function), STR_ARG(name));
+        code = err_hint(r->err, code,
+                        "columns, header, delim, quote, nullstr, union_by_name, as_text");
         return err_at(r->err, code, json_i64(json_get(argument, "query_location"), raw->position));
     }
     return E_OK;
@@ -333,19 +345,22 @@ static Code raw_addresses(Resolve *r, const GateRaw *raw, bool all, RawRequest *
         return E_OK;
     }
     if (r->request->source_resolve == NULL)
-        return err_set(r->err, E_UNSUPPORTED, "source(...) is for models; read_csv('s3://...') reads an object");
+        return err_set(r->err, E_UNSUPPORTED,
+                       "source(...) is for models; read_csv('s3://...') reads an object");
     Str *addresses = NULL;
     size_t count = 0;
-    TRY(r->request->source_resolve(r->request->source_self, raw->texts[0], raw->texts[1], all, r->arena,
-                                   &addresses, &count, r->err));
+    TRY(r->request->source_resolve(r->request->source_self, raw->texts[0], raw->texts[1], all,
+                                   r->arena, &addresses, &count, r->err));
     if (count == 0)
         return err_set(r->err, E_NOT_FOUND, "the source " STR_FMT " has no file " STR_FMT,
                        STR_ARG(raw->texts[0]), STR_ARG(raw->texts[1]));
     request->addresses = addresses;
     request->address_count = count;
     if (!raw_format_of(addresses[0], &request->format))
-        return err_set(r->err, E_UNSUPPORTED, "the name of '" STR_FMT "' does not tell whether it is CSV, "
-                       "JSON or Parquet", STR_ARG(raw->texts[1]));
+        return err_set(r->err, E_UNSUPPORTED,
+                       "the name of '" STR_FMT "' does not tell whether it is CSV, "
+                       "JSON or Parquet",
+                       STR_ARG(raw->texts[1]));
     return E_OK;
 }
 
@@ -361,7 +376,8 @@ static Code open_raw(Resolve *r, const GateRaw *raw)
     }
     Code code = raw_addresses(r, raw, all, &request);
     if (code == E_OK) {
-        RawOptions options = { .os = r->sql->options.os, .store = r->sql->options.store,
+        RawOptions options = { .os = r->sql->options.os,
+                               .store = r->sql->options.store,
                                .timeout_ms = sql_timeout_us(r->sql, r->request) / 1000 };
         if (r->out->raws == NULL)
             r->out->raws = arena_array(r->arena, RawScan *, GATE_RAWS_MAX);
@@ -381,12 +397,12 @@ static Code bind_raws(Resolve *r, SqlText *text, const Gate *gate)
         const GateRaw *raw = &gate->raws[i];
         TRY(open_raw(r, raw));
         Str name = str_format(r->arena, "@%zu", r->out->raw_count);
-        Str reference = raw->alias.len > 0
-                            ? str_format(r->arena, "\"" STR_FMT "\"", STR_ARG(name))
-                            : str_format(r->arena, "\"" STR_FMT "\" " STR_FMT, STR_ARG(name),
-                                         STR_ARG(raw->function));
+        Str reference = raw->alias.len > 0 ? str_format(r->arena, "\"" STR_FMT "\"", STR_ARG(name))
+                                           : str_format(r->arena, "\"" STR_FMT "\" " STR_FMT,
+                                                        STR_ARG(name), STR_ARG(raw->function));
         TRY(sql_text_replace_call(text, raw->position, reference, r->err));
-        BorderBinding bound = { .name = name, .source = raw_source(r->out->raws[r->out->raw_count - 1]) };
+        BorderBinding bound = { .name = name,
+                                .source = raw_source(r->out->raws[r->out->raw_count - 1]) };
         TRY(sql_resolved_add(r->out, r->arena, &bound, r->err));
     }
     return E_OK;
@@ -395,7 +411,11 @@ static Code bind_raws(Resolve *r, SqlText *text, const Gate *gate)
 Code sql_resolve(Sql *sql, BorderConn *conn, const SqlRequest *request, SqlText *text, Arena *arena,
                  SqlResolved *ret_resolved, Err *err)
 {
-    Resolve r = { .sql = sql, .conn = conn, .request = request, .arena = arena, .out = ret_resolved,
+    Resolve r = { .sql = sql,
+                  .conn = conn,
+                  .request = request,
+                  .arena = arena,
+                  .out = ret_resolved,
                   .err = err };
     Chain top = { 0 };
     return resolve_text(&r, text, &top, &ret_resolved->gate);

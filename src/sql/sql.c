@@ -27,8 +27,8 @@ Code sql_open(const SqlOptions *options, Sql **ret_sql, Err *err)
                              .temp_dir = options->temp_dir,
                              .temp_bytes = options->spill_bytes_max };
     for (int i = 0; i < ENGINE_POOL_COUNT; i++)
-        engine.pools[i] = (EngineLimits){ .threads = options->threads, .slots = slots,
-                                          .memory_bytes = memory };
+        engine.pools[i] =
+            (EngineLimits){ .threads = options->threads, .slots = slots, .memory_bytes = memory };
     TRY(engine_open(&engine, &sql->engine, err));
     *ret_sql = TAKE(sql);
     return E_OK;
@@ -47,8 +47,8 @@ Code sql_register_source(Sql *sql, Str ns, Str name, const ScanSource *source, E
 {
     for (size_t i = 0; i < sql->table_count; i++)
         if (str_ieq(sql->tables[i].ns, ns) && str_ieq(sql->tables[i].name, name))
-            return err_set(err, E_EXISTS, "there is a system table " STR_FMT "." STR_FMT, STR_ARG(ns),
-                           STR_ARG(name));
+            return err_set(err, E_EXISTS, "there is a system table " STR_FMT "." STR_FMT,
+                           STR_ARG(ns), STR_ARG(name));
     if (sql->table_count == SQL_SOURCES_MAX)
         return err_set(err, E_LIMIT, "more than %d system tables", SQL_SOURCES_MAX);
     sql->tables[sql->table_count++] = (SqlSystemTable){ .ns = str_copy(&sql->arena, ns),
@@ -67,9 +67,12 @@ int64_t sql_timeout_us(const Sql *sql, const SqlRequest *request)
 Code sql_params(const SqlRequest *request, Arena *arena, BorderParam **ret_params, Err *err)
 {
     static const BorderParamKind KINDS[] = {
-        [SQL_PARAM_NULL] = BORDER_PARAM_NULL,           [SQL_PARAM_BOOL] = BORDER_PARAM_BOOL,
-        [SQL_PARAM_I64] = BORDER_PARAM_I64,             [SQL_PARAM_F64] = BORDER_PARAM_F64,
-        [SQL_PARAM_TEXT] = BORDER_PARAM_TEXT,           [SQL_PARAM_DATE] = BORDER_PARAM_DATE,
+        [SQL_PARAM_NULL] = BORDER_PARAM_NULL,
+        [SQL_PARAM_BOOL] = BORDER_PARAM_BOOL,
+        [SQL_PARAM_I64] = BORDER_PARAM_I64,
+        [SQL_PARAM_F64] = BORDER_PARAM_F64,
+        [SQL_PARAM_TEXT] = BORDER_PARAM_TEXT,
+        [SQL_PARAM_DATE] = BORDER_PARAM_DATE,
         [SQL_PARAM_TIMESTAMP] = BORDER_PARAM_TIMESTAMP,
     };
     if (request->param_count > SQL_PARAMS_MAX)
@@ -77,8 +80,12 @@ Code sql_params(const SqlRequest *request, Arena *arena, BorderParam **ret_param
     BorderParam *params = arena_array(arena, BorderParam, request->param_count);
     for (size_t i = 0; i < request->param_count; i++) {
         const SqlParam *from = &request->params[i];
-        params[i] = (BorderParam){ .name = from->name, .kind = KINDS[from->kind], .i64 = from->i64,
-                                   .boolean = from->i64 != 0, .f64 = from->f64, .text = from->text };
+        params[i] = (BorderParam){ .name = from->name,
+                                   .kind = KINDS[from->kind],
+                                   .i64 = from->i64,
+                                   .boolean = from->i64 != 0,
+                                   .f64 = from->f64,
+                                   .text = from->text };
     }
     *ret_params = params;
     return E_OK;
@@ -137,7 +144,8 @@ void sql_result_free(SqlResult **result)
 
 static bool same_dependency(const SqlDependency *a, const SqlDependency *b)
 {
-    return a->kind == b->kind && a->all == b->all && str_ieq(a->ns, b->ns) && str_ieq(a->name, b->name);
+    return a->kind == b->kind && a->all == b->all && str_ieq(a->ns, b->ns) &&
+           str_ieq(a->name, b->name);
 }
 
 static void add_dependency(SqlDependency *list, size_t *count, SqlDependency one)
@@ -202,15 +210,19 @@ Code sql_dependencies(Sql *sql, const SqlRequest *request, Arena *arena,
     Gate gate;
     TRY(gate_check(json, arena, &gate, err));
     if (request->refuse_volatile && gate.has_volatile) {
-        Code code = err_set(err, E_INVALID, STR_FMT "() gives another value at every run and is refused "
-                            "here", STR_ARG(gate.volatile_name));
+        Code code = err_set(err, E_INVALID,
+                            STR_FMT "() gives another value at every run and is refused "
+                                    "here",
+                            STR_ARG(gate.volatile_name));
         code = err_hint(err, code, "use $start_ts, $end_ts or $run_id");
         return err_at(err, code, gate.volatile_position);
     }
     SqlDependency *list = arena_array(arena, SqlDependency, gate.ref_count + object_count(&gate));
     size_t count = 0;
     for (size_t i = 0; i < gate.ref_count; i++) {
-        SqlDependency one = { .kind = SQL_DEP_TABLE, .ns = gate.refs[i].ns, .name = gate.refs[i].name,
+        SqlDependency one = { .kind = SQL_DEP_TABLE,
+                              .ns = gate.refs[i].ns,
+                              .name = gate.refs[i].name,
                               .position = gate.refs[i].position };
         for (size_t t = 0; t < text.travel_count; t++)
             if (str_eq(text.travels[t].schema, one.ns))

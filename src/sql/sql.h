@@ -4,9 +4,9 @@
  * Errors:  SYNTAX, INVALID, TYPE, NOT_FOUND (nearest name in the hint), FORBIDDEN (not on the lists
  *          of the gate), LIMIT, TIMEOUT, CANCELLED, CONFLICT, UNSUPPORTED; the position is that of
  *          the user's text.
- * Limits:  SQL_TEXT_MAX, SQL_PARAMS_MAX, SQL_BINDINGS_MAX, SQL_TABLES_MAX; time, bytes of the result
- *          and slots as SqlOptions and SqlRequest say.
- * Units:   _ms, _us, _bytes; times in microseconds since 1970 UTC. */
+ * Limits:  SQL_TEXT_MAX, SQL_PARAMS_MAX, SQL_BINDINGS_MAX, SQL_TABLES_MAX; time, bytes of the
+ * result and slots as SqlOptions and SqlRequest say. Units:   _ms, _us, _bytes; times in
+ * microseconds since 1970 UTC. */
 #pragma once
 
 #include "base/arena.h"
@@ -83,12 +83,12 @@ typedef struct SqlParam {
 /* A name of this request only; it hides a table of the lake of the same name. Exactly one of `sql`,
  * `source`, `schema` (with `files`) is set. */
 typedef struct SqlBinding {
-    Str ns;                   /* empty: a bare name */
+    Str ns; /* empty: a bare name */
     Str name;
-    Str sql;                  /* a SELECT over names of the lake and of bindings before this one */
+    Str sql; /* a SELECT over names of the lake and of bindings before this one */
     const ScanSource *source;
-    const IceSchema *schema;  /* staged files: their table's schema */
-    const DataFile *files;    /* may be none */
+    const IceSchema *schema; /* staged files: their table's schema */
+    const DataFile *files;   /* may be none */
     size_t file_count;
 } SqlBinding;
 
@@ -127,11 +127,11 @@ typedef enum SqlKind {
 
 typedef struct SqlStats {
     SqlKind kind;
-    uint64_t rows;         /* given so far; of a write: written or deleted */
-    uint64_t bytes;        /* of the batches given so far */
+    uint64_t rows;  /* given so far; of a write: written or deleted */
+    uint64_t bytes; /* of the batches given so far */
     uint64_t files_planned;
     uint64_t files_pruned;
-    int64_t snapshot_id;   /* made by a write; 0: none */
+    int64_t snapshot_id; /* made by a write; 0: none */
     int64_t elapsed_us;
 } SqlStats;
 
@@ -154,14 +154,15 @@ typedef enum SqlDependencyKind { SQL_DEP_TABLE, SQL_DEP_SOURCE, SQL_DEP_OBJECT }
 
 typedef struct SqlDependency {
     SqlDependencyKind kind;
-    Str ns;       /* TABLE: namespace, empty for a bare name; SOURCE: the source */
-    Str name;     /* TABLE: table; SOURCE: the file's name; OBJECT: the address s3://... */
-    bool all;     /* SOURCE: every version */
+    Str ns;   /* TABLE: namespace, empty for a bare name; SOURCE: the source */
+    Str name; /* TABLE: table; SOURCE: the file's name; OBJECT: the address s3://... */
+    bool all; /* SOURCE: every version */
     int64_t position;
 } SqlDependency;
 
 /* Gates the text (one SELECT) and lists what it reads, each name once, in order of appearance.
- * Nothing is resolved: the tables need not be there. Reads the request's text and refuse_volatile. */
+ * Nothing is resolved: the tables need not be there. Reads the request's text and refuse_volatile.
+ */
 Code sql_dependencies(Sql *sql, const SqlRequest *request, Arena *arena,
                       SqlDependency **ret_dependencies, size_t *ret_count, Err *err) CHECKED;
 
@@ -174,13 +175,13 @@ Code sql_describe(Sql *sql, const SqlRequest *request, Arena *arena, IceSchema *
 
 typedef struct SqlWrite {
     SqlRequest select;
-    const IceSchema *schema;      /* matched by name: absent ones NULL, unknown ones INVALID */
-    bool by_position;             /* matched by place instead */
-    const IcePartitionSpec *spec; /* NULL: unpartitioned */
-    const IceSortOrder *sort;     /* NULL: as they come */
-    Str location;                 /* s3://lake/gold/t/UUID: files go to LOCATION/data/ */
+    const IceSchema *schema;       /* matched by name: absent ones NULL, unknown ones INVALID */
+    bool by_position;              /* matched by place instead */
+    const IcePartitionSpec *spec;  /* NULL: unpartitioned */
+    const IceSortOrder *sort;      /* NULL: as they come */
+    Str location;                  /* s3://lake/gold/t/UUID: files go to LOCATION/data/ */
     const TableMetadata *metadata; /* for metrics modes and the staged rows; may be NULL */
-    Uuid table;                   /* with run_id and metadata: rows of staged files are written */
+    Uuid table;                    /* with run_id and metadata: rows of staged files are written */
     Str run_id;
 } SqlWrite;
 

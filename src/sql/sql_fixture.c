@@ -24,11 +24,16 @@ Lake *lake_new(void)
     Str path = str_format(&lake->arena, "%s/tarn.db", dir);
     MetaOptions meta = { .path = str_copy_z(&lake->arena, path) };
     CHECK_OK(meta_open(os_real(), &meta, &lake->meta, &err), &err);
-    CatalogOptions catalog = { .os = os_real(), .store = lake->store, .meta = lake->meta,
-                               .lake_bucket = STR("lake") };
+    CatalogOptions catalog = {
+        .os = os_real(), .store = lake->store, .meta = lake->meta, .lake_bucket = STR("lake")
+    };
     CHECK_OK(catalog_open(&catalog, &lake->catalog, &err), &err);
-    SqlOptions sql = { .os = os_real(), .catalog = lake->catalog, .store = lake->store, .threads = 2,
-                       .memory_bytes = 512 << 20, .timeout_ms = 60000 };
+    SqlOptions sql = { .os = os_real(),
+                       .catalog = lake->catalog,
+                       .store = lake->store,
+                       .threads = 2,
+                       .memory_bytes = 512 << 20,
+                       .timeout_ms = 60000 };
     CHECK_OK(sql_open(&sql, &lake->sql, &err), &err);
     return lake;
 }
@@ -100,8 +105,8 @@ Str lake_rows(Lake *lake, const char *text)
     Err err;
     Code code = lake_query(lake, &request, &rows, &err);
     if (code != E_OK)
-        test_failed(__FILE__, __LINE__, "%s gave %s: %s [%s] at %lld", text, code_info(code)->name, err.text,
-                    err.hint, (long long)err.position);
+        test_failed(__FILE__, __LINE__, "%s gave %s: %s [%s] at %lld", text, code_info(code)->name,
+                    err.text, err.hint, (long long)err.position);
     return rows;
 }
 

@@ -1,4 +1,9 @@
-/* sql_fixture.h: a lake in memory for the tests of this folder. */
+/* sql_fixture.h: a lake in memory for the tests of this folder.
+ * Owner:   lake_new's caller.
+ * Threads: one.
+ * Errors:  a failure fails the case, where a function does not give a code.
+ * Limits:  64 MiB of rows a statement.
+ * Units:   none. */
 #pragma once
 
 #include "base/test.h"
@@ -13,8 +18,8 @@ Catalog *lake_catalog(Lake *lake);
 Store *lake_store(Lake *lake);
 Arena *lake_arena(Lake *lake);
 
-/* Runs a statement; its rows as CSV lines joined with '\n', in the lake's arena. A failure fails the case and
- * gives STR_NONE. */
+/* Runs a statement; its rows as CSV lines joined with '\n', in the lake's arena. A failure fails
+ * the case and gives STR_NONE. */
 Str lake_rows(Lake *lake, const char *text);
 /* The same with everything of a request. */
 Code lake_query(Lake *lake, const SqlRequest *request, Str *ret_rows, Err *err) CHECKED;

@@ -1,4 +1,4 @@
-/* The list of bad input: each a clear error with its place, and the lake stays up. */
+/* Bad input: each a clear error with its place (errors.c), and the lake stays up. */
 #include "sql/sql_fixture.h"
 
 #include "format/arrow.h"
@@ -6,7 +6,8 @@
 static void some_rows(Lake *lake)
 {
     lake_rows(lake, "create namespace bronze");
-    lake_rows(lake, "create table bronze.events as select i as id, 'n' as name from range(10) r(i)");
+    lake_rows(lake,
+              "create table bronze.events as select i as id, 'n' as name from range(10) r(i)");
 }
 
 TEST(sql_refuses_what_is_no_read)
@@ -91,14 +92,14 @@ TEST(sql_refuses_what_is_no_read)
         Err err;
         Code code = lake_error(lake, ROWS[i].text, &err);
         if (code != ROWS[i].code)
-            test_failed(__FILE__, __LINE__, "%s gave %s, wanted %s: %s [%s]", ROWS[i].text, code_info(code)->name,
-                        code_info(ROWS[i].code)->name, err.text, err.hint);
+            test_failed(__FILE__, __LINE__, "%s gave %s, wanted %s: %s [%s]", ROWS[i].text,
+                        code_info(code)->name, code_info(ROWS[i].code)->name, err.text, err.hint);
         if (ROWS[i].position != -2 && err.position != ROWS[i].position)
             test_failed(__FILE__, __LINE__, "%s: position %lld, wanted %lld (%s)", ROWS[i].text,
                         (long long)err.position, (long long)ROWS[i].position, err.text);
         if (ROWS[i].hint != NULL && str_find(str_z(err.hint), str_z(ROWS[i].hint)) < 0)
-            test_failed(__FILE__, __LINE__, "%s: hint '%s', wanted '%s' (%s)", ROWS[i].text, err.hint,
-                        ROWS[i].hint, err.text);
+            test_failed(__FILE__, __LINE__, "%s: hint '%s', wanted '%s' (%s)", ROWS[i].text,
+                        err.hint, ROWS[i].hint, err.text);
         CHECK(err.text[0] != '\0');
     }
     CHECK_STR(lake_rows(lake, "select count(*) from bronze.events"), STR("10"));
@@ -108,8 +109,9 @@ TEST(sql_read_only_refuses_writes)
 {
     Lake *lake AUTO(lake_free) = lake_new();
     some_rows(lake);
-    static const char *const TEXTS[] = { "insert into bronze.events values (1, 'a')", "drop table bronze.events",
-                                         "create namespace x", "delete from bronze.events" };
+    static const char *const TEXTS[] = { "insert into bronze.events values (1, 'a')",
+                                         "drop table bronze.events", "create namespace x",
+                                         "delete from bronze.events" };
     for (size_t i = 0; i < ARRAY_LEN(TEXTS); i++) {
         SqlRequest request = { .text = str_z(TEXTS[i]), .read_only = true };
         Str rows;
@@ -123,8 +125,12 @@ TEST(sql_a_late_cast_names_the_value)
 {
     Lake *lake AUTO(lake_free) = lake_new();
     Err err;
-    CHECK_CODE(lake_error(lake, "select max(cast(v as int)) from (select case when i = 2999998 then 'late' else "
-                                "i::varchar end as v from range(3000000) r(i))", &err), E_TYPE);
+    CHECK_CODE(
+        lake_error(lake,
+                   "select max(cast(v as int)) from (select case when i = 2999998 then 'late' else "
+                   "i::varchar end as v from range(3000000) r(i))",
+                   &err),
+        E_TYPE);
     CHECK(str_find(str_z(err.text), STR("late")) >= 0);
     CHECK_INT(err.position, 11);
     CHECK(str_find(str_z(err.hint), STR("TRY_CAST")) >= 0);
@@ -133,8 +139,11 @@ TEST(sql_a_late_cast_names_the_value)
 TEST(sql_an_endless_join_ends_in_time)
 {
     Lake *lake AUTO(lake_free) = lake_new();
-    SqlRequest request = { .text = STR("select count(*) from range(10000000) a, range(10000000) b, range(1000) c "
-                                       "where a.range + b.range + c.range = -1"), .timeout_ms = 200 };
+    SqlRequest request = {
+        .text = STR("select count(*) from range(10000000) a, range(10000000) b, range(1000) c "
+                    "where a.range + b.range + c.range = -1"),
+        .timeout_ms = 200
+    };
     Str rows;
     Err err;
     CHECK_CODE(lake_query(lake, &request, &rows, &err), E_TIMEOUT);
@@ -144,7 +153,8 @@ TEST(sql_an_endless_join_ends_in_time)
 TEST(sql_results_are_bounded_and_cancelled)
 {
     Lake *lake AUTO(lake_free) = lake_new();
-    SqlRequest request = { .text = STR("select i, i::varchar || 'some text' from range(10000000) r(i)"),
+    SqlRequest request = { .text =
+                               STR("select i, i::varchar || 'some text' from range(10000000) r(i)"),
                            .result_bytes_max = 1 << 20 };
     Str rows;
     Err err;

@@ -1,4 +1,5 @@
-/* sql_priv.h: what the files of a statement's way share: sql.c, resolve.c, statement.c, ddl.c, dml.c. */
+/* sql_priv.h: what the files of a statement's way share: sql.c, resolve.c, statement.c, ddl.c,
+ * dml.c. */
 #pragma once
 
 #include "sql/border_parse.h"
@@ -50,7 +51,8 @@ typedef struct SqlRun {
 } SqlRun;
 
 /* sql.c */
-Code sql_params(const SqlRequest *request, Arena *arena, BorderParam **ret_params, Err *err) CHECKED;
+Code sql_params(const SqlRequest *request, Arena *arena, BorderParam **ret_params,
+                Err *err) CHECKED;
 int64_t sql_timeout_us(const Sql *sql, const SqlRequest *request);
 /* Errors in a text that starts `shift` bytes before the user's: their positions are moved. */
 Code sql_shift(Err *err, Code code, int64_t shift);
@@ -69,7 +71,7 @@ Code sql_run_target(SqlRun *run, TableName *ret_name) CHECKED;
 void sql_keep_piece(SqlText *text, const BorderText *piece);
 Code sql_run_create_table(SqlRun *run) CHECKED; /* without AS */
 Code sql_run_create_view(SqlRun *run) CHECKED;
-Code sql_run_schema(SqlRun *run) CHECKED;       /* CREATE and DROP SCHEMA */
+Code sql_run_schema(SqlRun *run) CHECKED; /* CREATE and DROP SCHEMA */
 Code sql_run_drop(SqlRun *run) CHECKED;
 Code sql_run_alter(SqlRun *run) CHECKED;
 /* Partition, sort and properties of a CREATE TABLE; columns are the caller's. */
@@ -77,16 +79,17 @@ Code sql_table_create(SqlRun *run, TableCreate *ret_create) CHECKED;
 
 /* dml.c */
 /* Resolves and binds one SELECT; its columns with ids from 1 on. */
-Code sql_bind_columns(Sql *sql, BorderConn *conn, const SqlRequest *request, SqlText *text, Arena *arena,
-                      IceSchema **ret_schema, Err *err) CHECKED;
+Code sql_bind_columns(Sql *sql, BorderConn *conn, const SqlRequest *request, SqlText *text,
+                      Arena *arena, IceSchema **ret_schema, Err *err) CHECKED;
 Code sql_run_create_as(SqlRun *run) CHECKED;
 Code sql_run_insert(SqlRun *run) CHECKED;
 Code sql_run_delete(SqlRun *run) CHECKED;
 
 /* info.c */
-/* SHOW and DESCRIBE of names: the SELECT that answers them; ptr NULL when the text is something else. */
-Code sql_info_statement(const SqlText *text, const SqlRequest *request, Arena *arena, Str *ret_select,
-                        Err *err) CHECKED;
+/* SHOW and DESCRIBE of names: the SELECT that answers them; ptr NULL when the text is something
+ * else. */
+Code sql_info_statement(const SqlText *text, const SqlRequest *request, Arena *arena,
+                        Str *ret_select, Err *err) CHECKED;
 /* information_schema.NAME as text; ptr NULL: there is no such table. */
 Code sql_info_table(Sql *sql, Str name, Arena *arena, Str *ret_sql, Err *err) CHECKED;
 /* Namespaces and tables for "did you mean". */

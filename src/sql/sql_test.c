@@ -1,4 +1,5 @@
-/* Statements against a lake with the real store, metadata and catalog, in memory. */
+/* Statements against a lake with the real store, metadata and catalog, in memory: the cases of
+ * statement.c, resolve.c, plan.c, predicate.c, ddl.c, dml.c, info.c. */
 #include "sql/sql_fixture.h"
 
 #include "format/arrow.h"
@@ -21,17 +22,24 @@ TEST(sql_tables_from_create_to_drop)
     Lake *lake AUTO(lake_free) = lake_new();
     ROWS(lake, "CREATE NAMESPACE bronze", "CREATE NAMESPACE,0");
     ROWS(lake, "create schema if not exists bronze", "CREATE NAMESPACE,0");
-    ROWS(lake, "create table bronze.events (id bigint not null, name varchar, ts timestamp, d decimal(9,2))",
+    ROWS(lake,
+         "create table bronze.events (id bigint not null, name varchar, ts timestamp, d "
+         "decimal(9,2))",
          "CREATE TABLE,0");
     ROWS(lake, "select * from bronze.events", "");
     ROWS(lake, "select count(*), max(id) from bronze.events", "0,");
-    ROWS(lake, "insert into bronze.events values (1, 'one', '2026-01-01 10:00', 1.5), (2, 'two', null, 2)",
-         "INSERT,2");
+    ROWS(
+        lake,
+        "insert into bronze.events values (1, 'one', '2026-01-01 10:00', 1.5), (2, 'two', null, 2)",
+        "INSERT,2");
     ROWS(lake, "insert into bronze.events (name, id) select 'three', 3", "INSERT,1");
     ROWS(lake, "insert into bronze.events by name select 4 as id", "INSERT,1");
-    ROWS(lake, "select id, name, d from bronze.events order by id", "1,one,1.50\n2,two,2.00\n3,three,\n4,,");
-    ROWS(lake, "select bronze.events.id, e.name from bronze.events, bronze.events e where e.id = 1 and "
-               "bronze.events.id = 2", "2,one");
+    ROWS(lake, "select id, name, d from bronze.events order by id",
+         "1,one,1.50\n2,two,2.00\n3,three,\n4,,");
+    ROWS(lake,
+         "select bronze.events.id, e.name from bronze.events, bronze.events e where e.id = 1 and "
+         "bronze.events.id = 2",
+         "2,one");
     ROWS(lake, "delete from bronze.events where id = 2 or name is null", "DELETE,2");
     ROWS(lake, "select id from bronze.events order by 1", "1\n3");
     ROWS(lake, "drop table bronze.events", "DROP TABLE,0");
@@ -42,8 +50,9 @@ TEST(sql_tables_from_create_to_drop)
 static void some_rows(Lake *lake)
 {
     lake_rows(lake, "create namespace silver");
-    lake_rows(lake, "create table silver.t as select i as id, 'n' || (i % 3) as name, i * 1.5 as x, "
-                    "timestamp '2026-01-01' + interval (i) day as ts from range(10) r(i)");
+    lake_rows(lake,
+              "create table silver.t as select i as id, 'n' || (i % 3) as name, i * 1.5 as x, "
+              "timestamp '2026-01-01' + interval (i) day as ts from range(10) r(i)");
 }
 
 TEST(sql_create_table_as)
@@ -53,7 +62,8 @@ TEST(sql_create_table_as)
     ROWS(lake, "select count(*), sum(id), min(name), max(ts) from silver.t",
          "10,45,n0,2026-01-10T00:00:00");
     ROWS(lake, "create table if not exists silver.t as select 1", "CREATE TABLE,0");
-    ROWS(lake, "create or replace table silver.t as select 7 as id, 'z' as name", "CREATE TABLE AS,1");
+    ROWS(lake, "create or replace table silver.t as select 7 as id, 'z' as name",
+         "CREATE TABLE AS,1");
     ROWS(lake, "select * from silver.t", "7,z");
     ROWS(lake, "create table silver.s as select name, sum(id) as n from silver.t group by all",
          "CREATE TABLE AS,1");
@@ -67,9 +77,14 @@ TEST(sql_partitions_sorts_and_properties)
 {
     Lake *lake AUTO(lake_free) = lake_new();
     lake_rows(lake, "create namespace g");
-    ROWS(lake, "create table g.p (id bigint, ts timestamp, name varchar) partitioned by (day(ts), bucket(4, id)) "
-               "sorted by (id) tblproperties ('comment' = 'x')", "CREATE TABLE,0");
-    ROWS(lake, "insert into g.p select i, timestamp '2026-01-01' + interval (i % 3) day, 'n' from range(30) r(i)",
+    ROWS(lake,
+         "create table g.p (id bigint, ts timestamp, name varchar) partitioned by (day(ts), "
+         "bucket(4, id)) "
+         "sorted by (id) tblproperties ('comment' = 'x')",
+         "CREATE TABLE,0");
+    ROWS(lake,
+         "insert into g.p select i, timestamp '2026-01-01' + interval (i % 3) day, 'n' from "
+         "range(30) r(i)",
          "INSERT,30");
     ROWS(lake, "select count(*), count(distinct ts) from g.p", "30,3");
     Err err;
@@ -81,8 +96,10 @@ TEST(sql_partitions_sorts_and_properties)
         CHECK_INT(table_sort_order_default(metadata)->field_count, 1);
         CHECK_STR(table_property(metadata, STR("comment"), STR("")), STR("x"));
     }
-    CHECK_CODE(lake_error(lake, "create table g.q (a int) partitioned by (weird(a))", &err), E_INVALID);
-    CHECK_CODE(lake_error(lake, "create table g.q (a int) partitioned by (bucket(a))", &err), E_INVALID);
+    CHECK_CODE(lake_error(lake, "create table g.q (a int) partitioned by (weird(a))", &err),
+               E_INVALID);
+    CHECK_CODE(lake_error(lake, "create table g.q (a int) partitioned by (bucket(a))", &err),
+               E_INVALID);
     CHECK_CODE(lake_error(lake, "create table g.q (a int) partitioned by (b)", &err), E_NOT_FOUND);
 }
 
@@ -116,33 +133,42 @@ TEST(sql_time_travels)
     }
     lake_rows(lake, "delete from silver.t where id > 3");
     ROWS(lake, "select count(*) from silver.t", "4");
-    Str text = str_format(lake_arena(lake), "select count(*), max(o.id), max(n.id) from silver.t FOR VERSION AS OF "
-                          STR_FMT " o left join silver.t n using (id)", STR_ARG(id));
+    Str text =
+        str_format(lake_arena(lake),
+                   "select count(*), max(o.id), max(n.id) from silver.t FOR VERSION AS OF " STR_FMT
+                   " o left join silver.t n using (id)",
+                   STR_ARG(id));
     ROWS(lake, str_copy_z(lake_arena(lake), text), "10,9,3");
-    text = str_format(lake_arena(lake), "select count(t.id) from silver.t AT (VERSION => " STR_FMT ")",
-                      STR_ARG(id));
+    text = str_format(lake_arena(lake),
+                      "select count(t.id) from silver.t AT (VERSION => " STR_FMT ")", STR_ARG(id));
     ROWS(lake, str_copy_z(lake_arena(lake), text), "10");
     ROWS(lake, "select count(*) from silver.t for timestamp as of '2999-01-01'", "4");
     ROWS(lake, "select count(*) from silver.t for version as of 'main'", "4");
     Err err;
-    CHECK_CODE(lake_error(lake, "select * from silver.t for version as of 12345", &err), E_NOT_FOUND);
+    CHECK_CODE(lake_error(lake, "select * from silver.t for version as of 12345", &err),
+               E_NOT_FOUND);
     CHECK_INT(err.position, 14);
-    CHECK_CODE(lake_error(lake, "select * from silver.t for timestamp as of '1999-01-01'", &err), E_NOT_FOUND);
+    CHECK_CODE(lake_error(lake, "select * from silver.t for timestamp as of '1999-01-01'", &err),
+               E_NOT_FOUND);
 }
 
 TEST(sql_views)
 {
     Lake *lake AUTO(lake_free) = lake_new();
     some_rows(lake);
-    ROWS(lake, "create view silver.v as select name, count(*) as n from silver.t group by name", "CREATE VIEW,0");
-    ROWS(lake, "create view silver.w (label) as select name from silver.v where n > 3", "CREATE VIEW,0");
+    ROWS(lake, "create view silver.v as select name, count(*) as n from silver.t group by name",
+         "CREATE VIEW,0");
+    ROWS(lake, "create view silver.w (label) as select name from silver.v where n > 3",
+         "CREATE VIEW,0");
     ROWS(lake, "select * from silver.v order by 1", "n0,4\nn1,3\nn2,3");
     ROWS(lake, "select label from silver.w", "n0");
     Err err;
-    CHECK_CODE(lake_error(lake, "create view silver.bad as select nme from silver.t", &err), E_NOT_FOUND);
+    CHECK_CODE(lake_error(lake, "create view silver.bad as select nme from silver.t", &err),
+               E_NOT_FOUND);
     CHECK_INT(err.position, 33);
     CHECK_CODE(lake_error(lake, "insert into silver.v values ('a', 1)", &err), E_INVALID);
-    lake_rows(lake, "create or replace view silver.v as select label as name, 1 as n from silver.w");
+    lake_rows(lake,
+              "create or replace view silver.v as select label as name, 1 as n from silver.w");
     CHECK_CODE(lake_error(lake, "select * from silver.v", &err), E_INVALID);
     CHECK(str_find(str_z(err.text), STR("reads itself")) >= 0);
     lake_rows(lake, "drop view silver.w");
@@ -164,8 +190,9 @@ TEST(sql_deletes)
     CHECK_CODE(lake_error(lake, "delete from silver.t where nme = 1", &err), E_NOT_FOUND);
     CHECK_INT(err.position, 27);
     CHECK_CODE(lake_error(lake, "delete from silver.t where random() < 0.5", &err), E_INVALID);
-    CHECK_CODE(lake_error(lake, "delete from silver.t where id in (select i from glob('*') t(i))", &err),
-               E_FORBIDDEN);
+    CHECK_CODE(
+        lake_error(lake, "delete from silver.t where id in (select i from glob('*') t(i))", &err),
+        E_FORBIDDEN);
     ROWS(lake, "delete from silver.t", "DELETE,4");
     ROWS(lake, "select count(*) from silver.t", "0");
 }
@@ -181,13 +208,21 @@ TEST(sql_shows_and_describes)
     ROWS(lake, "describe silver.t", "id,BIGINT\nname,VARCHAR\nx,\"DECIMAL(21,1)\"\nts,TIMESTAMP");
     ROWS(lake, "show columns from silver.v", "one,INTEGER");
     ROWS(lake, "select column_name from (describe select 1 as a, 'x' as b)", "a\nb");
-    ROWS(lake, "select table_name from information_schema.tables where table_schema = 'silver' order by 1", "t\nv");
-    ROWS(lake, "select information_schema.columns.column_name from information_schema.columns "
-               "where table_name = 't' and ordinal_position = 2", "name");
+    ROWS(
+        lake,
+        "select table_name from information_schema.tables where table_schema = 'silver' order by 1",
+        "t\nv");
+    ROWS(lake,
+         "select information_schema.columns.column_name from information_schema.columns "
+         "where table_name = 't' and ordinal_position = 2",
+         "name");
     ROWS(lake, "select schema_name from information_schema.schemata", "silver");
-    CHECK(str_find(lake_rows(lake, "explain select * from silver.t where id = 3"), STR("READ_PARQUET")) >= 0 ||
-          str_find(lake_rows(lake, "explain select * from silver.t where id = 3"), STR("PARQUET")) >= 0);
-    CHECK(str_find(lake_rows(lake, "explain analyze select count(*) from silver.t"), STR("Total")) >= 0);
+    CHECK(str_find(lake_rows(lake, "explain select * from silver.t where id = 3"),
+                   STR("READ_PARQUET")) >= 0 ||
+          str_find(lake_rows(lake, "explain select * from silver.t where id = 3"),
+                   STR("PARQUET")) >= 0);
+    CHECK(str_find(lake_rows(lake, "explain analyze select count(*) from silver.t"),
+                   STR("Total")) >= 0);
     Err err;
     CHECK_CODE(lake_error(lake, "describe silver.tt", &err), E_NOT_FOUND);
     CHECK_STR(str_z(err.hint), STR("did you mean silver.t?"));
@@ -204,12 +239,16 @@ TEST(sql_parameters)
         { .name = STR_INIT("lo"), .kind = SQL_PARAM_I64, .i64 = 3 },
         { .name = STR_INIT("name"), .kind = SQL_PARAM_TEXT, .text = STR_INIT("n1") },
     };
-    SqlRequest request = { .text = STR("select id from silver.t where id > $lo and name = $name order by 1"),
-                           .params = by_name, .param_count = 2 };
+    SqlRequest request = {
+        .text = STR("select id from silver.t where id > $lo and name = $name order by 1"),
+        .params = by_name,
+        .param_count = 2
+    };
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_STR(rows, STR("4\n7"));
     SqlParam by_place[] = { { .kind = SQL_PARAM_TIMESTAMP, .i64 = 1767571200000000 } };
-    request = (SqlRequest){ .text = STR("select count(*) from silver.t where ts >= $1"), .params = by_place,
+    request = (SqlRequest){ .text = STR("select count(*) from silver.t where ts >= $1"),
+                            .params = by_place,
                             .param_count = 1 };
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_STR(rows, STR("6"));
@@ -224,19 +263,24 @@ TEST(sql_bindings_and_dependencies)
     Err err;
     Str rows = STR_NONE;
     SqlBinding bindings[] = {
-        { .ns = STR_INIT("stage"), .name = STR_INIT("a"),
+        { .ns = STR_INIT("stage"),
+          .name = STR_INIT("a"),
           .sql = STR_INIT("select id + 1 as id from silver.t") },
         { .name = STR_INIT("b"), .sql = STR_INIT("select max(id) as m from stage.a") },
     };
-    SqlRequest request = { .text = STR("select m, (select count(*) from stage.a) from b"), .bindings = bindings,
+    SqlRequest request = { .text = STR("select m, (select count(*) from stage.a) from b"),
+                           .bindings = bindings,
                            .binding_count = 2 };
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_STR(rows, STR("10,10"));
     SqlDependency *list = NULL;
     size_t count = 0;
-    request = (SqlRequest){ .text = STR("with q as (select 1) select * from q, silver.t a, gold.x, silver.t, "
-                                        "source('skies', 'f.csv', all := true), read_csv('s3://b/k')") };
-    CHECK_OK(sql_dependencies(lake_sql(lake), &request, lake_arena(lake), &list, &count, &err), &err);
+    request =
+        (SqlRequest){ .text =
+                          STR("with q as (select 1) select * from q, silver.t a, gold.x, silver.t, "
+                              "source('skies', 'f.csv', all := true), read_csv('s3://b/k')") };
+    CHECK_OK(sql_dependencies(lake_sql(lake), &request, lake_arena(lake), &list, &count, &err),
+             &err);
     CHECK_INT(count, 4);
     CHECK_STR(list[0].name, STR("t"));
     CHECK_STR(list[1].ns, STR("gold"));
@@ -244,10 +288,13 @@ TEST(sql_bindings_and_dependencies)
     CHECK(list[2].all);
     CHECK_STR(list[3].name, STR("s3://b/k"));
     request = (SqlRequest){ .text = STR("select now()"), .refuse_volatile = true };
-    CHECK_CODE(sql_dependencies(lake_sql(lake), &request, lake_arena(lake), &list, &count, &err), E_INVALID);
+    CHECK_CODE(sql_dependencies(lake_sql(lake), &request, lake_arena(lake), &list, &count, &err),
+               E_INVALID);
     CHECK_INT(err.position, 7);
     IceSchema *schema = NULL;
-    request = (SqlRequest){ .text = STR("select id, sum(x) as s, count(*) as n from silver.t group by all") };
+    request =
+        (SqlRequest){ .text =
+                          STR("select id, sum(x) as s, count(*) as n from silver.t group by all") };
     CHECK_OK(sql_describe(lake_sql(lake), &request, lake_arena(lake), &schema, &err), &err);
     CHECK_INT(schema->field_count, 3);
     CHECK_INT(schema->fields[2].type->kind, ICE_LONG);
@@ -259,8 +306,10 @@ static void days(Lake *lake)
     lake_rows(lake, "create namespace d");
     lake_rows(lake, "create table d.t (id bigint, ts timestamp, name varchar, day date)");
     for (int i = 1; i <= 5; i++) {
-        Str text = str_format(lake_arena(lake), "insert into d.t select %d * 10 + i, timestamp '2026-01-0%d 00:00' + "
-                              "interval (i) hour, 'n%d', date '2026-01-0%d' from range(10) r(i)", i, i, i, i);
+        Str text = str_format(lake_arena(lake),
+                              "insert into d.t select %d * 10 + i, timestamp '2026-01-0%d 00:00' + "
+                              "interval (i) hour, 'n%d', date '2026-01-0%d' from range(10) r(i)",
+                              i, i, i, i);
         lake_rows(lake, str_copy_z(lake_arena(lake), text));
     }
 }
@@ -294,7 +343,8 @@ TEST(sql_leaves_files_out)
     SqlParam param = { .kind = SQL_PARAM_I64, .i64 = 20 };
     for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
         Str text = str_format(lake_arena(lake), "select count(*) from d.t where %s", ROWS[i].where);
-        SqlRequest request = { .text = text, .params = &param,
+        SqlRequest request = { .text = text,
+                               .params = &param,
                                .param_count = str_find_char(text, '$') >= 0 };
         SqlResult *result AUTO(sql_result_free) = NULL;
         Err err;
@@ -311,9 +361,12 @@ TEST(sql_leaves_files_out)
             test_failed(__FILE__, __LINE__, "%s plans %llu files", ROWS[i].where,
                         (unsigned long long)sql_result_stats(result).files_planned);
     }
-    ROWS(lake, "select count(*) from d.t where id = 23 and name in (select name from d.t where id > 0)", "1");
+    ROWS(lake,
+         "select count(*) from d.t where id = 23 and name in (select name from d.t where id > 0)",
+         "1");
     ROWS(lake, "with q as (select * from d.t where id = 23) select count(*) from q", "1");
-    ROWS(lake, "select (select count(*) from d.t where id = 23), (select count(*) from d.t)", "1,50");
+    ROWS(lake, "select (select count(*) from d.t where id = 23), (select count(*) from d.t)",
+         "1,50");
     ROWS(lake, "delete from d.t where id = 23", "DELETE,1");
     ROWS(lake, "select count(*) from d.t", "49");
 }

@@ -29,13 +29,18 @@ TEST(sql_writes_files_that_a_binding_reads)
     DataFile *files = NULL;
     size_t count = 0;
     SqlWriteStats stats = { 0 };
-    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), &err);
+    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err),
+             &err);
     CHECK_INT(stats.rows, 5000);
     CHECK(count >= 1 && stats.bytes > 0);
-    SqlBinding binding = { .ns = STR_INIT("stage"), .name = STR_INIT("a"), .schema = write.schema,
-                           .files = files, .file_count = count };
+    SqlBinding binding = { .ns = STR_INIT("stage"),
+                           .name = STR_INIT("a"),
+                           .schema = write.schema,
+                           .files = files,
+                           .file_count = count };
     SqlRequest request = { .text = STR("select count(*), sum(id), max(name) from stage.a"),
-                           .bindings = &binding, .binding_count = 1 };
+                           .bindings = &binding,
+                           .binding_count = 1 };
     Str rows = STR_NONE;
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_STR(rows, STR("5000,12497500,n999"));
@@ -54,15 +59,19 @@ TEST(sql_write_matches_columns_by_name)
     DataFile *files = NULL;
     size_t count = 0;
     SqlWriteStats stats = { 0 };
-    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), E_INVALID);
+    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err),
+               E_INVALID);
     write.select.text = STR("select 'x' as name");
-    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), &err);
+    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err),
+             &err);
     CHECK_INT(stats.rows, 1);
     write.select.text = STR("select 'not a number' as id");
-    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), E_TYPE);
+    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err),
+               E_TYPE);
     write.select.text = STR("select now() as name");
     write.select.refuse_volatile = true;
-    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err), E_INVALID);
+    CHECK_CODE(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err),
+               E_INVALID);
     CHECK_INT(err.position, 7);
 }
 
@@ -85,8 +94,11 @@ static Code three_schema(void *self, struct ArrowSchema *ret_schema, Err *err)
 {
     (void)self, (void)err;
     column_schema = (struct ArrowSchema){ .format = "l", .name = "n", .release = release_schema };
-    *ret_schema = (struct ArrowSchema){ .format = "+s", .name = "", .n_children = 1,
-                                        .children = schema_children, .release = release_schema };
+    *ret_schema = (struct ArrowSchema){ .format = "+s",
+                                        .name = "",
+                                        .n_children = 1,
+                                        .children = schema_children,
+                                        .release = release_schema };
     return E_OK;
 }
 
@@ -113,10 +125,15 @@ static Code three_next(void *scan, struct ArrowArray *ret_array, Err *err)
     *ret_array = (struct ArrowArray){ 0 };
     if ((*left)-- <= 0)
         return E_OK;
-    column_array = (struct ArrowArray){ .length = 3, .n_buffers = 2, .buffers = column_buffers,
-                                        .release = release_array };
-    *ret_array = (struct ArrowArray){ .length = 3, .n_buffers = 1, .buffers = no_buffers, .n_children = 1,
-                                      .children = array_children, .release = release_array };
+    column_array = (struct ArrowArray){
+        .length = 3, .n_buffers = 2, .buffers = column_buffers, .release = release_array
+    };
+    *ret_array = (struct ArrowArray){ .length = 3,
+                                      .n_buffers = 1,
+                                      .buffers = no_buffers,
+                                      .n_children = 1,
+                                      .children = array_children,
+                                      .release = release_array };
     return E_OK;
 }
 
@@ -128,18 +145,25 @@ static void three_close(void *scan)
 TEST(sql_reads_system_tables)
 {
     Lake *lake AUTO(lake_free) = lake_new();
-    static const ScanSource THREE_ROWS = { .schema = three_schema, .open = three_open, .next = three_next,
-                                           .close = three_close };
+    static const ScanSource THREE_ROWS = {
+        .schema = three_schema, .open = three_open, .next = three_next, .close = three_close
+    };
     Err err;
-    CHECK_OK(sql_register_source(lake_sql(lake), STR("tarn"), STR("three"), &THREE_ROWS, &err), &err);
-    CHECK_CODE(sql_register_source(lake_sql(lake), STR("tarn"), STR("THREE"), &THREE_ROWS, &err), E_EXISTS);
+    CHECK_OK(sql_register_source(lake_sql(lake), STR("tarn"), STR("three"), &THREE_ROWS, &err),
+             &err);
+    CHECK_CODE(sql_register_source(lake_sql(lake), STR("tarn"), STR("THREE"), &THREE_ROWS, &err),
+               E_EXISTS);
     CHECK_STR(lake_rows(lake, "select sum(n), count(*) from tarn.three where n > 10"), STR("50,2"));
-    CHECK_STR(lake_rows(lake, "select a.n, tarn.three.n from tarn.three, tarn.three a where a.n = 30 and "
-                              "tarn.three.n = 10"), STR("30,10"));
+    CHECK_STR(lake_rows(lake,
+                        "select a.n, tarn.three.n from tarn.three, tarn.three a where a.n = 30 and "
+                        "tarn.three.n = 10"),
+              STR("30,10"));
     CHECK_STR(lake_rows(lake, "show tables from tarn"), STR("tarn,three,system table"));
     CHECK_STR(lake_rows(lake, "describe tarn.three"), STR("n,BIGINT"));
-    CHECK_STR(lake_rows(lake, "select data_type from information_schema.columns where table_name = 'three'"),
-              STR("BIGINT"));
+    CHECK_STR(
+        lake_rows(lake,
+                  "select data_type from information_schema.columns where table_name = 'three'"),
+        STR("BIGINT"));
     CHECK_CODE(lake_error(lake, "select * from tarn.tree", &err), E_NOT_FOUND);
     CHECK_STR(str_z(err.hint), STR("did you mean tarn.three?"));
     CHECK_CODE(lake_error(lake, "insert into tarn.three values (1)", &err), E_FORBIDDEN);
@@ -150,7 +174,8 @@ static Code no_source(void *self, Str source, Str name, bool all, Arena *arena, 
 {
     (void)arena, (void)ret_addresses, (void)ret_count;
     *(bool *)self = all;
-    return err_set(err, E_NOT_FOUND, "no file " STR_FMT " of " STR_FMT, STR_ARG(name), STR_ARG(source));
+    return err_set(err, E_NOT_FOUND, "no file " STR_FMT " of " STR_FMT, STR_ARG(name),
+                   STR_ARG(source));
 }
 
 TEST(sql_asks_for_the_objects_of_a_source)
@@ -170,5 +195,6 @@ TEST(sql_asks_for_the_objects_of_a_source)
     CHECK_STR(str_z(err.text), STR("no file a.csv of skies"));
     CHECK_CODE(lake_error(lake, "select * from read_csv('s3://nowhere/x.csv')", &err), E_NOT_FOUND);
     CHECK_INT(err.position, 14);
-    CHECK_CODE(lake_error(lake, "select * from read_csv('s3://b/x.csv', weird := 1)", &err), E_INVALID);
+    CHECK_CODE(lake_error(lake, "select * from read_csv('s3://b/x.csv', weird := 1)", &err),
+               E_INVALID);
 }

@@ -14,7 +14,8 @@ Code sql_run_text(SqlRun *run, Str text, SqlKind kind)
     EngineQuery *query = arena_new(run->arena, EngineQuery);
     BorderParam *params = NULL;
     TRY(sql_params(run->request, run->arena, &params, run->err));
-    query->request = (BorderRequest){ .text = text, .params = params,
+    query->request = (BorderRequest){ .text = text,
+                                      .params = params,
                                       .param_count = run->request->param_count,
                                       .bindings = result->resolved.bindings,
                                       .binding_count = result->resolved.binding_count };
@@ -29,8 +30,8 @@ Code sql_run_text(SqlRun *run, Str text, SqlKind kind)
 
 Code sql_run_select(SqlRun *run, SqlKind kind)
 {
-    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text, run->arena,
-                    &run->result->resolved, run->err));
+    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text,
+                    run->arena, &run->result->resolved, run->err));
     return sql_run_text(run, sql_text_str(&run->text), kind);
 }
 
@@ -54,14 +55,15 @@ Code sql_run_target(SqlRun *run, TableName *ret_name)
     const BorderStatement *s = run->parsed;
     Str ns = s->schema.len > 0 ? s->schema : run->request->default_ns;
     if (s->catalog.len > 0 || ns.len == 0) {
-        Code code = err_set(run->err, E_INVALID, s->catalog.len > 0
-                                ? "a name has two parts: namespace.table"
-                                : "the table's namespace is missing");
+        Code code = err_set(run->err, E_INVALID,
+                            s->catalog.len > 0 ? "a name has two parts: namespace.table"
+                                               : "the table's namespace is missing");
         code = err_hint(run->err, code, "bronze." STR_FMT, STR_ARG(s->name));
         return err_at(run->err, code, s->name_position);
     }
     if (sql_name_reserved(ns)) {
-        Code code = err_set(run->err, E_FORBIDDEN, "the namespace " STR_FMT " is the system's", STR_ARG(ns));
+        Code code = err_set(run->err, E_FORBIDDEN, "the namespace " STR_FMT " is the system's",
+                            STR_ARG(ns));
         return err_at(run->err, code, s->name_position);
     }
     *ret_name = (TableName){ .ns = ns, .name = s->name };
@@ -79,8 +81,8 @@ static Code run_explain(SqlRun *run)
         return err_set(run->err, E_UNSUPPORTED, "EXPLAIN is for SELECT");
     char *words = arena_copy(run->arena, run->text.ptr + from, to - from);
     sql_text_blank(&run->text, from, to);
-    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text, run->arena,
-                    &run->result->resolved, run->err));
+    TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text,
+                    run->arena, &run->result->resolved, run->err));
     memcpy(run->text.ptr + from, words, to - from);
     return sql_run_text(run, sql_text_str(&run->text), SQL_EXPLAIN);
 }
@@ -104,7 +106,8 @@ static Code run_write(SqlRun *run)
     case BORDER_DELETE:
         return sql_run_delete(run);
     case BORDER_CREATE_TABLE:
-        return run->parsed->select.text.ptr != NULL ? sql_run_create_as(run) : sql_run_create_table(run);
+        return run->parsed->select.text.ptr != NULL ? sql_run_create_as(run)
+                                                    : sql_run_create_table(run);
     case BORDER_CREATE_VIEW:
         return sql_run_create_view(run);
     case BORDER_CREATE_SCHEMA:
@@ -130,7 +133,8 @@ static Code run_write(SqlRun *run)
     case BORDER_EXPLAIN:
         break;
     }
-    return refuse(run, E_FORBIDDEN, "SELECT, INSERT, DELETE, CREATE, DROP, ALTER, SHOW, DESCRIBE, EXPLAIN");
+    return refuse(run, E_FORBIDDEN,
+                  "SELECT, INSERT, DELETE, CREATE, DROP, ALTER, SHOW, DESCRIBE, EXPLAIN");
 }
 
 static Code run_parsed(SqlRun *run)
@@ -140,7 +144,8 @@ static Code run_parsed(SqlRun *run)
     if (run->parsed->kind == BORDER_EXPLAIN)
         return run_explain(run);
     if (run->request->read_only) {
-        Code code = err_set(run->err, E_FORBIDDEN, STR_FMT " would change the lake; this is for reading only",
+        Code code = err_set(run->err, E_FORBIDDEN,
+                            STR_FMT " would change the lake; this is for reading only",
                             STR_ARG(run->parsed->word));
         return err_at(run->err, code, run->parsed->whole.position);
     }
@@ -196,7 +201,9 @@ Code sql_query(Sql *sql, const SqlRequest *request, SqlResult **ret_result, Err 
     result->start_us = os_monotonic_us(sql->options.os);
     int64_t wait_us = MIN(sql_timeout_us(sql, request), (int64_t)SQL_LEASE_WAIT_US);
     TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, wait_us, &result->lease, err));
-    SqlRun run = { .sql = sql, .request = request, .result = result, .arena = &result->arena, .err = err };
+    SqlRun run = {
+        .sql = sql, .request = request, .result = result, .arena = &result->arena, .err = err
+    };
     TRY(run_statement(&run));
     *ret_result = TAKE(result);
     return E_OK;

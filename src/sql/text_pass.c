@@ -41,7 +41,8 @@ static bool word_at(const SqlText *text, size_t i, const char *word)
     return sql_token_is(token_at(text, i), word);
 }
 
-/* `FOR VERSION|TIMESTAMP|SYSTEM_VERSION|SYSTEM_TIME AS OF` at token i: the place of its value, or 0. */
+/* `FOR VERSION|TIMESTAMP|SYSTEM_VERSION|SYSTEM_TIME AS OF` at token i: the place of its value, or
+ * 0. */
 static size_t for_clause(const SqlText *text, size_t i, bool *ret_timestamp)
 {
     if (!word_at(text, i, "for") || !word_at(text, i + 2, "as") || !word_at(text, i + 3, "of"))
@@ -72,19 +73,23 @@ static Code travel_value(const SqlText *text, size_t i, Arena *arena, SqlTravel 
     if (value->kind == SQL_TOKEN_NUMBER && !travel->timestamp) {
         int64_t number = 0;
         if (!str_i64(value->text, &number))
-            return err_at(err, err_set(err, E_SYNTAX, "'" STR_FMT "' is no snapshot id",
-                                       STR_ARG(value->text)), (int64_t)place);
+            return err_at(
+                err,
+                err_set(err, E_SYNTAX, "'" STR_FMT "' is no snapshot id", STR_ARG(value->text)),
+                (int64_t)place);
         travel->value = value->text;
     } else if (value->kind == SQL_TOKEN_STRING) {
         travel->value = sql_token_value(arena, value);
         travel->is_text = true;
     } else {
-        Code code = err_at(err, err_set(err, E_SYNTAX, "time travel takes %s here",
-                                        travel->timestamp ? "a time in quotes"
-                                                          : "a snapshot id or a name in quotes"),
-                           (int64_t)place);
-        return err_hint(err, code, "FOR VERSION AS OF 8123, FOR VERSION AS OF 'tag', "
-                                   "FOR TIMESTAMP AS OF '2026-01-31 12:00'");
+        Code code = err_at(
+            err,
+            err_set(err, E_SYNTAX, "time travel takes %s here",
+                    travel->timestamp ? "a time in quotes" : "a snapshot id or a name in quotes"),
+            (int64_t)place);
+        return err_hint(err, code,
+                        "FOR VERSION AS OF 8123, FOR VERSION AS OF 'tag', "
+                        "FOR TIMESTAMP AS OF '2026-01-31 12:00'");
     }
     *ret_next = i + 1;
     return E_OK;
@@ -96,7 +101,8 @@ static ptrdiff_t name_before(const SqlText *text, size_t i)
     if (i == 0 || !sql_token_names(token_at(text, i - 1)))
         return -1;
     size_t first = i - 1;
-    while (first >= 2 && word_at(text, first - 1, ".") && sql_token_names(token_at(text, first - 2)))
+    while (first >= 2 && word_at(text, first - 1, ".") &&
+           sql_token_names(token_at(text, first - 2)))
         first -= 2;
     return (ptrdiff_t)first;
 }
@@ -108,26 +114,29 @@ static Code cut_travel(SqlText *text, Arena *arena, size_t clause, size_t value,
     const SqlToken *start = token_at(text, clause);
     ptrdiff_t first = name_before(text, clause);
     if (first < 0 || clause - (size_t)first > 3)
-        return err_at(err,
-                      err_set(err, E_SYNTAX, "time travel stands behind a table's name, before its alias"),
-                      (int64_t)start->at);
+        return err_at(
+            err,
+            err_set(err, E_SYNTAX, "time travel stands behind a table's name, before its alias"),
+            (int64_t)start->at);
     if (text->first_travel + text->travel_count >= LEXER_TRAVELS_MAX)
         return err_set(err, E_LIMIT, "more than %d time travel clauses", LEXER_TRAVELS_MAX);
     const SqlToken *name = token_at(text, clause - 1);
-    SqlTravel travel = { .timestamp = timestamp, .position = (int64_t)token_at(text, (size_t)first)->at };
+    SqlTravel travel = { .timestamp = timestamp,
+                         .position = (int64_t)token_at(text, (size_t)first)->at };
     size_t next = 0;
     TRY(travel_value(text, value, arena, &travel, &next, err));
     if (bracket) {
         if (!word_at(text, next, ")"))
-            return err_at(err, err_set(err, E_SYNTAX, "AT (...) is not closed"), (int64_t)start->at);
+            return err_at(err, err_set(err, E_SYNTAX, "AT (...) is not closed"),
+                          (int64_t)start->at);
         next++;
     }
     travel.name = sql_token_value(arena, name);
     if ((size_t)first + 1 < clause)
         travel.ns = sql_token_value(arena, token_at(text, (size_t)first));
     travel.schema = str_format(arena, "@%zu", text->first_travel + text->travel_count);
-    Str replacement = str_format(arena, "\"" STR_FMT "\"." STR_FMT, STR_ARG(travel.schema),
-                                 STR_ARG(name->text));
+    Str replacement =
+        str_format(arena, "\"" STR_FMT "\"." STR_FMT, STR_ARG(travel.schema), STR_ARG(name->text));
     size_t from = (size_t)travel.position;
     size_t to = sql_token_end(token_at(text, next - 1));
     overwrite(text, from, to, replacement);
@@ -150,11 +159,13 @@ static Code cut_travels(SqlText *text, Arena *arena, Err *err)
     return E_OK;
 }
 
-/* `all := true` of source(...): a keyword, which no argument may be called in the engine's grammar. */
+/* `all := true` of source(...): a keyword, which no argument may be called in the engine's grammar.
+ */
 static void quote_all(SqlText *text)
 {
     for (size_t i = 0; i < text->token_count; i++) {
-        bool named = word_at(text, i + 1, "=>") || (word_at(text, i + 1, ":") && word_at(text, i + 2, "="));
+        bool named =
+            word_at(text, i + 1, "=>") || (word_at(text, i + 1, ":") && word_at(text, i + 2, "="));
         if (named && word_at(text, i, "all"))
             overwrite(text, token_at(text, i)->at, sql_token_end(token_at(text, i)), STR("\"a\""));
     }
@@ -175,7 +186,8 @@ static void change_words(SqlText *text)
 
 Code sql_text_prepare(Str text, size_t first_travel, Arena *arena, SqlText *ret_text, Err *err)
 {
-    SqlText prepared = { .ptr = arena_copy(arena, text.ptr, text.len), .len = text.len,
+    SqlText prepared = { .ptr = arena_copy(arena, text.ptr, text.len),
+                         .len = text.len,
                          .first_travel = first_travel };
     TRY(sql_tokens(text, arena, &prepared.tokens, &prepared.token_count, err));
     TRY(cut_travels(&prepared, arena, err));
@@ -221,10 +233,12 @@ Code sql_text_replace_call(SqlText *text, int64_t position, Str replacement, Err
             break;
     }
     if (!found || i >= text->token_count)
-        return err_at(err, err_set(err, E_SYNTAX, "a call with its brackets should stand here"), position);
+        return err_at(err, err_set(err, E_SYNTAX, "a call with its brackets should stand here"),
+                      position);
     size_t to = sql_token_end(token_at(text, i));
     if (from + replacement.len > to)
-        return err_at(err, err_set(err, E_SYNTAX, "the call is too short to be one of an object"), position);
+        return err_at(err, err_set(err, E_SYNTAX, "the call is too short to be one of an object"),
+                      position);
     overwrite(text, from, to, replacement);
     return E_OK;
 }
