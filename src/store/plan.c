@@ -8,8 +8,6 @@
  * 3. The batch carries the applied LSN, so the index is always a prefix of the journal. */
 #include "store/store_priv.h"
 
-enum { STATE_VERSION = 1 };
-
 void plan_done(Plan *plan)
 {
     arena_done(&plan->arena);
@@ -209,7 +207,7 @@ static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence
 {
     Buf value AUTO(buf_done);
     buf_init(&value, INDEX_KEY_MAX);
-    write_u32le(&value, STATE_VERSION);
+    write_u32le(&value, INDEX_VERSION);
     write_u64le(&value, applied_lsn);
     write_u64le(&value, next_sequence);
     write_u64le(&value, usage->objects);

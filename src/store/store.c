@@ -87,7 +87,7 @@ static Code state_load(Store *store, Err *err)
         return E_OK;
     Reader r = reader_of(cursor_value(&cursor));
     uint32_t version = read_u32le(&r);
-    if (version > 1)
+    if (version > INDEX_VERSION)
         return err_set(err, E_UNSUPPORTED, "the index was written by a newer version of tarn");
     store->applied_lsn = read_u64le(&r);
     store->next_sequence = read_u64le(&r);

@@ -102,6 +102,8 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
+enum { INDEX_VERSION = 1 }; /* of keys and values; stands in the state */
+
 /* Keys (keys.c); each is put behind what is in the Buf. */
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
 void key_state(Buf *buf);
