@@ -154,6 +154,19 @@ double arrow_f64(const ArrowSchema *schema, const ArrowArray *array, int64_t row
 
 /* ---- bare text of scalars ---- */
 
+/* Digits of at least `width`, zeros before them; a page of results has millions of these. */
+static void put_digits(Buf *out, uint64_t value, int width)
+{
+    char digits[NUMBER_TEXT_MAX];
+    int at = NUMBER_TEXT_MAX;
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    while (NUMBER_TEXT_MAX - at < width)
+        digits[--at] = '0';
+    buf_put(out, str_of(digits + at, (size_t)(NUMBER_TEXT_MAX - at)));
+}
+
 static void put_decimal(Buf *out, const ArrowType *type, const void *at)
 {
     __int128 value = 0;
@@ -207,16 +220,24 @@ static void put_fraction(Buf *out, int64_t fraction, uint8_t unit)
 {
     if (fraction == 0)
         return;
-    buf_format(out, ".%0*" PRId64, unit * 3, fraction);
+    buf_put_char(out, '.');
+    put_digits(out, (uint64_t)fraction, unit * 3);
     while (!out->over && out->ptr[out->len - 1] == '0')
         out->len--;
 }
 
 static void put_clock(Buf *out, int64_t value, uint8_t unit)
 {
-    int64_t seconds = value / units_a_second[unit];
-    buf_format(out, "%02d:%02d:%02d", (int)(seconds / 3600), (int)(seconds / 60 % 60),
-               (int)(seconds % 60));
+    if (value < 0) { /* no time of day: it came from a file and stays visible */
+        buf_put_char(out, '-');
+        value = value == INT64_MIN ? INT64_MAX : -value;
+    }
+    uint64_t seconds = (uint64_t)(value / units_a_second[unit]);
+    put_digits(out, seconds / 3600, 2);
+    buf_put_char(out, ':');
+    put_digits(out, seconds / 60 % 60, 2);
+    buf_put_char(out, ':');
+    put_digits(out, seconds % 60, 2);
     put_fraction(out, value % units_a_second[unit], unit);
 }
 
@@ -225,8 +246,13 @@ static void put_date(Buf *out, int64_t days)
     int64_t year;
     unsigned month, day;
     civil_from_days(days, &year, &month, &day);
-    buf_format(out, "%s%04" PRId64 "-%02u-%02u", year < 0 ? "-" : "", year < 0 ? -year : year,
-               month, day);
+    if (year < 0)
+        buf_put_char(out, '-');
+    put_digits(out, (uint64_t)(year < 0 ? -year : year), 4);
+    buf_put_char(out, '-');
+    put_digits(out, month, 2);
+    buf_put_char(out, '-');
+    put_digits(out, day, 2);
 }
 
 static void put_timestamp(Buf *out, int64_t value, const ArrowType *type)
@@ -296,9 +322,9 @@ static void put_scalar(Buf *out, const ArrowType *type, const ArrowArray *array,
         break;
     case ARROW_INT:
         if (type->is_signed)
-            buf_format(out, "%" PRId64, value);
+            json_put_i64(&(JsonWriter){ .out = out }, value);
         else
-            buf_format(out, "%" PRIu64, load_unsigned(at, type->bits));
+            json_put_u64(&(JsonWriter){ .out = out }, load_unsigned(at, type->bits));
         break;
     case ARROW_FLOAT:
         put_float(out, load_float(at, type->bits), type->bits);

@@ -1,7 +1,5 @@
 #include "format/json.h"
 
-#include <inttypes.h>
-
 static const char hex_digits[] = "0123456789abcdef";
 
 /* How many bytes at `at` are one well-formed UTF-8 character (RFC 3629); 0: none. */
@@ -140,16 +138,28 @@ void json_put_str(JsonWriter *w, Str text)
     json_quote(w->out, text);
 }
 
+static void put_digits(Buf *out, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    buf_put(out, str_of(digits + at, sizeof digits - at));
+}
+
 void json_put_i64(JsonWriter *w, int64_t number)
 {
     item_begin(w);
-    buf_format(w->out, "%" PRId64, number);
+    if (number < 0)
+        buf_put_char(w->out, '-');
+    put_digits(w->out, number < 0 ? -(uint64_t)number : (uint64_t)number);
 }
 
 void json_put_u64(JsonWriter *w, uint64_t number)
 {
     item_begin(w);
-    buf_format(w->out, "%" PRIu64, number);
+    put_digits(w->out, number);
 }
 
 void json_put_bool(JsonWriter *w, bool truth)
