@@ -16,9 +16,11 @@ static bool is_reader(const ApiCall *call)
     return !govern_role_may(call->principal.role, RIGHT_WRITE);
 }
 
-static Code query_run(ApiCall *call, SqlRequest *request, SqlResult **ret_result, Err *err)
+/* The request is kept with the call: the result borrows it. */
+static Code query_run(ApiCall *call, const SqlRequest *asked, SqlResult **ret_result, Err *err)
 {
     int64_t start_us = os_monotonic_us(call->lake->os);
+    SqlRequest *request = arena_copy(call->arena, asked, sizeof *asked);
     request->source_resolve = api_source_resolve;
     request->source_self = call;
     request->principal = call->principal.id;
