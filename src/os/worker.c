@@ -96,7 +96,10 @@ void worker_stop(void)
 
 bool worker_running(void)
 {
-    return the_zygote.pid > 0 && kill(the_zygote.pid, 0) == 0;
+    siginfo_t state = { .si_pid = 0 };
+    int options = WEXITED | WNOHANG | WNOWAIT; /* worker_stop takes the dead one away */
+    return the_zygote.pid > 0 && waitid(P_PID, (id_t)the_zygote.pid, &state, options) == 0 &&
+           state.si_pid == 0;
 }
 
 /* ---- a job ---- */

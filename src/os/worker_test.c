@@ -303,3 +303,38 @@ TEST(worker_needs_a_start)
     Err err;
     CHECK_CODE(answer((WorkerRequest){ .id = ECHO }, &out, &err), E_UNAVAILABLE);
 }
+
+/* The only child of this process is the zygote. */
+static pid_t zygote_pid(void)
+{
+    char text[64] = "";
+    int64_t pid = 0;
+    snprintf(text, sizeof text, "/proc/self/task/%d/children", (int)getpid());
+    FILE *file = fopen(text, "r");
+    size_t len = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    return str_i64(str_trim(str_of(text, len)), &pid) ? (pid_t)pid : 0;
+}
+
+TEST(worker_zygote_that_dies_is_noticed)
+{
+    Buf out AUTO(buf_done), again AUTO(buf_done);
+    Err err;
+    start();
+    pid_t zygote = zygote_pid();
+    CHECK(zygote > 0);
+    if (zygote > 0) {
+        siginfo_t state;
+        kill(zygote, SIGKILL);
+        CHECK(waitid(P_PID, (id_t)zygote, &state, WEXITED | WNOWAIT) == 0);
+        CHECK(!worker_running());
+        WorkerRequest request = { .id = ECHO, .request = STR("x"), .timeout_ms = 5000 };
+        Code code = answer(request, &out, &err); /* a worker that was waiting may still be ending */
+        CHECK(code == E_UNAVAILABLE || code == E_WORKER_DIED || code == E_OK);
+    }
+    worker_stop();
+    start();
+    CHECK_OK(answer((WorkerRequest){ .id = ECHO, .request = STR("x") }, &again, &err), &err);
+    worker_stop();
+}
