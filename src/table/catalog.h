@@ -16,7 +16,6 @@ enum { COMMIT_FILES_MAX = 1000000, CATALOG_GROUP_MAX = 64, SCHEMA_CHANGES_MAX = 
 
 typedef struct Catalog Catalog;
 typedef struct TableVersion TableVersion;
-
 typedef struct CatalogOptions {
     Os *os;
     Store *store;
@@ -88,21 +87,19 @@ typedef struct TableDraft {
 
 Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *arena,
                          TableDraft *ret_draft, Err *err) CHECKED;
-/* `add` may be empty; `run_id` ptr not NULL: its staged files of this table end with the commit. */
+/* `run_id` ptr not NULL: its staged files of this table end with the commit. */
 Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataFile *add,
                           size_t add_count, Str run_id, const MetaTxn *extra, Err *err) CHECKED;
-/* Draft and commit of an empty table, or of a view. */
 Code catalog_table_create(Catalog *catalog, const TableCreate *create, const MetaTxn *extra,
                           Err *err) CHECKED;
-/* The files stay for the orphan sweep; a view is only its row. */
+/* Files stay for the orphan sweep. */
 Code catalog_table_drop(Catalog *catalog, TableName name, const MetaTxn *extra, Err *err) CHECKED;
 Code catalog_table_rename(Catalog *catalog, TableName from, TableName to, const MetaTxn *extra,
                           Err *err) CHECKED;
 
-/* One immutable state of a table or view. Loading after a commit has returned sees that commit. */
+/* One immutable state of a table or view; loading after a commit has returned sees that commit. */
 Code catalog_load(Catalog *catalog, Str ns, Str name, TableVersion **ret_version, Err *err) CHECKED;
-/* All at one metadata snapshot; on failure none is returned. `ret_versions` has room for `count`.
- */
+/* All at one metadata snapshot, or none. `ret_versions` has room for `count`. */
 Code catalog_resolve(Catalog *catalog, const TableName *names, size_t count,
                      TableVersion **ret_versions, Err *err) CHECKED;
 TableVersion *table_version_ref(TableVersion *version);
@@ -111,8 +108,7 @@ const TableMetadata *table_version_metadata(const TableVersion *version); /* NUL
 const TableEntry *table_version_entry(const TableVersion *version);
 Catalog *table_version_catalog(const TableVersion *version);
 
-/* Schema changes, applied in order. Renames are of columns only: nested ones are refused
- * (UNSUPPORTED). */
+/* Schema changes, applied in order. Renames of nested fields are refused (UNSUPPORTED). */
 typedef enum SchemaChangeKind {
     SCHEMA_ADD,
     SCHEMA_DROP,

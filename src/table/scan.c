@@ -95,7 +95,8 @@ static int found_order(const void *a, const void *b)
 
 static void plan_fill(FoundList *list, Arena *arena, ScanPlan *plan)
 {
-    qsort(list->items, list->count, sizeof *list->items, found_order);
+    if (list->count)
+        qsort(list->items, list->count, sizeof *list->items, found_order);
     plan->files = arena_array(arena, DataFile *, list->count + 1);
     for (size_t i = 0; i < list->count; i++) {
         plan->files[plan->file_count++] = list->items[i].file;
