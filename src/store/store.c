@@ -18,6 +18,7 @@ typedef struct Replay {
     Store *store;
     Plan plan;
     size_t commits;
+    bool seen;         /* a commit record */
     uint64_t skip_lsn; /* is applied already */
     uint64_t lsn;
     uint64_t next_sequence;
@@ -45,8 +46,10 @@ static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
 {
     Commit commit;
     TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
-    /* Bodies in a segment that was compacted away: their puts were moved, so they are skipped. */
     size_t missing = commit.body_count - MIN(commit.body_count, replay->bodies.len);
+    if (missing > 0 && replay->seen)
+        return err_set(err, E_CORRUPT, "a commit record of the journal has lost its bodies");
+    /* Only of the first record: they were in a segment that is compacted away, their puts moved. */
     const uint64_t *bodies =
         replay->bodies.items + (replay->bodies.len + missing - commit.body_count);
     for (size_t i = 0; i < commit.op_count; i++) {
@@ -74,6 +77,7 @@ static Code replay_record(void *arg, const JournalRecord *record, Err *err)
         return E_OK; /* of another user of the journal */
     if (record->lsn != replay->skip_lsn)
         TRY(replay_commit(replay, record, err));
+    replay->seen = true;
     replay->bodies.len = 0;
     return E_OK;
 }
