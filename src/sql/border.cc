@@ -569,11 +569,14 @@ EXPORTED void border_query_free(BorderQuery **query_place)
     if (!query)
         return;
     try {
+        if (!query->ended) /* tasks on other threads would go on, and the next lines wait for them */
+            query->conn->connection->Interrupt();
         query->held.reset();
         query->result.reset();
         query->pending.reset();
         /* ends the transaction and the tasks of a query that was not read to its end */
         query->conn->connection->context->CancelTransaction();
+        query->conn->connection->context->ClearInterrupt();
     } catch (...) {
     }
     try {

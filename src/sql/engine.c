@@ -51,7 +51,8 @@ struct EngineLease {
     EngineLease *next_watched;
     _Atomic int64_t deadline_us; /* 0: none */
     atomic_bool timed_out;
-    atomic_bool cancelled;
+    atomic_bool cancelled;   /* the query that runs */
+    atomic_bool ended;       /* all that will ever run on it */
 };
 
 struct EngineResult {
@@ -110,7 +111,7 @@ static void watch_begin(EngineLease *lease, int64_t timeout_us)
     MUTEX_HELD(&engine->watch_mutex);
     lease->deadline_us = timeout_us > 0 ? now_us(engine) + timeout_us : 0;
     atomic_store(&lease->timed_out, false);
-    atomic_store(&lease->cancelled, false);
+    atomic_store(&lease->cancelled, atomic_load(&lease->ended));
     lease->next_watched = engine->watched;
     engine->watched = lease;
     cond_signal(&engine->watch_changed);
@@ -412,15 +413,26 @@ Code engine_result_next(EngineResult *result, struct ArrowArray *ret_array, Err 
     return E_OK;
 }
 
-void engine_result_cancel(EngineResult *result)
+/* The watch's mutex is held. */
+static void cancel_now(EngineLease *lease)
 {
-    EngineLease *lease = result->lease;
-    Engine *engine = lease->engine;
-    MUTEX_HELD(&engine->watch_mutex);
     atomic_store(&lease->cancelled, true);
     lease->deadline_us = 1;
     border_interrupt(lease->conn);
-    cond_signal(&engine->watch_changed);
+    cond_signal(&lease->engine->watch_changed);
+}
+
+void engine_result_cancel(EngineResult *result)
+{
+    MUTEX_HELD(&result->lease->engine->watch_mutex);
+    cancel_now(result->lease);
+}
+
+void engine_lease_cancel(EngineLease *lease)
+{
+    MUTEX_HELD(&lease->engine->watch_mutex);
+    atomic_store(&lease->ended, true);
+    cancel_now(lease);
 }
 
 EngineStats engine_result_stats(const EngineResult *result)

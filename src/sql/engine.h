@@ -45,6 +45,9 @@ Code engine_lease(Engine *engine, EnginePool pool, int64_t wait_us, EngineLease 
                   Err *err) CHECKED;
 void engine_return(EngineLease **lease); /* fit for AUTO; the lease's result was freed before */
 BorderConn *engine_lease_conn(EngineLease *lease);
+/* From any thread while the lease is held: what runs on it, also a query that has no result yet, and
+ * what would be started on it later, ends with CANCELLED. */
+void engine_lease_cancel(EngineLease *lease);
 
 typedef struct EngineQuery {
     BorderRequest request;     /* borrowed until engine_result_free */

@@ -110,6 +110,30 @@ TEST(engine_time_and_cancel)
     rig_close(&rig);
 }
 
+static void *cancel_soon(void *arg)
+{
+    /* whenever it comes, before, within or between the steps of the query: it must end */
+    engine_lease_cancel(arg);
+    return NULL;
+}
+
+TEST(engine_cancel_without_a_result)
+{
+    Rig rig;
+    rig_open(&rig, 2);
+    int64_t sum;
+    EngineStats stats;
+    EngineQuery query = { .request.text = STR("select count(*) from range(100000000) a, range(100000000) b "
+                                              "where a.range * b.range = 7") };
+    Thread thread = { 0 };
+    CHECK_OK(thread_start(&thread, "cancel", cancel_soon, rig.lease, &rig.err), &rig.err);
+    CHECK_CODE(drain(&rig, &query, &sum, &stats), E_CANCELLED);
+    thread_join(&thread);
+    query.request.text = STR("select 1");
+    CHECK_CODE(drain(&rig, &query, &sum, &stats), E_CANCELLED);
+    rig_close(&rig);
+}
+
 TEST(engine_slots)
 {
     Rig rig;
