@@ -319,7 +319,7 @@ TEST(store_never_answers_wrongly_from_a_damaged_index)
     for (size_t i = 0; i < count; i++) {
         if (!str_ends(entries[i].name, STR(".sst")))
             continue;
-        for (uint64_t at = 10; at < 3000; at += 300) {
+        for (uint64_t at = 10; at < 3000; at += 700) {
             const char *name = str_format(&arena, "bit-%d%c", (int)(i * 3000 + at), 0).ptr;
             image_take(name);
             Str path = str_format(&arena, "%s/%s/index/" STR_FMT "%c", test_dir(), name,
