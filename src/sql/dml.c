@@ -98,23 +98,6 @@ typedef struct Target {
     bool by_position;
 } Target;
 
-/* Iceberg's `required`: what the files' statistics say. */
-static Code check_required(const IceSchema *schema, const DataFile *files, size_t count, Err *err)
-{
-    for (size_t i = 0; i < schema->field_count; i++) {
-        if (!schema->fields[i].required)
-            continue;
-        for (size_t f = 0; f < count; f++)
-            for (size_t c = 0; c < files[f].column_count; c++)
-                if (files[f].columns[c].field_id == schema->fields[i].id &&
-                    files[f].columns[c].null_count > 0)
-                    return err_set(
-                        err, E_TYPE, "column " STR_FMT " is NOT NULL, %lld rows have no value",
-                        STR_ARG(schema->fields[i].name), (long long)files[f].columns[c].null_count);
-    }
-    return E_OK;
-}
-
 static Code write_files(Sql *sql, const SqlRequest *request, Str text, const SqlResolved *resolved,
                         const Target *target, Arena *arena, DataFile **ret_files, size_t *ret_count,
                         WriteStats *ret_stats, Err *err)
@@ -137,8 +120,7 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
                      .timeout_us = sql_timeout_us(sql, request) };
     Code code =
         write_run(sql->engine, ENGINE_INGEST, &job, arena, ret_files, ret_count, ret_stats, err);
-    TRY(sql_error(err, code, text));
-    return check_required(target->schema, *ret_files, *ret_count, err);
+    return sql_error(err, code, text);
 }
 
 Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_files,

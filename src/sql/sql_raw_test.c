@@ -19,33 +19,50 @@ TEST(sql_reads_objects)
     Lake *lake AUTO(lake_free) = lake_new();
     put(lake, "raw", "a.csv", "id,name\n1,one\n2,two\n");
     put(lake, "raw", "b.csv", "id,name\n3,three\n");
-    put(lake, "raw", "c.json", "{\"id\": 7, \"tags\": [\"x\", \"y\"]}\n{\"id\": 8, \"tags\": []}\n");
-    CHECK_STR(lake_rows(lake, "select sum(id), max(name) from read_csv('s3://raw/a.csv')"), STR("3,two"));
-    CHECK_STR(lake_rows(lake, "select r.name from read_csv('s3://raw/a.csv') r where r.id = 2"), STR("two"));
-    CHECK_STR(lake_rows(lake, "select read_csv.id from read_csv('s3://raw/a.csv') order by 1"), STR("1\n2"));
-    CHECK_STR(lake_rows(lake, "select b from read_csv('s3://raw/a.csv', header := true) t(a, b) where a = 1"),
-              STR("one"));
-    CHECK_STR(lake_rows(lake, "select count(*), sum(id) from read_csv(['s3://raw/a.csv', 's3://raw/b.csv'])"),
-              STR("3,6"));
+    put(lake, "raw", "c.json",
+        "{\"id\": 7, \"tags\": [\"x\", \"y\"]}\n{\"id\": 8, \"tags\": []}\n");
+    CHECK_STR(lake_rows(lake, "select sum(id), max(name) from read_csv('s3://raw/a.csv')"),
+              STR("3,two"));
+    CHECK_STR(lake_rows(lake, "select r.name from read_csv('s3://raw/a.csv') r where r.id = 2"),
+              STR("two"));
+    CHECK_STR(lake_rows(lake, "select read_csv.id from read_csv('s3://raw/a.csv') order by 1"),
+              STR("1\n2"));
+    CHECK_STR(
+        lake_rows(lake,
+                  "select b from read_csv('s3://raw/a.csv', header := true) t(a, b) where a = 1"),
+        STR("one"));
+    CHECK_STR(
+        lake_rows(lake,
+                  "select count(*), sum(id) from read_csv(['s3://raw/a.csv', 's3://raw/b.csv'])"),
+        STR("3,6"));
     CHECK_STR(lake_rows(lake, "select id, len(tags) from read_json('s3://raw/c.json') order by id"),
               STR("7,2\n8,0"));
     CHECK_STR(lake_rows(lake, "select a.name, b.name from read_csv('s3://raw/a.csv') a join "
-                              "read_csv('s3://raw/b.csv') b on b.id = a.id + 1"), STR("two,three"));
+                              "read_csv('s3://raw/b.csv') b on b.id = a.id + 1"),
+              STR("two,three"));
     lake_rows(lake, "create namespace bronze");
     CHECK_STR(lake_rows(lake, "create table bronze.c as select * from read_csv('s3://raw/a.csv')"),
               STR("CREATE TABLE AS,2"));
-    CHECK_STR(lake_rows(lake, "insert into bronze.c select * from read_csv('s3://raw/b.csv')"), STR("INSERT,1"));
+    CHECK_STR(lake_rows(lake, "insert into bronze.c select * from read_csv('s3://raw/b.csv')"),
+              STR("INSERT,1"));
     CHECK_STR(lake_rows(lake, "select count(*) from bronze.c"), STR("3"));
-    CHECK_STR(lake_rows(lake, "describe select * from read_csv('s3://raw/a.csv', columns := {'id': 'INTEGER', "
-                              "'name': 'VARCHAR'})").len > 0 ? STR("y") : STR("n"), STR("y"));
+    CHECK_STR(
+        lake_rows(lake,
+                  "describe select * from read_csv('s3://raw/a.csv', columns := {'id': 'INTEGER', "
+                  "'name': 'VARCHAR'})")
+                    .len > 0
+            ? STR("y")
+            : STR("n"),
+        STR("y"));
 }
 
-static Code one_object(void *self, Str source, Str name, bool all, Arena *arena, Str **ret_addresses,
-                       size_t *ret_count, Err *err)
+static Code one_object(void *self, Str source, Str name, bool all, Arena *arena,
+                       Str **ret_addresses, size_t *ret_count, Err *err)
 {
     (void)self, (void)all, (void)err;
     *ret_addresses = arena_array(arena, Str, 1);
-    (*ret_addresses)[0] = str_format(arena, "s3://" STR_FMT "/" STR_FMT, STR_ARG(source), STR_ARG(name));
+    (*ret_addresses)[0] =
+        str_format(arena, "s3://" STR_FMT "/" STR_FMT, STR_ARG(source), STR_ARG(name));
     *ret_count = 1;
     return E_OK;
 }
@@ -56,12 +73,14 @@ TEST(sql_reads_sources)
     put(lake, "skies", "airports.csv", "iata,name\nZRH,Zurich\nBRN,\n");
     Err err;
     Str rows;
-    SqlRequest request = { .text = STR("select a.iata, s from source('skies', 'airports.csv') a, (select "
-                                       "count(*) s from source('skies', 'airports.csv')) order by 1"),
+    SqlRequest request = { .text = STR(
+                               "select a.iata, s from source('skies', 'airports.csv') a, (select "
+                               "count(*) s from source('skies', 'airports.csv')) order by 1"),
                            .source_resolve = one_object };
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_STR(rows, STR("BRN,2\nZRH,2"));
-    request.text = STR("select _row, name is null as n from source('skies', 'airports.csv', as_text := true)");
+    request.text =
+        STR("select _row, name is null as n from source('skies', 'airports.csv', as_text := true)");
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_INT(rows.len > 0, 1);
     request.text = STR("select nme from source('skies', 'airports.csv')");

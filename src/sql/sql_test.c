@@ -370,3 +370,23 @@ TEST(sql_leaves_files_out)
     ROWS(lake, "delete from d.t where id = 23", "DELETE,1");
     ROWS(lake, "select count(*) from d.t", "49");
 }
+
+TEST(sql_bare_names_are_of_the_default_namespace)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    some_rows(lake);
+    Str rows;
+    Err err;
+    SqlRequest request = { .text = STR("select count(*) from t, silver.t u where t.id = u.id"),
+                           .default_ns = STR("silver") };
+    CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
+    CHECK_STR(rows, STR("10"));
+    request.text = STR("create table u as select * from t");
+    CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
+    request.text = STR("describe u");
+    CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
+    request.text = STR("with t as (select 1) select * from t");
+    CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
+    CHECK_STR(rows, STR("1"));
+    CHECK_CODE(lake_error(lake, "create table u as select 1 as a", &err), E_INVALID);
+}

@@ -198,3 +198,42 @@ TEST(sql_asks_for_the_objects_of_a_source)
     CHECK_CODE(lake_error(lake, "select * from read_csv('s3://b/x.csv', weird := 1)", &err),
                E_INVALID);
 }
+
+TEST(sql_staged_files_are_read_by_their_run)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    lake_rows(lake, "create namespace g");
+    lake_rows(lake, "create table g.t as select 1::bigint as id");
+    Err err;
+    TableVersion *version AUTO(table_version_free) = NULL;
+    CHECK_OK(catalog_load(lake_catalog(lake), STR("g"), STR("t"), &version, &err), &err);
+    if (version == NULL)
+        return;
+    const TableMetadata *metadata = table_version_metadata(version);
+    SqlWrite write = { .select = { .text = STR("select i as id from range(7) r(i)") },
+                       .schema = table_schema_current(metadata),
+                       .location = metadata->location,
+                       .metadata = metadata,
+                       .table = metadata->uuid,
+                       .run_id = STR("r7") };
+    DataFile *files = NULL;
+    size_t count = 0;
+    SqlWriteStats stats = { 0 };
+    CHECK_OK(sql_write(lake_sql(lake), &write, lake_arena(lake), &files, &count, &stats, &err),
+             &err);
+    CHECK_STR(lake_rows(lake, "select count(*) from g.t"), STR("1"));
+    CHECK_STR(lake_rows(lake, "select count(*), max(id) from g.t for version as of 'run:r7'"),
+              STR("7,6"));
+}
+
+TEST(sql_not_null_columns_are_kept)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    lake_rows(lake, "create namespace g");
+    lake_rows(lake, "create table g.t (id bigint not null, name varchar)");
+    Err err;
+    CHECK_CODE(lake_error(lake, "insert into g.t values (1, 'a'), (null, 'b')", &err), E_INVALID);
+    CHECK_CODE(lake_error(lake, "insert into g.t (name) values ('b')", &err), E_INVALID);
+    CHECK_STR(lake_rows(lake, "select count(*) from g.t"), STR("0"));
+    CHECK_STR(lake_rows(lake, "insert into g.t values (1, null)"), STR("INSERT,1"));
+}
