@@ -373,15 +373,20 @@ Code api_run(ApiCall *call, Str run_id, Buf *out, Err *err)
     return buf_end(out, "the run", err);
 }
 
-Code api_run_cancel(ApiCall *call, Str run_id, Err *err)
+static Code cancel_set(ApiState *state, Str run_id, Err *err)
 {
-    TRY(api_audit(call, "run.cancel", run_id, STR_NONE, err));
-    MUTEX_HELD(&call->lake->state->mutex);
-    ApiRun *run = run_find(call->lake->state, run_id);
-    if (!run)
+    MUTEX_HELD(&state->mutex);
+    ApiRun *run = run_find(state, run_id);
+    if (!run || run_ended(run))
         return err_set(err, E_NOT_FOUND, "no run '" STR_FMT "' is going on", STR_ARG(run_id));
     __atomic_store_n(&run->cancel, true, __ATOMIC_RELAXED);
     return E_OK;
+}
+
+Code api_run_cancel(ApiCall *call, Str run_id, Err *err)
+{
+    TRY(cancel_set(call->lake->state, run_id, err));
+    return api_audit(call, "run.cancel", run_id, STR_NONE, err);
 }
 
 /* What an older run says: its state, and that there is no more. */

@@ -228,7 +228,14 @@ TEST(rest_a_run_from_model_to_rows)
     Str events = ask(&door, str_copy_z(&door.arena, line), "Accept: application/x-ndjson\r\n", "");
     WANT(events, 200, "\"event\":\"end\"");
     WANT(events, 200, "\"state\":\"published\"");
+    WANT(ask(&door, str_copy_z(&door.arena, line), "", ""), 200, "data: {\"event\":\"progress\"");
     WANT(ask(&door, "POST /v1/sql", "", "SELECT sum(i) AS s FROM silver.n"), 200, "10");
+    Str run = str_format(&door.arena, "/v1/runs/" STR_FMT, STR_ARG(json_str(json_get(root, "run_id"))));
+    WANT(ask(&door, str_copy_z(&door.arena, str_format(&door.arena, "GET " STR_FMT, STR_ARG(run))), "", ""),
+         200, "\"published\"");
+    WANT(ask(&door, str_copy_z(&door.arena, str_format(&door.arena, "DELETE " STR_FMT, STR_ARG(run))), "", ""),
+         404, "is going on");
+    WANT(ask(&door, "GET /v1/runs", "", ""), 200, "\"state\":\"published\"");
     WANT(ask(&door, "POST /v1/runs", "", ""), 200, "nothing");
     door_close(&door);
 }
