@@ -173,7 +173,7 @@ typedef struct FlowProgress {
     Str run_id;
     Str model;
     FlowState state;
-    Str phase;           /* plan, write, check, publish, done */
+    Str phase;           /* plan, write, quarantine, count, check, publish, done */
     double fraction;     /* of this model, 0 to 1 */
     size_t models_done, models;
     const FlowModelReport *report; /* when this model is done, else NULL */

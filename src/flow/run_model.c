@@ -132,10 +132,13 @@ static Code bind_seed(Work *work)
 /* $start_ts and its kin must have a value also when only the columns are asked for. */
 static Code describe(Work *work, IceSchema **ret_given)
 {
+    static const Str before = STR_INIT("SELECT * FROM (\n");
     SqlParam params[WORK_PARAMS_MAX];
     FlowInterval interval = { 0, 0 };
+    /* LIMIT 0: the engine must not begin to run it. */
     SqlRequest request = {
-        .text = work->body.sql,
+        .text = str_format(work->arena, STR_FMT STR_FMT "\n) AS _body LIMIT 0", STR_ARG(before),
+                           STR_ARG(work->body.sql)),
         .params = params,
         .param_count = work_params(work, &interval, params),
         .bindings = work->bindings,
@@ -146,7 +149,7 @@ static Code describe(Work *work, IceSchema **ret_given)
         .refuse_volatile = work->node->model.kind == MODEL_INCREMENTAL,
     };
     Code code = sql_describe(work->flow->options.sql, &request, work->arena, ret_given, work->err);
-    return code == E_OK ? E_OK : work_place(work, code, 0);
+    return code == E_OK ? E_OK : work_place(work, code, (int64_t)before.len);
 }
 
 static Code prepare(Work *work)
@@ -233,11 +236,13 @@ static Code write_interval(Work *work, const FlowInterval *interval)
     int64_t good_before = work->run->report->rows_out;
     work->run->report->rows_out = work->good.rows;
     if (work->body.separates) {
+        phase(work, "quarantine", 0.5);
         TRY(body_bad(work->arena, &work->body, &sql, &at, work->err));
         TRY(target_write(work, &work->quarantine, sql, (int64_t)at, params, param_count, &work->bad));
     }
     int64_t in = work->good.rows - good_before + work->bad.rows - bad_before;
     if (work->node->model.dedup != DEDUP_NONE) {
+        phase(work, "count", 0.6);
         TRY(body_count(work->arena, &work->body, &sql, &at, work->err));
         TRY(work_number(work, sql, (int64_t)at, params, param_count, &in));
     }

@@ -151,24 +151,34 @@ static void answer(Lake *lake, const char *sql)
     printf(STR_FMT "\n", STR_ARG(text));
 }
 
+static void on_progress(void *arg, const FlowProgress *progress)
+{
+    const int64_t *started = arg;
+    fprintf(stderr, "%6lld ms  %-28s " STR_FMT "\n",
+            (long long)(os_monotonic_us(os_real()) - *started) / 1000, progress->model.ptr,
+            STR_ARG(progress->phase));
+}
+
 int main(int argc, char **argv)
 {
     Lake lake = { 0 };
     FlowPlan plan;
     FlowReport report = { 0 };
     FlowPlanQuery query = { 0 };
-    FlowRunOptions options = { 0 };
+    FlowRunOptions options = { .progress = getenv("SKIES_PHASES") ? on_progress : NULL };
     if (argc < 3)
         return 2;
     err_clear(&lake.err);
     raw_register();
     must(&lake, worker_start(2, &lake.err), "workers");
     lake_open(&lake, argc > 3 ? argv[3] : "/tmp/skies-inprocess");
+    int64_t loaded;
     int64_t started = os_monotonic_us(os_real());
     for (size_t i = 0; i < ARRAY_LEN(FILES); i++)
         ingest(&lake, argv[2], FILES[i]);
     load(&lake, argv[1]);
-    int64_t loaded = os_monotonic_us(os_real());
+    options.progress_arg = &loaded;
+    loaded = os_monotonic_us(os_real());
     must(&lake, flow_plan(lake.flow, &query, &lake.arena, &plan, &lake.err), "plan");
     printf(STR_FMT "\n", STR_ARG(plan.summary));
     must(&lake, flow_run(lake.flow, &plan, &options, &lake.arena, &report, &lake.err), "run");
