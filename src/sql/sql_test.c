@@ -3,6 +3,7 @@
 #include "sql/sql_fixture.h"
 
 #include "format/arrow.h"
+#include "os/thread.h"
 #include "table/catalog.h"
 
 #define ROWS(lake, text, wanted) CHECK_STR(lake_rows(lake, text), STR(wanted))
@@ -389,4 +390,42 @@ TEST(sql_bare_names_are_of_the_default_namespace)
     CHECK_OK(lake_query(lake, &request, &rows, &err), &err);
     CHECK_STR(rows, STR("1"));
     CHECK_CODE(lake_error(lake, "create table u as select 1 as a", &err), E_INVALID);
+}
+
+enum { WRITERS = 4, INSERTS = 5 };
+
+static void *insert_some(void *arg)
+{
+    Lake *lake = arg;
+    for (int i = 0; i < INSERTS; i++) {
+        SqlResult *result AUTO(sql_result_free) = NULL;
+        SqlRequest request = { .text = STR("insert into g.t select i from range(100) r(i)") };
+        Err err;
+        CHECK_OK(sql_query(lake_sql(lake), &request, &result, &err), &err);
+        SqlResult *read AUTO(sql_result_free) = NULL;
+        request.text = STR("select count(*) % 100 from g.t");
+        CHECK_OK(sql_query(lake_sql(lake), &request, &read, &err), &err);
+        struct ArrowArray batch = { 0 };
+        if (read != NULL)
+            CHECK_OK(sql_result_next(read, &batch, &err), &err);
+        if (batch.release != NULL) {
+            CHECK_INT(arrow_i64(sql_result_schema(read)->children[0], batch.children[0], 0, -1), 0);
+            batch.release(&batch);
+        }
+    }
+    return NULL;
+}
+
+TEST(sql_writers_side_by_side_lose_nothing)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    lake_rows(lake, "create namespace g");
+    lake_rows(lake, "create table g.t (i bigint)");
+    Thread threads[WRITERS] = { 0 };
+    Err err;
+    for (int i = 0; i < WRITERS; i++)
+        CHECK_OK(thread_start(&threads[i], "writer", insert_some, lake, &err), &err);
+    for (int i = 0; i < WRITERS; i++)
+        thread_join(&threads[i]);
+    ROWS(lake, "select count(*), sum(i) from g.t", "2000,99000");
 }
