@@ -12,7 +12,7 @@ python3:
 deps: python3
 	@python3 tools/deps.py build
 build: deps
-	@$(NINJA) $(BUILD) $(DEPS) -Dborder=static -Dbuildtype=release -Db_ndebug=false
+	@$(NINJA) $(BUILD) $(DEPS) -Dborder=static -Dbuildtype=debugoptimized
 run: build
 	@python3 tools/deps.py demo && tools/run.sh $(BUILD) $(DEPS)
 check: build

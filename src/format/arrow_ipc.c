@@ -135,7 +135,7 @@ Code arrow_ipc_reader_schema(ArrowIpcReader *reader, const ArrowSchema **ret_sch
 
 Code arrow_ipc_reader_next(ArrowIpcReader *reader, ArrowArray *ret_array, Err *err)
 {
-    const ArrowSchema *schema;
+    const ArrowSchema *schema = NULL;
     Message message;
     TRY(arrow_ipc_reader_schema(reader, &schema, err));
     *ret_array = (ArrowArray){ .release = NULL };

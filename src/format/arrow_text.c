@@ -162,7 +162,7 @@ static void put_digits(Buf *out, uint64_t value, int width)
     do
         digits[--at] = (char)('0' + value % 10);
     while ((value /= 10) > 0);
-    while (NUMBER_TEXT_MAX - at < width)
+    while (at > 0 && NUMBER_TEXT_MAX - at < width)
         digits[--at] = '0';
     buf_put(out, str_of(digits + at, (size_t)(NUMBER_TEXT_MAX - at)));
 }

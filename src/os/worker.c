@@ -243,7 +243,7 @@ static Code read_some(WorkerJob *job, void *bytes, size_t len, size_t *ret_len, 
 
 static Code read_exactly(WorkerJob *job, char *bytes, size_t len, Err *err)
 {
-    for (size_t at = 0, got; at < len; at += got)
+    for (size_t at = 0, got = 0; at < len; at += got)
         TRY(read_some(job, bytes + at, len - at, &got, err));
     return E_OK;
 }

@@ -50,8 +50,8 @@ static Code spec_make(const TableCreate *create, const IceSchema *schema, Arena 
     spec->fields = arena_array(arena, IcePartitionField, create->partition_count + 1);
     for (size_t i = 0; i < create->partition_count; i++) {
         const PartitionColumn *column = &create->partition[i];
-        const IceField *source;
-        const IceType *type;
+        const IceField *source = NULL;
+        const IceType *type = NULL;
         TRY(column_find(schema, column->column, &source, err));
         Code code = ice_transform_type(column->transform, source->type, &type, err);
         if (code)
@@ -81,7 +81,7 @@ static Code sort_make(const TableCreate *create, const IceSchema *schema, Arena 
     order->id = create->sort_count ? 1 : 0; /* 0 is reserved for "unsorted" */
     order->fields = arena_array(arena, IceSortField, create->sort_count + 1);
     for (size_t i = 0; i < create->sort_count; i++) {
-        const IceField *source;
+        const IceField *source = NULL;
         TRY(column_find(schema, create->sort[i].column, &source, err));
         if (ice_is_nested(source->type))
             return err_set(err, E_TYPE, "sort by '" STR_FMT "': a nested type has no order",
