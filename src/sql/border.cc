@@ -1,6 +1,6 @@
 /* 1. No exception leaves this file: every function of border.h catches all.
- * 2. A request's state hangs in its client context from border_query_start to border_query_free; file
- *    systems, names and functions find it there and nowhere else.
+ * 2. A request's state hangs in its client context from border_query_start to border_query_free;
+ * file systems, names and functions find it there and nowhere else.
  * 3. Only SELECT, EXPLAIN of one and, with a sink, COPY of one TO are run at all.
  * 4. The first Err of a callback is kept in the request's state and becomes the query's error. */
 #include "sql/border_priv.h"
@@ -45,7 +45,8 @@ struct BorderQuery {
     bool ended = false;
 };
 
-namespace {
+namespace
+{
 
 const char *const STATE_KEY = "tarn";
 const size_t FIRST_ROWS = 2048;
@@ -137,17 +138,24 @@ void check_statement(SQLStatement &statement, Request &request)
 Value value_of(const BorderParam &param)
 {
     switch (param.kind) {
-    case BORDER_PARAM_NULL: return Value();
-    case BORDER_PARAM_BOOL: return Value::BOOLEAN(param.boolean);
-    case BORDER_PARAM_I64: return Value::BIGINT(param.i64);
-    case BORDER_PARAM_F64: return Value::DOUBLE(param.f64);
+    case BORDER_PARAM_NULL:
+        return Value();
+    case BORDER_PARAM_BOOL:
+        return Value::BOOLEAN(param.boolean);
+    case BORDER_PARAM_I64:
+        return Value::BIGINT(param.i64);
+    case BORDER_PARAM_F64:
+        return Value::DOUBLE(param.f64);
     case BORDER_PARAM_TEXT:
         if (!str_is_utf8(param.text))
             throw InvalidInputException("a text parameter is not UTF-8");
         return Value(text_of(param.text));
-    case BORDER_PARAM_BLOB: return Value::BLOB_RAW(text_of(param.text));
-    case BORDER_PARAM_TIMESTAMP: return Value::TIMESTAMP(timestamp_t(param.i64));
-    case BORDER_PARAM_DATE: return Value::DATE(date_t((int32_t)param.i64));
+    case BORDER_PARAM_BLOB:
+        return Value::BLOB_RAW(text_of(param.text));
+    case BORDER_PARAM_TIMESTAMP:
+        return Value::TIMESTAMP(timestamp_t(param.i64));
+    case BORDER_PARAM_DATE:
+        return Value::DATE(date_t((int32_t)param.i64));
     }
     return Value();
 }
@@ -207,7 +215,8 @@ void set_options(DBConfig &config, const BorderOptions &options)
         uint64_t bytes = options.temp_bytes ? options.temp_bytes : (uint64_t)8 << 30;
         config.SetOptionByName("max_temp_directory_size", Value(std::to_string(bytes) + "B"));
     }
-    auto files = make_uniq<VirtualFileSystem>(spill_file_system(options.temp_dir ? options.temp_dir : ""));
+    auto files =
+        make_uniq<VirtualFileSystem>(spill_file_system(options.temp_dir ? options.temp_dir : ""));
     files->RegisterSubSystem(object_file_system(options.files));
     config.file_system = std::move(files);
     config.replacement_scans.clear();
@@ -312,8 +321,8 @@ Code fetch(BorderQuery &query, size_t rows_max, size_t bytes_max, ::ArrowArray *
         }
         if (!appender)
             appender = make_uniq<ArrowAppender>(
-                query.types, query.first ? FIRST_ROWS : MinValue<size_t>(rows_max, 8192), properties,
-                ArrowTypeExtensionData::GetExtensionTypes(context, query.types));
+                query.types, query.first ? FIRST_ROWS : MinValue<size_t>(rows_max, 8192),
+                properties, ArrowTypeExtensionData::GetExtensionTypes(context, query.types));
         bytes += chunk_bytes(*chunk);
         appender->Append(*chunk, 0, chunk->size(), chunk->size());
         rows += chunk->size();
@@ -325,7 +334,7 @@ Code fetch(BorderQuery &query, size_t rows_max, size_t bytes_max, ::ArrowArray *
     return E_OK;
 }
 
-} // namespace
+} /* namespace */
 
 /* ---- shared by the files of the border ---- */
 
@@ -411,9 +420,11 @@ void tarn::check_size(const string &text)
         conjunctions += is("AND") || is("OR");
     }
     if (sets > BORDER_SET_OPERATIONS_MAX)
-        throw OutOfMemoryException("the text has more than %d set operations", (int)BORDER_SET_OPERATIONS_MAX);
+        throw OutOfMemoryException("the text has more than %d set operations",
+                                   (int)BORDER_SET_OPERATIONS_MAX);
     if (conjunctions > BORDER_CONJUNCTIONS_MAX)
-        throw OutOfMemoryException("the text has more than %d AND and OR", (int)BORDER_CONJUNCTIONS_MAX);
+        throw OutOfMemoryException("the text has more than %d AND and OR",
+                                   (int)BORDER_CONJUNCTIONS_MAX);
 }
 
 /* ---- border.h ---- */
@@ -513,7 +524,8 @@ EXPORTED Code border_query_step(BorderQuery *query, BorderStep *ret_step, Err *e
         if (state == PendingExecutionResult::EXECUTION_ERROR)
             return query_failed(query, query->pending->GetErrorObject(), err);
         if (!PendingQueryResult::IsResultReady(state)) {
-            *ret_step = state == PendingExecutionResult::RESULT_NOT_READY ? BORDER_MORE : BORDER_WAIT;
+            *ret_step =
+                state == PendingExecutionResult::RESULT_NOT_READY ? BORDER_MORE : BORDER_WAIT;
             return E_OK;
         }
         query->result = query->pending->Execute();
@@ -569,7 +581,8 @@ EXPORTED void border_query_free(BorderQuery **query_place)
     if (!query)
         return;
     try {
-        if (!query->ended) /* tasks on other threads would go on, and the next lines wait for them */
+        if (!query
+                 ->ended) /* tasks on other threads would go on, and the next lines wait for them */
             query->conn->connection->Interrupt();
         query->held.reset();
         query->result.reset();
@@ -607,7 +620,8 @@ EXPORTED void border_interrupt(BorderConn *conn)
 EXPORTED Code border_serialize(BorderConn *conn, Str text, Arena *arena, Str *ret_json, Err *err)
 {
     if (text.len > BORDER_TEXT_MAX)
-        return err_set(err, E_LIMIT, "the text has %zu bytes, more than %d", text.len, BORDER_TEXT_MAX);
+        return err_set(err, E_LIMIT, "the text has %zu bytes, more than %d", text.len,
+                       BORDER_TEXT_MAX);
     try {
         check_size(text_of(text));
         Parser parser(conn->connection->context->GetParserOptions());

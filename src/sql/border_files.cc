@@ -1,6 +1,6 @@
 /* 1. Local files open only below the spill folder.
- * 2. `s3://` opens for reading through BorderFiles, for writing through the request's sink, and only
- *    inside a request; everything else is refused.
+ * 2. `s3://` opens for reading through BorderFiles, for writing through the request's sink, and
+ * only inside a request; everything else is refused.
  * 3. A staged file is finished by Close and abandoned by a destructor that no Close went before. */
 #include "sql/border_priv.h"
 
@@ -11,11 +11,12 @@
 using namespace duckdb;
 using namespace tarn;
 
-namespace {
-
+namespace
+{
 
 struct ObjectHandle : FileHandle {
-    ObjectHandle(FileSystem &fs, const string &path, FileOpenFlags flags, shared_ptr<Request> request)
+    ObjectHandle(FileSystem &fs, const string &path, FileOpenFlags flags,
+                 shared_ptr<Request> request)
         : FileHandle(fs, path, flags), request(std::move(request))
     {
     }
@@ -45,8 +46,9 @@ struct ObjectHandle : FileHandle {
     idx_t position = 0;
 };
 
-class ObjectFileSystem : public FileSystem {
-public:
+class ObjectFileSystem : public FileSystem
+{
+  public:
     explicit ObjectFileSystem(const BorderFiles &files) : files(files)
     {
     }
@@ -69,7 +71,8 @@ public:
             return std::move(handle);
         }
         handle->files = &files;
-        if (files.open(files.self, str_of_string(path), &handle->object, &handle->info, &err) != E_OK)
+        if (files.open(files.self, str_of_string(path), &handle->object, &handle->info, &err) !=
+            E_OK)
             throw_err(request.get(), err);
         return std::move(handle);
     }
@@ -101,8 +104,8 @@ public:
         err_clear(&err);
         if (!handle.staged)
             throw IOException("%s is closed", handle.path);
-        if (handle.request->request.sink->write(handle.staged, Str{ (const char *)bytes, (size_t)len },
-                                                &err) != E_OK)
+        if (handle.request->request.sink->write(
+                handle.staged, Str{ (const char *)bytes, (size_t)len }, &err) != E_OK)
             throw_err(handle.request.get(), err);
         handle.position += (idx_t)len;
         handle.info.size_bytes = handle.position;
@@ -195,14 +198,15 @@ public:
         return "ObjectFileSystem";
     }
 
-private:
+  private:
     BorderFiles files;
 };
 
-/* Invariant 1: the local file system cut down to the spill folder, and there to the engine itself: a
- * query's own opener, which carries its client context, is refused. */
-class SpillFileSystem : public LocalFileSystem {
-public:
+/* Invariant 1: the local file system cut down to the spill folder, and there to the engine itself:
+ * a query's own opener, which carries its client context, is refused. */
+class SpillFileSystem : public LocalFileSystem
+{
+  public:
     explicit SpillFileSystem(string folder) : folder(std::move(folder))
     {
     }
@@ -257,10 +261,11 @@ public:
         return LocalFileSystem::GlobFilesExtended(path, input, opener);
     }
 
-private:
+  private:
     bool inside(const string &path, optional_ptr<FileOpener> opener) const
     {
-        return !FileOpener::TryGetClientContext(opener) && !folder.empty() && path.find("..") == string::npos &&
+        return !FileOpener::TryGetClientContext(opener) && !folder.empty() &&
+               path.find("..") == string::npos &&
                (path == folder || StringUtil::StartsWith(path, folder + "/"));
     }
     void need(const string &path, optional_ptr<FileOpener> opener) const
@@ -271,7 +276,7 @@ private:
     string folder;
 };
 
-} // namespace
+} /* namespace */
 
 unique_ptr<FileSystem> tarn::object_file_system(const BorderFiles &files)
 {

@@ -14,7 +14,8 @@
 using namespace duckdb;
 using namespace tarn;
 
-namespace {
+namespace
+{
 
 /* ---- tarn_source ---- */
 
@@ -176,13 +177,26 @@ bool value_of(const Value &value, SourceFactory &factory, ScanValue &out)
 bool op_of(ExpressionType type, bool swapped, ScanOp &op)
 {
     switch (swapped ? FlipComparisonExpression(type) : type) {
-    case ExpressionType::COMPARE_EQUAL: op = SCAN_EQ; return true;
-    case ExpressionType::COMPARE_NOTEQUAL: op = SCAN_NE; return true;
-    case ExpressionType::COMPARE_LESSTHAN: op = SCAN_LT; return true;
-    case ExpressionType::COMPARE_LESSTHANOREQUALTO: op = SCAN_LE; return true;
-    case ExpressionType::COMPARE_GREATERTHAN: op = SCAN_GT; return true;
-    case ExpressionType::COMPARE_GREATERTHANOREQUALTO: op = SCAN_GE; return true;
-    default: return false;
+    case ExpressionType::COMPARE_EQUAL:
+        op = SCAN_EQ;
+        return true;
+    case ExpressionType::COMPARE_NOTEQUAL:
+        op = SCAN_NE;
+        return true;
+    case ExpressionType::COMPARE_LESSTHAN:
+        op = SCAN_LT;
+        return true;
+    case ExpressionType::COMPARE_LESSTHANOREQUALTO:
+        op = SCAN_LE;
+        return true;
+    case ExpressionType::COMPARE_GREATERTHAN:
+        op = SCAN_GT;
+        return true;
+    case ExpressionType::COMPARE_GREATERTHANOREQUALTO:
+        op = SCAN_GE;
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -273,14 +287,12 @@ struct HashInfo : ScalarFunctionInfo {
     BorderOptions options;
 };
 
-template <class T, class F>
-void hash_each(DataChunk &input, Vector &result, F hash)
+template <class T, class F> void hash_each(DataChunk &input, Vector &result, F hash)
 {
     UnaryExecutor::Execute<T, uint32_t>(input.data[0], result, input.size(), hash);
 }
 
-template <class T>
-void hash_decimals(DataChunk &input, Vector &result, const BorderOptions &with)
+template <class T> void hash_decimals(DataChunk &input, Vector &result, const BorderOptions &with)
 {
     hash_each<T>(input, result, [&](T v) { return with.hash_decimal((__int128)v); });
 }
@@ -288,12 +300,16 @@ void hash_decimals(DataChunk &input, Vector &result, const BorderOptions &with)
 void hash_decimal_column(DataChunk &input, Vector &result, const BorderOptions &with)
 {
     switch (input.data[0].GetType().InternalType()) {
-    case PhysicalType::INT16: return hash_decimals<int16_t>(input, result, with);
-    case PhysicalType::INT32: return hash_decimals<int32_t>(input, result, with);
-    case PhysicalType::INT64: return hash_decimals<int64_t>(input, result, with);
+    case PhysicalType::INT16:
+        return hash_decimals<int16_t>(input, result, with);
+    case PhysicalType::INT32:
+        return hash_decimals<int32_t>(input, result, with);
+    case PhysicalType::INT64:
+        return hash_decimals<int64_t>(input, result, with);
     default:
         hash_each<hugeint_t>(input, result, [&](hugeint_t v) {
-            return with.hash_decimal((__int128)(((unsigned __int128)(uint64_t)v.upper << 64) | v.lower));
+            return with.hash_decimal(
+                (__int128)(((unsigned __int128)(uint64_t)v.upper << 64) | v.lower));
         });
     }
 }
@@ -335,8 +351,8 @@ void hash_column(DataChunk &input, ExpressionState &state, Vector &result)
 
 /* ---- tarn_ordinal ---- */
 
-int32_t ordinal_of(Tuples &tuples, const string &key, const std::vector<UnifiedVectorFormat> &columns,
-                   idx_t row)
+int32_t ordinal_of(Tuples &tuples, const string &key,
+                   const std::vector<UnifiedVectorFormat> &columns, idx_t row)
 {
     lock_guard<std::mutex> held(tuples.lock);
     auto found = tuples.ordinals.find(key);
@@ -390,7 +406,7 @@ void ordinal_rows(DataChunk &input, ExpressionState &state, Vector &result)
     }
 }
 
-} // namespace
+} /* namespace */
 
 void tarn::functions_register(ExtensionLoader &loader, const BorderOptions &options)
 {

@@ -1,8 +1,9 @@
-/* Before the engine binds a text, every table reference in it is looked up in the request's bindings.
- * One that is bound gets a schema that no catalog has, so that the replacement scan is asked for it; one
- * that is not, and is no CTE of the text, is an error with its position. The engine's own catalogs, files
- * named as tables and views of settings are thus never reached. Within the text of a binding the same
- * holds, and its expressions lose their places, which would be read as places in the user's text. */
+/* Before the engine binds a text, every table reference in it is looked up in the request's
+ * bindings. One that is bound gets a schema that no catalog has, so that the replacement scan is
+ * asked for it; one that is not, and is no CTE of the text, is an error with its position. The
+ * engine's own catalogs, files named as tables and views of settings are thus never reached. Within
+ * the text of a binding the same holds, and its expressions lose their places, which would be read
+ * as places in the user's text. */
 #include "sql/border_priv.h"
 
 #include "duckdb/function/replacement_scan.hpp"
@@ -20,27 +21,29 @@
 using namespace duckdb;
 using namespace tarn;
 
-namespace {
+namespace
+{
 
 const char *const BOUND_PREFIX = "tarn:"; /* of the schema of a reference that is bound */
 const size_t REPLACEMENTS_MAX = 1024;     /* a request; also ends bindings that name themselves */
 
-
 /* Expressions of a binding's text keep no place: it would be read as one in the user's text. */
 void forget_places(QueryNode &node)
 {
-    std::function<void(unique_ptr<ParsedExpression> &)> visit = [&](unique_ptr<ParsedExpression> &e) {
-        e->SetQueryLocation(optional_idx());
-        if (e->GetExpressionClass() == ExpressionClass::SUBQUERY)
-            forget_places(*e->Cast<SubqueryExpression>().subquery->node);
-        ParsedExpressionIterator::EnumerateChildren(*e, visit);
-    };
+    std::function<void(unique_ptr<ParsedExpression> &)> visit =
+        [&](unique_ptr<ParsedExpression> &e) {
+            e->SetQueryLocation(optional_idx());
+            if (e->GetExpressionClass() == ExpressionClass::SUBQUERY)
+                forget_places(*e->Cast<SubqueryExpression>().subquery->node);
+            ParsedExpressionIterator::EnumerateChildren(*e, visit);
+        };
     ParsedExpressionIterator::EnumerateQueryNodeChildren(
         node, visit, [](TableRef &ref) { ref.query_location = optional_idx(); });
 }
 
-class NameCheck {
-public:
+class NameCheck
+{
+  public:
     explicit NameCheck(Request &request) : request(request)
     {
     }
@@ -51,22 +54,24 @@ public:
         walk(root, &NameCheck::bind);
     }
 
-private:
+  private:
     typedef void (NameCheck::*Visit)(TableRef &);
 
     void walk(QueryNode &node, Visit visit)
     {
-        std::function<void(unique_ptr<ParsedExpression> &)> on_expr = [&](unique_ptr<ParsedExpression> &e) {
-            if (e->GetExpressionClass() == ExpressionClass::SUBQUERY) {
-                auto &inner = *e->Cast<SubqueryExpression>().subquery->node;
-                collect_names(inner);
-                walk(inner, visit);
-            }
-            ParsedExpressionIterator::EnumerateChildren(*e, on_expr);
-        };
+        std::function<void(unique_ptr<ParsedExpression> &)> on_expr =
+            [&](unique_ptr<ParsedExpression> &e) {
+                if (e->GetExpressionClass() == ExpressionClass::SUBQUERY) {
+                    auto &inner = *e->Cast<SubqueryExpression>().subquery->node;
+                    collect_names(inner);
+                    walk(inner, visit);
+                }
+                ParsedExpressionIterator::EnumerateChildren(*e, on_expr);
+            };
         ParsedExpressionIterator::EnumerateQueryNodeChildren(node, on_expr, [&](TableRef &ref) {
             (this->*visit)(ref);
-            if (ref.type == TableReferenceType::TABLE_FUNCTION && ref.Cast<TableFunctionRef>().subquery)
+            if (ref.type == TableReferenceType::TABLE_FUNCTION &&
+                ref.Cast<TableFunctionRef>().subquery)
                 walk(*ref.Cast<TableFunctionRef>().subquery->node, visit);
             if (ref.type == TableReferenceType::SHOW_REF && ref.Cast<ShowRef>().query)
                 walk(*ref.Cast<ShowRef>().query, visit);
@@ -103,12 +108,15 @@ private:
             return;
         bool cte = table.schema_name.empty() && ctes.count(StringUtil::Lower(table.table_name));
         auto binding = table.catalog_name.empty()
-                           ? request.find(table.schema_name, table.table_name) : nullptr;
+                           ? request.find(table.schema_name, table.table_name)
+                           : nullptr;
         if (cte)
             return;
         if (!binding)
-            fail(ref, E_NOT_FOUND, "there is no table " +
-                 ReplacementScan::GetFullPath(table.catalog_name, table.schema_name, table.table_name));
+            fail(ref, E_NOT_FOUND,
+                 "there is no table " + ReplacementScan::GetFullPath(table.catalog_name,
+                                                                     table.schema_name,
+                                                                     table.table_name));
         if (binding->code != E_OK) {
             Err err;
             err_clear(&err);
@@ -147,7 +155,7 @@ unique_ptr<SelectStatement> parse_select(ClientContext &context, const string &t
     return unique_ptr_cast<SQLStatement, SelectStatement>(std::move(parser.statements[0]));
 }
 
-} // namespace
+} /* namespace */
 
 void tarn::names_check(Request &request, QueryNode &node)
 {
@@ -161,8 +169,8 @@ unique_ptr<TableRef> tarn::names_replace(ClientContext &context, ReplacementScan
     string schema = input.schema_name;
     if (StringUtil::StartsWith(schema, BOUND_PREFIX))
         schema = schema.substr(strlen(BOUND_PREFIX));
-    auto binding = request && input.catalog_name.empty()
-                       ? request->find(schema, input.table_name) : nullptr;
+    auto binding =
+        request && input.catalog_name.empty() ? request->find(schema, input.table_name) : nullptr;
     string shown = ReplacementScan::GetFullPath(input.catalog_name, schema, input.table_name);
     if (!binding || binding->code != E_OK)
         throw CatalogException("there is no table %s", shown);

@@ -1,6 +1,6 @@
-/* The engine's parser as flat structs. Kinds, names and columns come from its statements; pieces of text
- * and their places come from its tokens, since its trees keep no ends. Only keywords outside of all
- * brackets are looked at, so a piece is found by the grammar's own order of clauses. */
+/* The engine's parser as flat structs. Kinds, names and columns come from its statements; pieces of
+ * text and their places come from its tokens, since its trees keep no ends. Only keywords outside
+ * of all brackets are looked at, so a piece is found by the grammar's own order of clauses. */
 #include "sql/border_priv.h"
 
 #include "duckdb/parser/constraints/list.hpp"
@@ -22,14 +22,15 @@ extern "C" {
 using namespace duckdb;
 using namespace tarn;
 
-namespace {
+namespace
+{
 
 struct Token {
     idx_t start, end;
-    int depth;       /* of brackets around it */
-    bool name;       /* an identifier or keyword without quotes */
-    string word;     /* upper case, of a name */
-    char symbol;     /* its first byte */
+    int depth;   /* of brackets around it */
+    bool name;   /* an identifier or keyword without quotes */
+    string word; /* upper case, of a name */
+    char symbol; /* its first byte */
 };
 
 /* One statement being flattened. */
@@ -50,7 +51,8 @@ struct Piece {
             to--;
         return BorderText{ keep(text.substr(from, to - from)), (int64_t)from };
     }
-    /* The first top-level token at or after `from` that is one of `words`; tokens.size() when none. */
+    /* The first top-level token at or after `from` that is one of `words`; tokens.size() when none.
+     */
     size_t find(size_t from, const std::vector<string> &words) const
     {
         for (size_t i = from; i < tokens.size(); i++)
@@ -99,8 +101,8 @@ int64_t name_after(const Piece &piece, const std::vector<string> &words)
     size_t at = piece.find(0, words);
     if (at >= piece.tokens.size())
         return -1;
-    static const std::vector<string> skipped = { "TABLE", "VIEW", "SCHEMA", "IF", "NOT", "EXISTS", "INTO",
-                                                 "FROM", "ONLY" };
+    static const std::vector<string> skipped = { "TABLE",  "VIEW", "SCHEMA", "IF",  "NOT",
+                                                 "EXISTS", "INTO", "FROM",   "ONLY" };
     for (at++; at < piece.tokens.size(); at++) {
         bool skip = false;
         for (auto &word : skipped)
@@ -111,7 +113,8 @@ int64_t name_after(const Piece &piece, const std::vector<string> &words)
     return -1;
 }
 
-/* The catalog and schema that were written; the parser fills in its own defaults for what was not. */
+/* The catalog and schema that were written; the parser fills in its own defaults for what was not.
+ */
 void set_target(Piece &piece, const string &catalog, const string &schema, const string &name)
 {
     piece.out->catalog = piece.keep(catalog);
@@ -130,8 +133,7 @@ void set_target(Piece &piece, const TableRef &ref)
         piece.out->name_position = (int64_t)ref.query_location.GetIndex();
 }
 
-template <class T, class F>
-Str *keep_all(Piece &piece, const T &items, size_t *ret_count, F print)
+template <class T, class F> Str *keep_all(Piece &piece, const T &items, size_t *ret_count, F print)
 {
     auto out = arena_array(piece.arena, Str, items.size());
     size_t count = 0;
@@ -187,8 +189,9 @@ void set_constraints(Piece &piece, const CreateTableInfo &info)
                     if (str_ieq(out->columns[i].name, str_of_string(name)))
                         out->columns[i].primary_key = true;
         } else {
-            throw NotImplementedException("constraints other than NOT NULL and PRIMARY KEY are not kept: %s",
-                                          constraint->ToString());
+            throw NotImplementedException(
+                "constraints other than NOT NULL and PRIMARY KEY are not kept: %s",
+                constraint->ToString());
         }
     }
 }
@@ -255,9 +258,11 @@ void flatten_insert(Piece &piece, const InsertStatement &insert)
         out->columns[out->column_count++].name = piece.keep(column);
     if (insert.default_values)
         return;
-    /* behind the name, its alias and its columns stands the query: a word or a bracket that opens it */
-    static const std::vector<string> openers = { "SELECT", "WITH", "VALUES", "FROM", "TABLE", "PIVOT",
-                                                 "UNPIVOT", "DESCRIBE", "SHOW", "SUMMARIZE" };
+    /* behind the name, its alias and its columns stands the query: a word or a bracket that opens
+     * it */
+    static const std::vector<string> openers = { "SELECT", "WITH",     "VALUES",  "FROM",
+                                                 "TABLE",  "PIVOT",    "UNPIVOT", "DESCRIBE",
+                                                 "SHOW",   "SUMMARIZE" };
     size_t into = piece.find(0, { "INTO" });
     size_t query = piece.find(into + 1, openers);
     for (size_t i = into + 1; i + 1 < query && i + 1 < piece.tokens.size(); i++)
@@ -361,9 +366,10 @@ void flatten_alter_table(Piece &piece, const AlterTableInfo &info)
         out->alter = BORDER_ALTER_COLUMN_TYPE;
         out->old_name = piece.keep(info.Cast<ChangeColumnTypeInfo>().column_name);
         out->columns = arena_array(piece.arena, BorderColumn, 1);
-        out->columns[out->column_count++] = BorderColumn{
-            out->old_name, piece.keep(info.Cast<ChangeColumnTypeInfo>().target_type.ToString()),
-            false, false, BorderText{ Str{ nullptr, 0 }, -1 } };
+        out->columns[out->column_count++] =
+            BorderColumn{ out->old_name,
+                          piece.keep(info.Cast<ChangeColumnTypeInfo>().target_type.ToString()),
+                          false, false, BorderText{ Str{ nullptr, 0 }, -1 } };
         break;
     case AlterTableType::SET_NOT_NULL:
         out->alter = BORDER_ALTER_SET_NOT_NULL;
@@ -426,8 +432,9 @@ void flatten_alter(Piece &piece, const AlterInfo &info)
         auto &comment = info.Cast<SetColumnCommentInfo>();
         out->alter = BORDER_ALTER_COLUMN_COMMENT;
         out->old_name = piece.keep(comment.column_name);
-        out->new_name = comment.comment_value.IsNull() ? Str{ nullptr, 0 }
-                                                       : piece.keep(comment.comment_value.ToString());
+        out->new_name = comment.comment_value.IsNull()
+                            ? Str{ nullptr, 0 }
+                            : piece.keep(comment.comment_value.ToString());
     }
 }
 
@@ -449,10 +456,11 @@ void flatten_explain(Piece &piece, const ExplainStatement &explain)
     piece.out->kind = BORDER_EXPLAIN;
     piece.out->analyze = explain.explain_type == ExplainType::EXPLAIN_ANALYZE;
     size_t at = 1;
-    while (at < piece.tokens.size() && (piece.tokens[at].word == "ANALYZE" ||
-                                        piece.tokens[at].word == "VERBOSE"))
+    while (at < piece.tokens.size() &&
+           (piece.tokens[at].word == "ANALYZE" || piece.tokens[at].word == "VERBOSE"))
         at++;
-    if (at < piece.tokens.size() && piece.tokens[at].symbol == '(' && at + 1 < piece.tokens.size() &&
+    if (at < piece.tokens.size() && piece.tokens[at].symbol == '(' &&
+        at + 1 < piece.tokens.size() &&
         (piece.tokens[at + 1].word == "FORMAT" || piece.tokens[at + 1].word == "ANALYZE"))
         for (at++; at < piece.tokens.size() && piece.tokens[at - 1].symbol != ')'; at++)
             continue;
@@ -463,10 +471,18 @@ void flatten_explain(Piece &piece, const ExplainStatement &explain)
 void flatten(Piece &piece, const SQLStatement &statement)
 {
     switch (statement.type) {
-    case StatementType::SELECT_STATEMENT: piece.out->kind = BORDER_SELECT; break;
-    case StatementType::INSERT_STATEMENT: flatten_insert(piece, statement.Cast<InsertStatement>()); break;
-    case StatementType::UPDATE_STATEMENT: flatten_update(piece, statement.Cast<UpdateStatement>()); break;
-    case StatementType::DELETE_STATEMENT: flatten_delete(piece, statement.Cast<DeleteStatement>()); break;
+    case StatementType::SELECT_STATEMENT:
+        piece.out->kind = BORDER_SELECT;
+        break;
+    case StatementType::INSERT_STATEMENT:
+        flatten_insert(piece, statement.Cast<InsertStatement>());
+        break;
+    case StatementType::UPDATE_STATEMENT:
+        flatten_update(piece, statement.Cast<UpdateStatement>());
+        break;
+    case StatementType::DELETE_STATEMENT:
+        flatten_delete(piece, statement.Cast<DeleteStatement>());
+        break;
     case StatementType::MERGE_INTO_STATEMENT:
         piece.out->kind = BORDER_MERGE;
         set_target(piece, *statement.Cast<MergeIntoStatement>().target);
@@ -474,7 +490,9 @@ void flatten(Piece &piece, const SQLStatement &statement)
     case StatementType::CREATE_STATEMENT:
         flatten_create(piece, *statement.Cast<CreateStatement>().info);
         break;
-    case StatementType::DROP_STATEMENT: flatten_drop(piece, *statement.Cast<DropStatement>().info); break;
+    case StatementType::DROP_STATEMENT:
+        flatten_drop(piece, *statement.Cast<DropStatement>().info);
+        break;
     case StatementType::ALTER_STATEMENT:
         flatten_alter(piece, *statement.Cast<AlterStatement>().info);
         break;
@@ -482,10 +500,18 @@ void flatten(Piece &piece, const SQLStatement &statement)
         flatten_explain(piece, statement.Cast<ExplainStatement>());
         break;
     case StatementType::SET_STATEMENT:
-    case StatementType::VARIABLE_SET_STATEMENT: piece.out->kind = BORDER_SET; break;
-    case StatementType::TRANSACTION_STATEMENT: piece.out->kind = BORDER_TRANSACTION; break;
-    case StatementType::COPY_STATEMENT: piece.out->kind = BORDER_COPY; break;
-    default: piece.out->kind = BORDER_OTHER; break;
+    case StatementType::VARIABLE_SET_STATEMENT:
+        piece.out->kind = BORDER_SET;
+        break;
+    case StatementType::TRANSACTION_STATEMENT:
+        piece.out->kind = BORDER_TRANSACTION;
+        break;
+    case StatementType::COPY_STATEMENT:
+        piece.out->kind = BORDER_COPY;
+        break;
+    default:
+        piece.out->kind = BORDER_OTHER;
+        break;
     }
 }
 
@@ -512,7 +538,8 @@ std::vector<std::pair<idx_t, idx_t>> segments_of(const string &text,
     return segments;
 }
 
-void parse_all(const string &text, Arena *arena, BorderStatement **ret_statements, size_t *ret_count)
+void parse_all(const string &text, Arena *arena, BorderStatement **ret_statements,
+               size_t *ret_count)
 {
     check_size(text);
     Parser parser;
@@ -539,14 +566,14 @@ void parse_all(const string &text, Arena *arena, BorderStatement **ret_statement
     *ret_count = count;
 }
 
-} // namespace
+} /* namespace */
 
-extern "C" __attribute__((visibility("default"))) Code border_parse(Str text, Arena *arena,
-                                                                    BorderStatement **ret_statements,
-                                                                    size_t *ret_count, Err *err)
+extern "C" __attribute__((visibility("default"))) Code
+border_parse(Str text, Arena *arena, BorderStatement **ret_statements, size_t *ret_count, Err *err)
 {
     if (text.len > BORDER_TEXT_MAX)
-        return err_set(err, E_LIMIT, "the text has %zu bytes, more than %d", text.len, BORDER_TEXT_MAX);
+        return err_set(err, E_LIMIT, "the text has %zu bytes, more than %d", text.len,
+                       BORDER_TEXT_MAX);
     if (!str_is_utf8(text))
         return err_set(err, E_SYNTAX, "the text is not UTF-8");
     try {

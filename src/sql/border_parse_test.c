@@ -25,7 +25,11 @@ static void check_piece(BorderText piece, const char *text, const char *wanted)
 
 TEST(border_parse_kinds)
 {
-    static const struct { const char *text; BorderKind kind; const char *word; } rows[] = {
+    static const struct {
+        const char *text;
+        BorderKind kind;
+        const char *word;
+    } rows[] = {
         { "select 1", BORDER_SELECT, "SELECT" },
         { "values (1)", BORDER_SELECT, "VALUES" },
         { "with a as (select 1) select * from a", BORDER_SELECT, "WITH" },
@@ -54,9 +58,10 @@ TEST(border_parse_kinds)
 TEST(border_parse_create_table)
 {
     Arena arena AUTO(arena_done) = { 0 };
-    const char *text = "CREATE TABLE IF NOT EXISTS gold.t (id BIGINT NOT NULL, p DECIMAL(9,2) DEFAULT 0, "
-                       "s STRUCT(a INTEGER, b VARCHAR[]), PRIMARY KEY (id)) PARTITIONED BY (day(ts), "
-                       "bucket(16, id)) SORTED BY (id) WITH (format_version = 2, \"write.x\" = 'y')";
+    const char *text =
+        "CREATE TABLE IF NOT EXISTS gold.t (id BIGINT NOT NULL, p DECIMAL(9,2) DEFAULT 0, "
+        "s STRUCT(a INTEGER, b VARCHAR[]), PRIMARY KEY (id)) PARTITIONED BY (day(ts), "
+        "bucket(16, id)) SORTED BY (id) WITH (format_version = 2, \"write.x\" = 'y')";
     BorderStatement *s = parse_one(&arena, text);
     CHECK_INT(s->kind, BORDER_CREATE_TABLE);
     CHECK(s->if_not_exists && !s->or_replace);
@@ -79,12 +84,18 @@ TEST(border_parse_create_table)
 
 TEST(border_parse_embedded_selects)
 {
-    static const struct { const char *text; BorderKind kind; const char *select; } rows[] = {
+    static const struct {
+        const char *text;
+        BorderKind kind;
+        const char *select;
+    } rows[] = {
         { "create or replace table g.t as select 1 as a ;", BORDER_CREATE_TABLE, "select 1 as a" },
         { "create table t as (values (1))", BORDER_CREATE_TABLE, "(values (1))" },
         { "create view g.v (a, b) as /* c */ select 1, 2", BORDER_CREATE_VIEW, "select 1, 2" },
-        { "insert into g.t (a, b) select x as a, 2 from s", BORDER_INSERT, "select x as a, 2 from s" },
-        { "insert into g.t values (1, 'a;b'), (2, 'c')", BORDER_INSERT, "values (1, 'a;b'), (2, 'c')" },
+        { "insert into g.t (a, b) select x as a, 2 from s", BORDER_INSERT,
+          "select x as a, 2 from s" },
+        { "insert into g.t values (1, 'a;b'), (2, 'c')", BORDER_INSERT,
+          "values (1, 'a;b'), (2, 'c')" },
         { "insert into g.t (a) (select 1)", BORDER_INSERT, "(select 1)" },
         { "insert into g.t with q as (select 1) select * from q returning a", BORDER_INSERT,
           "with q as (select 1) select * from q" },
@@ -104,13 +115,15 @@ TEST(border_parse_embedded_selects)
 TEST(border_parse_dml)
 {
     Arena arena AUTO(arena_done) = { 0 };
-    const char *text = "delete from gold.t as x where x.a in (select a from s where b = ';') returning *";
+    const char *text =
+        "delete from gold.t as x where x.a in (select a from s where b = ';') returning *";
     BorderStatement *s = parse_one(&arena, text);
     CHECK_STR(s->name, STR("t"));
     CHECK_STR(s->alias, STR("x"));
     CHECK(s->has_returning);
     check_piece(s->where, text, "x.a in (select a from s where b = ';')");
-    text = "update g.t set a = b + f(1, 2), \"c\" = case when a = 1 then 2 end from s where t.a = s.a";
+    text =
+        "update g.t set a = b + f(1, 2), \"c\" = case when a = 1 then 2 end from s where t.a = s.a";
     s = parse_one(&arena, text);
     CHECK_INT(s->assign_count, 2);
     CHECK_STR(s->assigns[1].column, STR("c"));
@@ -124,9 +137,13 @@ TEST(border_parse_dml)
 
 TEST(border_parse_alter)
 {
-    static const struct { const char *text; BorderAlter alter; const char *old, *new, *type; } rows[] = {
-        { "alter table g.t add column if not exists c DECIMAL(5,1)", BORDER_ALTER_ADD_COLUMN, "", "",
-          "DECIMAL(5, 1)" },
+    static const struct {
+        const char *text;
+        BorderAlter alter;
+        const char *old, *new, *type;
+    } rows[] = {
+        { "alter table g.t add column if not exists c DECIMAL(5,1)", BORDER_ALTER_ADD_COLUMN, "",
+          "", "DECIMAL(5, 1)" },
         { "alter table g.t drop column c", BORDER_ALTER_DROP_COLUMN, "c", "", NULL },
         { "alter table g.t rename column c to d", BORDER_ALTER_RENAME_COLUMN, "c", "d", NULL },
         { "alter table g.t rename to u", BORDER_ALTER_RENAME_TABLE, "", "u", NULL },
@@ -162,7 +179,9 @@ TEST(border_parse_many_and_errors)
     size_t count = 0;
     Err err;
     err_clear(&err);
-    CHECK_OK(border_parse(STR("select 1; -- x\n insert into t select 2;"), &arena, &s, &count, &err), &err);
+    CHECK_OK(
+        border_parse(STR("select 1; -- x\n insert into t select 2;"), &arena, &s, &count, &err),
+        &err);
     CHECK_INT(count, 2);
     CHECK_STR(s[0].whole.text, STR("select 1"));
     CHECK_STR(s[1].whole.text, STR("insert into t select 2"));

@@ -16,12 +16,14 @@ extern "C" {
 #include "sql/border.h"
 }
 
-namespace duckdb {
+namespace duckdb
+{
 class ExtensionLoader;
 class SelectStatement;
-} // namespace duckdb
+} /* namespace duckdb */
 
-namespace tarn {
+namespace tarn
+{
 
 inline std::string text_of(Str s)
 {
@@ -53,7 +55,8 @@ struct Request : duckdb::ClientContextState {
 };
 
 duckdb::shared_ptr<Request> request_of(duckdb::ClientContext &context);
-void request_set(duckdb::ClientContext &context, duckdb::shared_ptr<Request> request); /* null: none */
+void request_set(duckdb::ClientContext &context,
+                 duckdb::shared_ptr<Request> request); /* null: none */
 [[noreturn]] void throw_err(Request *request, const Err &err);
 
 /* The engine's error as one of ours; the kept failure of `request` when the error came from it. */
@@ -68,13 +71,14 @@ void check_size(const std::string &text);
 duckdb::unique_ptr<duckdb::FileSystem> object_file_system(const BorderFiles &files);
 duckdb::unique_ptr<duckdb::FileSystem> spill_file_system(const std::string &folder);
 
-/* border_names.cc: every table of `node` is bound or refused; the scan that answers for the bound. */
+/* border_names.cc: every table of `node` is bound or refused; the scan that answers for the bound.
+ */
 void names_check(Request &request, duckdb::QueryNode &node);
-duckdb::unique_ptr<duckdb::TableRef> names_replace(duckdb::ClientContext &context,
-                                                   duckdb::ReplacementScanInput &input,
-                                                   duckdb::optional_ptr<duckdb::ReplacementScanData>);
+duckdb::unique_ptr<duckdb::TableRef>
+names_replace(duckdb::ClientContext &context, duckdb::ReplacementScanInput &input,
+              duckdb::optional_ptr<duckdb::ReplacementScanData>);
 
 /* border_functions.cc: tarn_source, tarn_hash, tarn_ordinal. */
 void functions_register(duckdb::ExtensionLoader &loader, const BorderOptions &options);
 
-} // namespace tarn
+} /* namespace tarn */

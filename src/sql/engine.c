@@ -1,11 +1,11 @@
-/* 1. A pool's instance is opened by the first lease and replaced when it is broken: the broken one is
- *    closed by the return of its last lease. instance->leases counts under pool->mutex.
+/* 1. A pool's instance is opened by the first lease and replaced when it is broken: the broken one
+ * is closed by the return of its last lease. instance->leases counts under pool->mutex.
  * 2. A connection belongs to one lease: made by engine_lease, ended by engine_return (about 3 us).
  * 3. The watchdog interrupts a lease that is over its deadline, again and again until its result is
- *    freed, since an interrupt that comes between two calls of the engine is forgotten. It touches a
- *    connection only under engine->watch_mutex, and a result leaves the list under it.
- * 4. Nobody waits inside the engine while other threads work: the caller sleeps WAIT_US between steps
- *    (inside, it would spin on a core). */
+ *    freed, since an interrupt that comes between two calls of the engine is forgotten. It touches
+ * a connection only under engine->watch_mutex, and a result leaves the list under it.
+ * 4. Nobody waits inside the engine while other threads work: the caller sleeps WAIT_US between
+ * steps (inside, it would spin on a core). */
 #include "sql/engine.h"
 
 #include "format/arrow.h"
@@ -51,8 +51,8 @@ struct EngineLease {
     EngineLease *next_watched;
     _Atomic int64_t deadline_us; /* 0: none */
     atomic_bool timed_out;
-    atomic_bool cancelled;   /* the query that runs */
-    atomic_bool ended;       /* all that will ever run on it */
+    atomic_bool cancelled; /* the query that runs */
+    atomic_bool ended;     /* all that will ever run on it */
 };
 
 struct EngineResult {
@@ -188,7 +188,8 @@ void engine_close(Engine **engine_place)
     mem_free(engine_place);
 }
 
-static const char *const POOL_NAMES[ENGINE_POOL_COUNT] = { "interactive", "ingest", "compaction", "ordered" };
+static const char *const POOL_NAMES[ENGINE_POOL_COUNT] = { "interactive", "ingest", "compaction",
+                                                           "ordered" };
 
 /* The pool's mutex is held. */
 static Code instance_open(Engine *engine, EnginePool which, Err *err)
@@ -396,8 +397,10 @@ Code engine_result_next(EngineResult *result, struct ArrowArray *ret_array, Err 
     struct ArrowArray array = { 0 };
     size_t bytes = 0;
     TRY(check_time(lease, err));
-    TRY(reason(lease, border_query_fetch(result->query, ENGINE_BATCH_ROWS, ENGINE_BATCH_BYTES, &array,
-                                         &bytes, err), err));
+    TRY(reason(lease,
+               border_query_fetch(result->query, ENGINE_BATCH_ROWS, ENGINE_BATCH_BYTES, &array,
+                                  &bytes, err),
+               err));
     result->stats.total_us = now_us(lease->engine) - result->started_us;
     if (array.release) {
         result->stats.rows += (uint64_t)array.length;

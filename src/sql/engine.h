@@ -1,9 +1,9 @@
 /* engine.h: engine instances by use, leases of their connections, results as Arrow batches.
  * Owner:   engine_open's caller; leases and results end before engine_close.
  * Threads: an Engine: any. A lease and its result: one at a time, but for engine_result_cancel.
- * Errors:  those of the border; TIMEOUT, CANCELLED, UNAVAILABLE (no free connection in time), LIMIT.
- * Limits:  `slots` leases a pool at a time; ENGINE_BATCH_ROWS rows and about ENGINE_BATCH_BYTES a batch.
- * Units:   bytes; rows; _us: microseconds. */
+ * Errors:  those of the border; TIMEOUT, CANCELLED, UNAVAILABLE (no free connection in time),
+ * LIMIT. Limits:  `slots` leases a pool at a time; ENGINE_BATCH_ROWS rows and about
+ * ENGINE_BATCH_BYTES a batch. Units:   bytes; rows; _us: microseconds. */
 #pragma once
 
 #include "os/os.h"
@@ -15,7 +15,7 @@ typedef enum EnginePool {
     ENGINE_INTERACTIVE, /* ordered results */
     ENGINE_INGEST,      /* writes; opens when first used */
     ENGINE_COMPACTION,  /* rewrites; opens when first used */
-    ENGINE_ORDERED,     /* sorted writes: always one thread, since two interleave their row groups */
+    ENGINE_ORDERED, /* sorted writes: always one thread, since two interleave their row groups */
     ENGINE_POOL_COUNT
 } EnginePool;
 
@@ -29,7 +29,7 @@ typedef struct EngineOptions {
     Os *os;
     BorderFiles files;
     EngineLimits pools[ENGINE_POOL_COUNT];
-    const char *temp_dir;  /* NULL: no spilling; below it one folder a pool */
+    const char *temp_dir; /* NULL: no spilling; below it one folder a pool */
     uint64_t temp_bytes;
 } EngineOptions;
 
@@ -45,8 +45,8 @@ Code engine_lease(Engine *engine, EnginePool pool, int64_t wait_us, EngineLease 
                   Err *err) CHECKED;
 void engine_return(EngineLease **lease); /* fit for AUTO; the lease's result was freed before */
 BorderConn *engine_lease_conn(EngineLease *lease);
-/* From any thread while the lease is held: what runs on it, also a query that has no result yet, and
- * what would be started on it later, ends with CANCELLED. */
+/* From any thread while the lease is held: what runs on it, also a query that has no result yet,
+ * and what would be started on it later, ends with CANCELLED. */
 void engine_lease_cancel(EngineLease *lease);
 
 typedef struct EngineQuery {
@@ -58,10 +58,10 @@ typedef struct EngineQuery {
 typedef struct EngineStats {
     uint64_t rows;
     uint64_t batches;
-    uint64_t bytes;      /* of the Arrow buffers handed out, about */
-    int64_t plan_us;     /* until the plan stood */
-    int64_t first_us;    /* until the first batch could be fetched */
-    int64_t total_us;    /* until the end */
+    uint64_t bytes;   /* of the Arrow buffers handed out, about */
+    int64_t plan_us;  /* until the plan stood */
+    int64_t first_us; /* until the first batch could be fetched */
+    int64_t total_us; /* until the end */
 } EngineStats;
 
 /* Plans and runs until the first rows are there. */
@@ -75,7 +75,7 @@ BorderQuery *engine_result_query(EngineResult *result); /* borrowed: names, tupl
 Code engine_result_next(EngineResult *result, struct ArrowArray *ret_array, Err *err) CHECKED;
 void engine_result_cancel(EngineResult *result); /* any thread, while the result lives */
 EngineStats engine_result_stats(const EngineResult *result);
-void engine_result_free(EngineResult **result);  /* stops what still runs */
+void engine_result_free(EngineResult **result); /* stops what still runs */
 
 /* For metrics. */
 typedef struct EngineCounts {

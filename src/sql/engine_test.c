@@ -21,10 +21,12 @@ static void rig_open(Rig *rig, unsigned slots)
     memset(rig, 0, sizeof *rig);
     fake_files_init(&rig->fake);
     err_clear(&rig->err);
-    EngineOptions options = { .os = os_real(), .files = fake_files_reader(&rig->fake),
+    EngineOptions options = { .os = os_real(),
+                              .files = fake_files_reader(&rig->fake),
                               .temp_dir = test_dir() };
     for (size_t i = 0; i < ENGINE_POOL_COUNT; i++)
-        options.pools[i] = (EngineLimits){ .threads = 2, .slots = slots, .memory_bytes = 512 << 20 };
+        options.pools[i] =
+            (EngineLimits){ .threads = 2, .slots = slots, .memory_bytes = 512 << 20 };
     CHECK_OK(engine_open(&options, &rig->engine, &rig->err), &rig->err);
     CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, &rig->lease, &rig->err), &rig->err);
 }
@@ -123,8 +125,9 @@ TEST(engine_cancel_without_a_result)
     rig_open(&rig, 2);
     int64_t sum;
     EngineStats stats;
-    EngineQuery query = { .request.text = STR("select count(*) from range(100000000) a, range(100000000) b "
-                                              "where a.range * b.range = 7") };
+    EngineQuery query = { .request.text =
+                              STR("select count(*) from range(100000000) a, range(100000000) b "
+                                  "where a.range * b.range = 7") };
     Thread thread = { 0 };
     CHECK_OK(thread_start(&thread, "cancel", cancel_soon, rig.lease, &rig.err), &rig.err);
     CHECK_CODE(drain(&rig, &query, &sum, &stats), E_CANCELLED);
@@ -139,7 +142,8 @@ TEST(engine_slots)
     Rig rig;
     rig_open(&rig, 1);
     EngineLease *second = NULL;
-    CHECK_CODE(engine_lease(rig.engine, ENGINE_INTERACTIVE, 1000, &second, &rig.err), E_UNAVAILABLE);
+    CHECK_CODE(engine_lease(rig.engine, ENGINE_INTERACTIVE, 1000, &second, &rig.err),
+               E_UNAVAILABLE);
     CHECK_OK(engine_lease(rig.engine, ENGINE_INGEST, 0, &second, &rig.err), &rig.err);
     CHECK_INT(engine_counts(rig.engine, ENGINE_INGEST).leased, 1);
     engine_return(&second);
@@ -180,8 +184,9 @@ static Code counting_schema(void *self, struct ArrowSchema *ret_schema, Err *err
     (void)err;
     static struct ArrowSchema *children[2] = { &child_schemas[0], &child_schemas[1] };
     child_schemas[0].release = child_schemas[1].release = schema_release;
-    *ret_schema = (struct ArrowSchema){ .format = "+s", .name = "", .n_children = 2, .children = children,
-                                        .release = schema_release };
+    *ret_schema = (struct ArrowSchema){
+        .format = "+s", .name = "", .n_children = 2, .children = children, .release = schema_release
+    };
     return E_OK;
 }
 
@@ -238,22 +243,26 @@ static Code counting_next(void *self, struct ArrowArray *ret_array, Err *err)
     CountingBatch *batch = calloc(1, sizeof *batch);
     for (int64_t i = 0; i < count; i++) {
         batch->numbers[i] = scan->next + i;
-        batch->offsets[i + 1] = batch->offsets[i] +
-                                sprintf(batch->texts + batch->offsets[i], "t%lld",
-                                        (long long)(scan->next + i));
+        char *text = batch->texts + batch->offsets[i];
+        batch->offsets[i + 1] =
+            batch->offsets[i] + snprintf(text, 20, "t%lld", (long long)(scan->next + i));
     }
     for (size_t c = 0; c < scan->column_count; c++) {
         bool text = scan->columns[c] == 1;
         batch->buffers[c][1] = text ? (const void *)batch->offsets : batch->numbers;
         batch->buffers[c][2] = batch->texts;
-        batch->columns[c] = (struct ArrowArray){ .length = count, .n_buffers = text ? 3 : 2,
+        batch->columns[c] = (struct ArrowArray){ .length = count,
+                                                 .n_buffers = text ? 3 : 2,
                                                  .buffers = batch->buffers[c],
                                                  .release = child_release };
         batch->children[c] = &batch->columns[c];
     }
-    *ret_array = (struct ArrowArray){ .length = count, .n_buffers = 1, .buffers = batch->none,
+    *ret_array = (struct ArrowArray){ .length = count,
+                                      .n_buffers = 1,
+                                      .buffers = batch->none,
                                       .n_children = (int64_t)scan->column_count,
-                                      .children = batch->children, .release = batch_release,
+                                      .children = batch->children,
+                                      .release = batch_release,
                                       .private_data = batch };
     scan->next += count;
     return E_OK;
@@ -274,18 +283,27 @@ TEST(engine_reads_sources)
     Rig rig;
     rig_open(&rig, 1);
     Counting counting = { .rows = 25500, .fail_at = -1 };
-    ScanSource source = { .self = &counting, .schema = counting_schema, .open = counting_open,
-                          .next = counting_next, .close = counting_close,
+    ScanSource source = { .self = &counting,
+                          .schema = counting_schema,
+                          .open = counting_open,
+                          .next = counting_next,
+                          .close = counting_close,
                           .rows_estimate = counting_estimate };
     BorderBinding binding = { .schema = STR("bronze"), .name = STR("objects"), .source = &source };
     EngineQuery query = { .request = { .bindings = &binding, .binding_count = 1 } };
-    static const struct { const char *text; int64_t sum; size_t columns, filters; } rows[] = {
+    static const struct {
+        const char *text;
+        int64_t sum;
+        size_t columns, filters;
+    } rows[] = {
         { "select count(*) from bronze.objects", 25500, 1, 0 },
         { "select sum(i)::bigint from bronze.objects", 25499LL * 25500 / 2, 1, 0 },
         { "select i from bronze.objects where t = 't777'", 777, 2, 1 },
         { "select count(t) from bronze.objects where i >= 25000 and i < 25100", 100, 2, 2 },
-        { "select count(*) from bronze.objects a join bronze.objects b on a.i = b.i + 1", 25499, 1, 0 },
-        { "select sum(length(t))::bigint from (select t, i from bronze.objects limit 10)", 20, 1, 0 },
+        { "select count(*) from bronze.objects a join bronze.objects b on a.i = b.i + 1", 25499, 1,
+          0 },
+        { "select sum(length(t))::bigint from (select t, i from bronze.objects limit 10)", 20, 1,
+          0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int64_t sum;

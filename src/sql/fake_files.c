@@ -43,7 +43,8 @@ FakeFile *fake_files_put(FakeFiles *fake, Str address, Str bytes)
     return file;
 }
 
-static Code reader_open(void *self, Str address, void **ret_file, BorderFileInfo *ret_info, Err *err)
+static Code reader_open(void *self, Str address, void **ret_file, BorderFileInfo *ret_info,
+                        Err *err)
 {
     FakeFiles *fake = self;
     MUTEX_HELD(&fake->mutex);
@@ -57,7 +58,8 @@ static Code reader_open(void *self, Str address, void **ret_file, BorderFileInfo
     return E_OK;
 }
 
-static Code reader_pread(void *self, void *bytes, size_t len, uint64_t at, size_t *ret_len, Err *err)
+static Code reader_pread(void *self, void *bytes, size_t len, uint64_t at, size_t *ret_len,
+                         Err *err)
 {
     FakeFile *file = self;
     MUTEX_HELD(&file->files->mutex);
@@ -80,8 +82,9 @@ static void reader_close(void *self)
 
 BorderFiles fake_files_reader(FakeFiles *fake)
 {
-    return (BorderFiles){ .self = fake, .open = reader_open, .pread = reader_pread,
-                          .close = reader_close };
+    return (BorderFiles){
+        .self = fake, .open = reader_open, .pread = reader_pread, .close = reader_close
+    };
 }
 
 static Code sink_create(void *self, Str address, void **ret_file, Err *err)
@@ -122,6 +125,9 @@ static void sink_abandon(void *self)
 
 BorderSink fake_files_sink(FakeFiles *fake)
 {
-    return (BorderSink){ .self = fake, .create = sink_create, .write = sink_write,
-                         .finish = sink_finish, .abandon = sink_abandon };
+    return (BorderSink){ .self = fake,
+                         .create = sink_create,
+                         .write = sink_write,
+                         .finish = sink_finish,
+                         .abandon = sink_abandon };
 }

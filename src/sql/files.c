@@ -12,12 +12,14 @@ static Code file_open(void *self, Str address, void **ret_file, BorderFileInfo *
     if (code != E_OK)
         return err_place(err, code, STR_FMT, STR_ARG(address));
     const ObjectInfo *info = object_reader_info(reader);
-    if (info->trust != TRUST_OURS && info->trust != TRUST_CHECKED) { /* PROTOCOLS: no in-process path */
+    if (info->trust != TRUST_OURS &&
+        info->trust != TRUST_CHECKED) { /* PROTOCOLS: no in-process path */
         object_reader_free(&reader);
         err_set(err, E_FORBIDDEN, "the object was not checked, so it is read by scan workers only");
         return err_place(err, E_FORBIDDEN, STR_FMT, STR_ARG(address));
     }
-    *ret_info = (BorderFileInfo){ .size_bytes = info->size_bytes, .version = info->sequence,
+    *ret_info = (BorderFileInfo){ .size_bytes = info->size_bytes,
+                                  .version = info->sequence,
                                   .modified_us = info->modified_us };
     *ret_file = reader;
     return E_OK;
@@ -36,7 +38,8 @@ static void file_close(void *file)
 
 BorderFiles store_files(Store *store)
 {
-    return (BorderFiles){ .self = store, .open = file_open, .pread = file_pread, .close = file_close };
+    return (
+        BorderFiles){ .self = store, .open = file_open, .pread = file_pread, .close = file_close };
 }
 
 /* ---- writing ---- */
@@ -89,8 +92,11 @@ static void sink_abandon(void *file)
 
 BorderSink stage_sink_border(StageSink *sink)
 {
-    return (BorderSink){ .self = sink, .create = sink_create, .write = sink_write,
-                         .finish = sink_finish, .abandon = sink_abandon };
+    return (BorderSink){ .self = sink,
+                         .create = sink_create,
+                         .write = sink_write,
+                         .finish = sink_finish,
+                         .abandon = sink_abandon };
 }
 
 StageSink *stage_sink_new(Store *store)

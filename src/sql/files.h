@@ -20,7 +20,7 @@ BorderFiles store_files(Store *store);
 typedef struct StageFile {
     struct StageSink *sink;
     StagedObject *staged;
-    int32_t ordinal;  /* of `.../STAGE_PART=N/...`; -1: none in the address */
+    int32_t ordinal; /* of `.../STAGE_PART=N/...`; -1: none in the address */
     bool finished;
 } StageFile;
 

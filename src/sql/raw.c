@@ -1,20 +1,25 @@
-/* The parent's side of a scan: objects become descriptors of verified bytes in memory, a worker reads
- * them, its answer is an Arrow IPC stream.
- * 1. Bytes are compared with their checksums (object_pread) before a worker sees them, and are looked at
- *    by nobody here.
- * 2. A job has at most RAW_JOB_OBJECTS objects; a scan of more runs job after job, in order. Every job is
- *    asked for the columns and types that the first one described.
- * 3. The descriptors of the first job's objects are kept from raw_open to raw_free: describing and scanning
- *    read them once. */
+/* The parent's side of a scan: objects become descriptors of verified bytes in memory, a worker
+ * reads them, its answer is an Arrow IPC stream.
+ * 1. Bytes are compared with their checksums (object_pread) before a worker sees them, and are
+ * looked at by nobody here.
+ * 2. A job has at most RAW_JOB_OBJECTS objects; a scan of more runs job after job, in order. Every
+ * job is asked for the columns and types that the first one described.
+ * 3. The descriptors of the first job's objects are kept from raw_open to raw_free: describing and
+ * scanning read them once. */
 #include "sql/raw_priv.h"
 
 #include "format/arrow.h"
 
 #include <string.h>
-#include <unistd.h>
+#include <unistd.h> /* tidy: machine because the descriptors of a job are closed here */
 
-enum { CHUNK = 256 << 10, REQUEST_MAX = WORKER_REQUEST_BYTES_MAX, READ_PIECE = 4 << 20,
-       TIMEOUT_MS = 300000, FIELD_TEXT_MAX = 64 << 10 };
+enum {
+    CHUNK = 256 << 10,
+    REQUEST_MAX = WORKER_REQUEST_BYTES_MAX,
+    READ_PIECE = 4 << 20,
+    TIMEOUT_MS = 300000,
+    FIELD_TEXT_MAX = 64 << 10
+};
 
 struct RawScan {
     RawOptions options;
@@ -23,7 +28,7 @@ struct RawScan {
     int fds[RAW_JOB_OBJECTS]; /* of the first objects */
     size_t fd_count;
     ArrowSchema schema;
-    RawColumn *columns;       /* of the schema, with SQL types */
+    RawColumn *columns; /* of the schema, with SQL types */
     ScanSource source;
 };
 
@@ -32,7 +37,7 @@ typedef struct RawCursor {
     Arena arena;
     RawColumn *wanted;
     size_t wanted_count;
-    size_t next_object;       /* the first of the next job */
+    size_t next_object; /* the first of the next job */
     WorkerJob *job;
     ArrowIpcReader *reader;
     char *chunk;
@@ -40,9 +45,13 @@ typedef struct RawCursor {
 
 bool raw_format_of(Str address, RawFormat *ret_format)
 {
-    static const struct { const char *end; RawFormat format; } ends[] = {
-        { ".parquet", RAW_PARQUET }, { ".csv", RAW_CSV }, { ".tsv", RAW_CSV }, { ".json", RAW_JSON },
-        { ".jsonl", RAW_JSON }, { ".ndjson", RAW_JSON }, { ".geojson", RAW_JSON },
+    static const struct {
+        const char *end;
+        RawFormat format;
+    } ends[] = {
+        { ".parquet", RAW_PARQUET }, { ".csv", RAW_CSV },    { ".tsv", RAW_CSV },
+        { ".json", RAW_JSON },       { ".jsonl", RAW_JSON }, { ".ndjson", RAW_JSON },
+        { ".geojson", RAW_JSON },
     };
     static const char *const packed[] = { ".gz", ".gzip", ".zst" };
     Arena arena AUTO(arena_done) = { 0 };
@@ -90,7 +99,8 @@ static Code open_object(const RawScan *scan, Str address, int *ret_fd, Err *err)
         return err_set(err, E_CORRUPT, "the object was refused when it was checked");
     if (info->size_bytes > RAW_OBJECT_BYTES_MAX)
         return err_set(err, E_LIMIT, "the object has %llu bytes, more than %llu",
-                       (unsigned long long)info->size_bytes, (unsigned long long)RAW_OBJECT_BYTES_MAX);
+                       (unsigned long long)info->size_bytes,
+                       (unsigned long long)RAW_OBJECT_BYTES_MAX);
     Buf bytes AUTO(buf_done);
     buf_init(&bytes, RAW_OBJECT_BYTES_MAX + 1);
     TRY(read_object(reader, info->size_bytes, &bytes, err));
@@ -303,8 +313,11 @@ static void copy_request(RawScan *scan, const RawRequest *request)
     };
     for (size_t i = 0; i < request->address_count; i++)
         scan->call.files[i] = str_copy(arena, request->addresses[i]);
-    scan->source = (ScanSource){ .self = scan, .schema = source_schema, .open = source_open,
-                                 .next = cursor_next, .close = cursor_close };
+    scan->source = (ScanSource){ .self = scan,
+                                 .schema = source_schema,
+                                 .open = source_open,
+                                 .next = cursor_next,
+                                 .close = cursor_close };
 }
 
 Code raw_open(const RawOptions *options, const RawRequest *request, RawScan **ret_scan, Err *err)

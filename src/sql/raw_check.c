@@ -41,15 +41,17 @@ Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err)
             line++;
             if (!quoted)
                 line_bytes = delims = 0;
-        } else if (!quoted && (delim.len ? c == delim.ptr[0] : c == ',' || c == ';' || c == '\t' || c == '|')) {
+        } else if (!quoted && (delim.len ? c == delim.ptr[0]
+                                         : c == ',' || c == ';' || c == '\t' || c == '|')) {
             delims++;
         }
         if (delims >= RAW_COLUMNS_MAX)
-            return at_line(err_set(err, E_LIMIT, "a line has more than %d fields", RAW_COLUMNS_MAX), address,
-                           line, err);
-        if (line_bytes > RAW_FIELD_BYTES_MAX)
-            return at_line(err_set(err, E_LIMIT, "a record has more than %d bytes", RAW_FIELD_BYTES_MAX),
+            return at_line(err_set(err, E_LIMIT, "a line has more than %d fields", RAW_COLUMNS_MAX),
                            address, line, err);
+        if (line_bytes > RAW_FIELD_BYTES_MAX)
+            return at_line(
+                err_set(err, E_LIMIT, "a record has more than %d bytes", RAW_FIELD_BYTES_MAX),
+                address, line, err);
     }
     if (quoted)
         return at_line(err_set(err, E_CORRUPT, "a quote is not closed"), address, quote_line, err);
@@ -59,7 +61,7 @@ Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err)
 /* Counters over JSON text. */
 typedef struct JsonScan {
     bool in_string, escaped;
-    int depth, base; /* base 1: the values are the items of one array */
+    int depth, base;                     /* base 1: the values are the items of one array */
     size_t keys[RAW_JSON_DEPTH_MAX + 1]; /* of the object that is open at each depth */
     size_t value_bytes;
     int64_t line;
@@ -81,20 +83,21 @@ static Code scan_byte(JsonScan *s, char c, Str address, Err *err)
         s->in_string = true;
     } else if (c == '{' || c == '[') {
         if (++s->depth > RAW_JSON_DEPTH_MAX)
-            return at_line(err_set(err, E_LIMIT, "the JSON is nested deeper than %d", RAW_JSON_DEPTH_MAX),
-                           address, s->line, err);
+            return at_line(
+                err_set(err, E_LIMIT, "the JSON is nested deeper than %d", RAW_JSON_DEPTH_MAX),
+                address, s->line, err);
         s->keys[s->depth] = 0;
     } else if (c == '}' || c == ']') {
         s->depth--;
     } else if (c == ':' && s->depth >= 0 && ++s->keys[s->depth] > KEYS_MAX) {
-        return at_line(err_set(err, E_LIMIT, "an object has more than %d keys", KEYS_MAX), address, s->line,
-                       err);
+        return at_line(err_set(err, E_LIMIT, "an object has more than %d keys", KEYS_MAX), address,
+                       s->line, err);
     }
     if (!s->in_string && s->depth <= s->base)
         s->value_bytes = 0;
     if (s->value_bytes > RAW_FIELD_BYTES_MAX)
-        return at_line(err_set(err, E_LIMIT, "a value has more than %d bytes", RAW_FIELD_BYTES_MAX), address,
-                       s->line, err);
+        return at_line(err_set(err, E_LIMIT, "a value has more than %d bytes", RAW_FIELD_BYTES_MAX),
+                       address, s->line, err);
     return E_OK;
 }
 

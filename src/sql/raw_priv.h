@@ -14,15 +14,15 @@ struct ArrowSchema;
 
 typedef struct RawCall {
     RawFormat format;
-    bool describe;            /* the schema only */
+    bool describe; /* the schema only */
     bool as_text, union_by_name;
     int header;
     Str delim, quote, null_text;
-    Str *files;               /* addresses, in the order of the descriptors */
+    Str *files; /* addresses, in the order of the descriptors */
     size_t file_count;
-    RawColumn *columns;       /* declared */
+    RawColumn *columns; /* declared */
     size_t column_count;
-    RawColumn *wanted;        /* of a scan: name and SQL type */
+    RawColumn *wanted; /* of a scan: name and SQL type */
     size_t wanted_count;
 } RawCall;
 
@@ -34,12 +34,13 @@ typedef struct RawInput {
     Str address;
     int fd;
     uint64_t size_bytes;
-    Buf text;                 /* CSV and JSON: all of it, decompressed */
+    Buf text; /* CSV and JSON: all of it, decompressed */
 } RawInput;
 
 Code raw_worker_body(WorkerCall *call, Err *err);
 
-/* Refuses what the engine must not see: depth, widths, NUL, other encodings, quotes that do not close. */
+/* Refuses what the engine must not see: depth, widths, NUL, other encodings, quotes that do not
+ * close. */
 Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err) CHECKED;
 Code raw_check_json(Str text, Str address, Err *err) CHECKED;
 

@@ -1,3 +1,5 @@
+/* Covers raw.c and what runs in the worker: raw_call.c, raw_check.c, raw_text.c, raw_worker.c, started by
+ * worker_fixture.c; and files.c. */
 #include "sql/raw.h"
 
 #include "base/test.h"
@@ -54,7 +56,8 @@ static Code query(Rig *rig, const RawRequest *request, const char *text, Str *re
     err_clear(&rig->err);
     TRY(raw_open(&options, request, &scan, &rig->err));
     BorderBinding binding = { .name = STR("r"), .source = raw_source(scan) };
-    EngineQuery q = { .request = { .text = str_z(text), .bindings = &binding, .binding_count = 1 } };
+    EngineQuery q = { .request = {
+                          .text = str_z(text), .bindings = &binding, .binding_count = 1 } };
     EngineResult *result AUTO(engine_result_free) = NULL;
     TRY(engine_query(rig->lease, &q, &result, &rig->err));
     Buf lines AUTO(buf_done);
@@ -101,7 +104,8 @@ TEST(raw_csv)
     check(&rig, &request, "select id + 1, name, \"when\" from r where id < 3",
           "[2,\"a, \\\"b\\\"\",\"2024-01-02\"]\n[3,null,\"2024-01-03\"]\n");
     request.as_text = true;
-    check(&rig, &request, "select * from r", "[\"1\",\"a, \\\"b\\\"\",\"2024-01-02\",\"s3://bronze/a.csv\",1,"
+    check(&rig, &request, "select * from r",
+          "[\"1\",\"a, \\\"b\\\"\",\"2024-01-02\",\"s3://bronze/a.csv\",1,"
           "\"1,\\\"a, \\\"\\\"b\\\"\\\"\\\",2024-01-02\"]\n"
           "[\"2\",null,\"2024-01-03\",\"s3://bronze/a.csv\",2,\"2,,2024-01-03\"]\n");
     RawColumn columns[] = { { STR("name"), STR("") }, { STR("ID"), STR("BIGINT") } };
@@ -122,14 +126,16 @@ TEST(raw_json)
 {
     Rig rig;
     rig_open(&rig);
-    put(&rig, "a.json", STR("{\"id\":1,\"tags\":[\"x\"],\"n\":{\"a\":1}}\n{\"id\":2,\"extra\":true}\nnonsense\n"));
+    put(&rig, "a.json",
+        STR("{\"id\":1,\"tags\":[\"x\"],\"n\":{\"a\":1}}\n{\"id\":2,\"extra\":true}\nnonsense\n"));
     put(&rig, "b.json", STR(" [{\"id\": 5, \"s\": \"t\"}, {\"id\": 6}]"));
     Str a = STR("s3://bronze/a.json"), b = STR("s3://bronze/b.json");
     RawRequest request = { .format = RAW_JSON, .addresses = &b, .address_count = 1 };
     check(&rig, &request, "select id + 1, s from r", "[6,\"t\"]\n[7,null]\n");
     request.as_text = true;
     check(&rig, &request, "select id, s, _row, _raw from r",
-          "[\"5\",\"t\",1,\"{\\\"id\\\":5,\\\"s\\\":\\\"t\\\"}\"]\n[\"6\",null,2,\"{\\\"id\\\":6}\"]\n");
+          "[\"5\",\"t\",1,\"{\\\"id\\\":5,\\\"s\\\":\\\"t\\\"}\"]\n[\"6\",null,2,\"{\\\"id\\\":6}"
+          "\"]\n");
     request.addresses = &a;
     check(&rig, &request, "select id, tags, n, extra, _row from r",
           "[\"1\",\"[\\\"x\\\"]\",\"{\\\"a\\\":1}\",null,1]\n[\"2\",null,null,\"true\",2]\n"
@@ -147,7 +153,9 @@ static void put_parquet(Rig *rig, const char *key, const char *select)
     EngineResult *result = NULL;
     CHECK_OK(engine_query(rig->lease, &q, &result, &rig->err), &rig->err);
     engine_result_free(&result);
-    StorePut put = { .bucket = STR("bronze"), .key = str_z(key), .take_staged = sink->files[0]->staged };
+    StorePut put = { .bucket = STR("bronze"),
+                     .key = str_z(key),
+                     .take_staged = sink->files[0]->staged };
     CHECK_OK(store_publish(rig->store, &put, 1, NULL, &rig->err), &rig->err);
     sink->files[0]->staged = put.take_staged;
     stage_sink_free(&sink);
@@ -157,7 +165,8 @@ TEST(raw_parquet)
 {
     Rig rig;
     rig_open(&rig);
-    put_parquet(&rig, "a.parquet", "select range as i, 'v' || range as s, [range] as l from range(100000)");
+    put_parquet(&rig, "a.parquet",
+                "select range as i, 'v' || range as s, [range] as l from range(100000)");
     put_parquet(&rig, "b.parquet", "select 7::bigint as i, 'b' as s, [1::bigint] as l");
     Str both[40] = { STR("s3://bronze/a.parquet") };
     for (size_t i = 1; i < 40; i++)
@@ -191,21 +200,29 @@ TEST(raw_hostile)
     put(&rig, "crc.csv.gz", buf_str(&gzip));
     put(&rig, "quote.csv", STR("a,b\n1,\"x\n2,y\n"));
     put(&rig, "nul.csv", str_of("a,b\n1,\0\n", 8));
-    put(&rig, "utf16.csv", str_of("\xff\xfe" "a\0,\0b\0", 8));
+    put(&rig, "utf16.csv",
+        str_of("\xff\xfe"
+               "a\0,\0b\0",
+               8));
     put(&rig, "bad.parquet", STR("PAR1 this is no Parquet file at all ....PAR1"));
     put(&rig, "tiny.parquet", STR("PAR1"));
     put(&rig, "empty.csv", STR(""));
-    static const struct { const char *key; RawFormat format; Code code; } rows[] = {
-        { "deep.json", RAW_JSON, E_LIMIT },         { "short.csv.gz", RAW_CSV, E_CORRUPT },
-        { "crc.csv.gz", RAW_CSV, E_CORRUPT },       { "quote.csv", RAW_CSV, E_CORRUPT },
-        { "nul.csv", RAW_CSV, E_CORRUPT },          { "utf16.csv", RAW_CSV, E_CORRUPT },
-        { "bad.parquet", RAW_PARQUET, E_CORRUPT },  { "tiny.parquet", RAW_PARQUET, E_CORRUPT },
+    static const struct {
+        const char *key;
+        RawFormat format;
+        Code code;
+    } rows[] = {
+        { "deep.json", RAW_JSON, E_LIMIT },        { "short.csv.gz", RAW_CSV, E_CORRUPT },
+        { "crc.csv.gz", RAW_CSV, E_CORRUPT },      { "quote.csv", RAW_CSV, E_CORRUPT },
+        { "nul.csv", RAW_CSV, E_CORRUPT },         { "utf16.csv", RAW_CSV, E_CORRUPT },
+        { "bad.parquet", RAW_PARQUET, E_CORRUPT }, { "tiny.parquet", RAW_PARQUET, E_CORRUPT },
         { "none.csv", RAW_CSV, E_NOT_FOUND },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Str address = str_format(&rig.arena, "s3://bronze/%s", rows[i].key);
-        RawRequest request = { .format = rows[i].format, .addresses = &address, .address_count = 1,
-                               .header = -1 };
+        RawRequest request = {
+            .format = rows[i].format, .addresses = &address, .address_count = 1, .header = -1
+        };
         Str lines;
         CHECK_CODE(query(&rig, &request, "select * from r", &lines), rows[i].code);
         CHECK(str_starts(str_z(rig.err.place), address));

@@ -1,6 +1,7 @@
-/* CSV and JSON as text columns with `_file`, `_row`, `_raw`, read by code of ours inside of a worker.
- * 1. Every record of an object gives exactly one row. A record with another number of fields, or a JSON
- *    value that is no object, gives NULL in every column, and its text in `_raw`.
+/* CSV and JSON as text columns with `_file`, `_row`, `_raw`, read by code of ours inside of a
+ * worker.
+ * 1. Every record of an object gives exactly one row. A record with another number of fields, or a
+ * JSON value that is no object, gives NULL in every column, and its text in `_raw`.
  * 2. Rows go out in batches when ROWS_MAX rows or BYTES_MAX bytes are there. */
 #include "sql/raw_priv.h"
 
@@ -18,9 +19,9 @@ typedef Vec(Str) StrVec;
 /* One column of a batch that is being filled. */
 typedef struct TextColumn {
     Str name;
-    bool number;   /* _row */
+    bool number; /* _row */
     Buf data;
-    Buf offsets;   /* int32, one more than rows; or the int64 numbers */
+    Buf offsets; /* int32, one more than rows; or the int64 numbers */
     uint8_t valid[ROWS_MAX / 8];
     int64_t nulls;
     ArrowSchema schema;
@@ -33,11 +34,11 @@ typedef struct Text {
     RawSend *send;
     void *to;
     Arena arena;
-    TextColumn *columns;      /* all: declared or found, then _file, _row, _raw */
+    TextColumn *columns; /* all: declared or found, then _file, _row, _raw */
     size_t column_count;
-    size_t *wanted;           /* of columns, in the order of the answer */
+    size_t *wanted; /* of columns, in the order of the answer */
     size_t wanted_count;
-    int64_t rows;             /* in the batch */
+    int64_t rows; /* in the batch */
     size_t bytes;
     Buf out;
 } Text;
@@ -97,20 +98,31 @@ static void batch_view(Text *t, ArrowSchema *schema, ArrowSchema **schemas, Arro
     static const void *no_buffer[1];
     for (size_t i = 0; i < t->wanted_count; i++) {
         TextColumn *c = &t->columns[t->wanted[i]];
-        c->schema = (ArrowSchema){ .format = c->number ? "l" : "u", .name = c->name.ptr,
-                                   .flags = ARROW_FLAG_NULLABLE, .release = nothing_release_schema };
+        c->schema = (ArrowSchema){ .format = c->number ? "l" : "u",
+                                   .name = c->name.ptr,
+                                   .flags = ARROW_FLAG_NULLABLE,
+                                   .release = nothing_release_schema };
         c->buffers[0] = c->nulls ? c->valid : NULL;
         c->buffers[1] = c->offsets.ptr;
         c->buffers[2] = c->data.ptr ? c->data.ptr : "";
-        c->array = (ArrowArray){ .length = t->rows, .null_count = c->nulls, .n_buffers = c->number ? 2 : 3,
-                                 .buffers = c->buffers, .release = nothing_release };
+        c->array = (ArrowArray){ .length = t->rows,
+                                 .null_count = c->nulls,
+                                 .n_buffers = c->number ? 2 : 3,
+                                 .buffers = c->buffers,
+                                 .release = nothing_release };
         schemas[i] = &c->schema;
         arrays[i] = &c->array;
     }
-    *schema = (ArrowSchema){ .format = "+s", .name = "", .n_children = (int64_t)t->wanted_count,
-                             .children = schemas, .release = nothing_release_schema };
-    *array = (ArrowArray){ .length = t->rows, .n_buffers = 1, .buffers = no_buffer,
-                           .n_children = (int64_t)t->wanted_count, .children = arrays,
+    *schema = (ArrowSchema){ .format = "+s",
+                             .name = "",
+                             .n_children = (int64_t)t->wanted_count,
+                             .children = schemas,
+                             .release = nothing_release_schema };
+    *array = (ArrowArray){ .length = t->rows,
+                           .n_buffers = 1,
+                           .buffers = no_buffer,
+                           .n_children = (int64_t)t->wanted_count,
+                           .children = arrays,
                            .release = nothing_release };
 }
 
@@ -169,10 +181,12 @@ static Code wanted_set(Text *t, Err *err)
     t->wanted = arena_array(&t->arena, size_t, t->wanted_count + 1);
     for (size_t i = 0; i < t->wanted_count; i++) {
         size_t at = call->describe ? i : 0;
-        while (!call->describe && at < t->column_count && !str_eq(t->columns[at].name, call->wanted[i].name))
+        while (!call->describe && at < t->column_count &&
+               !str_eq(t->columns[at].name, call->wanted[i].name))
             at++;
         if (at == t->column_count)
-            return err_set(err, E_INVALID, "there is no column " STR_FMT, STR_ARG(call->wanted[i].name));
+            return err_set(err, E_INVALID, "there is no column " STR_FMT,
+                           STR_ARG(call->wanted[i].name));
         t->wanted[i] = at;
     }
     return batch_send(t, true, err);
@@ -210,7 +224,8 @@ static size_t csv_field(Csv *csv, size_t at, Str *ret_field)
     size_t start = at;
     if (at < s.len && s.ptr[at] == csv->quote) {
         size_t end = at + 1;
-        while (end < s.len && !(s.ptr[end] == csv->quote && !(end + 1 < s.len && s.ptr[end + 1] == csv->quote)))
+        while (end < s.len &&
+               !(s.ptr[end] == csv->quote && !(end + 1 < s.len && s.ptr[end + 1] == csv->quote)))
             end += s.ptr[end] == csv->quote ? 2 : 1;
         *ret_field = csv_unescape(csv, str_sub(s, at + 1, end - at - 1));
         at = MIN(end + 1, s.len);
@@ -276,8 +291,10 @@ static Csv csv_open(const RawCall *call, const RawInput *input)
     Str text = buf_str(&input->text);
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from(text, 3);
-    return (Csv){ .rest = text, .delim = call->delim.len ? call->delim.ptr[0] : csv_find_delim(text),
-                  .quote = call->quote.len ? call->quote.ptr[0] : '"', .null_text = call->null_text };
+    return (Csv){ .rest = text,
+                  .delim = call->delim.len ? call->delim.ptr[0] : csv_find_delim(text),
+                  .quote = call->quote.len ? call->quote.ptr[0] : '"',
+                  .null_text = call->null_text };
 }
 
 static void csv_close(Csv *csv)
@@ -299,8 +316,9 @@ static void csv_names(Text *t, RawInput *input)
     size_t count = csv_record(&csv) ? csv.fields.len : 0;
     Str *names = arena_array(&t->arena, Str, count + 1);
     for (size_t i = 0; i < count; i++)
-        names[i] = t->call->header != 0 && csv.fields.items[i].len ? str_copy(&t->arena, csv.fields.items[i])
-                                                                   : str_format(&t->arena, "column%zu", i);
+        names[i] = t->call->header != 0 && csv.fields.items[i].len
+                       ? str_copy(&t->arena, csv.fields.items[i])
+                       : str_format(&t->arena, "column%zu", i);
     columns_set(t, names, count);
     csv_close(&csv);
 }
@@ -314,7 +332,8 @@ static Code csv_places(const Text *t, const Csv *header, size_t *places, Str add
         if (!header)
             continue;
         size_t at = 0;
-        while (at < header->fields.len && !str_ieq(str_trim(header->fields.items[at]), t->columns[i].name))
+        while (at < header->fields.len &&
+               !str_ieq(str_trim(header->fields.items[at]), t->columns[i].name))
             at++;
         if (at == header->fields.len) {
             Str near = str_nearest(t->columns[i].name, header->fields.items, header->fields.len);
@@ -367,7 +386,8 @@ static Str json_text(Arena *arena, const Json *value)
     return str_copy(arena, buf_str(&buf));
 }
 
-static Code json_row(Text *t, Arena *tmp, const Json *value, size_t file, int64_t row, Str raw, Err *err)
+static Code json_row(Text *t, Arena *tmp, const Json *value, size_t file, int64_t row, Str raw,
+                     Err *err)
 {
     size_t declared = t->column_count - EXTRA;
     Str *values = arena_array(tmp, Str, declared + 1);
@@ -383,17 +403,19 @@ typedef struct JsonValues {
     const Json *array;
     JsonIter iter;
     Arena all, one;
-    const Json *value; /* NULL: it does not parse */
+    const Json *value;    /* NULL: it does not parse */
     const Json *document; /* the whole text is one object over several lines; NULL: not, or taken */
     Str raw;
 } JsonValues;
 
-static const JsonLimits VALUE_LIMITS = { .bytes_max = RAW_FIELD_BYTES_MAX, .depth_max = RAW_JSON_DEPTH_MAX,
+static const JsonLimits VALUE_LIMITS = { .bytes_max = RAW_FIELD_BYTES_MAX,
+                                         .depth_max = RAW_JSON_DEPTH_MAX,
                                          .keeps_duplicates = true };
 
 static Code values_open(JsonValues *v, const RawInput *input, Err *err)
 {
-    JsonLimits limits = { .bytes_max = RAW_TEXT_BYTES_MAX, .depth_max = RAW_JSON_DEPTH_MAX + 1,
+    JsonLimits limits = { .bytes_max = RAW_TEXT_BYTES_MAX,
+                          .depth_max = RAW_JSON_DEPTH_MAX + 1,
                           .keeps_duplicates = true };
     *v = (JsonValues){ .rest = buf_str(&input->text) };
     if (str_starts(v->rest, STR("\xef\xbb\xbf")))
@@ -459,7 +481,8 @@ static Code json_names(Text *t, RawInput *input, Err *err)
     JsonValues v;
     Code code = names.len ? E_OK : values_open(&v, input, err);
     for (size_t n = 0; code == E_OK && !t->call->column_count && n < SAMPLE && values_next(&v); n++)
-        for (JsonIter it = json_iter(v.value); v.value && json_type(v.value) == JSON_OBJECT && json_next(&it);) {
+        for (JsonIter it = json_iter(v.value);
+             v.value && json_type(v.value) == JSON_OBJECT && json_next(&it);) {
             bool known = false;
             for (size_t i = 0; i < names.len; i++)
                 known = known || str_eq(names.items[i], it.key);

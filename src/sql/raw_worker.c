@@ -1,5 +1,5 @@
-/* Runs in a worker process, which may hold nothing but its descriptors and its memory. The objects are
- * the files s3://raw/0, s3://raw/1, ... of an engine instance that was opened before the fork.
+/* Runs in a worker process, which may hold nothing but its descriptors and its memory. The objects
+ * are the files s3://raw/0, s3://raw/1, ... of an engine instance that was opened before the fork.
  * 1. No byte reaches the engine before it was checked here (raw_check.c, the footer of Parquet).
  * 2. The engine gets no path but those files and writes none. */
 #include "format/arrow.h"
@@ -11,8 +11,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <sys/stat.h> /* tidy: machine because a worker has descriptors, not an Os */
+#include <unistd.h>   /* tidy: machine because a worker has descriptors, not an Os */
 
 enum { SQL_MAX = 8 << 20, OUT_MAX = 1 << 30, BATCH_ROWS = 64 << 10, BATCH_BYTES = 1 << 20 };
 
@@ -36,7 +36,8 @@ static struct {
 
 /* ---- the files that the engine sees ---- */
 
-static Code read_at(RawInput *input, void *bytes, size_t len, uint64_t at, size_t *ret_len, Err *err)
+static Code read_at(RawInput *input, void *bytes, size_t len, uint64_t at, size_t *ret_len,
+                    Err *err)
 {
     size_t got = 0;
     if (input->text.ptr) {
@@ -65,8 +66,9 @@ static Code files_open(void *self, Str address, void **ret_file, BorderFileInfo 
         index >= here.count)
         return err_set(err, E_NOT_FOUND, "there is no object " STR_FMT, STR_ARG(address));
     RawInput *input = &here.inputs[index];
-    *ret_info = (BorderFileInfo){ .version = 1,
-                                  .size_bytes = input->text.ptr ? input->text.len : input->size_bytes };
+    *ret_info =
+        (BorderFileInfo){ .version = 1,
+                          .size_bytes = input->text.ptr ? input->text.len : input->size_bytes };
     *ret_file = input;
     return E_OK;
 }
@@ -84,8 +86,9 @@ static void files_close(void *file)
 /* In the zygote: 10 ms that no job has to wait for. One thread: the caller of each query. */
 static void open_engine(void)
 {
-    BorderOptions options = { .files = { .open = files_open, .pread = files_pread, .close = files_close },
-                              .threads = 1 };
+    BorderOptions options = {
+        .files = { .open = files_open, .pread = files_pread, .close = files_close }, .threads = 1
+    };
     if (!here.border)
         IGNORE(border_open(&options, &here.border, NULL)); /* a job tries again and says why */
 }
@@ -140,7 +143,8 @@ static Code check_parquet(RawInput *input, Err *err)
     TRY(parquet_footer_size(str_of(tail, got), input->size_bytes, &footer_bytes, err));
     Arena arena AUTO(arena_done) = { 0 };
     char *bytes = arena_alloc(&arena, footer_bytes + 1);
-    TRY(read_at(input, bytes, footer_bytes, input->size_bytes - sizeof tail - footer_bytes, &got, err));
+    TRY(read_at(input, bytes, footer_bytes, input->size_bytes - sizeof tail - footer_bytes, &got,
+                err));
     ParquetFooter footer;
     return parquet_footer_decode(str_of(bytes, got), input->size_bytes, &arena, &footer, err);
 }
@@ -163,7 +167,8 @@ static Code load(Raw *raw, Err *err)
         }
         TRY(load_text(input, err));
         if (raw->call.format == RAW_CSV)
-            TRY(raw_check_csv(buf_str(&input->text), raw->call.delim, raw->call.quote, input->address, err));
+            TRY(raw_check_csv(buf_str(&input->text), raw->call.delim, raw->call.quote,
+                              input->address, err));
         else
             TRY(raw_check_json(buf_str(&input->text), input->address, err));
     }
@@ -201,7 +206,8 @@ static void put_declared(Raw *raw)
             buf_put(&raw->sql, STR(", "));
         put_quoted(&raw->sql, raw->call.columns[i].name, '\'');
         buf_put(&raw->sql, STR(": "));
-        put_quoted(&raw->sql, raw->call.columns[i].type.len ? raw->call.columns[i].type : STR("VARCHAR"),
+        put_quoted(&raw->sql,
+                   raw->call.columns[i].type.len ? raw->call.columns[i].type : STR("VARCHAR"),
                    '\'');
     }
     buf_put_char(&raw->sql, '}');
@@ -225,7 +231,8 @@ static void put_from(Raw *raw)
         put_text_option(&raw->sql, "nullstr", call->null_text);
         put_declared(raw);
     } else if (call->format == RAW_JSON) {
-        buf_format(&raw->sql, ", compression='uncompressed', maximum_object_size=%d", RAW_FIELD_BYTES_MAX);
+        buf_format(&raw->sql, ", compression='uncompressed', maximum_object_size=%d",
+                   RAW_FIELD_BYTES_MAX);
         put_declared(raw);
     }
     buf_put_char(&raw->sql, ')');

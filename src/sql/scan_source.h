@@ -1,9 +1,9 @@
 /* scan_source.h: rows that do not lie in table files and reach a query as Arrow batches.
  * Owner:   whoever fills the struct; it must outlive every query that was given it.
- * Threads: schema, rows_estimate and open from any thread; one scan is driven by one thread at a time.
- * Errors:  any; they become the query's error with the source's text, place and hint.
- * Limits:  none here; a source bounds its own batches (64 Ki rows is a good size).
- * Units:   rows; columns are counted from 0 in the order of the schema. */
+ * Threads: schema, rows_estimate and open from any thread; one scan is driven by one thread at a
+ * time. Errors:  any; they become the query's error with the source's text, place and hint. Limits:
+ * none here; a source bounds its own batches (64 Ki rows is a good size). Units:   rows; columns
+ * are counted from 0 in the order of the schema. */
 #pragma once
 
 #include "base/err.h"
@@ -26,9 +26,9 @@ typedef enum ScanOp {
 typedef enum ScanValueKind {
     SCAN_VALUE_NONE, /* of IS NULL and IS NOT NULL */
     SCAN_VALUE_BOOL,
-    SCAN_VALUE_I64,  /* integers; timestamps in microseconds, dates in days */
+    SCAN_VALUE_I64, /* integers; timestamps in microseconds, dates in days */
     SCAN_VALUE_F64,
-    SCAN_VALUE_TEXT  /* text, and the text form of every other type */
+    SCAN_VALUE_TEXT /* text, and the text form of every other type */
 } ScanValueKind;
 
 typedef struct ScanValue {

@@ -36,7 +36,8 @@ static Code put_truncate(Buf *buf, int32_t width, const IceField *field, Err *er
         put_around(buf, "(", field->name, after);
         return E_OK;
     default:
-        return err_set(err, E_UNSUPPORTED, "truncate of the column " STR_FMT " cannot be written yet",
+        return err_set(err, E_UNSUPPORTED,
+                       "truncate of the column " STR_FMT " cannot be written yet",
                        STR_ARG(field->name));
     }
 }
@@ -66,7 +67,8 @@ Code transform_put_number(Buf *buf, IceTransform transform, const IceField *fiel
         return E_OK;
     case TRANSFORM_HOUR: /* towards minus infinity */
         put_around(buf, "((epoch_us(", field->name, ") - (epoch_us(");
-        put_around(buf, "", field->name, ") % 3600000000 + 3600000000) % 3600000000) // 3600000000)");
+        put_around(buf, "", field->name,
+                   ") % 3600000000 + 3600000000) % 3600000000) // 3600000000)");
         return E_OK;
     case TRANSFORM_VOID:
         buf_put(buf, STR("NULL"));
@@ -79,14 +81,24 @@ Code transform_put_number(Buf *buf, IceTransform transform, const IceField *fiel
 static void put_identity(Buf *buf, const IceField *field)
 {
     switch ((int)field->type->kind) {
-    case ICE_BOOLEAN: put_around(buf, "(", field->name, "::INTEGER)"); break;
-    case ICE_DATE: put_around(buf, "(", field->name, " - DATE '1970-01-01')"); break;
+    case ICE_BOOLEAN:
+        put_around(buf, "(", field->name, "::INTEGER)");
+        break;
+    case ICE_DATE:
+        put_around(buf, "(", field->name, " - DATE '1970-01-01')");
+        break;
     case ICE_TIME:
     case ICE_TIMESTAMP:
-    case ICE_TIMESTAMPTZ: put_around(buf, "epoch_us(", field->name, ")"); break;
+    case ICE_TIMESTAMPTZ:
+        put_around(buf, "epoch_us(", field->name, ")");
+        break;
     case ICE_BINARY:
-    case ICE_FIXED: put_around(buf, "lower(hex(", field->name, "))"); break;
-    default: put_name(buf, field->name); break;
+    case ICE_FIXED:
+        put_around(buf, "lower(hex(", field->name, "))");
+        break;
+    default:
+        put_name(buf, field->name);
+        break;
     }
 }
 

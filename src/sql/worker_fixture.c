@@ -1,4 +1,5 @@
-/* The runner's scan workers: the zygote has to be forked before the first thread, hence before main(). */
+/* The runner's scan workers: the zygote has to be forked before the first thread, hence before
+ * main(). */
 #include "os/worker.h"
 #include "sql/raw.h"
 

@@ -1,6 +1,7 @@
-/* One write is: look at the SELECT's columns, COPY it through the stage sink, read the footers of the
- * staged files, publish all in one group.
- * 1. Nothing has a key before the COPY and every footer were right; a failure aborts all staged files.
+/* One write is: look at the SELECT's columns, COPY it through the stage sink, read the footers of
+ * the staged files, publish all in one group.
+ * 1. Nothing has a key before the COPY and every footer were right; a failure aborts all staged
+ * files.
  * 2. The rows in the footers are those that the COPY counted.
  * 3. A partition tuple is the tuple of transformed values; the hidden column STAGE_PART numbers the
  *    tuples, the engine splits by it and leaves it out of the files. */
@@ -22,10 +23,10 @@ typedef struct Write {
     Arena *arena;
     StageSink *sink;
     Buf text;
-    size_t select_at;  /* where the user's text begins in `text` */
-    Str *names;        /* of the SELECT's columns */
+    size_t select_at; /* where the user's text begins in `text` */
+    Str *names;       /* of the SELECT's columns */
     size_t name_count;
-    int64_t rows;      /* as the COPY counted them */
+    int64_t rows; /* as the COPY counted them */
     const IceType **partition_types;
     Str (*tuples)[SPEC_FIELDS_MAX];
     size_t tuple_count;
@@ -78,8 +79,8 @@ static Code check_columns(const Write *w, Err *err)
     const IceSchema *schema = w->job->schema;
     if (w->job->by_position) {
         if (w->name_count > schema->field_count)
-            return err_set(err, E_INVALID, "the SELECT has %zu columns, the table %zu", w->name_count,
-                           schema->field_count);
+            return err_set(err, E_INVALID, "the SELECT has %zu columns, the table %zu",
+                           w->name_count, schema->field_count);
         return E_OK;
     }
     Str *fields = arena_array(w->arena, Str, schema->field_count);
@@ -136,7 +137,8 @@ static const IceField *source_field(const Write *w, int32_t id, Err *err)
     for (size_t i = 0; i < schema->field_count; i++)
         if (schema->fields[i].id == id)
             return &schema->fields[i];
-    err_set(err, E_UNSUPPORTED, "column %d of a partition or sort order is nested or not there", id);
+    err_set(err, E_UNSUPPORTED, "column %d of a partition or sort order is nested or not there",
+            id);
     return NULL;
 }
 
@@ -204,17 +206,21 @@ static void put_options(Write *w)
     const WriteJob *job = w->job;
     uint32_t rows = job->row_group_rows ? job->row_group_rows : WRITE_ROW_GROUP_ROWS;
     uint64_t bytes = job->file_bytes ? job->file_bytes : WRITE_FILE_BYTES;
-    buf_format(&w->text, ") TO 's3://stage/write' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
-               "PARQUET_VERSION v1, ROW_GROUP_SIZE %u, FIELD_IDS {", rows);
+    buf_format(&w->text,
+               ") TO 's3://stage/write' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, "
+               "PARQUET_VERSION v1, ROW_GROUP_SIZE %u, FIELD_IDS {",
+               rows);
     put_field_ids(&w->text, job->schema->fields, job->schema->field_count);
     buf_put(&w->text, STR("}"));
     if (is_partitioned(w))
         buf_put(&w->text, STR(", PARTITION_BY (" STAGE_PART "))"));
     else
-        buf_format(&w->text, ", WRITE_EMPTY_FILE false, FILE_SIZE_BYTES '%lluB')", (unsigned long long)bytes);
+        buf_format(&w->text, ", WRITE_EMPTY_FILE false, FILE_SIZE_BYTES '%lluB')",
+                   (unsigned long long)bytes);
 }
 
-/* COPY (SELECT *, ordinal FROM (SELECT cast columns FROM (the user's) AS tarn_rows(c0, ...)) ORDER BY) */
+/* COPY (SELECT *, ordinal FROM (SELECT cast columns FROM (the user's) AS tarn_rows(c0, ...)) ORDER
+ * BY) */
 static Code put_copy(Write *w, Err *err)
 {
     const IceSchema *schema = w->job->schema;
@@ -309,8 +315,8 @@ static Code describe_file(Write *w, StageFile *staged, DataFile *ret_file, Err *
     Str uuid = uuid_format(w->arena, os_uuid(w->job->os));
     file.content = CONTENT_DATA;
     file.format = STR("PARQUET");
-    file.address = str_format(w->arena, STR_FMT "/data/" STR_FMT ".parquet", STR_ARG(w->job->location),
-                              STR_ARG(uuid));
+    file.address = str_format(w->arena, STR_FMT "/data/" STR_FMT ".parquet",
+                              STR_ARG(w->job->location), STR_ARG(uuid));
     file.sort_order_id = w->job->sort && w->job->sort->field_count ? w->job->sort->id : 0;
     file.sequence_number = -1;
     TRY(set_partition(w, staged, &file, err));
@@ -347,7 +353,8 @@ static Code finish_files(Write *w, DataFile **ret_files, size_t *ret_count, Writ
         if (file->record_count == 0)
             continue;
         staged[count] = from;
-        puts[count] = (StorePut){ .condition = PUT_IF_ABSENT, .trust = TRUST_OURS,
+        puts[count] = (StorePut){ .condition = PUT_IF_ABSENT,
+                                  .trust = TRUST_OURS,
                                   .content_type = STR("application/vnd.apache.parquet") };
         if (!store_address_parse(file->address, &puts[count].bucket, &puts[count].key))
             return err_set(err, E_INVALID, STR_FMT " is no location", STR_ARG(w->job->location));
@@ -367,7 +374,8 @@ static Code finish_files(Write *w, DataFile **ret_files, size_t *ret_count, Writ
     return E_OK;
 }
 
-static Code write_all(Write *w, DataFile **ret_files, size_t *ret_count, WriteStats *ret_stats, Err *err)
+static Code write_all(Write *w, DataFile **ret_files, size_t *ret_count, WriteStats *ret_stats,
+                      Err *err)
 {
     TRY(look_at_columns(w, err));
     TRY(check_columns(w, err));
@@ -376,13 +384,14 @@ static Code write_all(Write *w, DataFile **ret_files, size_t *ret_count, WriteSt
     return finish_files(w, ret_files, ret_count, ret_stats, err);
 }
 
-Code write_run(Engine *engine, EnginePool pool, const WriteJob *job, Arena *arena, DataFile **ret_files,
-               size_t *ret_count, WriteStats *ret_stats, Err *err)
+Code write_run(Engine *engine, EnginePool pool, const WriteJob *job, Arena *arena,
+               DataFile **ret_files, size_t *ret_count, WriteStats *ret_stats, Err *err)
 {
     if (job->spec && job->spec->field_count > SPEC_FIELDS_MAX)
         return err_set(err, E_LIMIT, "more than %d partition fields", SPEC_FIELDS_MAX);
-    Write w = { .job = job, .engine = engine, .arena = arena,
-                .started_us = os_monotonic_us(job->os) };
+    Write w = {
+        .job = job, .engine = engine, .arena = arena, .started_us = os_monotonic_us(job->os)
+    };
     buf_init(&w.text, TEXT_MAX);
     if (job->sort && job->sort->field_count > 0)
         pool = ENGINE_ORDERED;

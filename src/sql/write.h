@@ -2,10 +2,9 @@
  * Owner:   results live in the given arena; the files stay in the store (commit them, or leave them
  *          to the sweep of orphans).
  * Threads: any; each call takes one lease.
- * Errors:  those of the engine and the store; INVALID when the columns do not fit the schema; LIMIT.
- *          On any error nothing was published.
- * Limits:  WRITE_FILES_MAX files and WRITE_PARTITIONS_MAX partition tuples a call.
- * Units:   bytes; rows; _us: microseconds. */
+ * Errors:  those of the engine and the store; INVALID when the columns do not fit the schema;
+ * LIMIT. On any error nothing was published. Limits:  WRITE_FILES_MAX files and
+ * WRITE_PARTITIONS_MAX partition tuples a call. Units:   bytes; rows; _us: microseconds. */
 #pragma once
 
 #include "sql/engine.h"
@@ -13,9 +12,9 @@
 #include "table/manifest.h"
 
 enum {
-    WRITE_FILES_MAX = 10000,          /* STORE_PUBLISH_MAX */
+    WRITE_FILES_MAX = 10000, /* STORE_PUBLISH_MAX */
     WRITE_PARTITIONS_MAX = 10000,
-    WRITE_WAIT_US = 60000000,         /* for a free connection, when no timeout is given */
+    WRITE_WAIT_US = 60000000, /* for a free connection, when no timeout is given */
     WRITE_ROW_GROUP_ROWS = 122880,
     WRITE_FILE_BYTES = 256 << 20
 };
@@ -42,6 +41,7 @@ typedef struct WriteStats {
     int64_t elapsed_us;
 } WriteStats;
 
-/* `pool` is ENGINE_INGEST or ENGINE_COMPACTION; a sorted write takes ENGINE_ORDERED. A SELECT without rows gives no files. */
+/* `pool` is ENGINE_INGEST or ENGINE_COMPACTION; a sorted write takes ENGINE_ORDERED. A SELECT
+ * without rows gives no files. */
 Code write_run(Engine *engine, EnginePool pool, const WriteJob *job, Arena *arena,
                DataFile **ret_files, size_t *ret_count, WriteStats *ret_stats, Err *err) CHECKED;

@@ -1,3 +1,4 @@
+/* Covers write.c, transform_sql.c and the sink of files.c. */
 #include "sql/write.h"
 
 #include "base/test.h"
@@ -28,7 +29,8 @@ static void rig_open(Rig *rig)
     EngineOptions options = { .os = os_real(), .files = store_files(rig->store) };
     options.pools[ENGINE_INGEST].threads = options.pools[ENGINE_COMPACTION].threads = 2;
     CHECK_OK(engine_open(&options, &rig->engine, &rig->err), &rig->err);
-    rig->job = (WriteJob){ .os = os_real(), .store = rig->store, .location = STR("s3://lake/gold/t") };
+    rig->job =
+        (WriteJob){ .os = os_real(), .store = rig->store, .location = STR("s3://lake/gold/t") };
 }
 
 static void rig_close(Rig *rig)
@@ -45,7 +47,8 @@ static IceSchema *schema_of(Rig *rig, const char *const (*columns)[2], size_t co
     schema->field_count = count;
     for (size_t i = 0; i < count; i++) {
         schema->fields[i].name = str_z(columns[i][0]);
-        CHECK_OK(ice_type_from_sql(&rig->arena, str_z(columns[i][1]), &schema->fields[i].type, &rig->err),
+        CHECK_OK(ice_type_from_sql(&rig->arena, str_z(columns[i][1]), &schema->fields[i].type,
+                                   &rig->err),
                  &rig->err);
     }
     int32_t last_id = 0;
@@ -95,15 +98,19 @@ static size_t objects_in_lake(Rig *rig)
     return page.object_count;
 }
 
-static const char *const PLAIN[][2] = { { "id", "BIGINT" }, { "name", "VARCHAR" }, { "p", "DECIMAL(9,2)" } };
+static const char *const PLAIN[][2] = { { "id", "BIGINT" },
+                                        { "name", "VARCHAR" },
+                                        { "p", "DECIMAL(9,2)" } };
 
 TEST(write_plain)
 {
     Rig rig;
     rig_open(&rig);
     rig.job.schema = schema_of(&rig, PLAIN, 3);
-    CHECK_OK(run(&rig, "select 'n' || range as NAME, range as id from range(300000) -- names in any case"),
-             &rig.err);
+    CHECK_OK(
+        run(&rig,
+            "select 'n' || range as NAME, range as id from range(300000) -- names in any case"),
+        &rig.err);
     CHECK_INT(rig.stats.rows, 300000);
     CHECK_INT(rig.count, rig.stats.files);
     int64_t rows = 0;
@@ -138,7 +145,8 @@ TEST(files_refuse_unchecked_objects)
     CHECK_OK(store_put(rig.store, &put, STR("PAR1 whatever PAR1"), NULL, &rig.err), &rig.err);
     EngineLease *lease AUTO(engine_return) = NULL;
     CHECK_OK(engine_lease(rig.engine, ENGINE_INTERACTIVE, 0, &lease, &rig.err), &rig.err);
-    EngineQuery query = { .request.text = STR("select * from read_parquet('s3://lake/foreign.parquet')") };
+    EngineQuery query = { .request.text =
+                              STR("select * from read_parquet('s3://lake/foreign.parquet')") };
     EngineResult *result AUTO(engine_result_free) = NULL;
     CHECK_CODE(engine_query(lease, &query, &result, &rig.err), E_FORBIDDEN);
     CHECK_STR(str_z(rig.err.place), STR("s3://lake/foreign.parquet"));
@@ -158,7 +166,8 @@ TEST(write_refuses)
     CHECK_CODE(run(&rig, "select 'x' as id, 'y' as name"), E_TYPE);
     CHECK_CODE(run(&rig, "select 1 as id"), E_INVALID);
     CHECK(str_find(str_z(rig.err.text), STR("the column name is NOT NULL")) >= 0);
-    CHECK_CODE(run(&rig, "select 1 as id, nullif(range, 999)::varchar as name from range(5000)"), E_INVALID);
+    CHECK_CODE(run(&rig, "select 1 as id, nullif(range, 999)::varchar as name from range(5000)"),
+               E_INVALID);
     CHECK_CODE(run(&rig, "select 1 as id, 'x' as name, nope as p"), E_INVALID);
     CHECK_INT(rig.err.position, 29);
     CHECK_CODE(run(&rig, "select 1 as id, 'x' as name) x; drop table y; --"), E_SYNTAX);
@@ -175,11 +184,15 @@ TEST(write_nested_ids)
     Rig rig;
     rig_open(&rig);
     static const char *const nested[][2] = { { "s", "STRUCT(a INTEGER, \"b c\" VARCHAR[])" },
-                                             { "m", "MAP(VARCHAR, BIGINT)" }, { "u", "UUID" },
+                                             { "m", "MAP(VARCHAR, BIGINT)" },
+                                             { "u", "UUID" },
                                              { "t", "TIMESTAMP WITH TIME ZONE" } };
     rig.job.schema = schema_of(&rig, nested, 4);
-    CHECK_OK(run(&rig, "select {'a': 1, 'b c': ['x']} as s, map {'k': 2} as m, "
-                 "'00000000-0000-0000-0000-000000000001'::uuid as u, timestamptz '2024-01-01' as t"), &rig.err);
+    CHECK_OK(
+        run(&rig,
+            "select {'a': 1, 'b c': ['x']} as s, map {'k': 2} as m, "
+            "'00000000-0000-0000-0000-000000000001'::uuid as u, timestamptz '2024-01-01' as t"),
+        &rig.err);
     CHECK_INT(rig.count, 1);
     CHECK_INT(rig.files[0].column_count, 6); /* leaves: a, b c's element, key, value, u, t */
     CHECK_STR(ask(&rig, "select s.a, s.\"b c\"[1], m['k'], u::varchar from", ""),
@@ -191,17 +204,31 @@ TEST(write_partitions)
 {
     Rig rig;
     rig_open(&rig);
-    static const char *const columns[][2] = { { "id", "BIGINT" }, { "ts", "TIMESTAMP" }, { "k", "VARCHAR" } };
+    static const char *const columns[][2] = { { "id", "BIGINT" },
+                                              { "ts", "TIMESTAMP" },
+                                              { "k", "VARCHAR" } };
     rig.job.schema = schema_of(&rig, columns, 3);
     IcePartitionField fields[] = {
-        { .source_id = 2, .field_id = 1000, .name = STR("ts_day"), .transform = { TRANSFORM_DAY, 0 } },
-        { .source_id = 1, .field_id = 1001, .name = STR("id_b"), .transform = { TRANSFORM_BUCKET, 4 } },
-        { .source_id = 3, .field_id = 1002, .name = STR("k"), .transform = { TRANSFORM_IDENTITY, 0 } },
+        { .source_id = 2,
+          .field_id = 1000,
+          .name = STR("ts_day"),
+          .transform = { TRANSFORM_DAY, 0 } },
+        { .source_id = 1,
+          .field_id = 1001,
+          .name = STR("id_b"),
+          .transform = { TRANSFORM_BUCKET, 4 } },
+        { .source_id = 3,
+          .field_id = 1002,
+          .name = STR("k"),
+          .transform = { TRANSFORM_IDENTITY, 0 } },
     };
     IcePartitionSpec spec = { .id = 7, .fields = fields, .field_count = 3 };
     rig.job.spec = &spec;
-    CHECK_OK(run(&rig, "select range as id, timestamp '1969-12-31 12:00:00' + to_hours(range % 48) as ts, "
-                 "case when range % 2 = 0 then 'a/b=c' end as k from range(10000)"), &rig.err);
+    CHECK_OK(
+        run(&rig,
+            "select range as id, timestamp '1969-12-31 12:00:00' + to_hours(range % 48) as ts, "
+            "case when range % 2 = 0 then 'a/b=c' end as k from range(10000)"),
+        &rig.err);
     CHECK_INT(rig.stats.rows, 10000);
     bool seen_before = false, seen_null = false;
     for (size_t i = 0; i < rig.count; i++) {
@@ -215,8 +242,11 @@ TEST(write_partitions)
             CHECK_STR(f->partition[2].bytes, STR("a/b=c"));
     }
     CHECK(seen_before && seen_null);
-    CHECK_STR(ask(&rig, "select count(*), count(k), sum(id)::bigint from", ""), STR("[10000,5000,49995000]"));
-    CHECK_STR(ask(&rig, "select count(distinct (filename, ts::date)) - count(distinct filename) from", ""),
+    CHECK_STR(ask(&rig, "select count(*), count(k), sum(id)::bigint from", ""),
+              STR("[10000,5000,49995000]"));
+    CHECK_STR(ask(&rig,
+                  "select count(distinct (filename, ts::date)) - count(distinct filename) from",
+                  ""),
               STR("[0]")); /* one day a file */
     rig_close(&rig);
 }
@@ -233,18 +263,25 @@ TEST(write_sorted)
     CHECK_OK(run(&rig, "select (range * 7919) % 100003 as id from range(200000)"), &rig.err);
     for (size_t i = 0; i < rig.count; i++)
         CHECK_INT(rig.files[i].sort_order_id, 3);
-    CHECK_STR(ask(&rig, "select count(*) from (select id, lag(id) over (partition by filename order by "
-                  "file_row_number) as before from", ") where before < id"), STR("[0]"));
+    CHECK_STR(ask(&rig,
+                  "select count(*) from (select id, lag(id) over (partition by filename order by "
+                  "file_row_number) as before from",
+                  ") where before < id"),
+              STR("[0]"));
     CHECK(rig.files[0].split_offset_count > 3);
     /* also within partitions */
-    IcePartitionField field = { .source_id = 1, .field_id = 1000, .name = STR("p"),
-                                .transform = { TRANSFORM_BUCKET, 3 } };
+    IcePartitionField field = {
+        .source_id = 1, .field_id = 1000, .name = STR("p"), .transform = { TRANSFORM_BUCKET, 3 }
+    };
     IcePartitionSpec spec = { .id = 1, .fields = &field, .field_count = 1 };
     rig.job.spec = &spec;
     CHECK_OK(run(&rig, "select (range * 7919) % 100003 as id from range(200000)"), &rig.err);
     CHECK(rig.count >= 3);
-    CHECK_STR(ask(&rig, "select count(*) from (select id, lag(id) over (partition by filename order by "
-                  "file_row_number) as before from", ") where before < id"), STR("[0]"));
+    CHECK_STR(ask(&rig,
+                  "select count(*) from (select id, lag(id) over (partition by filename order by "
+                  "file_row_number) as before from",
+                  ") where before < id"),
+              STR("[0]"));
     rig_close(&rig);
 }
 
@@ -255,7 +292,8 @@ TEST(write_rolls_files)
     rig.job.schema = schema_of(&rig, PLAIN, 3);
     rig.job.row_group_rows = 20480;
     rig.job.file_bytes = 300000;
-    CHECK_OK(run(&rig, "select range as id, hash(range)::varchar as name from range(200000)"), &rig.err);
+    CHECK_OK(run(&rig, "select range as id, hash(range)::varchar as name from range(200000)"),
+             &rig.err);
     CHECK(rig.count >= 4);
     CHECK_STR(ask(&rig, "select count(distinct id) from", ""), STR("[200000]"));
     rig_close(&rig);
@@ -264,30 +302,49 @@ TEST(write_rolls_files)
 /* SQL's transforms and the table's give the same of the same values. */
 TEST(write_transforms_agree)
 {
-    static const struct { const char *type, *values; IceTransform transform; } rows[] = {
+    static const struct {
+        const char *type, *values;
+        IceTransform transform;
+    } rows[] = {
         { "INTEGER", "(0),(1),(-1),(34),(2147483647),(-2147483648)", { TRANSFORM_BUCKET, 16 } },
         { "BIGINT", "(0),(-1),(34),(9223372036854775807)", { TRANSFORM_BUCKET, 7 } },
         { "INTEGER", "(0),(9),(10),(-1),(-10),(-11)", { TRANSFORM_TRUNCATE, 10 } },
         { "BIGINT", "(5000000000),(-5000000001),(0)", { TRANSFORM_TRUNCATE, 1000 } },
         { "VARCHAR", "('iceberg'),(''),('äöüß€𝄞x'),('abc')", { TRANSFORM_TRUNCATE, 3 } },
         { "VARCHAR", "('iceberg'),(''),('äöüß€𝄞x')", { TRANSFORM_BUCKET, 100 } },
-        { "DATE", "('1970-01-01'),('1969-12-31'),('2017-11-16'),('0001-01-01'),('9999-12-31')",
+        { "DATE",
+          "('1970-01-01'),('1969-12-31'),('2017-11-16'),('0001-01-01'),('9999-12-31')",
           { TRANSFORM_YEAR, 0 } },
-        { "DATE", "('1970-01-01'),('1969-12-31'),('2017-11-16'),('1969-01-15')", { TRANSFORM_MONTH, 0 } },
+        { "DATE",
+          "('1970-01-01'),('1969-12-31'),('2017-11-16'),('1969-01-15')",
+          { TRANSFORM_MONTH, 0 } },
         { "DATE", "('1970-01-01'),('1969-12-31'),('2017-11-16')", { TRANSFORM_DAY, 0 } },
         { "DATE", "('1970-01-01'),('2017-11-16')", { TRANSFORM_BUCKET, 16 } },
-        { "TIMESTAMP", "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08'),('1970-01-01')",
+        { "TIMESTAMP",
+          "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08'),('1970-01-01')",
           { TRANSFORM_HOUR, 0 } },
-        { "TIMESTAMP", "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')", { TRANSFORM_DAY, 0 } },
-        { "TIMESTAMP", "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')", { TRANSFORM_MONTH, 0 } },
-        { "TIMESTAMP", "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')", { TRANSFORM_YEAR, 0 } },
-        { "TIMESTAMP", "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')", { TRANSFORM_BUCKET, 16 } },
-        { "TIMESTAMP WITH TIME ZONE", "('1969-12-31 23:30:00-02'),('2017-11-16 22:31:08+05')",
+        { "TIMESTAMP",
+          "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')",
+          { TRANSFORM_DAY, 0 } },
+        { "TIMESTAMP",
+          "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')",
+          { TRANSFORM_MONTH, 0 } },
+        { "TIMESTAMP",
+          "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')",
+          { TRANSFORM_YEAR, 0 } },
+        { "TIMESTAMP",
+          "('1969-12-31 23:59:59.999999'),('2017-11-16 22:31:08')",
+          { TRANSFORM_BUCKET, 16 } },
+        { "TIMESTAMP WITH TIME ZONE",
+          "('1969-12-31 23:30:00-02'),('2017-11-16 22:31:08+05')",
           { TRANSFORM_HOUR, 0 } },
-        { "TIMESTAMP WITH TIME ZONE", "('1969-12-31 23:30:00-02'),('2017-11-16 22:31:08+05')",
+        { "TIMESTAMP WITH TIME ZONE",
+          "('1969-12-31 23:30:00-02'),('2017-11-16 22:31:08+05')",
           { TRANSFORM_DAY, 0 } },
         { "DECIMAL(9,2)", "(14.20),(-0.01),(0)", { TRANSFORM_BUCKET, 16 } },
-        { "DECIMAL(38,4)", "(14.2000),(-123456789012345678901234567890.1234)", { TRANSFORM_BUCKET, 16 } },
+        { "DECIMAL(38,4)",
+          "(14.2000),(-123456789012345678901234567890.1234)",
+          { TRANSFORM_BUCKET, 16 } },
         { "DECIMAL(9,2)", "(14.20),(-0.01),(0)", { TRANSFORM_IDENTITY, 0 } },
         { "UUID", "('f79c3e09-677c-4bbd-a479-3f349cb785e7')", { TRANSFORM_BUCKET, 16 } },
         { "UUID", "('f79c3e09-677c-4bbd-a479-3f349cb785e7')", { TRANSFORM_IDENTITY, 0 } },
@@ -305,8 +362,9 @@ TEST(write_transforms_agree)
         const char *columns[1][2] = { { "v", rows[i].type } };
         rig.job.schema = schema_of(&rig, columns, 1);
         const IceType *type = rig.job.schema->fields[0].type;
-        IcePartitionField field = { .source_id = 1, .field_id = 1000, .name = STR("p"),
-                                    .transform = rows[i].transform };
+        IcePartitionField field = {
+            .source_id = 1, .field_id = 1000, .name = STR("p"), .transform = rows[i].transform
+        };
         IcePartitionSpec spec = { .id = 1, .fields = &field, .field_count = 1 };
         rig.job.spec = &spec;
         Str select = str_format(&rig.arena, "select v::%s as v from (values %s) t(v)", rows[i].type,
@@ -321,11 +379,13 @@ TEST(write_transforms_agree)
             if (file->record_count != 1 || !file->columns[0].lower.ptr)
                 continue;
             CHECK_OK(ice_value_decode(type, file->columns[0].lower, &lower, &rig.err), &rig.err);
-            CHECK_OK(ice_transform_apply(rows[i].transform, type, &lower, &wanted, &rig.err), &rig.err);
+            CHECK_OK(ice_transform_apply(rows[i].transform, type, &lower, &wanted, &rig.err),
+                     &rig.err);
             CHECK(file->partition[0].present && wanted.present);
             if (ice_value_compare(result, &file->partition[0], &wanted) != 0)
-                test_failed(__FILE__, __LINE__, "%s %s: '" STR_FMT "', the table says '" STR_FMT "'",
-                            rows[i].type, rows[i].values,
+                test_failed(__FILE__, __LINE__,
+                            "%s %s: '" STR_FMT "', the table says '" STR_FMT "'", rows[i].type,
+                            rows[i].values,
                             STR_ARG(ice_value_format(&rig.arena, result, &file->partition[0])),
                             STR_ARG(ice_value_format(&rig.arena, result, &wanted)));
         }
