@@ -120,7 +120,10 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
                      .timeout_us = sql_timeout_us(sql, request) };
     Code code =
         write_run(sql->engine, ENGINE_INGEST, &job, arena, ret_files, ret_count, ret_stats, err);
-    return sql_error(err, code, text);
+    TRY(sql_error(err, code, text));
+    if (request->cancel != NULL && sql_is_cancelled(request->cancel)) /* nothing is committed yet */
+        return err_set(err, E_CANCELLED, "the statement was cancelled");
+    return E_OK;
 }
 
 Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_files,

@@ -134,6 +134,7 @@ void sql_result_free(SqlResult **result)
     if (r == NULL)
         return;
     engine_result_free(&r->result);
+    sql_cancel_watch(r->cancel, NULL);
     engine_return(&r->lease);
     sql_resolved_done(&r->resolved);
     arena_done(&r->arena);

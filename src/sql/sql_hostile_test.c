@@ -1,7 +1,8 @@
-/* Bad input: each a clear error with its place (errors.c), and the lake stays up. */
+/* Bad input: each a clear error with its place (errors.c), and the lake stays up; cancel.c. */
 #include "sql/sql_fixture.h"
 
 #include "format/arrow.h"
+#include "os/thread.h"
 
 static void some_rows(Lake *lake)
 {
@@ -176,4 +177,28 @@ TEST(sql_results_are_bounded_and_cancelled)
             batch.release(&batch);
     }
     CHECK_CODE(code, E_CANCELLED);
+}
+
+static void *cancel_soon(void *arg)
+{
+    sql_cancel(arg);
+    return NULL;
+}
+
+/* Whenever the other thread comes: before the lease, while it plans, while it runs. */
+TEST(sql_a_statement_is_cancelled_before_its_result)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    SqlCancel *cancel AUTO(sql_cancel_free) = sql_cancel_new();
+    SqlRequest request = { .text = STR("select count(*) from range(10000000) a, range(10000000) b "
+                                       "where a.range + b.range = -1"),
+                           .cancel = cancel };
+    Thread thread = { 0 };
+    Str rows;
+    Err err;
+    CHECK_OK(thread_start(&thread, "cancel", cancel_soon, cancel, &err), &err);
+    CHECK_CODE(lake_query(lake, &request, &rows, &err), E_CANCELLED);
+    thread_join(&thread);
+    CHECK_CODE(lake_query(lake, &request, &rows, &err), E_CANCELLED);
+    CHECK_STR(lake_rows(lake, "select 1"), STR("1"));
 }

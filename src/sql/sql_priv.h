@@ -34,6 +34,7 @@ struct SqlResult {
     Sql *sql;
     EngineLease *lease;
     EngineResult *result;
+    SqlCancel *cancel; /* NULL: none */
     SqlResolved resolved;
     SqlStats stats;
     int64_t start_us;
@@ -49,6 +50,9 @@ typedef struct SqlRun {
     SqlText text;            /* after the pass */
     BorderStatement *parsed; /* of `text` */
 } SqlRun;
+
+/* cancel.c: the lease that `cancel` ends; NULL before the lease is returned. */
+void sql_cancel_watch(SqlCancel *cancel, EngineLease *lease);
 
 /* sql.c */
 Code sql_params(const SqlRequest *request, Arena *arena, BorderParam **ret_params,
