@@ -111,14 +111,8 @@ static size_t exchange_send(char *bytes, size_t size, size_t count, void *arg)
 }
 
 /* The error that a problem document (RFC 9457) tells. */
-static Code problem_read(Str body, long status, Err *err)
+static Code problem_take(const Json *root, Code code, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    const Json *root;
-    Code code = status == 404 ? E_NOT_FOUND : status == 401 ? E_UNAUTHENTICATED : E_INTERNAL;
-    if (json_parse(&tmp, body, NULL, &root, NULL) != E_OK)
-        return err_set(err, code, "the server answered %ld: " STR_FMT, status,
-                       STR_ARG(str_sub(str_trim(body), 0, 300)));
     Str name = json_str(json_get(root, "code"));
     for (Code known = E_OK + 1; known < E_COUNT; known++)
         if (str_eq(name, str_z(code_info(known)->name)))
@@ -133,6 +127,28 @@ static Code problem_read(Str body, long status, Err *err)
         err_place(err, code, STR_FMT, STR_ARG(place));
     const Json *position = json_get(root, "position");
     return err_at(err, code, position ? json_i64(json_get(position, "offset"), -1) : -1);
+}
+
+static Code problem_read(Str body, long status, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    const Json *root;
+    Code code = status == 404 ? E_NOT_FOUND : status == 401 ? E_UNAUTHENTICATED : E_INTERNAL;
+    if (json_parse(&tmp, body, NULL, &root, NULL) != E_OK)
+        return err_set(err, code, "the server answered %ld: " STR_FMT, status,
+                       STR_ARG(str_sub(str_trim(body), 0, 300)));
+    return problem_take(root, code, err);
+}
+
+/* An answer that was cut off may say why at its end. */
+static Code cut_read(Str body, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    const Json *root;
+    JsonLimits limits = { .bytes_max = CLIENT_REPLY_MAX, .keeps_duplicates = true };
+    if (json_parse(&tmp, body, &limits, &root, NULL) != E_OK || !json_get(root, "error"))
+        return err_set(err, E_UNAVAILABLE, "the answer was cut off after %zu bytes", body.len);
+    return problem_take(json_get(root, "error"), E_INTERNAL, err);
 }
 
 static void header_add(struct curl_slist **headers, Arena *tmp, const char *name, Str value)
@@ -171,6 +187,8 @@ static Code exchange_run(Client *client, Exchange *exchange, Err *err)
         return buf_end(exchange->body, "the answer", err);
     if (result == CURLE_OK)
         return E_OK;
+    if (status >= 200)
+        return cut_read(buf_str(exchange->body), err);
     Code code = err_set(err, E_UNAVAILABLE, "no answer from " STR_FMT ": %s", STR_ARG(client->url),
                         curl_easy_strerror(result));
     return err_hint(err, code, "is `tarn serve` running there?");

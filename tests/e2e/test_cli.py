@@ -70,7 +70,7 @@ def ingest_then_ask():
 @case
 def errors_have_a_caret_and_an_exit_status():
     out = lake.cli("sql", "-c", "SELECT nme FROM bronze.objects")
-    equal(out.returncode, 2, out.stderr)
+    equal(out.returncode, 3, out.stderr)
     lines = out.stderr.splitlines()
     caret = next(line for line in lines if line.strip() == "^")
     text = lines[lines.index(caret) - 1]
@@ -90,7 +90,7 @@ def shell_reads_statements_over_lines():
 @case
 def keys_are_made_and_revoked():
     made = json.loads(lake.cli("key", "create", "dash", "--role", "reader").stdout)
-    secret = made.get("secret") or made.get("token")
+    secret = made["key"]
     equal(lake.request("GET", "/v1/datasets", token=secret).status, 200)
     equal(lake.sql("CREATE NAMESPACE nope", token=secret).status, 403)
     equal(lake.cli("key", "revoke", made["id"]).returncode, 0)

@@ -104,6 +104,7 @@ struct HttpReq {
     Code pull_code;
     Err pull_err;
     bool head_sent, chunked_out, pull_waits;
+    Str text; /* what positions of problems count in */
     LoopTimer later;
     uint64_t pulled_bytes, sent_bytes;
     /* cancel */

@@ -222,5 +222,22 @@ void http_reply_problem_in(HttpReq *r, const Err *err, Str text)
 
 void http_reply_problem(HttpReq *r, const Err *err)
 {
-    http_reply_problem_in(r, err, STR_NONE);
+    http_reply_problem_in(r, err, r->text);
+}
+
+void http_req_set_text(HttpReq *r, Str text)
+{
+    r->text = text;
+}
+
+void http_problem_put(HttpReq *r, Buf *out, const Err *err)
+{
+    problem_put(r, out, code_info(err->code)->http, err, r->text);
+    if (!out->over)
+        out->len--; /* its newline */
+}
+
+bool http_reply_begun(const HttpReq *r)
+{
+    return r->head_sent;
 }

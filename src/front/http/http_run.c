@@ -130,7 +130,7 @@ static void pull_run(HttpReq *r)
     r->pull_code = r->pull->pull(r->pull_self, &r->reply_body, &r->pull_state, &r->pull_err);
     if (r->pull_code == E_OK)
         r->pull_code = buf_end(&r->reply_body, "a block of the reply", &r->pull_err);
-    if (r->pull_code != E_OK || r->pull_state == HTTP_PULL_END)
+    if (r->pull_code != E_OK || r->pull_state == HTTP_PULL_END || r->pull_state == HTTP_PULL_CUT)
         pull_done(r);
 }
 
@@ -315,6 +315,12 @@ static bool block_send(HttpReq *r)
         }
         loop_conn_send_take(conn, &r->reply_body);
         buf_init(&r->reply_body, HTTP_PULLED_MAX);
+    }
+    if (r->pull_state == HTTP_PULL_CUT) { /* no last chunk: the client sees that it is not whole */
+        atomic_fetch_add(&r->server->aborted, 1);
+        r->conn->closes = true;
+        request_over(r);
+        return false;
     }
     if (r->pull_state == HTTP_PULL_END) {
         if (r->chunked_out)

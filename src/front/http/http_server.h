@@ -120,11 +120,17 @@ bool http_reply_peek(const HttpReq *r, int *ret_status, Str *ret_type, Str *ret_
 void http_reply_problem(HttpReq *r, const Err *err);
 void http_reply_problem_in(HttpReq *r, const Err *err, Str text);
 void http_reply_problem_status(HttpReq *r, int status, const Err *err, Str text);
+/* What positions of later problems count in; borrowed as long as the request lives. */
+void http_req_set_text(HttpReq *r, Str text);
+/* The problem document as a value, for replies that have begun (HTTP_PULL_CUT). */
+void http_problem_put(HttpReq *r, Buf *out, const Err *err);
+bool http_reply_begun(const HttpReq *r); /* the head is on its way: its status stands */
 
 typedef enum HttpPullState {
     HTTP_PULL_MORE,   /* ask again when the socket has room */
     HTTP_PULL_LATER,  /* nothing at this moment: ask again in HTTP_PULL_LATER_MS */
-    HTTP_PULL_END
+    HTTP_PULL_END,
+    HTTP_PULL_CUT     /* an error in the middle: what was pulled says so; the client sees the body cut */
 } HttpPullState;
 
 enum { HTTP_PULL_LATER_MS = 200 };

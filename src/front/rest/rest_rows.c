@@ -122,9 +122,8 @@ static void end_put(Rows *rows, Buf *out)
         arrow_ipc_eos_put(out);
 }
 
-static Code rows_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
+static Code rows_fill(Rows *rows, Buf *out, HttpPullState *ret_state, Err *err)
 {
-    Rows *rows = self;
     const ArrowSchema *schema = sql_result_schema(rows->result);
     if (!rows->begun)
         TRY(begin_put(rows->format, schema, out, err));
@@ -154,6 +153,27 @@ static Code rows_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
     return E_OK;
 }
 
+/* An error behind rows that are on their way stands at the end of the body, where the format has a place. */
+static void failure_put(Rows *rows, Buf *out, const Err *err)
+{
+    buf_put(out, rows->format == ROWS_JSON ? STR("],\"error\":") : STR("{\"error\":"));
+    http_problem_put(rows->r, out, err);
+    buf_put(out, STR("}\n"));
+}
+
+static Code rows_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
+{
+    Rows *rows = self;
+    Code code = rows_fill(rows, out, ret_state, err);
+    bool has_place = rows->format == ROWS_JSON || rows->format == ROWS_NDJSON;
+    if (code == E_OK || !has_place || !http_reply_begun(rows->r))
+        return code;
+    failure_put(rows, out, err);
+    rows_release(rows);
+    *ret_state = HTTP_PULL_CUT;
+    return E_OK;
+}
+
 static void rows_done(void *self)
 {
     Rows *rows = self;
@@ -172,6 +192,7 @@ typedef struct Statement {
     Str text;
     SqlParam *params;
     size_t count;
+    int64_t timeout_ms; /* 0: the server's */
 } Statement;
 
 static Code param_read(const Json *value, SqlParam *param, Err *err)
@@ -212,6 +233,9 @@ static Code statement_read(HttpReq *r, Statement *ret_statement, Err *err)
         return E_OK;
     TRY(json_parse(arena, body, NULL, &root, err));
     TRY(json_need_str(root, "sql", &ret_statement->text, err));
+    ret_statement->timeout_ms = json_i64(json_get(root, "timeout_ms"), 0);
+    if (ret_statement->timeout_ms < 0)
+        return err_set(err, E_INVALID, "`timeout_ms` is a number of milliseconds");
     const Json *params = json_get(root, "params");
     if (json_is_null(params))
         return E_OK;
@@ -259,6 +283,9 @@ void rest_sql(HttpReq *r)
     if (!rest_row_format(r, &format, &type))
         return;
     Code code = statement_read(r, &statement, &err);
+    http_req_set_text(r, statement.text);
+    if (statement.timeout_ms)
+        call->timeout_ms = call->timeout_ms ? MIN(call->timeout_ms, statement.timeout_ms) : statement.timeout_ms;
     if (code == E_OK)
         code = api_sql(call, statement.text, statement.params, statement.count, &result, &err);
     if (code != E_OK) {
