@@ -1,3 +1,4 @@
+/* Whole lakes in a test: flow.c, project.c, plan.c, run.c, run_model.c, target.c, publish.c, quality.c. */
 #include "flow/lake_test.h"
 
 #include <string.h>
@@ -248,4 +249,74 @@ TEST(flow_seed_and_project_survive_a_restart)
     CHECK_STR(test_text(&lake, "SELECT name FROM silver.s WHERE iata = 'DFW'"),
               STR("DALLAS/FORT WORTH, INTL"));
     test_lake_done(&lake);
+}
+
+static const FlowCheck *check_named(const FlowModelReport *report, const char *type)
+{
+    static const FlowCheck none = { .element_count = -1 };
+    for (size_t i = 0; i < report->check_count; i++) {
+        if (str_ends(report->checks[i].type, str_z(type)))
+            return &report->checks[i];
+    }
+    return &none;
+}
+
+TEST(flow_counts_as_great_expectations_does)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    const FlowFile files[] = {
+        MODEL_FILE("t", "MODEL (name sandbox.t, audits ("
+                        "not_null(column := a, severity := warning), "
+                        "accepted_values(column := a, values := ('x', 'y'), mostly := 0.7, severity := warning), "
+                        "unique(column := a, severity := warning), "
+                        "match_regex(column := nothing, regex := 'z', severity := warning), "
+                        "number_of_rows(min := 5, max := 5), "
+                        "of_type(column := a, type := 'VARCHAR'), "
+                        "no_rows(query := 'SELECT * FROM {batch} WHERE a = ''q''', severity := info), "
+                        "no_rows(query := 'SELECT nope FROM {batch}', severity := info))); "
+                        "SELECT unnest(['x', 'x', 'y', 'q', NULL]) AS a, CAST(NULL AS VARCHAR) AS nothing"),
+        MODEL_FILE("e", "MODEL (name sandbox.e, audits (not_null(column := a), unique(column := a))); "
+                        "SELECT 1 AS a WHERE false"),
+    };
+    test_load(&lake, files, ARRAY_LEN(files));
+    FlowReport report = test_run(&lake, &ALL);
+    const FlowModelReport *t = test_report(&report, "sandbox.t");
+    const FlowCheck *check = check_named(t, "not_be_null");
+    CHECK_INT(check->element_count, 5);
+    CHECK_INT(check->unexpected_count, 1);
+    CHECK(!check->success && check->fraction == 0.8); /* of all rows */
+    check = check_named(t, "be_in_set");
+    CHECK_INT(check->missing_count, 1);
+    CHECK_INT(check->unexpected_count, 1);
+    CHECK(check->success && check->fraction == 0.75); /* of rows that are not NULL; mostly 0.7 */
+    check = check_named(t, "be_unique");
+    CHECK_INT(check->unexpected_count, 2); /* every member of the group */
+    check = check_named(t, "match_regex");
+    CHECK(check->success && check->missing_count == 5); /* nothing to judge: true */
+    CHECK(check_named(t, "to_be_between")->success);
+    CHECK(check_named(t, "of_type")->success);
+    CHECK_INT(test_report(&report, "sandbox.e")->state, FLOW_PUBLISHED); /* empty: vacuously true */
+    if (t->check_count != 8) {
+        test_failed(__FILE__, __LINE__, "%zu checks: %s", t->check_count, t->error ? t->error->text : "");
+        return;
+    }
+    /* A check that cannot be evaluated counts as critical, and does not hide the others. */
+    CHECK_INT(t->checks[6].unexpected_count, 1);
+    CHECK_STR(t->checks[7].severity, STR("critical"));
+    CHECK(str_find(t->checks[7].result_json, STR("\"raised_exception\":true")) >= 0);
+    CHECK_INT(t->state, FLOW_GATED);
+    Str json = t->checks[1].result_json;
+    CHECK(str_find(json, STR("\"unexpected_percent\":25")) >= 0);
+    CHECK(str_find(json, STR("\"partial_unexpected_list\":[\"q\"]")) >= 0);
+    CHECK(str_find(json, STR("\"unexpected_percent_total\":20")) >= 0);
+}
+
+TEST(flow_shows_objects_of_bronze_at_once)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "a.csv", STR("id\n1\n"));
+    CHECK_STR(test_text(&lake, "SELECT source || ' ' || name || ' ' || size_bytes || ' ' || content_type "
+                               "FROM bronze.objects"), STR("t a.csv 5 text/csv"));
 }

@@ -1,3 +1,4 @@
+/* model.c, and model_lex.c through it. */
 #include "flow/model.h"
 
 #include "base/test.h"

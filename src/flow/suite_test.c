@@ -1,3 +1,4 @@
+/* suite.c, quality_sql.c, and the score of quality.c. */
 #include "flow/quality.h"
 
 #include "base/test.h"

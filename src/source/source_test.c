@@ -1,3 +1,4 @@
+/* source.c, and the claims of index.c through it. */
 #include "source/lake_test.h"
 
 #include "os/thread.h"
