@@ -203,3 +203,26 @@ TEST(catalog_commit_survives_a_full_disk_at_every_call)
         os_sim_free(&w.sim);
     }
 }
+
+/* One call fails, once, and then the power goes: an outcome that was not known is one or the other. */
+TEST(catalog_survives_a_failing_call_and_then_a_power_cut)
+{
+    uint64_t counted = crash_at(0, true, false);
+    uint64_t ready = counted >> 32, calls = counted & UINT32_MAX;
+    int failed = 0;
+    for (uint64_t call = ready + 1; call <= ready + calls; call++)
+        for (int v = 0; v < 3; v++) {
+            Err err;
+            World w = { .sim = os_sim_new(test_seed() + call + 1000 * (uint64_t)v) };
+            os_sim_fail_at(w.sim, call, 1, E_IO);
+            failed += world_run(&w, &err) != E_OK;
+            world_close(&w);
+            os_sim_fail_at(w.sim, 0, 0, E_OK);
+            os_sim_crash(w.sim);
+            os_sim_reboot(w.sim);
+            world_check(&w, call);
+            world_close(&w);
+            os_sim_free(&w.sim);
+        }
+    CHECK(failed > STEPS);
+}
