@@ -25,6 +25,7 @@ static Code query_run(ApiCall *call, const SqlRequest *asked, SqlResult **ret_re
     request->source_self = call;
     request->principal = call->principal.id;
     request->timeout_ms = call->timeout_ms;
+    request->cancel = call->cancel;
     api_count(call, API_COUNT_queries, 1);
     Code code = sql_query(call->lake->sql, request, ret_result, err);
     api_count(call, API_COUNT_query_microseconds,

@@ -117,11 +117,12 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
                      .sort = target->sort,
                      .metadata = target->metadata,
                      .location = target->location,
-                     .timeout_us = sql_timeout_us(sql, request) };
+                     .timeout_us = sql_timeout_us(sql, request),
+                     .cancel = request->cancel };
     Code code =
         write_run(sql->engine, ENGINE_INGEST, &job, arena, ret_files, ret_count, ret_stats, err);
     TRY(sql_error(err, code, text));
-    if (request->cancel != NULL && sql_is_cancelled(request->cancel)) /* nothing is committed yet */
+    if (sql_is_cancelled(request)) /* nothing is committed yet */
         return err_set(err, E_CANCELLED, "the statement was cancelled");
     return E_OK;
 }

@@ -50,6 +50,7 @@ struct EngineLease {
     BorderConn *conn;
     EngineLease *next_watched;
     _Atomic int64_t deadline_us; /* 0: none */
+    const bool *cancel;          /* the caller's flag; NULL: none */
     atomic_bool timed_out;
     atomic_bool cancelled; /* the query that runs */
     atomic_bool ended;     /* all that will ever run on it */
@@ -71,12 +72,28 @@ static int64_t now_us(const Engine *engine)
 
 /* ---- the watchdog ---- */
 
+/* The caller's flag, which stays raised: then the query counts as cancelled. */
+static bool flag_raised(EngineLease *lease)
+{
+    if (!lease->cancel || !__atomic_load_n(lease->cancel, __ATOMIC_ACQUIRE))
+        return false;
+    atomic_store(&lease->cancelled, true);
+    return true;
+}
+
 /* The time until the next deadline; overdue leases are interrupted on the way. */
 static int64_t watch_all(Engine *engine)
 {
     int64_t now = now_us(engine);
     int64_t wait_us = INT64_MAX;
     for (EngineLease *lease = engine->watched; lease; lease = lease->next_watched) {
+        if (lease->cancel) {
+            wait_us = MIN(wait_us, (int64_t)WATCH_US);
+            if (flag_raised(lease)) {
+                border_interrupt(lease->conn);
+                continue;
+            }
+        }
         if (!lease->deadline_us)
             continue;
         if (lease->deadline_us > now) {
@@ -105,11 +122,12 @@ static void *watch_run(void *arg)
     return NULL;
 }
 
-static void watch_begin(EngineLease *lease, int64_t timeout_us)
+static void watch_begin(EngineLease *lease, int64_t timeout_us, const bool *cancel)
 {
     Engine *engine = lease->engine;
     MUTEX_HELD(&engine->watch_mutex);
     lease->deadline_us = timeout_us > 0 ? now_us(engine) + timeout_us : 0;
+    lease->cancel = cancel;
     atomic_store(&lease->timed_out, false);
     atomic_store(&lease->cancelled, atomic_load(&lease->ended));
     lease->next_watched = engine->watched;
@@ -127,6 +145,7 @@ static void watch_end(EngineLease *lease)
     if (*place)
         *place = lease->next_watched;
     lease->deadline_us = 0;
+    lease->cancel = NULL;
 }
 
 /* ---- instances ---- */
@@ -307,7 +326,7 @@ static Code check_time(EngineLease *lease, Err *err)
     if (lease->deadline_us && now_us(lease->engine) >= lease->deadline_us &&
         !atomic_load(&lease->cancelled))
         atomic_store(&lease->timed_out, true);
-    if (atomic_load(&lease->timed_out) || atomic_load(&lease->cancelled))
+    if (atomic_load(&lease->timed_out) || atomic_load(&lease->cancelled) || flag_raised(lease))
         return reason(lease, E_CANCELLED, err);
     return E_OK;
 }
@@ -362,7 +381,7 @@ Code engine_query(EngineLease *lease, const EngineQuery *query, EngineResult **r
     result->lease = lease;
     result->bytes_max = query->result_bytes_max;
     result->started_us = now_us(lease->engine);
-    watch_begin(lease, query->timeout_us);
+    watch_begin(lease, query->timeout_us, query->cancel);
     Code code = query_begin(result, query, err);
     if (code != E_OK)
         engine_result_free(&result);

@@ -52,6 +52,7 @@ void engine_lease_cancel(EngineLease *lease);
 typedef struct EngineQuery {
     BorderRequest request;     /* borrowed until engine_result_free */
     int64_t timeout_us;        /* of the whole: planning, running, fetching; 0: none */
+    const bool *cancel;        /* read atomically while it runs; true: CANCELLED; NULL: never */
     uint64_t result_bytes_max; /* LIMIT beyond it; 0: none */
 } EngineQuery;
 

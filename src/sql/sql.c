@@ -59,6 +59,11 @@ Code sql_register_source(Sql *sql, Str ns, Str name, const ScanSource *source, E
 
 /* ---- requests ---- */
 
+bool sql_is_cancelled(const SqlRequest *request)
+{
+    return request->cancel && __atomic_load_n(request->cancel, __ATOMIC_ACQUIRE);
+}
+
 int64_t sql_timeout_us(const Sql *sql, const SqlRequest *request)
 {
     return (request->timeout_ms > 0 ? request->timeout_ms : sql->options.timeout_ms) * 1000;
@@ -134,7 +139,6 @@ void sql_result_free(SqlResult **result)
     if (r == NULL)
         return;
     engine_result_free(&r->result);
-    sql_cancel_watch(r->cancel, NULL);
     engine_return(&r->lease);
     sql_resolved_done(&r->resolved);
     arena_done(&r->arena);

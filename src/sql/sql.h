@@ -15,7 +15,6 @@
 #include "base/str.h"
 #include "base/text.h"
 #include "os/os.h"
-#include "sql/cancel.h"
 
 struct ArrowSchema;
 struct ArrowArray;
@@ -110,8 +109,8 @@ typedef struct SqlRequest {
     const MetaTxn *extra;      /* rides in the transaction of a write; NULL: nothing */
     Str default_ns;            /* of bare table names; empty: they must be bindings or CTEs */
     int64_t timeout_ms;        /* 0: SqlOptions' */
+    const bool *cancel;        /* read atomically while it runs; true: CANCELLED; NULL: never */
     uint64_t result_bytes_max; /* 0: SqlOptions'; more gives LIMIT from sql_result_next */
-    SqlCancel *cancel;         /* NULL: only sql_result_cancel ends it */
     bool read_only;            /* anything but a read gives FORBIDDEN */
     bool refuse_volatile;      /* now(), random(), uuid() and their kin give INVALID (models) */
 } SqlRequest;

@@ -1,4 +1,4 @@
-/* Bad input: each a clear error with its place (errors.c), and the lake stays up; cancel.c. */
+/* Bad input: each a clear error with its place (errors.c), and the lake stays up. */
 #include "sql/sql_fixture.h"
 
 #include "format/arrow.h"
@@ -181,7 +181,7 @@ TEST(sql_results_are_bounded_and_cancelled)
 
 static void *cancel_soon(void *arg)
 {
-    sql_cancel(arg);
+    __atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -189,14 +189,14 @@ static void *cancel_soon(void *arg)
 TEST(sql_a_statement_is_cancelled_before_its_result)
 {
     Lake *lake AUTO(lake_free) = lake_new();
-    SqlCancel *cancel AUTO(sql_cancel_free) = sql_cancel_new();
+    bool cancel = false;
     SqlRequest request = { .text = STR("select count(*) from range(10000000) a, range(10000000) b "
                                        "where a.range + b.range = -1"),
-                           .cancel = cancel };
+                           .cancel = &cancel };
     Thread thread = { 0 };
     Str rows;
     Err err;
-    CHECK_OK(thread_start(&thread, "cancel", cancel_soon, cancel, &err), &err);
+    CHECK_OK(thread_start(&thread, "cancel", cancel_soon, &cancel, &err), &err);
     CHECK_CODE(lake_query(lake, &request, &rows, &err), E_CANCELLED);
     thread_join(&thread);
     CHECK_CODE(lake_query(lake, &request, &rows, &err), E_CANCELLED);

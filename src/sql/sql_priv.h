@@ -34,7 +34,6 @@ struct SqlResult {
     Sql *sql;
     EngineLease *lease;
     EngineResult *result;
-    SqlCancel *cancel; /* NULL: none */
     SqlResolved resolved;
     SqlStats stats;
     int64_t start_us;
@@ -51,8 +50,8 @@ typedef struct SqlRun {
     BorderStatement *parsed; /* of `text` */
 } SqlRun;
 
-/* cancel.c: the lease that `cancel` ends; NULL before the lease is returned. */
-void sql_cancel_watch(SqlCancel *cancel, EngineLease *lease);
+/* The request's flag is raised. */
+bool sql_is_cancelled(const SqlRequest *request);
 
 /* sql.c */
 Code sql_params(const SqlRequest *request, Arena *arena, BorderParam **ret_params,

@@ -20,6 +20,7 @@ Code sql_run_text(SqlRun *run, Str text, SqlKind kind)
                                       .bindings = result->resolved.bindings,
                                       .binding_count = result->resolved.binding_count };
     query->timeout_us = sql_timeout_us(run->sql, run->request);
+    query->cancel = run->request->cancel;
     query->result_bytes_max = run->request->result_bytes_max != 0
                                   ? run->request->result_bytes_max
                                   : run->sql->options.result_bytes_max;
@@ -201,9 +202,7 @@ Code sql_query(Sql *sql, const SqlRequest *request, SqlResult **ret_result, Err 
     result->start_us = os_monotonic_us(sql->options.os);
     int64_t wait_us = MIN(sql_timeout_us(sql, request), (int64_t)SQL_LEASE_WAIT_US);
     TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, wait_us, &result->lease, err));
-    result->cancel = request->cancel;
-    sql_cancel_watch(result->cancel, result->lease);
-    if (result->cancel != NULL && sql_is_cancelled(result->cancel))
+    if (sql_is_cancelled(request))
         return err_set(err, E_CANCELLED, "the statement was cancelled");
     SqlRun run = {
         .sql = sql, .request = request, .result = result, .arena = &result->arena, .err = err

@@ -262,7 +262,8 @@ static void keep_tuples(Write *w, BorderQuery *query)
 static Code run_copy(Write *w, Err *err)
 {
     BorderSink sink = stage_sink_border(w->sink);
-    EngineQuery query = { .request = w->job->select, .timeout_us = w->job->timeout_us };
+    EngineQuery query = { .request = w->job->select, .timeout_us = w->job->timeout_us,
+                          .cancel = w->job->cancel };
     query.request.text = buf_str(&w->text);
     query.request.sink = &sink;
     EngineResult *result AUTO(engine_result_free) = NULL;

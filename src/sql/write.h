@@ -32,6 +32,7 @@ typedef struct WriteJob {
     uint32_t row_group_rows;       /* 0: WRITE_ROW_GROUP_ROWS */
     uint64_t file_bytes;           /* 0: WRITE_FILE_BYTES; files overshoot by a row group */
     int64_t timeout_us;            /* 0: none */
+    const bool *cancel;            /* as EngineQuery's */
 } WriteJob;
 
 typedef struct WriteStats {

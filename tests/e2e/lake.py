@@ -20,8 +20,8 @@ VEGA = DEPS / "vega-datasets/data"
 
 
 class Reply:
-    def __init__(self, status, headers, body):
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status, headers, body, whole=True):
+        self.status, self.headers, self.body, self.whole = status, headers, body, whole
 
     @property
     def json(self):
@@ -63,7 +63,11 @@ class Lake:
         connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
         connection.request(method, path, body, {"Authorization": f"Bearer {token or self.token}", **(headers or {})})
         reply = connection.getresponse()
-        out = Reply(reply.status, dict(reply.getheaders()), reply.read())
+        try:
+            body, whole = reply.read(), True
+        except http.client.IncompleteRead as cut:
+            body, whole = cut.partial, False
+        out = Reply(reply.status, dict(reply.getheaders()), body, whole)
         connection.close()
         return out
 
