@@ -1,8 +1,8 @@
 /* dml.c: INSERT, CREATE TABLE AS, DELETE, and a SELECT into files.
  *
  * Invariants:
- * 1. Files are published before the commit names them; a failure between leaves files that no table
- *    names, for the sweep of orphans.
+ * 1. Files are published under intents before the commit names them and ends the intents; a failure
+ *    between leaves files that no table names, for the sweep of orphans.
  * 2. DELETE reads and rewrites one state of the table: the commit names it as its base, and a file
  *    that was added or removed meanwhile is a CONFLICT, never a row deleted by half.
  * 3. Texts that we put around the user's start `shift` bytes before it: error places are moved
@@ -94,7 +94,9 @@ typedef struct Target {
     const IceSortOrder *sort;
     const TableMetadata *metadata;
     Str location;
-    Str name; /* for errors */
+    Uuid table;
+    Str run_id; /* of the intents */
+    Str name;   /* for errors */
     bool by_position;
 } Target;
 
@@ -117,6 +119,9 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
                      .sort = target->sort,
                      .metadata = target->metadata,
                      .location = target->location,
+                     .catalog = sql->options.catalog,
+                     .table = target->table,
+                     .run_id = target->run_id,
                      .timeout_us = sql_timeout_us(sql, request),
                      .cancel = request->cancel };
     Code code =
@@ -142,6 +147,8 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
                       .sort = write->sort,
                       .metadata = write->metadata,
                       .location = write->location,
+                      .table = write->table,
+                      .run_id = write->run_id,
                       .by_position = write->by_position };
     WriteStats stats = { 0 };
     DataFile *files = NULL;
@@ -186,7 +193,15 @@ static Code load_target(SqlRun *run, TableName *ret_name, TableVersion **ret_ver
     return E_OK;
 }
 
-static Target target_of(const TableVersion *version)
+static Str write_id(SqlRun *run)
+{
+    Uuid uuid = os_uuid(run->sql->options.os);
+    if (run->write_id.len == 0)
+        run->write_id = str_format(run->arena, "sql:" STR_FMT, STR_ARG(uuid_format(run->arena, uuid)));
+    return run->write_id;
+}
+
+static Target target_of(SqlRun *run, const TableVersion *version)
 {
     const TableMetadata *metadata = table_version_metadata(version);
     return (Target){ .schema = table_schema_current(metadata),
@@ -194,6 +209,8 @@ static Target target_of(const TableVersion *version)
                      .sort = table_sort_order_default(metadata),
                      .metadata = metadata,
                      .location = metadata->location,
+                     .table = metadata->uuid,
+                     .run_id = write_id(run),
                      .name = table_version_entry(version)->name };
 }
 
@@ -245,6 +262,7 @@ static Code append_files(SqlRun *run, TableName name, const TableVersion *versio
                            .add_count = count,
                            .has_base_schema = true,
                            .base_schema_id = table_version_metadata(version)->current_schema_id,
+                           .run_id = run->write_id,
                            .summary = &line,
                            .summary_count = line.value.len > 0 };
     CommitResult result = { .snapshot_id = -1 };
@@ -281,7 +299,7 @@ Code sql_run_insert(SqlRun *run)
     TableName name;
     TableVersion *version AUTO(table_version_free) = NULL;
     TRY(load_target(run, &name, &version));
-    Target target = target_of(version);
+    Target target = target_of(run, version);
     target.by_position = s->column_count == 0 && !s->by_name;
     sql_keep_piece(&run->text, &s->select);
     TRY(sql_resolve(run->sql, engine_lease_conn(run->result->lease), run->request, &run->text,
@@ -307,7 +325,7 @@ Code sql_run_insert(SqlRun *run)
 static Code create_as_replace(SqlRun *run, const TableCreate *create, const TableVersion *version,
                               uint64_t *ret_rows)
 {
-    Target target = target_of(version);
+    Target target = target_of(run, version);
     IceSchema *schema = NULL;
     TRY(catalog_schema_plan(target.metadata, create->columns, create->column_count, run->arena,
                             &schema, run->err));
@@ -322,7 +340,8 @@ static Code create_as_replace(SqlRun *run, const TableCreate *create, const Tabl
                            .kind = COMMIT_REPLACE,
                            .schema = schema,
                            .add = files,
-                           .add_count = count };
+                           .add_count = count,
+                           .run_id = run->write_id };
     CommitResult result;
     TRY(catalog_commit(run->sql->options.catalog, &commit, 1, run->request->extra, &result,
                        run->err));
@@ -343,6 +362,8 @@ static Code create_as_new(SqlRun *run, const TableCreate *create, uint64_t *ret_
                       .sort = table_sort_order_default(draft.metadata),
                       .metadata = draft.metadata,
                       .location = draft.location,
+                      .table = draft.uuid,
+                      .run_id = write_id(run),
                       .name = create->name };
     DataFile *files = NULL;
     size_t count = 0;
@@ -350,7 +371,7 @@ static Code create_as_new(SqlRun *run, const TableCreate *create, uint64_t *ret_
     TRY(write_files(run->sql, run->request, sql_text_str(&run->text), &run->result->resolved,
                     &target, run->arena, &files, &count, &stats, run->err));
     *ret_rows = stats.rows;
-    return catalog_draft_commit(catalog, &draft, files, count, STR_NONE, run->request->extra,
+    return catalog_draft_commit(catalog, &draft, files, count, run->write_id, run->request->extra,
                                 run->err);
 }
 
@@ -494,7 +515,7 @@ static Code rewrite(SqlRun *run, const TableVersion *version, const SqlPlan *pla
     int64_t shift = 0;
     TRY(delete_text(run, "SELECT * EXCLUDE (\"" PLAN_FILE_COLUMN "\")", "((", ")) IS NOT TRUE",
                     &text, &shift));
-    Target target = target_of(version);
+    Target target = target_of(run, version);
     WriteStats stats = { 0 };
     Code code = write_files(run->sql, run->request, text, resolved, &target, run->arena, ret_files,
                             ret_count, &stats, run->err);
@@ -553,6 +574,7 @@ static Code commit_delete(SqlRun *run, TableName name, const TableVersion *versi
                            .remove = remove,
                            .remove_count = count,
                            .base_snapshot_id = plan->snapshot_id,
+                           .run_id = run->write_id,
                            .summary = &line,
                            .summary_count = line.value.len > 0 };
     CommitResult result = { .snapshot_id = -1 };

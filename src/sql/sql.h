@@ -182,7 +182,7 @@ typedef struct SqlWrite {
     const IceSortOrder *sort;      /* NULL: as they come */
     Str location;                  /* s3://lake/gold/t/UUID: files go to LOCATION/data/ */
     const TableMetadata *metadata; /* for metrics modes and the staged rows; may be NULL */
-    Uuid table;                    /* with run_id and metadata: rows of staged files are written */
+    Uuid table;                    /* with run_id: intents; with metadata: read as run:ID */
     Str run_id;
 } SqlWrite;
 

@@ -48,6 +48,7 @@ typedef struct SqlRun {
     Err *err;
     SqlText text;            /* after the pass */
     BorderStatement *parsed; /* of `text` */
+    Str write_id;            /* of the intents of its files; empty: none yet */
 } SqlRun;
 
 /* The request's flag is raised. */

@@ -3,7 +3,8 @@
  * 1. Nothing has a key before the COPY and every footer were right; a failure aborts all staged
  * files.
  * 2. The rows in the footers are those that the COPY counted.
- * 3. A partition tuple is the tuple of transformed values; the hidden column STAGE_PART numbers the
+ * 3. Every name is written down as an intent before it exists: what no commit ends is swept.
+ * 4. A partition tuple is the tuple of transformed values; the hidden column STAGE_PART numbers the
  *    tuples, the engine splits by it and leaves it out of the files. */
 #include "sql/write.h"
 
@@ -325,6 +326,18 @@ static Code describe_file(Write *w, StageFile *staged, DataFile *ret_file, Err *
     return E_OK;
 }
 
+/* One metadata commit for the whole write (PROTOCOLS.md 2, step 1). */
+static Code intend(const Write *w, const DataFile *files, size_t count, Err *err)
+{
+    const WriteJob *job = w->job;
+    if (count == 0 || job->catalog == NULL || job->run_id.len == 0)
+        return E_OK;
+    Str *addresses = arena_array(w->arena, Str, count);
+    for (size_t i = 0; i < count; i++)
+        addresses[i] = files[i].address;
+    return catalog_stage_intend(job->catalog, job->run_id, job->table, addresses, count, err);
+}
+
 static Code publish(Write *w, StorePut *puts, StageFile **staged, size_t count, Err *err)
 {
     for (size_t i = 0; i < count; i++)
@@ -366,6 +379,7 @@ static Code finish_files(Write *w, DataFile **ret_files, size_t *ret_count, Writ
     if (stats.rows != (uint64_t)w->rows)
         return err_set(err, E_INTERNAL, "the files hold %llu rows, %lld were written",
                        (unsigned long long)stats.rows, (long long)w->rows);
+    TRY(intend(w, files, count, err));
     TRY(publish(w, puts, staged, count, err));
     stats.files = count;
     stats.elapsed_us = os_monotonic_us(w->job->os) - w->started_us;

@@ -9,7 +9,7 @@
 
 #include "sql/engine.h"
 #include "store/store.h"
-#include "table/manifest.h"
+#include "table/catalog.h"
 
 enum {
     WRITE_FILES_MAX = 10000, /* STORE_PUBLISH_MAX */
@@ -29,6 +29,9 @@ typedef struct WriteJob {
     const IceSortOrder *sort;      /* NULL: as they come */
     const TableMetadata *metadata; /* for metrics modes; may be NULL */
     Str location;                  /* files become LOCATION/data/UUID.parquet */
+    Catalog *catalog;              /* NULL: no intents */
+    Uuid table;                    /* of the intents, which the commit of run_id ends */
+    Str run_id;
     uint32_t row_group_rows;       /* 0: WRITE_ROW_GROUP_ROWS */
     uint64_t file_bytes;           /* 0: WRITE_FILE_BYTES; files overshoot by a row group */
     int64_t timeout_us;            /* 0: none */

@@ -17,7 +17,9 @@ enum {
     METADATA_LOG_KEPT = 100,
     LOAD_ATTEMPTS_MAX = 3,
     MANIFESTS_MERGE_MIN = 40,
-    MANIFEST_MERGE_BYTES_MAX = 4 << 20
+    MANIFEST_MERGE_BYTES_MAX = 4 << 20,
+    SWEEP_GROUP = 1000, /* rows of one transaction, three items each */
+    SWEEP_GROUP_MAX = META_TXN_ITEMS_MAX / 3
 };
 
 typedef struct TableQueue TableQueue;

@@ -503,6 +503,33 @@ TEST(catalog_sweep_takes_what_no_commit_ended)
     lake_close(&lake);
 }
 
+TEST(catalog_swept_files_are_not_committed)
+{
+    Lake lake;
+    CommitResult result;
+    lake_open(&lake);
+    table_make(&lake, "t", false);
+    TableVersion *version = loaded(&lake, "t");
+    Uuid uuid = table_version_entry(version)->uuid;
+    DataFile files[] = { file_of(&lake, "a", 10, -1), file_of(&lake, "b", 10, -1) };
+    TableCommit commit = { .name = { STR("silver"), STR("t") },
+                           .kind = COMMIT_APPEND,
+                           .add = files,
+                           .add_count = 2,
+                           .run_id = STR("r1") };
+    CHECK_OK(catalog_stage_intend(lake.catalog, STR("r1"), uuid, &files[0].address, 1, &lake.err),
+             &lake.err);
+    CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), E_CONFLICT);
+    CHECK_OK(catalog_stage_intend(lake.catalog, STR("r1"), uuid, &files[1].address, 1, &lake.err),
+             &lake.err);
+    size_t objects = 0;
+    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, &objects, &lake.err), &lake.err);
+    CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), E_CONFLICT);
+    CHECK_INT(files_now(&lake, "t"), 0);
+    table_version_free(&version);
+    lake_close(&lake);
+}
+
 TEST(catalog_many_commits_stay_small)
 {
     Lake lake;

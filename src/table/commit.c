@@ -129,8 +129,10 @@ void txn_end_staged(MetaTxn *txn, Arena *arena, Uuid commit, Str run_id, const D
                     size_t add_count)
 {
     meta_delete_staged_run(txn, staged_run_of(arena, commit));
-    for (size_t i = 0; run_id.ptr && i < add_count; i++)
+    for (size_t i = 0; run_id.ptr && i < add_count; i++) {
+        meta_require_staged_file(txn, run_id, add[i].address); /* else the sweep has its object */
         meta_delete_staged_file(txn, run_id, add[i].address);
+    }
 }
 
 Code txn_commit(Catalog *catalog, const MetaTxn *txn, Err *err)

@@ -394,35 +394,86 @@ Code catalog_stage_drop(Catalog *catalog, Str run_id, Err *err)
     return txn_commit(catalog, &txn, err);
 }
 
-/* Rows first: a commit that is still under way then cannot end, so the objects are nobody's. A
- * crash in between leaves objects without a row, which the orphan sweep finds by listing. */
-Code catalog_sweep(Catalog *catalog, int64_t before_us, size_t *ret_objects, Err *err)
+/* ---- the sweep ---- */
+
+/* The intents that the sweep has taken: no commit can end them any more. */
+static const Str SWEPT_RUN = { "swept", 5 };
+
+static Code sweep_list(Catalog *catalog, int64_t before_us, Arena *arena, MetaStagedFile **rows,
+                       size_t *count, Err *err)
+{
+    MetaRead *AUTO(meta_read_end) read = NULL;
+    TRY(meta_read_begin(catalog->meta, &read, err));
+    return meta_list_staged_before(read, before_us, arena, rows, count, err);
+}
+
+/* The rows of one commit stay together: it asks for one of them only. */
+static size_t sweep_group(const MetaStagedFile *rows, size_t count)
+{
+    size_t n = MIN(count, (size_t)SWEEP_GROUP);
+    while (n < count && n < SWEEP_GROUP_MAX && str_eq(rows[n].run_id, rows[n - 1].run_id) &&
+           rows[n].created_us == rows[n - 1].created_us)
+        n++;
+    return n;
+}
+
+/* CONFLICT: a commit has ended one of them meanwhile. */
+static Code sweep_take(Catalog *catalog, const MetaStagedFile *rows, size_t count, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
-    MetaStagedFile *rows;
-    size_t count, objects = 0;
-    {
-        MetaRead *AUTO(meta_read_end) read = NULL;
-        TRY(meta_read_begin(catalog->meta, &read, err));
-        TRY(meta_list_staged_before(read, before_us, &tmp, &rows, &count, err));
+    MetaTxn txn;
+    size_t taken = 0;
+    meta_txn_init(&txn, &tmp);
+    meta_txn_set_commit(&txn, os_uuid(catalog->os));
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(rows[i].run_id, SWEPT_RUN))
+            continue; /* of a sweep that was cut off */
+        MetaStagedFile row = rows[i];
+        row.run_id = SWEPT_RUN;
+        row.data_file_json = STR_NONE; /* nobody reads it under the run's name any more */
+        meta_require_staged_file(&txn, rows[i].run_id, rows[i].address);
+        meta_delete_staged_file(&txn, rows[i].run_id, rows[i].address);
+        meta_add_staged_file(&txn, &row);
+        taken++;
     }
+    return taken ? txn_commit(catalog, &txn, err) : E_OK;
+}
+
+static Code sweep_delete(Catalog *catalog, const MetaStagedFile *rows, size_t count,
+                         size_t *objects, Err *err)
+{
+    Arena AUTO(arena_done) tmp = { 0 };
     MetaTxn txn;
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
     for (size_t i = 0; i < count; i++) {
-        meta_require_staged_file(&txn, rows[i].run_id, rows[i].address);
-        meta_delete_staged_file(&txn, rows[i].run_id, rows[i].address);
-    }
-    if (count)
-        TRY(txn_commit(catalog, &txn, err));
-    for (size_t i = 0; i < count; i++) {
         Str bucket, key;
-        if (!store_address_parse(rows[i].address, &bucket, &key))
-            continue;
-        Code code = store_delete(catalog->store, bucket, key, err);
-        if (code && code != E_NOT_FOUND)
-            return code;
-        objects += code == E_OK;
+        if (store_address_parse(rows[i].address, &bucket, &key)) {
+            Code code = store_delete(catalog->store, bucket, key, err);
+            if (code && code != E_NOT_FOUND)
+                return code;
+            *objects += code == E_OK;
+        }
+        meta_delete_staged_file(&txn, SWEPT_RUN, rows[i].address);
+    }
+    return txn_commit(catalog, &txn, err);
+}
+
+/* Rows change hands first: a commit that is still under way then cannot end, so the objects are
+ * nobody's. Rows go after their objects: a crash in between leaves both to the next sweep. */
+Code catalog_sweep(Catalog *catalog, int64_t before_us, size_t *ret_objects, Err *err)
+{
+    Arena AUTO(arena_done) tmp = { 0 };
+    MetaStagedFile *rows;
+    size_t count, objects = 0, group;
+    TRY(sweep_list(catalog, before_us, &tmp, &rows, &count, err));
+    for (size_t at = 0; at < count; at += group) {
+        group = sweep_group(rows + at, count - at);
+        Code code = sweep_take(catalog, rows + at, group, err);
+        if (code == E_CONFLICT)
+            continue; /* what is left of the group: the next sweep */
+        TRY(code);
+        TRY(sweep_delete(catalog, rows + at, group, &objects, err));
     }
     *ret_objects = objects;
     return E_OK;
