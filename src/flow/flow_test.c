@@ -320,3 +320,29 @@ TEST(flow_shows_objects_of_bronze_at_once)
     CHECK_STR(test_text(&lake, "SELECT source || ' ' || name || ' ' || size_bytes || ' ' || content_type "
                                "FROM bronze.objects"), STR("t a.csv 5 text/csv"));
 }
+
+static void cancel_in_write(void *arg, const FlowProgress *progress)
+{
+    if (str_eq(progress->phase, STR("write")))
+        __atomic_store_n((bool *)arg, true, __ATOMIC_RELAXED);
+}
+
+TEST(flow_cancel_ends_the_statement_and_publishes_nothing)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    const FlowFile files[] = {
+        MODEL_FILE("t", "MODEL (name sandbox.t); SELECT count(*) AS n FROM range(1000000) AS a(x), "
+                        "range(1000000) AS b(y) WHERE x * y % 7 = 3"),
+    };
+    test_load(&lake, files, 1);
+    bool cancel = false;
+    FlowPlan plan;
+    FlowReport report = { 0 };
+    FlowRunOptions options = { .progress = cancel_in_write, .progress_arg = &cancel, .cancel = &cancel };
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_OK(flow_run(lake.flow, &plan, &options, &lake.arena, &report, &lake.err), &lake.err);
+    CHECK_INT(report.models[0].state, FLOW_CANCELLED);
+    CHECK_CODE(flow_report_code(&report, &lake.err), E_CANCELLED);
+    CHECK(str_starts(test_text(&lake, "SELECT n FROM sandbox.t"), STR("NOT_FOUND")));
+}

@@ -164,7 +164,8 @@ static void put_counts(Buf *sql, const Checker *c, const Expectation *e)
 static Code run_sql(Checker *c, Str text, SqlResult **ret_result, Err *err)
 {
     SqlRequest request = { .text = text, .bindings = c->q->bindings,
-                           .binding_count = c->q->binding_count, .read_only = true };
+                           .binding_count = c->q->binding_count, .read_only = true,
+                           .cancel = c->q->cancel };
     return sql_query(c->q->sql, &request, ret_result, err);
 }
 

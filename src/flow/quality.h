@@ -21,6 +21,7 @@ void quality_put_unexpected(Buf *sql, const Expectation *e);
 
 typedef struct QualityQuery {
     Sql *sql;
+    const bool *cancel;          /* as in SqlRequest */
     const Suite *suite;
     ModelOnFail on_fail;
     const IceSchema *schema;     /* of the staged files */

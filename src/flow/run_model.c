@@ -146,6 +146,7 @@ static Code describe(Work *work, IceSchema **ret_given)
         .source_resolve = flow_source_resolve,
         .source_self = work->flow,
         .read_only = true,
+        .cancel = work->run->cancel,
         .refuse_volatile = work->node->model.kind == MODEL_INCREMENTAL,
     };
     Code code = sql_describe(work->flow->options.sql, &request, work->arena, ret_given, work->err);
@@ -211,7 +212,7 @@ Code work_number(Work *work, Str sql, int64_t at, const SqlParam *params, size_t
     SqlRequest request = { .text = sql, .params = params, .param_count = param_count,
                            .bindings = work->bindings, .binding_count = work->binding_count,
                            .source_resolve = flow_source_resolve, .source_self = work->flow,
-                           .read_only = true };
+                           .read_only = true, .cancel = work->run->cancel };
     Code code = sql_query(work->flow->options.sql, &request, &result, work->err);
     if (code == E_OK)
         code = sql_result_next(result, &batch, work->err);
@@ -302,7 +303,7 @@ static Code two_columns(Work *work, const SqlBinding *bindings, size_t count, St
 {
     SqlResult *result AUTO(sql_result_free) = NULL;
     SqlRequest request = { .text = sql, .bindings = bindings, .binding_count = count,
-                           .read_only = true };
+                           .read_only = true, .cancel = work->run->cancel };
     TRY(sql_query(work->flow->options.sql, &request, &result, work->err));
     for (;;) {
         ArrowArray batch AUTO(arrow_array_done) = { 0 };
@@ -368,6 +369,7 @@ static Code check(Work *work)
         TRY(count_days(work, bindings, count));
     QualityQuery query = {
         .sql = work->flow->options.sql,
+        .cancel = work->run->cancel,
         .suite = &work->node->suite,
         .on_fail = model->on_fail,
         .schema = work->target.schema,
@@ -417,9 +419,9 @@ static Code drop_low_days(Work *work)
     Buf sql AUTO(buf_done);
     size_t held = 0;
     size_t day = 0;
+    buf_init(&sql, SQL_TEXT_MAX);
     if (!work->node->model.complete_hold || work->day_count == 0)
         return E_OK;
-    buf_init(&sql, SQL_TEXT_MAX);
     buf_put(&sql, STR("SELECT * FROM _rows WHERE CAST("));
     sql_put_name(&sql, work->node->model.time_column);
     buf_put(&sql, STR(" AS DATE) NOT IN ("));

@@ -91,7 +91,7 @@ Code target_write(Work *work, const Target *target, Str sql, int64_t at, const S
         .select = { .text = sql, .params = params, .param_count = param_count,
                     .bindings = work->bindings, .binding_count = work->binding_count,
                     .source_resolve = flow_source_resolve, .source_self = work->flow,
-                    .read_only = true },
+                    .read_only = true, .cancel = work->run->cancel },
         .schema = target->schema,
         .spec = target->spec,
         .sort = target->sort,
