@@ -22,9 +22,9 @@ bench: build
 asan: deps
 	@python3 tools/deps.py lane && CC="ccache gcc" CXX="ccache g++" tools/build.sh build-asan $(DEPS) -Db_sanitize=address,undefined && tools/check.py --units build-asan $(DEPS)
 tsan: deps
-	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" tools/build.sh build-tsan $(DEPS) -Db_sanitize=thread && tools/check.py --tsan build-tsan $(DEPS)
+	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" TARGETS="$$(tools/check.py --tsan-targets)" tools/build.sh build-tsan $(DEPS) -Db_sanitize=thread && tools/check.py --tsan build-tsan $(DEPS)
 fuzz: deps
-	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" tools/build.sh build-fuzz $(DEPS) -Dfuzzers=true && tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),60)
+	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" TARGETS=fuzzers tools/build.sh build-fuzz $(DEPS) -Dfuzzers=true -Db_sanitize=address,undefined -Dc_args=-fsanitize=fuzzer-no-link && tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),60)
 tidy: python3
 	@python3 tools/tidy
 interop: check

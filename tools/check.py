@@ -2,7 +2,7 @@
 """Runs every test and closes with `N passed, N failed`: tidy, the unit runner of each folder, replay of the fuzz
 corpora, the scripts of tests/e2e against the real binary.
 
-usage: tools/check.py [--units | --tsan] BUILD-DIR DEPS-DIR
+usage: tools/check.py [--units | --tsan] BUILD-DIR DEPS-DIR      or: tools/check.py --tsan-targets
 """
 import os
 import re
@@ -13,7 +13,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 LINE = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
-TSAN_FOLDERS = ("base", "os", "format", "journal", "store", "meta", "table", "front", "flow", "source")
+FINDING = re.compile(r"runtime error: |(ERROR|WARNING): (Address|Leak|Thread)Sanitizer")  # also in a process that a test forked
+TSAN_FOLDERS = ("base", "os", "format", "journal", "store", "meta", "table", "front", "flow", "source", "govern", "api")
 SECONDS_MAX = 900
 
 
@@ -28,7 +29,7 @@ def run(name, command, env=None):
         out, status = (late.stdout or b"").decode(errors="replace") + "\nout of time", 124
     found = LINE.findall(out)
     passed, failed = (int(found[-1][0]), int(found[-1][1])) if found else (0, 1) if status else (1, 0)
-    if status and not failed:
+    if not failed and (status or FINDING.search(out)):
         failed = 1
     print(f"{'ok  ' if not failed else 'FAIL'} {name}: {passed} passed, {failed} failed ({time.monotonic() - started:.1f} s)",
           flush=True)
@@ -40,14 +41,18 @@ def run(name, command, env=None):
 def unit_runners(build, folders=None):
     for path in sorted(build.glob("src/**/*_test")) + sorted(build.glob("fuzz/fuzz_replay")):
         if path.is_file() and os.access(path, os.X_OK) and (not folders or path.name[:-5] in folders):
-            yield path.name, [str(path)]
+            yield path.name, [str(path)] + (["fuzz/corpus"] if path.name == "fuzz_replay" else [])
 
 
 def main(arguments):
     lane = arguments.pop(0) if arguments[0].startswith("--") else "--all"
+    if lane == "--tsan-targets":
+        print(*(f"src/{folder}/{folder}_test" for folder in TSAN_FOLDERS if (TOP / "src" / folder / "meson.build").exists()))
+        return 0
     build, deps = Path(arguments[0]).resolve(), Path(arguments[1])
     os.environ.update(TARN_BUILD=str(build), TARN_DEPS_DIR=str(deps), ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
-                      UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1", TSAN_OPTIONS="halt_on_error=0")
+                      UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
+                      TSAN_OPTIONS=f"halt_on_error=0:suppressions={TOP}/tools/tsan.supp:external_symbolizer_path=/usr/bin/addr2line")
     jobs = []
     if lane == "--all":
         jobs.append(("tidy", [sys.executable, "tools/tidy"]))
