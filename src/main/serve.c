@@ -3,6 +3,7 @@
 #include "front/rest/rest.h"
 #include "main/command.h"
 #include "main/lake.h"
+#include "main/maintain.h"
 #include "main/settings.h"
 #include "os/worker.h"
 
@@ -98,6 +99,18 @@ static Code doors_run(const Conf *conf, Lake *lake, const sigset_t *signals, Err
     return code;
 }
 
+static Code serve_lake(const Conf *conf, Lake *lake, const sigset_t *signals, Err *err)
+{
+    Maintain *maintain AUTO(maintain_free) = NULL;
+    MaintainOptions options = { .os = os_real(), .meta = lake->api.meta, .store = lake->api.store,
+                                .catalog = lake->api.catalog,
+                                .interval_ms = conf_number(conf, "maintenance.interval"),
+                                .grace_ms = conf_number(conf, "maintenance.grace"),
+                                .audit_ms = conf_number(conf, "maintenance.audit") };
+    TRY(maintain_start(&options, &maintain, err));
+    return doors_run(conf, lake, signals, err);
+}
+
 Code command_serve(const Args *args, Err *err)
 {
     Conf conf AUTO(conf_done) = { 0 };
@@ -108,7 +121,7 @@ Code command_serve(const Args *args, Err *err)
     Lake lake;
     Code code = lake_open(&conf, &lake, err);
     if (code == E_OK) {
-        code = doors_run(&conf, &lake, &signals, err);
+        code = serve_lake(&conf, &lake, &signals, err);
         lake_close(&lake);
     }
     worker_stop();

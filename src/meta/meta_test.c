@@ -341,6 +341,35 @@ CONFORMANCE(the_sequence_outlives_old_commits)
     CHECK(exists);
 }
 
+CONFORMANCE(old_audit_rows_go_and_ids_rise)
+{
+    MetaAudit *rows = NULL;
+    size_t count = 0;
+    MetaTxn *txn = txn_new(lake);
+    for (int64_t i = 1; i <= 4; i++)
+        meta_add_audit(txn, &(MetaAudit){ .time_us = i * 10, .verb = STR("look") });
+    COMMIT(lake, txn);
+    txn = txn_new(lake);
+    meta_delete_audit_before(txn, 30);
+    COMMIT(lake, txn);
+    {
+        AUTO(meta_read_end) MetaRead *read = read_new(lake);
+        CHECK_OK(meta_list_audit(read, 0, 10, &lake->arena, &rows, &count, &lake->err), &lake->err);
+        CHECK_INT(count, 2);
+        CHECK_INT(rows[0].time_us, 30);
+    }
+    txn = txn_new(lake);
+    meta_delete_audit_before(txn, INT64_MAX);
+    COMMIT(lake, txn);
+    txn = txn_new(lake);
+    meta_add_audit(txn, &(MetaAudit){ .time_us = 50, .verb = STR("look") });
+    COMMIT(lake, txn);
+    AUTO(meta_read_end) MetaRead *read = read_new(lake);
+    CHECK_OK(meta_list_audit(read, 0, 10, &lake->arena, &rows, &count, &lake->err), &lake->err);
+    CHECK_INT(count, 2);
+    CHECK_INT(rows[1].id, 5);
+}
+
 CONFORMANCE(a_read_is_one_snapshot)
 {
     lake_fill(lake);

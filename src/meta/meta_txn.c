@@ -246,6 +246,11 @@ void meta_delete_commits_before(MetaTxn *txn, int64_t time_us)
     ITEM(txn, OP_delete_commits_before, NUMBER(time_us));
 }
 
+void meta_delete_audit_before(MetaTxn *txn, int64_t time_us)
+{
+    ITEM(txn, OP_delete_audit_before, NUMBER(time_us));
+}
+
 void meta_require_setting(MetaTxn *txn, Str key, Str value)
 {
     ITEM(txn, OP_require_setting, TEXT(key), TEXT(value));

@@ -75,6 +75,8 @@ void meta_revoke_key(MetaTxn *txn, Str id, int64_t time_us);
 void meta_add_audit(MetaTxn *txn, const MetaAudit *row);
 /* Of the commits' UUIDs; the last one stays. For maintenance: long after anybody could replay. */
 void meta_delete_commits_before(MetaTxn *txn, int64_t time_us);
+/* The last row stays, so that no id comes twice. */
+void meta_delete_audit_before(MetaTxn *txn, int64_t time_us);
 void meta_require_setting(MetaTxn *txn, Str key, Str value); /* CONFLICT; empty value: absent */
 void meta_put_setting(MetaTxn *txn, Str key, Str value);
 void meta_delete_setting(MetaTxn *txn, Str key); /* absent is fine */

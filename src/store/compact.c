@@ -160,14 +160,17 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
     return E_OK;
 }
 
-Code store_compact(Store *store, size_t *ret_segments, Err *err)
+Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *err)
 {
     MUTEX_HELD(&store->compacting);
     Journal *journal = store->backend_ops->journal(store->backend);
     size_t segments = 0;
     uint64_t last = journal ? journal_end(journal) : 0; /* what was moved now is not moved again */
-    for (bool freed = journal != NULL; freed && journal_start(journal) < last; segments += freed)
+    for (bool freed = journal != NULL; freed && journal_start(journal) < last; segments += freed) {
+        if (stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE))
+            break;
         TRY(segment_compact(store, journal, &freed, err));
+    }
     *ret_segments = segments;
     return E_OK;
 }

@@ -171,8 +171,9 @@ Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
 uint64_t store_sequence(Store *store); /* of the newest change; 0: none yet */
 
 /* Moves live records out of the oldest journal segments while they hold mostly dead bytes, then
- * recycles these. `ret_segments`: how many became free. Safe at any time, for a maintenance job. */
-Code store_compact(Store *store, size_t *ret_segments, Err *err) CHECKED;
+ * recycles these. `ret_segments`: how many became free. Safe at any time, for a maintenance job.
+ * `stop` is read atomically before each segment: true ends the work early; NULL: never. */
+Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *err) CHECKED;
 
 typedef struct StoreUsage {
     uint64_t objects;

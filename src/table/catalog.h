@@ -195,5 +195,7 @@ Code catalog_stage_list(Catalog *catalog, Str run_id, Uuid table, const TableMet
                         Arena *arena, DataFile **ret_files, size_t *ret_count, Err *err) CHECKED;
 Code catalog_stage_drop(Catalog *catalog, Str run_id, Err *err) CHECKED; /* and its objects */
 /* PROTOCOLS.md 2, recovery: objects of intents from before `before_us` that no commit ended. Safe
- * at any time: a commit whose intents were swept gives CONFLICT. */
-Code catalog_sweep(Catalog *catalog, int64_t before_us, size_t *ret_objects, Err *err) CHECKED;
+ * at any time: a commit whose intents were swept gives CONFLICT. `stop` is read atomically before
+ * each object: true ends the sweep early; NULL: never. */
+Code catalog_sweep(Catalog *catalog, int64_t before_us, const bool *stop, size_t *ret_objects,
+                   Err *err) CHECKED;

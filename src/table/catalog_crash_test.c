@@ -261,7 +261,7 @@ static uint64_t sweep_cut_at(uint64_t call)
     uint64_t ready = w.ready;
     if (call)
         os_sim_crash_at(w.sim, ready + call);
-    Code code = catalog_sweep(w.catalog, INT64_MAX, &objects, &err);
+    Code code = catalog_sweep(w.catalog, INT64_MAX, NULL, &objects, &err);
     uint64_t calls = os_sim_calls(w.sim) - ready;
     if (!call)
         CHECK_OK(code, &err);
@@ -275,7 +275,7 @@ static uint64_t sweep_cut_at(uint64_t call)
     code = store_head(w.store, STR("lake"), STR("d/orphan.parquet"), &arena, &info, &err);
     if (code == E_OK)
         CHECK_INT(intents_now(&w), 1);
-    CHECK_OK(catalog_sweep(w.catalog, INT64_MAX, &objects, &err), &err);
+    CHECK_OK(catalog_sweep(w.catalog, INT64_MAX, NULL, &objects, &err), &err);
     CHECK_INT(objects, code == E_OK);
     CHECK_INT(intents_now(&w), 0);
     CHECK_CODE(store_head(w.store, STR("lake"), STR("d/orphan.parquet"), &arena, &info, &err),

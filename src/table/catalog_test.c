@@ -490,13 +490,13 @@ TEST(catalog_sweep_takes_what_no_commit_ended)
     CHECK_OK(build_finish(&build, &lake.err), &lake.err);
     CHECK_OK(builds_publish(lake.catalog, builds, &entry->uuid, 1, &lake.err), &lake.err);
     size_t objects = 0;
-    CHECK_OK(catalog_sweep(lake.catalog, 5, &objects, &lake.err), &lake.err);
+    CHECK_OK(catalog_sweep(lake.catalog, 5, NULL, &objects, &lake.err), &lake.err);
     CHECK_INT(objects, 0); /* too young */
-    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, &objects, &lake.err), &lake.err);
+    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, NULL, &objects, &lake.err), &lake.err);
     CHECK_INT(objects, 3); /* manifest, list, metadata.json */
     CHECK_INT(files_now(&lake, "t"), 0);
     CHECK_OK(commit_files(&lake, COMMIT_APPEND, "t", &a, 1, NULL, 0, &result), &lake.err);
-    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, &objects, &lake.err), &lake.err);
+    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, NULL, &objects, &lake.err), &lake.err);
     CHECK_INT(objects, 0); /* what is committed stays */
     CHECK_INT(files_now(&lake, "t"), 1);
     table_version_free(&version);
@@ -523,7 +523,7 @@ TEST(catalog_swept_files_are_not_committed)
     CHECK_OK(catalog_stage_intend(lake.catalog, STR("r1"), uuid, &files[1].address, 1, &lake.err),
              &lake.err);
     size_t objects = 0;
-    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, &objects, &lake.err), &lake.err);
+    CHECK_OK(catalog_sweep(lake.catalog, INT64_MAX, NULL, &objects, &lake.err), &lake.err);
     CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), E_CONFLICT);
     CHECK_INT(files_now(&lake, "t"), 0);
     table_version_free(&version);

@@ -439,14 +439,19 @@ static Code sweep_take(Catalog *catalog, const MetaStagedFile *rows, size_t coun
     return taken ? txn_commit(catalog, &txn, err) : E_OK;
 }
 
+static bool sweep_stops(const bool *stop)
+{
+    return stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE);
+}
+
 static Code sweep_delete(Catalog *catalog, const MetaStagedFile *rows, size_t count,
-                         size_t *objects, Err *err)
+                         const bool *stop, size_t *objects, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTxn txn;
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && !sweep_stops(stop); i++) {
         Str bucket, key;
         if (store_address_parse(rows[i].address, &bucket, &key)) {
             Code code = store_delete(catalog->store, bucket, key, err);
@@ -461,19 +466,20 @@ static Code sweep_delete(Catalog *catalog, const MetaStagedFile *rows, size_t co
 
 /* Rows change hands first: a commit that is still under way then cannot end, so the objects are
  * nobody's. Rows go after their objects: a crash in between leaves both to the next sweep. */
-Code catalog_sweep(Catalog *catalog, int64_t before_us, size_t *ret_objects, Err *err)
+Code catalog_sweep(Catalog *catalog, int64_t before_us, const bool *stop, size_t *ret_objects,
+                   Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaStagedFile *rows;
     size_t count, objects = 0, group;
     TRY(sweep_list(catalog, before_us, &tmp, &rows, &count, err));
-    for (size_t at = 0; at < count; at += group) {
+    for (size_t at = 0; at < count && !sweep_stops(stop); at += group) {
         group = sweep_group(rows + at, count - at);
         Code code = sweep_take(catalog, rows + at, group, err);
         if (code == E_CONFLICT)
             continue; /* what is left of the group: the next sweep */
         TRY(code);
-        TRY(sweep_delete(catalog, rows + at, group, &objects, err));
+        TRY(sweep_delete(catalog, rows + at, group, stop, &objects, err));
     }
     *ret_objects = objects;
     return E_OK;

@@ -1,0 +1,31 @@
+/* maintain.h: the one background thread that keeps a lake small.
+ * Owner:   `tarn serve` starts it when the lake is open and frees it before the lake is closed.
+ * Threads: one of its own; start and free by one.
+ * Errors:  a step that fails is logged as a warning and tried again at the next round.
+ * Limits:  a round forgets as many rows as meta/ops.def says.
+ * Units:   _ms: milliseconds. */
+#pragma once
+
+#include "meta/meta.h"
+#include "store/store.h"
+#include "table/catalog.h"
+
+typedef struct MaintainOptions {
+    Os *os;
+    Meta *meta;
+    Store *store;
+    Catalog *catalog;
+    int64_t interval_ms; /* between rounds; the first is at start */
+    int64_t grace_ms;    /* age of an intent whose objects are swept */
+    int64_t audit_ms;    /* age of audit rows that are forgotten */
+} MaintainOptions;
+
+/* One round on the caller's thread; `stop` (read atomically) ends it at the next object, segment or
+ * transaction. */
+void maintain_round(const MaintainOptions *options, const bool *stop);
+
+typedef struct Maintain Maintain;
+
+Code maintain_start(const MaintainOptions *options, Maintain **ret_maintain, Err *err) CHECKED;
+/* Ends the thread after the object, segment or transaction at hand. */
+void maintain_free(Maintain **maintain);
