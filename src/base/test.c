@@ -75,6 +75,8 @@ static bool case_run(const TestCase *test_case)
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0;
+    if (test_begin)
+        test_begin();
     for (const TestCase *c = first_case; c; c = c->next) {
         if (argc > 1 && !strstr(c->name, argv[1]))
             continue;

@@ -18,6 +18,9 @@ typedef struct TestCase {
     struct TestCase *next;
 } TestCase;
 
+/* A runner may define it: runs in main() before the first case, when no thread has been started. */
+void test_begin(void) __attribute__((weak));
+
 void test_register(TestCase *test_case);
 void test_failed(const char *file, int line, const char *format, ...) PRINTF_LIKE(3, 4);
 uint64_t test_seed(void);

@@ -1,9 +1,10 @@
-/* The runner's scan workers: the zygote has to be forked before the first thread, hence before
- * main(). */
+/* The runner's scan workers: the zygote has to be forked before the first thread, and after the
+ * engine's own initializers, which in a static build run in the order of linking. */
+#include "base/test.h"
 #include "os/worker.h"
 #include "sql/raw.h"
 
-__attribute__((constructor)) static void fixture_start(void)
+void test_begin(void)
 {
     Err err;
     err_clear(&err);
