@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { CELL_WIDTH_MAX = 60, CELL_WIDTH_MIN = 6, BAR_WIDTH_MIN = 10, PROGRESS_BAR = 24 };
+enum { CELL_WIDTH_MAX = 120, CELL_WIDTH_MIN = 6, BAR_WIDTH_MIN = 10, PROGRESS_BAR = 24 };
 
 static bool colors_wanted = true;
 static bool progress_shown;
