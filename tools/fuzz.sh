@@ -7,8 +7,9 @@ cd "$(dirname "$0")/.."
 build=$1 seconds=$2
 shift 2
 [ $# -gt 0 ] || set -- $(cd fuzz && ls fuzz_*.c | sed 's/^fuzz_//; s/\.c$//')
-export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
-export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+symbols=external_symbolizer_path=/usr/bin/addr2line
+export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$symbols
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:$symbols
 found=$(mktemp -d)
 trap 'rm -rf "$found"' EXIT
 mkdir -p "$build/crashes"
@@ -27,9 +28,11 @@ for name; do
         failed=$((failed + 1))
         echo "FAIL $name (status $status)"
         tail -n 40 "$found/$name.log" | cut -c 1-300 | sed 's/^/    /'
-        grep -ao "$build/crashes/$name-[a-z]*-[0-9a-f]*" "$found/$name.log" | sort -u | while read -r input; do
+        grep -ao "$build/crashes/$name-[a-z]*-[0-9a-f]*" "$found/$name.log" | sort -u >"$found/inputs" || true
+        while read -r input; do
             echo "    again: $build/fuzz/fuzz_$name $input; mended: keep it as fuzz/corpus/$name/found_$(basename "$input" | tail -c 13)"
-        done
+            [ "$(stat -c %s "$input")" -gt 4096 ] || echo "    the input in base64: $(base64 -w 0 "$input")"
+        done <"$found/inputs"
     fi
 done
 echo "$passed passed, $failed failed"
