@@ -38,12 +38,6 @@ static Code query_run(ApiCall *call, const SqlRequest *asked, SqlResult **ret_re
 Code api_sql(ApiCall *call, Str text, const SqlParam *params, size_t param_count,
              SqlResult **ret_result, Err *err)
 {
-    SqlRequest request = { .text = text, .params = params, .param_count = param_count,
-                           .read_only = is_reader(call) };
-    TRY(query_run(call, &request, ret_result, err));
-    SqlKind kind = sql_result_stats(*ret_result).kind;
-    if (kind == SQL_SELECT || kind == SQL_EXPLAIN || kind == SQL_SHOW)
-        return E_OK;
     Buf detail AUTO(buf_done);
     buf_init(&detail, 1 << 16);
     JsonWriter w = json_writer(&detail);
@@ -51,10 +45,17 @@ Code api_sql(ApiCall *call, Str text, const SqlParam *params, size_t param_count
     json_field_str(&w, "sql", str_sub(text, 0, 4096));
     json_field_str(&w, "request_id", call->request_id);
     json_end_object(&w);
-    Code code = api_audit(call, "sql", STR("sql"), str_copy(call->arena, buf_str(&detail)), err);
-    if (code != E_OK)
-        sql_result_free(ret_result);
-    return code;
+    MetaTxn audit; /* rides in the transaction of a write; a read leaves it alone */
+    meta_txn_init(&audit, call->arena);
+    govern_audit(call->lake->govern, &audit, call->principal.id, STR("sql"), STR("sql"), STR("ok"),
+                 str_copy(call->arena, buf_str(&detail)));
+    SqlRequest request = { .text = text, .params = params, .param_count = param_count,
+                           .read_only = is_reader(call), .extra = &audit };
+    TRY(query_run(call, &request, ret_result, err));
+    SqlKind kind = sql_result_stats(*ret_result).kind;
+    if (kind != SQL_SELECT && kind != SQL_EXPLAIN && kind != SQL_SHOW)
+        api_count(call, API_COUNT_mutations, 1);
+    return E_OK;
 }
 
 /* ---- pages ---- */

@@ -8,6 +8,7 @@
 #include "base/vec.h"
 
 #define FILE_PREFIX "flow.file/"
+enum { RUNS_LOOKED_AT = 100 }; /* newest first; one at most can be running */
 
 typedef Vec(FlowFile) FileVec;
 
@@ -42,6 +43,30 @@ static Code load_stored(Flow *flow, Err *err)
     return code;
 }
 
+/* No run can be going on when a Flow opens: what the database has as running ended with its process. */
+static Code runs_interrupted(Flow *flow, Err *err)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    MetaRun *runs;
+    size_t count;
+    MetaTxn txn;
+    meta_txn_init(&txn, &arena);
+    TRY(meta_read_begin(flow->options.meta, &read, err));
+    TRY(meta_list_runs(read, 0, RUNS_LOOKED_AT, &arena, &runs, &count, err));
+    meta_read_end(&read);
+    bool found = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!str_eq(runs[i].state, flow_state_name(FLOW_RUNNING)))
+            continue;
+        found = true;
+        runs[i].state = flow_state_name(FLOW_CANCELLED);
+        runs[i].ended_us = os_now_us(flow->options.os);
+        meta_put_run(&txn, &runs[i]);
+    }
+    return found ? meta_commit(flow->options.meta, &txn, err) : E_OK;
+}
+
 Code flow_open(const FlowOptions *options, Flow **ret_flow, Err *err)
 {
     Flow *flow AUTO(flow_free) = mem_new(sizeof *flow);
@@ -49,8 +74,11 @@ Code flow_open(const FlowOptions *options, Flow **ret_flow, Err *err)
     flow->options.threads = options->threads ? MIN(options->threads, (size_t)FLOW_THREADS_MAX) : 2;
     mutex_init(&flow->mutex);
     Code code = load_stored(flow, err);
+    if (code == E_INVALID || code == E_SYNTAX || code == E_UNSUPPORTED) /* of an older tarn: start without */
+        code = project_build(flow, NULL, 0, &flow->project, err);
     if (code != E_OK)
         return err_wrap(err, code, "the models that were loaded last");
+    TRY(runs_interrupted(flow, err));
     *ret_flow = TAKE(flow);
     return E_OK;
 }

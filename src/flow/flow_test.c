@@ -346,3 +346,24 @@ TEST(flow_cancel_ends_the_statement_and_publishes_nothing)
     CHECK_CODE(flow_report_code(&report, &lake.err), E_CANCELLED);
     CHECK(str_starts(test_text(&lake, "SELECT n FROM sandbox.t"), STR("NOT_FOUND")));
 }
+
+TEST(flow_a_run_that_was_killed_is_not_running_any_more)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    MetaRun run = { .run_id = STR("r1"), .state = STR("running"), .started_us = 1, .detail_json = STR("{}") };
+    MetaTxn txn;
+    meta_txn_init(&txn, &lake.arena);
+    meta_put_run(&txn, &run);
+    CHECK_OK(meta_commit(lake.meta, &txn, &lake.err), &lake.err);
+    flow_free(&lake.flow);
+    FlowOptions flow = { .os = os_real(), .sql = lake.sql, .catalog = lake.catalog, .store = lake.store,
+                         .meta = lake.meta, .source = lake.source, .threads = 2 };
+    CHECK_OK(flow_open(&flow, &lake.flow, &lake.err), &lake.err);
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    MetaRun found = { 0 };
+    CHECK_OK(meta_read_begin(lake.meta, &read, &lake.err), &lake.err);
+    CHECK_OK(meta_get_run(read, STR("r1"), STR_NONE, &lake.arena, &found, &lake.err), &lake.err);
+    CHECK_STR(found.state, STR("cancelled"));
+    CHECK(found.ended_us > 0);
+}
