@@ -16,7 +16,6 @@ import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import And, EqualTo, GreaterThan, GreaterThanOrEqual, In, IsNull, LessThan, NotEqualTo, NotNull, StartsWith
 from pyiceberg.io.pyarrow import (compute_statistics_plan, data_file_statistics_from_parquet_metadata,
                                   parquet_path_to_id_mapping, schema_to_pyarrow)
@@ -26,6 +25,8 @@ from pyiceberg.table import StaticTable
 from pyiceberg.transforms import parse_transform
 from pyiceberg.types import NestedField, LongType, StringType, DateType, DoubleType, IntegerType
 from pyiceberg.partitioning import PartitionField, PartitionSpec
+
+from lake_io import MemoryCatalog
 
 CASES = []
 
@@ -320,8 +321,7 @@ def many_appends_merge_manifests(tarn):
 @case
 def tarn_plans_what_pyiceberg_wrote(tarn):
     os.makedirs(tarn.out, exist_ok=True)
-    catalog = SqlCatalog("foreign", uri=f"sqlite:///{tarn.root}/foreign.db", warehouse="s3://lake/foreign",
-                         **{"py-io-impl": "lake_io.LakeIO"})
+    catalog = MemoryCatalog("foreign", warehouse="s3://lake/foreign", **{"py-io-impl": "lake_io.LakeIO"})
     catalog.create_namespace("ns")
     schema = Schema(NestedField(1, "id", LongType(), required=False), NestedField(2, "s", StringType(), required=False),
                     NestedField(3, "day", DateType(), required=False), NestedField(4, "d", DoubleType(), required=False))
