@@ -50,7 +50,8 @@ def main(arguments):
         print(*(f"src/{folder}/{folder}_test" for folder in TSAN_FOLDERS if (TOP / "src" / folder / "meson.build").exists()))
         return 0
     build, deps = Path(arguments[0]).resolve(), Path(arguments[1])
-    os.environ.update(TARN_BUILD=str(build), TARN_DEPS_DIR=str(deps), ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+    os.environ.update(TARN_BUILD=str(build), TARN_DEPS_DIR=str(deps),
+                      ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
                       UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                       TSAN_OPTIONS=f"halt_on_error=0:suppressions={TOP}/tools/tsan.supp:external_symbolizer_path=/usr/bin/addr2line")
     jobs = []
