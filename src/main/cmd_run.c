@@ -197,8 +197,8 @@ static void count_put(JsonWriter *w, const Json *report, const char *key)
     json_put_str(w, buf_str(&text));
 }
 
-/* "3 out of range(delay), 191 duplicate": why rows did not come through. */
-static void reasons_put(JsonWriter *w, Arena *tmp, const Json *report)
+/* "191 duplicate, 3 expect_column_values_to_be_between(delay)": why rows did not come through. */
+static void reasons_print(const Json *report)
 {
     Buf text AUTO(buf_done);
     buf_init(&text, 1 << 16);
@@ -216,7 +216,9 @@ static void reasons_put(JsonWriter *w, Arena *tmp, const Json *report)
     const Json *error = json_get(report, "error");
     if (error)
         buf_format(&text, "%s" STR_FMT, text.len ? ", " : "", STR_ARG(json_str(json_get(error, "text"))));
-    json_put_str(w, str_copy(tmp, buf_str(&text)));
+    if (text.len)
+        printf("  " STR_FMT ": " STR_FMT "\n", STR_ARG(json_str(json_get(report, "model"))),
+               STR_ARG(buf_str(&text)));
 }
 
 static void summary_row(JsonWriter *w, Arena *tmp, const Json *report)
@@ -234,7 +236,6 @@ static void summary_row(JsonWriter *w, Arena *tmp, const Json *report)
                                json_f64(json_get(report, "gate"), 0)));
     json_put_str(w, buf_str(&size));
     json_put_str(w, str_format(tmp, "%.2f s", json_f64(json_get(report, "ms"), 0) / 1000));
-    reasons_put(w, tmp, report);
     json_end_array(w);
 }
 
@@ -249,8 +250,7 @@ static Code summary_show(const Json *report, Err *err)
     json_put_raw(&w, STR("[{\"name\":\"model\",\"type\":\"\"},{\"name\":\"state\",\"type\":\"\"},"
                          "{\"name\":\"rows in\",\"type\":\"int\"},{\"name\":\"rows out\",\"type\":\"int\"},"
                          "{\"name\":\"quarantined\",\"type\":\"int\"},{\"name\":\"score / gate\",\"type\":\"int\"},"
-                         "{\"name\":\"bytes\",\"type\":\"int\"},{\"name\":\"time\",\"type\":\"int\"},"
-                         "{\"name\":\"why\",\"type\":\"\"}]"));
+                         "{\"name\":\"bytes\",\"type\":\"int\"},{\"name\":\"time\",\"type\":\"int\"}]"));
     json_key(&w, STR("rows"));
     json_begin_array(&w);
     for (JsonIter model = json_iter(json_get(report, "models")); json_next(&model);)
@@ -261,6 +261,8 @@ static Code summary_show(const Json *report, Err *err)
     const Json *answer;
     TRY(json_parse(&tmp, buf_str(&text), NULL, &answer, err));
     render_table(stdout, answer, render_width());
+    for (JsonIter model = json_iter(json_get(report, "models")); json_next(&model);)
+        reasons_print(model.value);
     return E_OK;
 }
 

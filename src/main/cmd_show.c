@@ -141,7 +141,10 @@ Code command_key(const Args *args, Err *err)
         request.path = str_format(&tmp, "/v1/keys/" STR_FMT, STR_ARG(args->words[1]));
     }
     TRY(client_call(client, &request, &body, err));
-    printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&body))));
+    if (word_is(args, 0, "revoke"))
+        printf("revoked " STR_FMT "\n", STR_ARG(args->words[1]));
+    else
+        printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&body))));
     return E_OK;
 }
 

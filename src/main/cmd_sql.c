@@ -33,6 +33,17 @@ static Code statement_stream(Client *client, Str text, Str accept, Err *err)
     return client_call(client, &request, NULL, err);
 }
 
+/* EXPLAIN answers with drawings: each stands as it is. */
+static bool explain_show(const Json *answer)
+{
+    const Json *column = json_at(json_get(answer, "columns"), 1);
+    if (!str_eq(json_str(json_get(column, "name")), STR("explain_value")))
+        return false;
+    for (JsonIter row = json_iter(json_get(answer, "rows")); json_next(&row);)
+        printf(STR_FMT "\n", STR_ARG(json_str(json_at(row.value, 1))));
+    return true;
+}
+
 static Code statement_show(Client *client, Str text, const SqlView *view, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -44,6 +55,8 @@ static Code statement_show(Client *client, Str text, const SqlView *view, Err *e
     const Json *answer;
     JsonLimits limits = { .bytes_max = CLIENT_REPLY_MAX, .keeps_duplicates = true };
     TRY(json_parse(&tmp, buf_str(&body), &limits, &answer, err));
+    if (explain_show(answer))
+        return E_OK;
     if (view->bars)
         render_bars(stdout, answer, view->width ? view->width : 100);
     else

@@ -209,6 +209,7 @@ void render_table(FILE *out, const Json *answer, size_t width)
         JsonIter values = json_iter(iter.value);
         for (size_t c = 0; c < count && json_next(&values); c++) {
             Str text = cells[r * count + c] = cell_text(&tmp, values.value);
+            columns[c].number |= json_type(values.value) == JSON_NUMBER;
             columns[c].width = MAX(columns[c].width,
                                    MIN(render_text_width(text), (size_t)CELL_WIDTH_MAX));
         }
