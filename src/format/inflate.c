@@ -1,6 +1,8 @@
 /* Invariants:
  * 1. `between` is true before the first byte and after a complete, verified member or frame.
- * 2. taken and given count every byte; both maxima are looked at after each piece that came out. */
+ * 2. taken and given count every byte; both maxima are looked at after each piece that came out.
+ * 3. Only frames of Zstandard as published reach the library: it may know the formats from before,
+ *    whose decoders nobody looks after. */
 #include "format/inflate.h"
 
 #include <zlib.h>
@@ -20,7 +22,9 @@ struct Inflate {
     z_stream z;
     ZSTD_DStream *zstd;
     uint64_t taken, given;
-    uint64_t members; /* complete ones */
+    uint64_t members;    /* complete ones */
+    uint64_t frame_at;   /* bytes of the Zstandard frame that is open */
+    uint8_t frame_first; /* its first byte */
     bool between;
 };
 
@@ -115,10 +119,35 @@ static Code zlib_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_
     return E_OK;
 }
 
+enum { ZSTD_MAGIC_LEN = 4, ZSTD_FIRST = 0x28, SKIPPED_FIRST = 0x50, SKIPPED_MASK = 0xF0 };
+
+/* The next bytes of a frame, of which frame_at are known, begin as RFC 8878 has it: data, or skipped. */
+static bool zstd_begins(Inflate *inf, Str next)
+{
+    static const uint8_t data[ZSTD_MAGIC_LEN] = { ZSTD_FIRST, 0xB5, 0x2F, 0xFD },
+                         skipped[ZSTD_MAGIC_LEN] = { SKIPPED_FIRST, 0x2A, 0x4D, 0x18 };
+    for (size_t i = 0; i < next.len && inf->frame_at + i < ZSTD_MAGIC_LEN; i++) {
+        uint8_t byte = (uint8_t)next.ptr[i];
+        size_t at = inf->frame_at + i;
+        if (at == 0) {
+            inf->frame_first = byte;
+            if (byte != ZSTD_FIRST && (byte & SKIPPED_MASK) != SKIPPED_FIRST)
+                return false;
+        } else if (byte != (inf->frame_first == ZSTD_FIRST ? data : skipped)[at]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static Code zstd_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_len, Err *err)
 {
     ZSTD_inBuffer source = { in->ptr, MIN(in->len, (size_t)INFLATE_PIECE), 0 };
     ZSTD_outBuffer target = { out, MIN(cap, (size_t)INFLATE_PIECE), 0 };
+    if (inf->between)
+        inf->frame_at = 0;
+    if (!zstd_begins(inf, *in))
+        return err_set(err, E_CORRUPT, "Zstandard: a frame does not begin with its magic number");
     inf->between = false;
     size_t result = ZSTD_decompressStream(inf->zstd, &target, &source);
     if (ZSTD_isError(result))
@@ -128,6 +157,7 @@ static Code zstd_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_
         inf->members++;
     }
     inf->taken += source.pos;
+    inf->frame_at += source.pos;
     *in = str_from(*in, source.pos);
     *ret_len = target.pos;
     return E_OK;

@@ -140,3 +140,25 @@ TEST(inflate_kind_by_content)
     CHECK(inflate_kind_of(STR("\x28\xb5\x2f\xfd"), &kind) && kind == INFLATE_ZSTD);
     CHECK(!inflate_kind_of(STR("PAR1"), &kind) && !inflate_kind_of(STR(""), &kind));
 }
+
+/* The library may know the formats before 0.8 (their first byte is 0x27 and less): they are not ours. */
+TEST(inflate_takes_zstd_frames_as_published_only)
+{
+    Str old = STR("\x27\xb5\x2f\xfd\x00\x1f\xfd\xf1\x00"), half = STR("\x28\xb5\x2f\xfc");
+    Str text = STR("a text"), skipped = STR("\x5f\x2a\x4d\x18\x02\x00\x00\x00xy");
+    Buf all AUTO(buf_done), back AUTO(buf_done);
+    Err err;
+    buf_init(&all, 1 << 20);
+    buf_init(&back, 1 << 20);
+    CHECK_CODE(inflate_whole(INFLATE_ZSTD, old, NULL, &back, &err), E_CORRUPT);
+    CHECK_STR(str_z(err.text), STR("Zstandard: a frame does not begin with its magic number"));
+    CHECK_CODE(inflate_whole(INFLATE_ZSTD, half, NULL, &back, &err), E_CORRUPT);
+    buf_put(&all, skipped);
+    CHECK_OK(deflate_whole(INFLATE_ZSTD, text, 3, &all, &err), &err);
+    buf_put(&all, skipped);
+    CHECK_OK(deflate_whole(INFLATE_ZSTD, text, 3, &all, &err), &err);
+    CHECK_OK(inflate_whole(INFLATE_ZSTD, buf_str(&all), NULL, &back, &err), &err);
+    CHECK_STR(buf_str(&back), STR("a texta text"));
+    buf_put(&all, old);
+    CHECK_CODE(inflate_whole(INFLATE_ZSTD, buf_str(&all), NULL, &back, &err), E_CORRUPT);
+}
