@@ -5,7 +5,7 @@
  * 2. A job has at most RAW_JOB_OBJECTS objects; a scan of more runs job after job, in order. Every
  * job is asked for the columns and types that the first one described.
  * 3. The descriptors of the first job's objects are kept from raw_open to raw_free: describing and
- * scanning read them once. */
+ * scanning read them once, and the job that describes is the one that checks them. */
 #include "sql/raw_priv.h"
 
 #include "format/arrow.h"
@@ -30,6 +30,7 @@ struct RawScan {
     ArrowSchema schema;
     RawColumn *columns; /* of the schema, with SQL types */
     ScanSource source;
+    int64_t problems; /* atomic */
 };
 
 typedef struct RawCursor {
@@ -37,6 +38,7 @@ typedef struct RawCursor {
     Arena arena;
     RawColumn *wanted;
     size_t wanted_count;
+    size_t problem;     /* of wanted; wanted_count: it is not read */
     size_t next_object; /* the first of the next job */
     WorkerJob *job;
     ArrowIpcReader *reader;
@@ -208,6 +210,10 @@ static Code source_open(void *self, const ScanQuery *query, void **ret_scan, Err
     cursor->wanted = arena_array(&cursor->arena, RawColumn, query->column_count);
     for (size_t i = 0; i < query->column_count; i++)
         cursor->wanted[i] = cursor->scan->columns[query->columns[i]];
+    while (cursor->problem < cursor->wanted_count &&
+           !(cursor->scan->call.problems &&
+             str_eq(cursor->wanted[cursor->problem].name, STR("_problem"))))
+        cursor->problem++;
     *ret_scan = cursor;
     return E_OK;
 }
@@ -223,6 +229,7 @@ static Code next_job(RawCursor *cursor, Err *err)
     call.wanted_count = cursor->wanted_count;
     TRY(arrow_ipc_reader_new(&cursor->reader, err));
     if (first == 0) {
+        call.checked = true;
         TRY(start_job(scan, &call, scan->fds, &cursor->job, err));
     } else {
         int fds[RAW_JOB_OBJECTS];
@@ -245,6 +252,14 @@ static Code end_job(RawCursor *cursor, Err *err)
     return E_OK;
 }
 
+static void count_problems(RawCursor *cursor, const ArrowArray *array)
+{
+    if (cursor->problem < cursor->wanted_count)
+        __atomic_add_fetch(&cursor->scan->problems,
+                           array->length - array->children[cursor->problem]->null_count,
+                           __ATOMIC_RELAXED);
+}
+
 static Code cursor_next(void *self, struct ArrowArray *ret_array, Err *err)
 {
     RawCursor *cursor = self;
@@ -252,10 +267,12 @@ static Code cursor_next(void *self, struct ArrowArray *ret_array, Err *err)
         ret_array->release = NULL;
         if (cursor->reader) {
             TRY(arrow_ipc_reader_next(cursor->reader, ret_array, err));
-            if (ret_array->release && ret_array->length == 0)
-                ret_array->release(ret_array);
-            else if (ret_array->release)
+            if (ret_array->release && ret_array->length > 0) {
+                count_problems(cursor, ret_array);
                 return E_OK;
+            }
+            if (ret_array->release)
+                ret_array->release(ret_array);
         }
         if (!cursor->job) {
             if (cursor->next_object >= cursor->scan->call.file_count)
@@ -289,9 +306,10 @@ static Code check_request(const RawRequest *request, Err *err)
         return err_set(err, E_LIMIT, "more than %d objects", RAW_OBJECTS_MAX);
     if (request->column_count > RAW_COLUMNS_MAX)
         return err_set(err, E_LIMIT, "more than %d columns", RAW_COLUMNS_MAX);
-    if (request->delim.len > RAW_OPTIONS_TEXT_MAX || request->quote.len > 1 ||
+    if (request->delim.len > 1 || request->quote.len > 1 ||
         request->null_text.len > RAW_OPTIONS_TEXT_MAX)
-        return err_set(err, E_INVALID, "delim, quote or nullstr is too long");
+        return err_set(err, E_INVALID, "delim and quote are one byte, nullstr %d at most",
+                       RAW_OPTIONS_TEXT_MAX);
     return E_OK;
 }
 
@@ -301,6 +319,7 @@ static void copy_request(RawScan *scan, const RawRequest *request)
     scan->call = (RawCall){
         .format = request->format,
         .as_text = request->as_text,
+        .problems = request->problems && request->as_text && request->format != RAW_PARQUET,
         .union_by_name = request->union_by_name,
         .header = request->header,
         .delim = str_copy(arena, request->delim),
@@ -342,6 +361,11 @@ Code raw_open(const RawOptions *options, const RawRequest *request, RawScan **re
 const ScanSource *raw_source(const RawScan *scan)
 {
     return &scan->source;
+}
+
+int64_t raw_problem_count(const RawScan *scan)
+{
+    return __atomic_load_n(&scan->problems, __ATOMIC_RELAXED);
 }
 
 void raw_free(RawScan **scan_place)

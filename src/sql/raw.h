@@ -40,9 +40,11 @@ typedef struct RawRequest {
     size_t column_count;
     /* Text of every column as it stands, and `_file`, `_row` (from 1), `_raw` (the line, for JSON
      * the value, NULL for Parquet) behind the columns: what a model with declared columns reads. A
-     * row that has another number of fields, or a line that is no JSON object, comes with NULL in
-     * every column and its _raw. */
+     * record with another number of fields or text behind a quote, or a line that is no JSON
+     * object, comes with NULL in every column and its _raw. */
     bool as_text;
+    bool problems; /* with as_text, CSV and JSON: `_problem` is the last column, the reason of such
+                      a row, else NULL */
     int header; /* CSV: 1 yes, 0 no, -1 find out */
     Str delim;  /* CSV: empty: find out */
     Str quote;
@@ -63,6 +65,8 @@ typedef struct RawScan RawScan;
 Code raw_open(const RawOptions *options, const RawRequest *request, RawScan **ret_scan,
               Err *err) CHECKED;
 const ScanSource *raw_source(const RawScan *scan);
+/* Rows with a problem that all reads of `_problem` met so far. */
+int64_t raw_problem_count(const RawScan *scan);
 void raw_free(RawScan **scan); /* fit for AUTO */
 
 /* "x.csv.gz" -> RAW_CSV; false when the name does not say. */

@@ -27,6 +27,8 @@ Code raw_call_encode(const RawCall *call, Buf *ret_json, Err *err)
     json_field_i64(&w, "format", call->format);
     json_field_bool(&w, "describe", call->describe);
     json_field_bool(&w, "as_text", call->as_text);
+    json_field_bool(&w, "problems", call->problems);
+    json_field_bool(&w, "checked", call->checked);
     json_field_bool(&w, "union_by_name", call->union_by_name);
     json_field_i64(&w, "header", call->header);
     json_field_str(&w, "delim", or_empty(call->delim));
@@ -67,6 +69,8 @@ Code raw_call_decode(Str text, Arena *arena, RawCall *ret_call, Err *err)
     call.format = (RawFormat)json_i64(json_get(json, "format"), RAW_PARQUET);
     call.describe = json_bool(json_get(json, "describe"), false);
     call.as_text = json_bool(json_get(json, "as_text"), false);
+    call.problems = json_bool(json_get(json, "problems"), false);
+    call.checked = json_bool(json_get(json, "checked"), false);
     call.union_by_name = json_bool(json_get(json, "union_by_name"), false);
     call.header = (int)json_i64(json_get(json, "header"), -1);
     TRY(json_need_str(json, "delim", &call.delim, err));

@@ -15,7 +15,8 @@ struct ArrowSchema;
 typedef struct RawCall {
     RawFormat format;
     bool describe; /* the schema only */
-    bool as_text, union_by_name;
+    bool as_text, problems, union_by_name;
+    bool checked; /* these descriptors passed their checks in a job before */
     int header;
     Str delim, quote, null_text;
     Str *files; /* addresses, in the order of the descriptors */
@@ -39,10 +40,30 @@ typedef struct RawInput {
 
 Code raw_worker_body(WorkerCall *call, Err *err);
 
-/* Refuses what the engine must not see: depth, widths, NUL, other encodings, quotes that do not
- * close. */
-Code raw_check_csv(Str text, Str delim, Str quote, Str address, Err *err) CHECKED;
-Code raw_check_json(Str text, Str address, Err *err) CHECKED;
+typedef struct RawDialect {
+    char delim, quote; /* a quote in a quoted field is written twice */
+} RawDialect;
+
+typedef struct RawField {
+    Str text; /* without its quotes; doubled ones are still there */
+    bool is_quoted, is_doubled;
+    bool is_open;  /* the quote is not closed: the field is all that is left */
+    bool has_more; /* there is text behind the closing quote */
+} RawField;
+
+/* What was given; else found by the first records. */
+RawDialect raw_csv_dialect(Str text, Str delim, Str quote);
+/* The field at `at`; returns where its delimiter, line end or the end of the text is. */
+size_t raw_csv_field(Str s, size_t at, RawDialect dialect, RawField *ret_field);
+
+/* Refuse what the engine must not see or would guess at, with its line: other encodings, NUL,
+ * depth, widths that change, quotes that do not close, rows that are no objects, NaN. As text,
+ * records of any form pass. */
+Code raw_check_csv(Str text, RawDialect dialect, bool as_text, Str address, Err *err) CHECKED;
+Code raw_check_json(Str text, bool as_text, Str address, Err *err) CHECKED;
+
+bool raw_text_is_empty(RawFormat format, Str text); /* no record; an array without items too */
+Code raw_empty_error(Str address, Err *err);
 
 /* CSV and JSON as text, by code of ours: schema, batches and the end as an Arrow IPC stream. */
 typedef Code RawSend(void *to, Str bytes, Err *err);

@@ -190,6 +190,7 @@ TEST(raw_hostile)
     Buf deep AUTO(buf_done), gzip AUTO(buf_done);
     buf_init(&deep, 1 << 20);
     buf_init(&gzip, 1 << 20);
+    buf_put(&deep, STR("{\"a\":"));
     for (size_t i = 0; i < 100000; i++)
         buf_put_char(&deep, '[');
     put(&rig, "deep.json", buf_str(&deep));
@@ -233,16 +234,142 @@ TEST(raw_hostile)
     rig_close(&rig);
 }
 
-TEST(raw_checks)
+/* Checks one text, and where the fault is said to be. */
+static void check_refused(const char *text, bool json, bool as_text, Code code, const char *place)
 {
     Err err;
-    CHECK_CODE(raw_check_json(STR("{\"a\":[1,2"), STR("x"), &err), E_CORRUPT);
-    CHECK_CODE(raw_check_json(STR("{\"a\":\"[[[{{{\"}\n{}"), STR("x"), &err), E_OK);
-    CHECK_CODE(raw_check_csv(STR("a,\"b\nc\",d\n"), STR(""), STR(""), STR("x"), &err), E_OK);
+    err_clear(&err);
+    RawDialect dialect = raw_csv_dialect(str_z(text), STR(""), STR(""));
+    Code got = json ? raw_check_json(str_z(text), as_text, STR("x"), &err)
+                    : raw_check_csv(str_z(text), dialect, as_text, STR("x"), &err);
+    if (got != code)
+        test_failed(__FILE__, __LINE__, "%s: %d, not %d: %s", text, got, code, err.text);
+    if (code != E_OK)
+        CHECK_STR(str_z(err.place), str_z(place));
+}
+
+TEST(raw_checks)
+{
+    static const struct {
+        const char *text, *place;
+        bool json, as_text;
+        Code code;
+    } rows[] = {
+        { "a,\"b\nc\",d\n", "", false, false, E_OK },
+        { "a,b\r\n\r\n1, \"x, \"\"y\" \r\n2,5\"\r\n", "", false, false, E_OK },
+        { "\xef\xbb\xbf\"a\",b\n1,2", "", false, false, E_OK },
+        { "a,b\n1,2\n\n1,2,3\n", "x:4", false, false, E_CORRUPT },
+        { "a,b\n1,2\n1\n", "x:3", false, false, E_CORRUPT },
+        { "a,b\n1\n1,2,3\n1,\"2\"3\n", "", false, true, E_OK },
+        { "a,b\n\"x\"y,1\n", "x:2", false, false, E_CORRUPT },
+        { "a,b\n1,\"2\n3,4\n", "x:2", false, true, E_CORRUPT },
+        { "a,b\n1,\xff\n", "x:2", false, true, E_CORRUPT },
+        { "{\"a\":[1,2", "x:1", true, false, E_CORRUPT },
+        { "{\"a\":\"[[[{{{\\\"\"}\n{}", "", true, false, E_OK },
+        { " [{\"a\":null},{\"b\":1e-3}]\n", "", true, false, E_OK },
+        { "[{\"a\":1}", "x:1", true, false, E_CORRUPT },
+        { "{\"a\":1}\n{\"a\":nan}", "x:2", true, false, E_CORRUPT },
+        { "{\"a\":-Infinity}", "x:1", true, false, E_CORRUPT },
+        { "{\"a\":1}\n7", "x:2", true, false, E_CORRUPT },
+        { "[1,2]", "x:1", true, false, E_CORRUPT },
+        { "[{\"a\":1}] {}", "x:1", true, false, E_CORRUPT },
+        { "{\"a\":1}\n{\"a\":\n7\n", "", true, true, E_OK },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        check_refused(rows[i].text, rows[i].json, rows[i].as_text, rows[i].code, rows[i].place);
+    Err err;
     Buf wide AUTO(buf_done);
     buf_init(&wide, 1 << 20);
     for (size_t i = 0; i < RAW_COLUMNS_MAX; i++)
         buf_put_char(&wide, ',');
-    CHECK_CODE(raw_check_csv(buf_str(&wide), STR(","), STR(""), STR("x"), &err), E_LIMIT);
+    CHECK_CODE(raw_check_csv(buf_str(&wide), (RawDialect){ ',', '"' }, false, STR("x"), &err),
+               E_LIMIT);
     CHECK_STR(str_z(err.place), STR("x:1"));
+}
+
+TEST(raw_dialect)
+{
+    static const struct {
+        const char *text;
+        char delim;
+    } rows[] = {
+        { "a;b\n1;2,5\n2;3,5\n", ';' },     { "a b\n", ',' },
+        { "x,y|z\n1,2,3|4\n", '|' },        { "\"a;b;c\",d\n1,2\n", ',' },
+        { "a\tb,c\n1\t2\n", '\t' },         { "", ',' },
+        { "a|b|c;d\n1|2\n1|2|3;4\n", '|' },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        RawDialect d = raw_csv_dialect(str_z(rows[i].text), STR(""), STR(""));
+        if (d.delim != rows[i].delim)
+            test_failed(__FILE__, __LINE__, "%s: '%c'", rows[i].text, d.delim);
+    }
+}
+
+TEST(raw_empty)
+{
+    Rig rig;
+    rig_open(&rig);
+    put(&rig, "e.csv", STR("\n"));
+    put(&rig, "a.csv", STR("id\n7\n"));
+    put(&rig, "e.json", STR(" [ ]"));
+    Str csv[] = { STR("s3://bronze/e.csv"), STR("s3://bronze/a.csv") };
+    Str json = STR("s3://bronze/e.json");
+    RawColumn columns[] = { { STR("id"), STR("BIGINT") }, { STR("s"), STR("") } };
+    RawFormat formats[] = { RAW_CSV, RAW_JSON };
+    for (size_t i = 0; i < 4; i++) {
+        RawRequest request = { .format = formats[i / 2],
+                               .addresses = i / 2 == 0 ? csv : &json,
+                               .address_count = 1,
+                               .header = -1,
+                               .as_text = i % 2 };
+        Str lines;
+        CHECK_CODE(query(&rig, &request, "select * from r", &lines), E_CORRUPT);
+        CHECK(str_ends(str_z(rig.err.place), STR(":1")) && rig.err.hint[0]);
+        request.columns = columns;
+        request.column_count = 2;
+        check(&rig, &request, "select count(*), sum(id::bigint), max(s || '') from r",
+              "[0,null,null]\n");
+    }
+    RawRequest request = { .format = RAW_CSV, .addresses = csv, .address_count = 2, .header = 1 };
+    check(&rig, &request, "select id from r", "[7]\n");
+    request.as_text = true;
+    check(&rig, &request, "select id, _row from r", "[\"7\",1]\n");
+    rig_close(&rig);
+}
+
+TEST(raw_problems)
+{
+    Rig rig;
+    rig_open(&rig);
+    put(&rig, "a.csv", STR("a,b\n1,2\n3\n\"x\"y,4\n5,6\n"));
+    put(&rig, "a.json", STR("{\"a\":1}\n7\n{\"a\":\n"));
+    Str csv = STR("s3://bronze/a.csv"), json = STR("s3://bronze/a.json");
+    RawRequest request = { .format = RAW_CSV,
+                           .addresses = &csv,
+                           .address_count = 1,
+                           .header = 1,
+                           .as_text = true,
+                           .problems = true };
+    check(&rig, &request, "select a, _row, _raw, _problem from r",
+          "[\"1\",1,\"1,2\",null]\n[null,2,\"3\",\"record(number of fields)\"]\n"
+          "[null,3,\"\\\"x\\\"y,4\",\"record(text behind a quote)\"]\n[\"5\",4,\"5,6\",null]\n");
+    request.format = RAW_JSON;
+    request.addresses = &json;
+    check(&rig, &request, "select _row, _raw from r where _problem is not null",
+          "[2,\"7\"]\n[3,\"{\\\"a\\\":\"]\n");
+    RawScan *scan AUTO(raw_free) = NULL;
+    RawOptions options = { .os = os_real(), .store = rig.store };
+    CHECK_OK(raw_open(&options, &request, &scan, &rig.err), &rig.err);
+    BorderBinding binding = { .name = STR("r"), .source = raw_source(scan) };
+    EngineQuery q = { .request = { .text = STR("select a from r where _problem is null"),
+                                   .bindings = &binding,
+                                   .binding_count = 1 } };
+    EngineResult *result = NULL;
+    CHECK_INT(raw_problem_count(scan), 0);
+    CHECK_OK(engine_query(rig.lease, &q, &result, &rig.err), &rig.err);
+    ArrowArray array AUTO(arrow_array_done) = { 0 };
+    CHECK_OK(engine_result_next(result, &array, &rig.err), &rig.err);
+    CHECK_INT(raw_problem_count(scan), 2);
+    engine_result_free(&result);
+    rig_close(&rig);
 }

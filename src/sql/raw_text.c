@@ -1,7 +1,8 @@
 /* CSV and JSON as text columns with `_file`, `_row`, `_raw`, read by code of ours inside of a
  * worker.
- * 1. Every record of an object gives exactly one row. A record with another number of fields, or a
- * JSON value that is no object, gives NULL in every column, and its text in `_raw`.
+ * 1. Every record of an object gives exactly one row. A record with another number of fields or text
+ * behind a quote, or a JSON value that is no object, gives NULL in every column, its text in `_raw`
+ * and the reason in `_problem`.
  * 2. Rows go out in batches when ROWS_MAX rows or BYTES_MAX bytes are there. */
 #include "sql/raw_priv.h"
 
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_MAX = 8192, BYTES_MAX = 2 << 20, COLUMN_BYTES_MAX = 1 << 30, EXTRA = 3, SAMPLE = 100 };
+enum { ROWS_MAX = 8192, BYTES_MAX = 2 << 20, COLUMN_BYTES_MAX = 1 << 30, EXTRA = 4, SAMPLE = 100 };
 
 typedef Vec(Str) StrVec;
 
@@ -20,6 +21,7 @@ typedef Vec(Str) StrVec;
 typedef struct TextColumn {
     Str name;
     bool number; /* _row */
+    bool is_wanted;
     Buf data;
     Buf offsets; /* int32, one more than rows; or the int64 numbers */
     uint8_t valid[ROWS_MAX / 8];
@@ -34,7 +36,7 @@ typedef struct Text {
     RawSend *send;
     void *to;
     Arena arena;
-    TextColumn *columns; /* all: declared or found, then _file, _row, _raw */
+    TextColumn *columns; /* all: declared or found, then _file, _row, _raw, _problem */
     size_t column_count;
     size_t *wanted; /* of columns, in the order of the answer */
     size_t wanted_count;
@@ -58,6 +60,8 @@ static void nothing_release_schema(ArrowSchema *schema)
 static void put_value(Text *t, size_t at, Str value)
 {
     TextColumn *c = &t->columns[at];
+    if (!c->is_wanted)
+        return;
     if (value.ptr) {
         buf_put(&c->data, value);
         c->valid[t->rows / 8] |= (uint8_t)(1 << (t->rows % 8));
@@ -143,15 +147,17 @@ static Code batch_send(Text *t, bool schema_too, Err *err)
     return t->send(t->to, buf_str(&t->out), err);
 }
 
-/* `values` has a Str a declared column, or is NULL: all are NULL. */
-static Code row_put(Text *t, const Str *values, size_t file, int64_t row, Str raw, Err *err)
+/* `values` has a Str a declared column. With a problem all are NULL. */
+static Code row_put(Text *t, const Str *values, Str problem, size_t file, int64_t row, Str raw,
+                    Err *err)
 {
     size_t declared = t->column_count - EXTRA;
     for (size_t i = 0; i < declared; i++)
-        put_value(t, i, values ? values[i] : STR_NONE);
+        put_value(t, i, problem.ptr ? STR_NONE : values[i]);
     put_value(t, declared, t->call->files[file]);
     put_number(t, declared + 1, row);
     put_value(t, declared + 2, raw);
+    put_value(t, declared + 3, problem);
     t->rows++;
     if (t->rows < ROWS_MAX && t->bytes < BYTES_MAX)
         return E_OK;
@@ -160,7 +166,7 @@ static Code row_put(Text *t, const Str *values, size_t file, int64_t row, Str ra
 
 static void columns_set(Text *t, const Str *names, size_t count)
 {
-    static const char *const extra[EXTRA] = { "_file", "_row", "_raw" };
+    static const char *const extra[EXTRA] = { "_file", "_row", "_raw", "_problem" };
     t->column_count = count + EXTRA;
     t->columns = arena_array(&t->arena, TextColumn, t->column_count);
     for (size_t i = 0; i < t->column_count; i++) {
@@ -177,7 +183,8 @@ static void columns_set(Text *t, const Str *names, size_t count)
 static Code wanted_set(Text *t, Err *err)
 {
     const RawCall *call = t->call;
-    t->wanted_count = call->describe ? t->column_count : call->wanted_count;
+    size_t shown = t->column_count - !call->problems;
+    t->wanted_count = call->describe ? shown : call->wanted_count;
     t->wanted = arena_array(&t->arena, size_t, t->wanted_count + 1);
     for (size_t i = 0; i < t->wanted_count; i++) {
         size_t at = call->describe ? i : 0;
@@ -188,6 +195,7 @@ static Code wanted_set(Text *t, Err *err)
             return err_set(err, E_INVALID, "there is no column " STR_FMT,
                            STR_ARG(call->wanted[i].name));
         t->wanted[i] = at;
+        t->columns[at].is_wanted = true;
     }
     return batch_send(t, true, err);
 }
@@ -196,8 +204,9 @@ static Code wanted_set(Text *t, Err *err)
 
 typedef struct Csv {
     Str rest;
-    char delim, quote;
+    RawDialect dialect;
     Str null_text;
+    bool has_more; /* text behind a closing quote, somewhere in the record */
     Arena scratch; /* of one record's unescaped fields */
     StrVec fields;
     Str raw;
@@ -205,41 +214,25 @@ typedef struct Csv {
 
 static Str csv_unescape(Csv *csv, Str inside)
 {
-    if (str_find_char(inside, csv->quote) < 0)
-        return inside;
     char *out = arena_alloc(&csv->scratch, inside.len + 1);
     size_t len = 0;
     for (size_t i = 0; i < inside.len; i++) {
         out[len++] = inside.ptr[i];
-        if (inside.ptr[i] == csv->quote && i + 1 < inside.len && inside.ptr[i + 1] == csv->quote)
+        if (inside.ptr[i] == csv->dialect.quote)
             i++;
     }
     return str_of(out, len);
 }
 
-/* The end of the field at `at`: its delimiter, line end or the end of the text. */
+/* The end of the field at `at`. */
 static size_t csv_field(Csv *csv, size_t at, Str *ret_field)
 {
-    Str s = csv->rest;
-    size_t start = at;
-    if (at < s.len && s.ptr[at] == csv->quote) {
-        size_t end = at + 1;
-        while (end < s.len &&
-               !(s.ptr[end] == csv->quote && !(end + 1 < s.len && s.ptr[end + 1] == csv->quote)))
-            end += s.ptr[end] == csv->quote ? 2 : 1;
-        *ret_field = csv_unescape(csv, str_sub(s, at + 1, end - at - 1));
-        at = MIN(end + 1, s.len);
-        size_t behind = at;
-        while (at < s.len && s.ptr[at] != csv->delim && s.ptr[at] != '\n' && s.ptr[at] != '\r')
-            at++;
-        if (at > behind) /* text behind a closing quote: as it stands */
-            *ret_field = str_sub(s, start, at - start);
-        return at;
-    }
-    while (at < s.len && s.ptr[at] != csv->delim && s.ptr[at] != '\n' && s.ptr[at] != '\r')
-        at++;
-    Str field = str_sub(s, start, at - start);
-    *ret_field = str_eq(field, csv->null_text) ? STR_NONE : field;
+    RawField field;
+    at = raw_csv_field(csv->rest, at, csv->dialect, &field);
+    csv->has_more = csv->has_more || field.has_more;
+    *ret_field = field.is_doubled ? csv_unescape(csv, field.text) : field.text;
+    if (!field.is_quoted && str_eq(field.text, csv->null_text))
+        *ret_field = STR_NONE;
     return at;
 }
 
@@ -252,12 +245,13 @@ static bool csv_record(Csv *csv)
         return false;
     arena_reset(&csv->scratch);
     csv->fields.len = 0;
+    csv->has_more = false;
     size_t at = 0;
     for (;;) {
         Str field = STR_NONE;
         at = csv_field(csv, at, &field);
         vec_push(&csv->fields, field);
-        if (at >= csv->rest.len || csv->rest.ptr[at] != csv->delim)
+        if (at >= csv->rest.len || csv->rest.ptr[at] != csv->dialect.delim)
             break;
         at++;
     }
@@ -266,34 +260,13 @@ static bool csv_record(Csv *csv)
     return true;
 }
 
-/* The one of , ; tab | that stands most often in the first line. */
-static char csv_find_delim(Str text)
-{
-    static const char candidates[] = { ',', ';', '\t', '|' };
-    ptrdiff_t end = str_find_char(text, '\n');
-    Str line = end < 0 ? text : str_sub(text, 0, (size_t)end);
-    char best = ',';
-    size_t most = 0;
-    for (size_t c = 0; c < sizeof candidates; c++) {
-        size_t count = 0;
-        for (size_t i = 0; i < line.len; i++)
-            count += line.ptr[i] == candidates[c];
-        if (count > most) {
-            most = count;
-            best = candidates[c];
-        }
-    }
-    return best;
-}
-
 static Csv csv_open(const RawCall *call, const RawInput *input)
 {
     Str text = buf_str(&input->text);
     if (str_starts(text, STR("\xef\xbb\xbf")))
         text = str_from(text, 3);
     return (Csv){ .rest = text,
-                  .delim = call->delim.len ? call->delim.ptr[0] : csv_find_delim(text),
-                  .quote = call->quote.len ? call->quote.ptr[0] : '"',
+                  .dialect = raw_csv_dialect(text, call->delim, call->quote),
                   .null_text = call->null_text };
 }
 
@@ -362,10 +335,12 @@ static Code csv_rows(Text *t, Csv *csv, size_t file, Err *err)
         TRY(csv_places(t, NULL, places, address, err));
     }
     for (int64_t row = 1; csv_record(csv); row++) {
-        bool fits = csv->fields.len == width;
-        for (size_t i = 0; i < declared && fits; i++)
+        Str problem = csv->has_more                ? STR("record(text behind a quote)")
+                      : csv->fields.len != width ? STR("record(number of fields)")
+                                                 : STR_NONE;
+        for (size_t i = 0; i < declared && !problem.ptr; i++)
             values[i] = csv->fields.items[places[i]];
-        TRY(row_put(t, fits ? values : NULL, file, row, csv->raw, err));
+        TRY(row_put(t, values, problem, file, row, csv->raw, err));
     }
     return E_OK;
 }
@@ -394,7 +369,8 @@ static Code json_row(Text *t, Arena *tmp, const Json *value, size_t file, int64_
     bool object = value && json_type(value) == JSON_OBJECT;
     for (size_t i = 0; i < declared && object; i++)
         values[i] = json_text(tmp, json_get_str(value, t->columns[i].name));
-    return row_put(t, object ? values : NULL, file, row, raw, err);
+    return row_put(t, values, object ? STR_NONE : STR("record(no JSON object)"), file, row, raw,
+                   err);
 }
 
 /* Gives each value in turn: the items of one array, or a value a line. */
@@ -406,11 +382,18 @@ typedef struct JsonValues {
     const Json *value;    /* NULL: it does not parse */
     const Json *document; /* the whole text is one object over several lines; NULL: not, or taken */
     Str raw;
+    Code code; /* why it ended early */
 } JsonValues;
 
 static const JsonLimits VALUE_LIMITS = { .bytes_max = RAW_FIELD_BYTES_MAX,
                                          .depth_max = RAW_JSON_DEPTH_MAX,
                                          .keeps_duplicates = true };
+
+static Code value_too_long(Str address, Err *err)
+{
+    err_set(err, E_LIMIT, "a value has more than %d bytes", RAW_FIELD_BYTES_MAX);
+    return err_place(err, E_LIMIT, STR_FMT, STR_ARG(address));
+}
 
 static Code values_open(JsonValues *v, const RawInput *input, Err *err)
 {
@@ -425,6 +408,8 @@ static Code values_open(JsonValues *v, const RawInput *input, Err *err)
         bool lines = str_find_char(trimmed, '\n') >= 0;
         if (lines && json_parse(&v->all, trimmed, &limits, &v->document, NULL) == E_OK)
             v->raw = trimmed;
+        if (v->document && trimmed.len > RAW_FIELD_BYTES_MAX)
+            return value_too_long(input->address, err);
         return E_OK;
     }
     Code code = json_parse(&v->all, trimmed, &limits, &v->array, err);
@@ -444,6 +429,9 @@ static bool values_next(JsonValues *v)
         buf_init(&raw, RAW_FIELD_BYTES_MAX);
         JsonWriter w = json_writer(&raw);
         json_put_value(&w, v->iter.value);
+        v->code = buf_end(&raw, "a value", NULL);
+        if (v->code != E_OK)
+            return false;
         v->raw = str_copy(&v->one, buf_str(&raw));
         v->value = v->iter.value;
         return true;
@@ -503,6 +491,8 @@ static Code json_rows(Text *t, const RawInput *input, size_t file, Err *err)
     Code code = values_open(&v, input, err);
     for (int64_t row = 1; code == E_OK && values_next(&v); row++)
         code = json_row(t, &v.one, v.value, file, row, v.raw, err);
+    if (code == E_OK && v.code != E_OK)
+        code = value_too_long(input->address, err);
     values_close(&v);
     return code;
 }
@@ -528,15 +518,36 @@ static Code text_rows(Text *t, RawInput *inputs, Err *err)
     return t->send(t->to, buf_str(&t->out), err);
 }
 
+/* All objects of the job are empty: the columns are those that were declared or found before. */
+static Code empty_names(Text *t, Str address, Err *err)
+{
+    const RawCall *call = t->call;
+    if (call->describe && call->column_count == 0)
+        return raw_empty_error(address, err);
+    const RawColumn *columns = call->column_count ? call->columns : call->wanted;
+    size_t count = call->column_count ? call->column_count : call->wanted_count;
+    Str *names = arena_array(&t->arena, Str, count + 1);
+    for (size_t i = 0; i < count; i++)
+        names[i] = columns[i].name;
+    columns_set(t, names, count);
+    return E_OK;
+}
+
 Code raw_text_run(const RawCall *raw, RawInput *inputs, RawSend *send, void *to, Err *err)
 {
     Text t = { .call = raw, .send = send, .to = to };
     buf_init(&t.out, COLUMN_BYTES_MAX);
+    size_t first = 0; /* that has records */
+    while (first < raw->file_count &&
+           raw_text_is_empty(raw->format, buf_str(&inputs[first].text)))
+        first++;
     Code code = E_OK;
-    if (raw->format == RAW_JSON)
-        code = json_names(&t, &inputs[0], err);
+    if (first == raw->file_count)
+        code = empty_names(&t, inputs[0].address, err);
+    else if (raw->format == RAW_JSON)
+        code = json_names(&t, &inputs[first], err);
     else
-        csv_names(&t, &inputs[0]);
+        csv_names(&t, &inputs[first]);
     if (code == E_OK)
         code = wanted_set(&t, err);
     if (code == E_OK)

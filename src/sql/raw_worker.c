@@ -1,6 +1,7 @@
 /* Runs in a worker process, which may hold nothing but its descriptors and its memory. The objects
  * are the files s3://raw/0, s3://raw/1, ... of an engine instance that was opened before the fork.
- * 1. No byte reaches the engine before it was checked here (raw_check.c, the footer of Parquet).
+ * 1. No byte reaches the engine before it was checked here (raw_check.c, the footer and the page
+ * headers of Parquet) or in the job before, over the same descriptors.
  * 2. The engine gets no path but those files and writes none. */
 #include "format/arrow.h"
 #include "format/inflate.h"
@@ -25,6 +26,8 @@ typedef struct Raw {
     Buf sql, out;
     RawColumn *base; /* what the files have, or what was declared */
     size_t base_count;
+    RawDialect dialect; /* CSV: of the first object with records */
+    size_t empty_count; /* objects without records: the engine does not see them */
 } Raw;
 
 /* Of this process; the files of its one job. */
@@ -132,6 +135,11 @@ static Code load_text(RawInput *input, Err *err)
     return inflate_text(input, str_sub(buf_str(&input->text), 0, 16), err);
 }
 
+static Code read_pages(void *arg, uint64_t at, void *bytes, size_t len, size_t *ret_len, Err *err)
+{
+    return read_at(arg, bytes, len, at, ret_len, err);
+}
+
 static Code check_parquet(RawInput *input, Err *err)
 {
     char tail[PARQUET_TAIL_LEN];
@@ -146,31 +154,46 @@ static Code check_parquet(RawInput *input, Err *err)
     TRY(read_at(input, bytes, footer_bytes, input->size_bytes - sizeof tail - footer_bytes, &got,
                 err));
     ParquetFooter footer;
-    return parquet_footer_decode(str_of(bytes, got), input->size_bytes, &arena, &footer, err);
+    TRY(parquet_footer_decode(str_of(bytes, got), input->size_bytes, &arena, &footer, err));
+    return parquet_pages_check(&footer, read_pages, input, err);
+}
+
+static Code check_text(Raw *raw, RawInput *input, Err *err)
+{
+    const RawCall *call = &raw->call;
+    Str text = buf_str(&input->text);
+    bool is_empty = raw_text_is_empty(call->format, text);
+    if (call->format == RAW_CSV && !is_empty && !raw->dialect.delim)
+        raw->dialect = raw_csv_dialect(text, call->delim, call->quote);
+    raw->empty_count += is_empty;
+    if (call->checked || is_empty)
+        return E_OK;
+    return call->format == RAW_CSV
+               ? raw_check_csv(text, raw->dialect, call->as_text, input->address, err)
+               : raw_check_json(text, call->as_text, input->address, err);
+}
+
+static Code load_one(Raw *raw, RawInput *input, Err *err)
+{
+    struct stat st;
+    if (fstat(input->fd, &st) != 0)
+        return err_set(err, E_IO, "the object has no size: %s", strerror(errno));
+    input->size_bytes = (uint64_t)st.st_size;
+    if (raw->call.format != RAW_PARQUET) {
+        TRY(load_text(input, err));
+        return check_text(raw, input, err);
+    }
+    Code code = raw->call.checked ? E_OK : check_parquet(input, err);
+    return code == E_OK ? E_OK : err_place(err, code, STR_FMT, STR_ARG(input->address));
 }
 
 static Code load(Raw *raw, Err *err)
 {
     for (size_t i = 0; i < raw->call.file_count; i++) {
         RawInput *input = &raw->inputs[i];
-        struct stat st;
         input->address = raw->call.files[i];
         input->fd = raw->worker->fds[i];
-        if (fstat(input->fd, &st) != 0)
-            return err_set(err, E_IO, "the object has no size: %s", strerror(errno));
-        input->size_bytes = (uint64_t)st.st_size;
-        if (raw->call.format == RAW_PARQUET) {
-            Code code = check_parquet(input, err);
-            if (code != E_OK)
-                return err_place(err, code, STR_FMT, STR_ARG(input->address));
-            continue;
-        }
-        TRY(load_text(input, err));
-        if (raw->call.format == RAW_CSV)
-            TRY(raw_check_csv(buf_str(&input->text), raw->call.delim, raw->call.quote,
-                              input->address, err));
-        else
-            TRY(raw_check_json(buf_str(&input->text), input->address, err));
+        TRY(load_one(raw, input, err));
     }
     return E_OK;
 }
@@ -213,21 +236,37 @@ static void put_declared(Raw *raw)
     buf_put_char(&raw->sql, '}');
 }
 
+static bool is_empty_text(const Raw *raw, size_t i)
+{
+    return raw->call.format != RAW_PARQUET &&
+           raw_text_is_empty(raw->call.format, buf_str(&raw->inputs[i].text));
+}
+
 /* FROM read_parquet([...], ...) */
 static void put_from(Raw *raw)
 {
     static const char *const readers[] = { "read_parquet", "read_csv", "read_json" };
     const RawCall *call = &raw->call;
     buf_format(&raw->sql, " FROM %s([", readers[call->format]);
-    for (size_t i = 0; i < call->file_count; i++)
-        buf_format(&raw->sql, "%s's3://raw/%zu'", i > 0 ? ", " : "", i);
+    const char *comma = "";
+    for (size_t i = 0; i < call->file_count; i++) {
+        if (is_empty_text(raw, i))
+            continue;
+        buf_format(&raw->sql, "%s's3://raw/%zu'", comma, i);
+        comma = ", ";
+    }
     buf_format(&raw->sql, "], union_by_name=%s", call->union_by_name ? "true" : "false");
     if (call->format == RAW_CSV) {
-        buf_format(&raw->sql, ", compression='none', max_line_size=%d", RAW_FIELD_BYTES_MAX);
+        char quote[] = { raw->dialect.quote, 0 }, delim[] = { raw->dialect.delim, 0 };
+        buf_format(&raw->sql,
+                   ", compression='none', max_line_size=%d, skip=0, comment='', "
+                   "strict_mode=true, null_padding=false, ignore_errors=false",
+                   RAW_FIELD_BYTES_MAX);
+        put_text_option(&raw->sql, "delim", str_z(delim));
+        put_text_option(&raw->sql, "quote", str_z(quote));
+        put_text_option(&raw->sql, "escape", str_z(quote));
         if (call->header >= 0)
             buf_format(&raw->sql, ", header=%s", call->header ? "true" : "false");
-        put_text_option(&raw->sql, "delim", call->delim);
-        put_text_option(&raw->sql, "quote", call->quote);
         put_text_option(&raw->sql, "nullstr", call->null_text);
         put_declared(raw);
     } else if (call->format == RAW_JSON) {
@@ -238,9 +277,16 @@ static void put_from(Raw *raw)
     buf_put_char(&raw->sql, ')');
 }
 
+static bool all_empty(const Raw *raw)
+{
+    return raw->call.format != RAW_PARQUET && raw->empty_count == raw->call.file_count;
+}
+
 static void put_expression(Raw *raw, Str name)
 {
-    if (raw->call.as_text && str_eq(name, STR("_file"))) {
+    if (all_empty(raw)) {
+        buf_put(&raw->sql, STR("NULL"));
+    } else if (raw->call.as_text && str_eq(name, STR("_file"))) {
         buf_put(&raw->sql, STR("(["));
         for (size_t i = 0; i < raw->call.file_count; i++) {
             if (i > 0)
@@ -275,7 +321,10 @@ static void put_select(Raw *raw, const RawColumn *columns, size_t count)
         buf_put(&raw->sql, STR(" AS "));
         put_quoted(&raw->sql, columns[i].name, '"');
     }
-    put_from(raw);
+    if (all_empty(raw))
+        buf_put(&raw->sql, STR(" LIMIT 0"));
+    else
+        put_from(raw);
 }
 
 /* The engine's words name s3://raw/N, the reader wants the object. */
@@ -297,10 +346,16 @@ static Code with_address(const Raw *raw, Code code, Err *err)
 static Code find_columns(Raw *raw, Err *err)
 {
     const RawCall *call = &raw->call;
-    if (call->column_count && (call->as_text || call->format == RAW_PARQUET)) {
+    if (all_empty(raw) && call->column_count == 0)
+        return raw_empty_error(call->files[0], err);
+    if (call->column_count &&
+        (call->as_text || call->format == RAW_PARQUET || all_empty(raw))) {
         raw->base = arena_array(&raw->arena, RawColumn, call->column_count + 3);
         memcpy(raw->base, call->columns, call->column_count * sizeof *raw->base);
         raw->base_count = call->column_count;
+        for (size_t i = 0; i < raw->base_count && all_empty(raw); i++)
+            if (!raw->base[i].type.len)
+                raw->base[i].type = STR("VARCHAR");
     } else {
         buf_clear(&raw->sql);
         buf_put(&raw->sql, STR("SELECT *"));
