@@ -19,6 +19,7 @@
 #include "table/catalog.h"
 
 typedef struct ApiState ApiState;
+typedef struct SystemTables SystemTables;
 
 enum {
     API_PAGE_ROWS_DEFAULT = 100,
@@ -42,6 +43,7 @@ typedef struct ApiLake {
     Govern *govern;
     Flow *flow;
     Source *source;
+    SystemTables *system_tables; /* system_tables_open; freed behind sql */
     Str version;        /* "0.1.0" */
     ApiState *state;    /* api_open makes it, api_close ends it */
 } ApiLake;

@@ -1,7 +1,7 @@
 /* Datasets: what tables, views and system tables there are and of what they consist. */
 #include "api/api_priv.h"
 
-static int64_t summary_number(const IceSnapshot *snapshot, const char *key)
+int64_t api_summary_number(const IceSnapshot *snapshot, const char *key)
 {
     int64_t number = -1;
     for (size_t i = 0; snapshot && i < snapshot->summary_count; i++) {
@@ -60,9 +60,9 @@ static void metadata_fill(Arena *arena, const TableMetadata *metadata, ApiDatase
     const IceSnapshot *snapshot = table_snapshot_current(metadata);
     dataset->snapshot_id = snapshot ? snapshot->id : 0;
     dataset->updated_us = metadata->last_updated_ms * 1000;
-    dataset->rows = summary_number(snapshot, "total-records");
-    dataset->files = summary_number(snapshot, "total-data-files");
-    dataset->bytes = summary_number(snapshot, "total-files-size");
+    dataset->rows = api_summary_number(snapshot, "total-records");
+    dataset->files = api_summary_number(snapshot, "total-data-files");
+    dataset->bytes = api_summary_number(snapshot, "total-files-size");
     columns_fill(arena, table_schema_current(metadata), dataset);
     partition_fill(arena, metadata, dataset);
 }

@@ -1,5 +1,6 @@
 #include "api/api_fake.h"
 
+#include "api/system_tables.h"
 #include "base/test.h"
 #include "format/arrow.h"
 
@@ -32,6 +33,8 @@ void fake_lake_open(FakeLake *fake)
     CHECK_OK(sql_open(&sql, &lake->sql, &err), &err);
     CHECK_OK(sql_register_source(lake->sql, STR("bronze"), STR("objects"),
                                  source_objects_scan(lake->source), &err), &err);
+    SystemTablesOptions system = { .catalog = lake->catalog, .meta = lake->meta };
+    CHECK_OK(system_tables_open(&system, lake->sql, &lake->system_tables, &err), &err);
     FlowOptions flow = { .os = lake->os, .sql = lake->sql, .catalog = lake->catalog,
                          .store = lake->store, .meta = lake->meta, .source = lake->source };
     CHECK_OK(flow_open(&flow, &lake->flow, &err), &err);
@@ -46,6 +49,7 @@ void fake_lake_close(FakeLake *fake)
     api_close(lake);
     flow_free(&lake->flow);
     sql_free(&lake->sql);
+    system_tables_free(&lake->system_tables);
     source_free(&lake->source);
     govern_free(&lake->govern);
     catalog_free(&lake->catalog);

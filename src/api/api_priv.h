@@ -39,6 +39,8 @@ struct ApiState {
 void api_count(ApiCall *call, ApiCounter counter, uint64_t more);
 /* Writes the row of the audit for something that changed and is not in a metadata transaction. */
 Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err) CHECKED;
+/* A number of the summary: -1 when it is not there, 0 without a snapshot. */
+int64_t api_summary_number(const IceSnapshot *snapshot, const char *key);
 void api_runs_end(ApiState *state);
 /* Of a user's text: resolves source('x','y') to addresses. `self` is the ApiCall. */
 Code api_source_resolve(void *self, Str source, Str name, bool all, Arena *arena,

@@ -5,6 +5,7 @@
  * `order`, then all others, so that rows with one key are equal in every column, and `same` (how many
  * of those were shown already) names a place exactly, also among duplicates. */
 #include "api/api_priv.h"
+#include "api/system_tables.h"
 
 #include "format/checksum.h"
 #include "format/json.h"
@@ -23,6 +24,7 @@ static Code query_run(ApiCall *call, const SqlRequest *asked, SqlResult **ret_re
     SqlRequest *request = arena_copy(call->arena, asked, sizeof *asked);
     request->source_resolve = api_source_resolve;
     request->source_self = call;
+    request->bindings = system_tables_refuse(&call->principal, call->arena, &request->binding_count);
     request->principal = call->principal.id;
     request->timeout_ms = call->timeout_ms;
     request->cancel = call->cancel;

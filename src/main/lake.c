@@ -4,6 +4,7 @@
  * 3. The bucket names are fixed at the first start (settings of the metadata). */
 #include "main/lake.h"
 
+#include "api/system_tables.h"
 #include "flow/flow.h"
 #include "format/json.h"
 #include "govern/govern.h"
@@ -183,6 +184,8 @@ static Code top_open(const Conf *conf, Lake *lake, Err *err)
     };
     TRY(sql_open(&sql, &api->sql, err));
     TRY(sql_register_source(api->sql, STR("bronze"), STR("objects"), source_objects_scan(api->source), err));
+    SystemTablesOptions system = { .catalog = api->catalog, .meta = api->meta };
+    TRY(system_tables_open(&system, api->sql, &api->system_tables, err));
     FlowOptions flow = { .os = os_real(), .sql = api->sql, .catalog = api->catalog, .store = api->store,
                          .meta = api->meta, .source = api->source,
                          .threads = (size_t)conf_number(conf, "flow.threads") };
@@ -245,6 +248,7 @@ void lake_close(Lake *lake)
         api_close(api);
     flow_free(&api->flow);
     sql_free(&api->sql);
+    system_tables_free(&api->system_tables);
     source_free(&api->source);
     govern_free(&api->govern);
     catalog_free(&api->catalog);

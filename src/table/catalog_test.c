@@ -210,7 +210,7 @@ TEST(catalog_commits_append_overwrite_delete)
     CHECK_CODE(
         table_scan(version, &(TableScan){ .ref = STR("mian") }, &lake.arena, &plan, &lake.err),
         E_NOT_FOUND);
-    CHECK_STR(str_z(lake.err.hint), STR("did you mean 'main'?"));
+    CHECK_STR(str_z(lake.err.hint), STR("did you mean 'main'? tarn.snapshots lists them"));
     CHECK_CODE(
         table_scan(version, &(TableScan){ .timestamp_ms = 5 }, &lake.arena, &plan, &lake.err),
         E_NOT_FOUND);

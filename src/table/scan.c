@@ -17,8 +17,9 @@ static Code snapshot_missing(const TableVersion *version, Str what, Err *err)
                 "table " STR_FMT "." STR_FMT " has no snapshot, branch or tag '" STR_FMT "'",
                 STR_ARG(version->entry.ns), STR_ARG(version->entry.name), STR_ARG(what));
     Str nearest = str_nearest(what, names, m->ref_count);
-    return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(nearest))
-                       : code;
+    return nearest.len ? err_hint(err, code, "did you mean '" STR_FMT "'? tarn.snapshots lists them",
+                                  STR_ARG(nearest))
+                       : err_hint(err, code, "tarn.snapshots lists them");
 }
 
 /* What a query asked for; `ret_historic`: it sees the schema of that snapshot (spec, "Point in time
@@ -36,9 +37,10 @@ static Code snapshot_choose(const TableVersion *version, const TableScan *query,
         if (*ret_snapshot)
             return E_OK;
         Str time = time_format(arena, query->timestamp_ms * 1000);
-        return err_set(err, E_NOT_FOUND,
-                       "table " STR_FMT "." STR_FMT " has no snapshot at " STR_FMT,
-                       STR_ARG(version->entry.ns), STR_ARG(version->entry.name), STR_ARG(time));
+        Code code = err_set(err, E_NOT_FOUND,
+                            "table " STR_FMT "." STR_FMT " has no snapshot at " STR_FMT,
+                            STR_ARG(version->entry.ns), STR_ARG(version->entry.name), STR_ARG(time));
+        return err_hint(err, code, "tarn.snapshots lists them");
     }
     Str text = query->ref;
     if (query->ref.ptr) {
