@@ -93,6 +93,7 @@ Code target_write(Work *work, const Target *target, Str sql, int64_t at, const S
                     .source_resolve = flow_source_resolve, .source_self = work->flow,
                     .read_only = true, .cancel = work->run->cancel },
         .schema = target->schema,
+        .metadata = target->metadata,
         .spec = target->spec,
         .sort = target->sort,
         .location = target->location,

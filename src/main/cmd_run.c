@@ -289,7 +289,7 @@ static Code verdict(const Json *end, Err *err)
         return code;
     }
     Code code = err_set(err, E_GATED, "a model was held back by its gate: nothing of it is visible");
-    return err_hint(err, code, "look at its checks with --json; its rows are in FOR VERSION AS OF 'run:" STR_FMT "'",
+    return err_hint(err, code, "--json shows its checks; where the table was published before, its rows are in TABLE FOR VERSION AS OF 'run:" STR_FMT "'",
                     STR_ARG(json_str(json_get(json_get(end, "report"), "run_id"))));
 }
 

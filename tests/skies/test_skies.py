@@ -99,6 +99,12 @@ def the_closed_gate_holds_back():
     out = twin.cli("run", TOP / "examples/skies", "--yes")
     equal(out.returncode, 0, out.stdout + out.stderr)
     equal(twin.rows("SELECT count(*) FROM gold.strikes_by_airport"), [[50]], "with the seed row it publishes")
+    out = twin.cli("run", TOP / "examples/skies-gate", "--yes")
+    equal(out.returncode, 6, "without it again")
+    run_id = out.stderr.split("run:")[1][:36]
+    departures = "SELECT count(*), count(*) FILTER (iata = 'BAD') FROM gold.strikes_by_airport"
+    equal(twin.rows(f"{departures} FOR VERSION AS OF 'run:{run_id}'"), [[50, 1]], "the stage can be read")
+    equal(twin.rows("SELECT count(*) FROM gold.strikes_by_airport"), [[50]], "what is published stays")
     twin.stop()
 
 
