@@ -15,6 +15,8 @@ TABLES = [  # (title, .def file, macro, columns: (heading, index of the argument
     ("REST routes", "src/front/rest/routes.def", "ROUTE", None),
     ("SQL functions", "src/sql/functions.def", None, None),
     ("Expectations", "src/flow/expect.def", None, None),
+    ("System tables", "src/api/system_tables.def", "SYSTEM_TABLE",
+     [("table", 0), ("right", 1), ("what", 2), ("columns", 3)]),
     ("Operations on the metadata", "src/meta/ops.def", None, None),
 ]
 
@@ -53,6 +55,7 @@ def arguments(text, start):
 
 def clean(value):
     value = re.sub(r'"\s*"', "", value)
+    value = re.sub(r"\bCOLUMN\((\w+), (\w+)\)", r"`\1`", value)
     if value.startswith('"') and value.endswith('"'):
         value = value[1:-1].replace('\\"', '"').replace("\\n", " ")
     value = re.sub(r"\s+", " ", value)

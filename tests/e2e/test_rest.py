@@ -227,6 +227,26 @@ def time_travel_and_schema_changes():
     lake.rows("INSERT INTO shop.t VALUES (3, 'x')")
     lake.rows("ALTER TABLE shop.t RENAME COLUMN a TO n")
     equal(lake.rows("SELECT n, b FROM shop.t ORDER BY n"), [[1, None], [2, None], [3, "x"]])
+    versions = lake.rows("SELECT snapshot_id, added_rows, is_current FROM tarn.snapshots "
+                         "WHERE table_namespace = 'shop' AND table_name = 't' ORDER BY total_rows")
+    equal([v[1:] for v in versions], [[1, False], [1, False], [1, True]])
+    equal([lake.rows(f"SELECT count(*) FROM shop.t FOR VERSION AS OF {v[0]}") for v in versions], [[[1]], [[2]], [[3]]])
+    reply = lake.request("POST", "/v1/sql", b"SELECT * FROM shop.t FOR VERSION AS OF 17", {"Content-Type": "text/plain"})
+    equal(reply.status, 404)
+    holds("tarn.snapshots lists them" in reply.text, reply.text)
+
+
+@case
+def the_lake_about_itself_and_who_may_ask():
+    equal([row[1] for row in lake.rows("SHOW TABLES FROM tarn")], ["audit", "ledger", "lineage", "quality", "runs", "snapshots"])
+    holds(lake.rows("SELECT count(*) > 0 FROM tarn.audit WHERE verb = 'sql' AND outcome = 'ok'")[0][0], "writes are in the audit")
+    reader = lake.request("POST", "/v1/keys", b'{"name": "asks", "role": "reader"}', {"Content-Type": "application/json"}).json["key"]
+    plain = {"Content-Type": "text/plain"}
+    reply = lake.request("POST", "/v1/sql", b"SELECT count(*) FROM tarn.audit", plain, token=reader)
+    equal(reply.status, 403)
+    holds("tarn.audit" in reply.text, reply.text)
+    equal(lake.request("GET", "/v1/datasets/tarn.audit/query", token=reader).status, 403)
+    equal(lake.request("POST", "/v1/sql", b"SELECT count(*) FROM tarn.snapshots", plain, token=reader).status, 200)
 
 
 @case
