@@ -1,10 +1,20 @@
 #include "os/thread.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+unsigned thread_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) /* more cores than a set holds */
+        return (unsigned)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1L);
+    return (unsigned)MAX(CPU_COUNT(&set), 1);
+}
 
 void mutex_init(Mutex *mutex)
 {

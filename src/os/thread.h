@@ -43,6 +43,9 @@ bool cond_wait_us(Cond *cond, Mutex *mutex, int64_t timeout_us); /* false: time 
 void cond_signal(Cond *cond);
 void cond_broadcast(Cond *cond);
 
+/* The cores that this process may use, at least 1. */
+unsigned thread_cores(void);
+
 /* `name` is at most 15 bytes and shows in tools. Signals are blocked in new threads. */
 Code thread_start(Thread *thread, const char *name, void *(*run)(void *arg), void *arg, Err *err) CHECKED;
 void thread_join(Thread *thread); /* does nothing when it was never started */

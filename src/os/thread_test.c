@@ -3,6 +3,7 @@
 
 #include "base/test.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 
 static void count_up(void *arg)
@@ -57,4 +58,19 @@ TEST(pool_refuses_when_its_queue_is_full)
     pool_free(&pool);
     cond_done(&gate.cond);
     mutex_done(&gate.mutex);
+}
+
+TEST(the_cores_are_those_that_the_process_may_use)
+{
+    cpu_set_t before, one;
+    CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+    CHECK_INT(thread_cores(), CPU_COUNT(&before));
+    int core = 0;
+    while (!CPU_ISSET(core, &before))
+        core++;
+    CPU_ZERO(&one);
+    CPU_SET(core, &one);
+    CHECK(sched_setaffinity(0, sizeof one, &one) == 0);
+    CHECK_INT(thread_cores(), 1);
+    CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
 }

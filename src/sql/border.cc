@@ -249,6 +249,7 @@ void open_instance(Border &border)
     scans.emplace_back(names_replace);
     ExtensionLoader loader(instance, "tarn");
     functions_register(loader, border.options);
+    scan_register(loader);
     Connection connection(*border.db);
     for (auto text : AFTER_OPEN) {
         auto result = connection.Query(text);

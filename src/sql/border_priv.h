@@ -78,6 +78,9 @@ duckdb::unique_ptr<duckdb::TableRef>
 names_replace(duckdb::ClientContext &context, duckdb::ReplacementScanInput &input,
               duckdb::optional_ptr<duckdb::ReplacementScanData>);
 
+/* border_scan.cc: tarn_parquet. */
+void scan_register(duckdb::ExtensionLoader &loader);
+
 /* border_functions.cc: tarn_source, tarn_hash, tarn_ordinal. */
 void functions_register(duckdb::ExtensionLoader &loader, const BorderOptions &options);
 

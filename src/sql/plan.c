@@ -1,11 +1,13 @@
 /* plan.c: columns are matched by field id (the schema map), so that renamed, added and widened ones
- * are right in old files too. An empty list of files is no argument of the engine: it becomes typed
- * NULLs under WHERE false. */
+ * are right in old files too. The engine opens no file to plan: how many rows there are and within
+ * which bounds is told by the manifests. An empty list of files is no argument of the engine: it
+ * becomes typed NULLs under WHERE false. */
 #include "sql/plan.h"
 
 #include "sql/predicate.h"
 #include "sql/sql.h"
 #include "table/scan.h"
+#include "table/value.h"
 
 static void put_columns(Buf *buf, const IceSchema *schema)
 {
@@ -46,6 +48,95 @@ static void put_schema_map(Buf *buf, const IceSchema *schema)
     buf_put_char(buf, '}');
 }
 
+typedef struct Bounds {
+    bool known, nulls;
+    int64_t least, most;
+} Bounds;
+
+static const DataFileColumn *column_of(const DataFile *file, int32_t field_id)
+{
+    size_t low = 0, high = file->column_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (file->columns[middle].field_id < field_id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    bool found = low < file->column_count && file->columns[low].field_id == field_id;
+    return found ? &file->columns[low] : NULL;
+}
+
+/* As the engine counts: days, microseconds, unscaled decimals. */
+static bool bound_number(const IceType *type, Str bytes, int64_t *ret_number)
+{
+    IceValue value;
+    if (bytes.ptr == NULL || ice_value_decode(type, bytes, &value, NULL) != E_OK || !value.present)
+        return false;
+    *ret_number = type->kind == ICE_DECIMAL ? (int64_t)value.decimal : value.number;
+    return type->kind != ICE_DECIMAL || value.decimal == (__int128)*ret_number;
+}
+
+static bool has_bounds(const IceType *type)
+{
+    switch (type->kind) {
+    case ICE_INT:
+    case ICE_LONG:
+    case ICE_DATE:
+    case ICE_TIMESTAMP:
+    case ICE_TIMESTAMPTZ:
+    case ICE_DECIMAL:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Over all files, or unknown. */
+static Bounds bounds_of(const IceField *field, DataFile *const *files, size_t count)
+{
+    Bounds all = { 0 };
+    for (size_t i = 0; i < count; i++) {
+        const DataFileColumn *column = column_of(files[i], field->id);
+        int64_t least, most;
+        if (column == NULL)
+            return (Bounds){ 0 };
+        all.nulls = all.nulls || column->null_count != 0;
+        if (column->null_count == files[i]->record_count)
+            continue;
+        if (!bound_number(field->type, column->lower, &least) ||
+            !bound_number(field->type, column->upper, &most))
+            return (Bounds){ 0 };
+        all.least = all.known ? MIN(all.least, least) : least;
+        all.most = all.known ? MAX(all.most, most) : most;
+        all.known = true;
+    }
+    return all;
+}
+
+static void put_statistics(Buf *buf, const IceSchema *schema, DataFile *const *files, size_t count)
+{
+    int64_t rows = 0;
+    for (size_t i = 0; i < count; i++)
+        rows += files[i]->record_count;
+    buf_format(buf, ", explicit_cardinality => %lld", (long long)MAX(rows, (int64_t)1));
+    if (count > PLAN_BOUNDS_FILES_MAX)
+        return;
+    bool any = false;
+    for (size_t i = 0; i < schema->field_count; i++) {
+        if (!has_bounds(schema->fields[i].type))
+            continue;
+        Bounds bounds = bounds_of(&schema->fields[i], files, count);
+        if (!bounds.known)
+            continue;
+        buf_put(buf, any ? STR(", ") : STR(", bounds => ["));
+        buf_format(buf, "[%zu, %lld, %lld, %d]", i, (long long)bounds.least,
+                   (long long)bounds.most, bounds.nulls ? 1 : 0);
+        any = true;
+    }
+    buf_put(buf, any ? STR("]") : STR(""));
+}
+
 Code sql_plan_files(const IceSchema *schema, DataFile *const *files, size_t count, bool with_file,
                     Arena *arena, Str *ret_sql, Err *err)
 {
@@ -60,13 +151,14 @@ Code sql_plan_files(const IceSchema *schema, DataFile *const *files, size_t coun
         put_columns(&buf, schema);
         if (with_file)
             buf_put(&buf, STR(", filename AS \"" PLAN_FILE_COLUMN "\""));
-        buf_put(&buf, STR(" FROM read_parquet(["));
+        buf_put(&buf, STR(" FROM tarn_parquet(["));
         for (size_t i = 0; i < count; i++) {
             buf_put(&buf, i == 0 ? STR("") : STR(","));
             sql_put_text(&buf, files[i]->address);
         }
         buf_put(&buf, STR("], "));
         put_schema_map(&buf, schema);
+        put_statistics(&buf, schema, files, count);
         buf_put_char(&buf, ')');
     }
     TRY(buf_end(&buf, "the list of a table's files", err));

@@ -2,7 +2,7 @@
  * Owner:   results live in the given arena.
  * Threads: any.
  * Errors:  those of table_scan; UNSUPPORTED for a view; LIMIT for a text over PLAN_TEXT_MAX.
- * Limits:  PLAN_TEXT_MAX bytes of text for one table.
+ * Limits:  PLAN_TEXT_MAX bytes of text for one table; bounds of PLAN_BOUNDS_FILES_MAX files.
  * Units:   counts of files. */
 #pragma once
 
@@ -11,13 +11,16 @@
 #include "sql/sql.h"
 #include "table/catalog.h"
 
-enum { PLAN_TEXT_MAX = 256 << 20 };
+enum {
+    PLAN_TEXT_MAX = 256 << 20,
+    PLAN_BOUNDS_FILES_MAX = 256 /* the bounds of more files are wide and cost time to gather */
+};
 
 /* The column that tells a row's file when it was asked for. */
 #define PLAN_FILE_COLUMN "@file"
 
 typedef struct SqlPlan {
-    Str sql; /* SELECT columns FROM read_parquet([files], schema => MAP {...}) */
+    Str sql; /* SELECT columns FROM tarn_parquet([files], schema => MAP {...}) */
     const IceSchema *schema;
     const TableMetadata *metadata;
     DataFile **files;

@@ -6,6 +6,7 @@
 #include "sql/sql.h"
 
 #include "format/arrow.h"
+#include "os/thread.h"
 #include "sql/files.h"
 #include "sql/sql_priv.h"
 
@@ -22,13 +23,14 @@ Code sql_open(const SqlOptions *options, Sql **ret_sql, Err *err)
         sql->options.timeout_ms = SQL_TIMEOUT_MS_DEFAULT;
     uint64_t memory = options->memory_bytes != 0 ? options->memory_bytes : (uint64_t)1 << 30;
     unsigned slots = options->slots != 0 ? options->slots : SQL_SLOTS_DEFAULT;
+    unsigned threads = options->threads != 0 ? options->threads : thread_cores();
     EngineOptions engine = { .os = options->os,
                              .files = store_files(options->store),
                              .temp_dir = options->temp_dir,
                              .temp_bytes = options->spill_bytes_max };
     for (int i = 0; i < ENGINE_POOL_COUNT; i++)
         engine.pools[i] =
-            (EngineLimits){ .threads = options->threads, .slots = slots, .memory_bytes = memory };
+            (EngineLimits){ .threads = threads, .slots = slots, .memory_bytes = memory };
     TRY(engine_open(&engine, &sql->engine, err));
     *ret_sql = TAKE(sql);
     return E_OK;
