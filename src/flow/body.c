@@ -264,21 +264,33 @@ static void put_place(Buf *sql, const Body *body)
     put_raw(sql, body);
 }
 
+static void put_run(Buf *sql, const Body *body)
+{
+    buf_put(sql, STR("SELECT "));
+    sql_put_text(sql, body->model->name);
+    buf_put(sql, STR(" AS model, "));
+    sql_put_text(sql, body->run_id);
+    buf_put(sql, STR(" AS run_id, "));
+}
+
+static void put_now(Buf *sql, const Body *body)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    buf_put(sql, STR(", CAST("));
+    sql_put_text(sql, time_format(&tmp, body->now_us));
+    buf_put(sql, STR(" AS TIMESTAMP WITH TIME ZONE) AS quarantined_at"));
+}
+
 Code body_bad(Arena *arena, const Body *body, Str *ret_sql, size_t *ret_at, Err *err)
 {
     Buf sql AUTO(buf_done);
     buf_init(&sql, SQL_TEXT_MAX);
     put_ctes(&sql, body, ret_at);
-    buf_put(&sql, STR("SELECT "));
-    sql_put_text(&sql, body->model->name);
-    buf_put(&sql, STR(" AS model, "));
-    sql_put_text(&sql, body->run_id);
-    buf_put(&sql, STR(" AS run_id, "));
+    put_run(&sql, body);
     put_reasons(&sql, body);
     put_place(&sql, body);
-    buf_put(&sql, STR(", CAST("));
-    sql_put_text(&sql, time_format(arena, body->now_us));
-    buf_put(&sql, STR(" AS TIMESTAMP WITH TIME ZONE) AS quarantined_at FROM _typed WHERE ("));
+    put_now(&sql, body);
+    buf_put(&sql, STR(" FROM _typed WHERE ("));
     put_any_reason(&sql, body);
     buf_put_char(&sql, ')');
     if (body->model->dedup == DEDUP_ALL) {
@@ -287,6 +299,19 @@ Code body_bad(Arena *arena, const Body *body, Str *ret_sql, size_t *ret_at, Err 
         buf_format(&sql, "%s%s) = 1", body->has_raw ? ", _typed._raw" : "",
                    body->has_file && body->has_row ? " ORDER BY _typed._file, _typed._row" : "");
     }
+    TRY(buf_end(&sql, "a model's statement", err));
+    *ret_sql = str_copy(arena, buf_str(&sql));
+    return E_OK;
+}
+
+Code body_odd(Arena *arena, const Body *body, size_t number, Str *ret_sql, Err *err)
+{
+    Buf sql AUTO(buf_done);
+    buf_init(&sql, SQL_TEXT_MAX);
+    put_run(&sql, body);
+    buf_put(&sql, STR("_problem AS reason, _file, _row, _raw"));
+    put_now(&sql, body);
+    buf_format(&sql, " FROM _t%zu WHERE _problem IS NOT NULL", number);
     TRY(buf_end(&sql, "a model's statement", err));
     *ret_sql = str_copy(arena, buf_str(&sql));
     return E_OK;

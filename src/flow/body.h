@@ -41,6 +41,8 @@ Code body_fit(Arena *arena, Body *body, const IceSchema *given, Err *err) CHECKE
 /* `*ret_at`: where the SELECT begins in the statement. */
 Code body_good(Arena *arena, const Body *body, Str *ret_sql, size_t *ret_at, Err *err) CHECKED;
 Code body_bad(Arena *arena, const Body *body, Str *ret_sql, size_t *ret_at, Err *err) CHECKED;
+/* Records of the text input `number` that are no rows; they never reach the SELECT. */
+Code body_odd(Arena *arena, const Body *body, size_t number, Str *ret_sql, Err *err) CHECKED;
 Code body_count(Arena *arena, const Body *body, Str *ret_sql, size_t *ret_at, Err *err) CHECKED;
 
 /* The columns of a quarantine table: model, run_id, reason, _file, _row, _raw, quarantined_at. */

@@ -47,6 +47,46 @@ TEST(flow_casts_dedups_and_quarantines_with_place)
               STR("3,500"));
 }
 
+/* Neither the SELECT's columns nor its WHERE matter: it never meets them. */
+TEST(flow_sets_aside_records_that_are_no_rows)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "a.csv", STR("id,n\n1,10\n2\n3,4,5\n4,\"x\"y\n5,z\n6,60\n"));
+    test_ingest(&lake, "b.json", STR("{\"id\":1}\n7\n{\"id\":\n{\"id\":2}\n"));
+    const FlowFile files[] = {
+        MODEL_FILE("t", "MODEL (name silver.t, dedup all, columns (id BIGINT, n BIGINT)); "
+                        "SELECT coalesce(id, '0') AS id, n, _file, _row, _raw "
+                        "FROM source('t', 'a.csv') WHERE id <> '6' UNION ALL "
+                        "SELECT id, n, _file, _row, _raw FROM source('t', 'a.csv') WHERE id = '6'"),
+        MODEL_FILE("j", "MODEL (name silver.j, columns (id VARCHAR)); SELECT id FROM source('t', 'b.json')"),
+        MODEL_FILE("i", "MODEL (name silver.i, kind INCREMENTAL_BY_TIME_RANGE (time_column day, batch_size 1), "
+                        "start '2024-01-01', end '2024-01-04', columns (id BIGINT, day DATE)); "
+                        "SELECT id, CAST($start_ts AS DATE) AS day FROM source('t', 'b.json')"),
+    };
+    test_load(&lake, files, ARRAY_LEN(files));
+    FlowReport report = test_run(&lake, &ALL);
+    check_published(&report);
+    const FlowModelReport *t = test_report(&report, "silver.t");
+    CHECK_INT(t->rows_in, 6);
+    CHECK_INT(t->rows_out, 2);
+    CHECK_INT(t->rows_duplicate, 0);
+    CHECK_INT(t->rows_quarantined, 4);
+    CHECK_STR(test_text(&lake, "SELECT string_agg(reason || '|' || _row || '|' || _raw, ';' ORDER BY _row) "
+                               "FROM quarantine.t WHERE ends_with(_file, 'a.csv')"),
+              STR("record(number of fields)|2|2;record(number of fields)|3|3,4,5;"
+                  "record(text behind a quote)|4|4,\"x\"y;cast(n)|5|5,z"));
+    CHECK_STR(test_text(&lake, "SELECT string_agg(id, ',' ORDER BY id) FROM silver.j"), STR("1,2"));
+    CHECK_STR(test_text(&lake, "SELECT string_agg(_row || '|' || _raw, ';' ORDER BY _row) FROM quarantine.j"),
+              STR("2|7;3|{\"id\":"));
+    CHECK_STR(test_text(&lake, "SELECT count(*) || ' ' || count(DISTINCT run_id) FROM quarantine.i"),
+              STR("2 1"));
+    test_ingest(&lake, "a.csv", STR("id,n\n1,10\n"));
+    report = test_run(&lake, &ALL);
+    check_published(&report);
+    CHECK_STR(test_text(&lake, "SELECT count(*) FROM quarantine.t"), STR("0"));
+}
+
 TEST(flow_second_run_finds_nothing_missing)
 {
     TestLake lake AUTO(test_lake_done);

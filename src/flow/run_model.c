@@ -1,7 +1,7 @@
 /* Invariants:
  * 1. Nothing a reader can see changes before publish_model: until then there are only staged files.
  * 2. good and bad rows of a statement are disjoint, and with the dropped duplicates they are all rows
- *    that the SELECT gave.
+ *    that the SELECT gave; and once a run the records of its text inputs that are no rows.
  * 3. The report is complete when model_run returns, whatever happened.
  *
  * States: prepare -> write -> check -> publish; a failure in any of them ends in FLOW_FAILED_STATE, a
@@ -66,17 +66,25 @@ static Code bind_text(Work *work, const Str *addresses, size_t count, RawFormat 
 {
     RawOptions options = { .os = work->flow->options.os, .store = work->flow->options.store };
     RawRequest request = { .format = format, .addresses = addresses, .address_count = count,
-                           .as_text = true, .header = format == RAW_CSV ? 1 : -1,
+                           .as_text = true, .problems = true, .header = format == RAW_CSV ? 1 : -1,
                            .union_by_name = true };
     RawScan *scan;
     TRY(raw_open(&options, &request, &scan, work->err));
-    Str name = str_format(work->arena, "_s%zu", work->raw_count);
-    work->raws[work->raw_count++] = scan;
-    work->bindings[work->binding_count++] = (SqlBinding){ .name = name, .source = raw_source(scan) };
+    size_t number = work->raw_count++;
+    work->raws[number] = scan;
+    work->bindings[work->binding_count++] = (SqlBinding){
+        .name = str_format(work->arena, "_t%zu", number), .source = raw_source(scan)
+    };
+    work->bindings[work->binding_count++] = (SqlBinding){
+        .name = str_format(work->arena, "_s%zu", number),
+        .sql = str_format(work->arena, "SELECT * EXCLUDE (_problem) FROM _t%zu WHERE _problem IS NULL",
+                          number)
+    };
     return E_OK;
 }
 
-static Code bind_source(Work *work, const BodySource *source, char *sql, Str *ret_file)
+/* `*number`: of the input that is read; of a source that stands before, the same. SIZE_MAX: none. */
+static Code bind_source(Work *work, const BodySource *source, size_t *number, Str *ret_file)
 {
     Str *addresses;
     size_t count;
@@ -86,26 +94,38 @@ static Code bind_source(Work *work, const BodySource *source, char *sql, Str *re
     *ret_file = count == 1 ? addresses[0] : STR_NONE;
     if (!raw_format_of(source->name, &format) || format == RAW_PARQUET)
         return E_OK;
-    size_t number = work->raw_count;
-    TRY(bind_text(work, addresses, count, format));
-    body_replace(sql, source, number);
-    return E_OK;
+    if (*number != SIZE_MAX)
+        return E_OK;
+    *number = work->raw_count;
+    return bind_text(work, addresses, count, format);
+}
+
+static bool is_same_source(const BodySource *a, const BodySource *b)
+{
+    return str_eq(a->source, b->source) && str_eq(a->name, b->name) && a->all == b->all;
 }
 
 static Code bind_sources(Work *work)
 {
     const Model *model = &work->node->model;
     BodySource sources[BODY_SOURCES_MAX];
+    size_t numbers[BODY_SOURCES_MAX];
     size_t count = body_sources(model->sql, sources);
     char *sql = (char *)(uintptr_t)str_copy_z(work->arena, model->sql);
     for (size_t i = 0; i < count; i++) {
         Str file;
-        Code code = bind_source(work, &sources[i], sql, &file);
+        numbers[i] = SIZE_MAX;
+        for (size_t j = 0; j < i && numbers[i] == SIZE_MAX; j++)
+            if (is_same_source(&sources[i], &sources[j]))
+                numbers[i] = numbers[j];
+        Code code = bind_source(work, &sources[i], &numbers[i], &file);
         if (code != E_OK) {
             if (work->err->position < 0)
                 err_at(work->err, code, (int64_t)sources[i].from);
             return work_place(work, code, 0);
         }
+        if (numbers[i] != SIZE_MAX)
+            body_replace(sql, &sources[i], numbers[i]);
         work->body.file = count == 1 ? file : STR_NONE;
     }
     work->body.sql = str_of(sql, model->sql.len);
@@ -156,7 +176,7 @@ static Code describe(Work *work, IceSchema **ret_given)
 static Code prepare(Work *work)
 {
     const Model *model = &work->node->model;
-    work->bindings = arena_array(work->arena, SqlBinding, BODY_SOURCES_MAX + 1);
+    work->bindings = arena_array(work->arena, SqlBinding, 2 * BODY_SOURCES_MAX + 2);
     work->body.model = model;
     work->body.suite = &work->node->suite;
     work->body.run_id = work->run->run_id;
@@ -224,6 +244,20 @@ Code work_number(Work *work, Str sql, int64_t at, const SqlParam *params, size_t
     return E_OK;
 }
 
+/* Records that a read met and that are no rows: to the quarantine, once a run. */
+static Code write_odd(Work *work)
+{
+    for (size_t i = 0; i < work->raw_count; i++) {
+        if (work->raw_written[i] || raw_problem_count(work->raws[i]) == 0)
+            continue;
+        Str sql;
+        work->raw_written[i] = true;
+        TRY(body_odd(work->arena, &work->body, i, &sql, work->err));
+        TRY(target_write(work, &work->quarantine, sql, -1, NULL, 0, &work->bad));
+    }
+    return E_OK;
+}
+
 static Code write_interval(Work *work, const FlowInterval *interval)
 {
     SqlParam params[WORK_PARAMS_MAX];
@@ -236,6 +270,8 @@ static Code write_interval(Work *work, const FlowInterval *interval)
     int64_t bad_before = work->bad.rows;
     int64_t good_before = work->run->report->rows_out;
     work->run->report->rows_out = work->good.rows;
+    TRY(write_odd(work));
+    int64_t odd = work->bad.rows - bad_before;
     if (work->body.separates) {
         phase(work, "quarantine", 0.5);
         TRY(body_bad(work->arena, &work->body, &sql, &at, work->err));
@@ -246,6 +282,7 @@ static Code write_interval(Work *work, const FlowInterval *interval)
         phase(work, "count", 0.6);
         TRY(body_count(work->arena, &work->body, &sql, &at, work->err));
         TRY(work_number(work, sql, (int64_t)at, params, param_count, &in));
+        in += odd;
     }
     work->run->report->rows_in += in;
     return E_OK;
@@ -254,7 +291,7 @@ static Code write_interval(Work *work, const FlowInterval *interval)
 static Code write_all(Work *work)
 {
     const FlowStep *step = work->run->step;
-    if (work->body.separates)
+    if (work->body.separates || work->raw_count > 0)
         TRY(open_quarantine(work));
     if (work->node->model.kind != MODEL_INCREMENTAL)
         return write_interval(work, NULL);

@@ -41,7 +41,8 @@ typedef struct Work {
     Body body;
     RawScan *raws[BODY_SOURCES_MAX];
     size_t raw_count;
-    SqlBinding *bindings; /* _s0, ... */
+    bool raw_written[BODY_SOURCES_MAX]; /* its records that are no rows are in `bad` */
+    SqlBinding *bindings; /* _t0, _s0, ...: all records of a text input, those that are rows */
     size_t binding_count;
     Target target;
     Target quarantine;   /* only with rejected rows */

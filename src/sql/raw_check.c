@@ -14,7 +14,8 @@ enum { KEYS_MAX = RAW_COLUMNS_MAX, DIALECT_RECORDS = 20, ENCODING_STEP = 256 };
 static const uint64_t HIGH_BITS = 0x8080808080808080u;
 
 static const char *const CSV_HINT =
-    "quote what holds a delimiter, or say delim, quote; as_text := true gives the record in _raw";
+    "quote what holds a delimiter, or say delim, quote; a model that declares columns sets such records "
+    "aside, as_text := true gives them in _raw";
 static const char *const JSON_HINT =
     "rows are objects, one behind the other or the items of one array";
 static const char *const EMPTY_HINT = "declare them: columns := {'name': 'TYPE', ...}";
@@ -190,8 +191,8 @@ static Code check_field(const RawField *field, bool as_text, Err *err)
         return err_set(err, E_CORRUPT, "a quote is not closed");
     if (field->has_more && !as_text)
         return err_hint(err, err_set(err, E_CORRUPT, "there is text behind a closing quote"),
-                        "a quote in a quoted field is written twice; as_text := true gives the "
-                        "record in _raw");
+                        "a quote in a quoted field is written twice; a model that declares columns "
+                        "sets such records aside");
     return E_OK;
 }
 
