@@ -289,7 +289,8 @@ static Code verdict(const Json *end, Err *err)
         return code;
     }
     Code code = err_set(err, E_GATED, "a model was held back by its gate: nothing of it is visible");
-    return err_hint(err, code, "--json shows its checks; where the table was published before, its rows are in TABLE FOR VERSION AS OF 'run:" STR_FMT "'",
+    return err_hint(err, code, "--json shows its checks; where its table was published before, the rows are in "
+                    "TABLE FOR VERSION AS OF 'run:" STR_FMT "'",
                     STR_ARG(json_str(json_get(json_get(end, "report"), "run_id"))));
 }
 
