@@ -11,11 +11,13 @@ python3:
 	@command -v python3 >/dev/null || { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq python3; }
 deps: python3
 	@python3 tools/deps.py build
+RELEASE = -Dborder=static -Dbuildtype=debugoptimized
 build: deps
-	@$(NINJA) $(BUILD) $(DEPS) -Dborder=static -Dbuildtype=debugoptimized
+	@TARGETS=src/main/tarn $(NINJA) $(BUILD) $(DEPS) $(RELEASE)
 run: build
 	@python3 tools/deps.py demo && tools/run.sh $(BUILD) $(DEPS)
-check: build
+check: deps
+	@$(NINJA) $(BUILD) $(DEPS) $(RELEASE)
 	@python3 tools/deps.py test demo && tools/check.py $(BUILD) $(DEPS)
 bench: build
 	@python3 tools/deps.py test demo bench && bench/run.sh $(BUILD) $(DEPS)

@@ -30,7 +30,7 @@ until [ -s "$data/admin.json" ] && "$tarn" object ls --data "$data" >/dev/null 2
     i=$((i + 1)); [ $i -lt 200 ] || { cat "$log"; echo "run: the server does not answer"; exit 1; }
     sleep 0.05
 done
-cat "$log"
+grep '^tarn:' "$log"
 echo "ready in $(since "$t")"
 
 job=$(now)
