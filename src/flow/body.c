@@ -311,7 +311,7 @@ Code body_odd(Arena *arena, const Body *body, size_t number, Str *ret_sql, Err *
     put_run(&sql, body);
     buf_put(&sql, STR("_problem AS reason, _file, _row, _raw"));
     put_now(&sql, body);
-    buf_format(&sql, " FROM _t%zu WHERE _problem IS NOT NULL", number);
+    buf_format(&sql, " FROM \"@t%zu\" WHERE _problem IS NOT NULL", number);
     TRY(buf_end(&sql, "a model's statement", err));
     *ret_sql = str_copy(arena, buf_str(&sql));
     return E_OK;
@@ -419,7 +419,7 @@ size_t body_sources(Str sql, BodySource *ret_sources)
 void body_replace(char *sql, const BodySource *source, size_t number)
 {
     Arena tmp AUTO(arena_done) = { 0 };
-    Str name = str_format(&tmp, "_s%zu", number);
+    Str name = str_format(&tmp, "\"@s%zu\"", number);
     size_t len = source->to - source->from;
     ASSERT(name.len <= len);
     memset(sql + source->from, ' ', len);

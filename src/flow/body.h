@@ -58,5 +58,5 @@ typedef struct BodySource {
 
 /* At most BODY_SOURCES_MAX; more are left alone. */
 size_t body_sources(Str sql, BodySource *ret_sources);
-/* Writes "_sN" and blanks over the call. */
+/* Writes "@sN" and blanks over the call. */
 void body_replace(char *sql, const BodySource *source, size_t number);

@@ -31,7 +31,7 @@ TEST(body_replaces_a_source_in_place)
     CHECK_STR(source.name, STR("b"));
     char *copy = (char *)(uintptr_t)str_copy_z(&arena, sql);
     body_replace(copy, &source, 7);
-    CHECK_STR(str_z(copy), STR("SELECT 1 FROM _s7                           AS s"));
+    CHECK_STR(str_z(copy), STR("SELECT 1 FROM \"@s7\"                         AS s"));
 }
 
 static Body body_of(Arena *arena, Model *model, Suite *suite, Str text, Err *err)

@@ -59,7 +59,8 @@ TEST(flow_sets_aside_records_that_are_no_rows)
                         "SELECT coalesce(id, '0') AS id, n, _file, _row, _raw "
                         "FROM source('t', 'a.csv') WHERE id <> '6' UNION ALL "
                         "SELECT id, n, _file, _row, _raw FROM source('t', 'a.csv') WHERE id = '6'"),
-        MODEL_FILE("j", "MODEL (name silver.j, columns (id VARCHAR)); SELECT id FROM source('t', 'b.json')"),
+        MODEL_FILE("j", "MODEL (name silver.j, columns (id VARCHAR)); WITH _s0 AS (SELECT '9' AS id), "
+                        "_t0 AS (SELECT id FROM source('t', 'b.json')) SELECT id FROM _t0"),
         MODEL_FILE("i", "MODEL (name silver.i, kind INCREMENTAL_BY_TIME_RANGE (time_column day, batch_size 1), "
                         "start '2024-01-01', end '2024-01-04', columns (id BIGINT, day DATE)); "
                         "SELECT id, CAST($start_ts AS DATE) AS day FROM source('t', 'b.json')"),

@@ -73,12 +73,12 @@ static Code bind_text(Work *work, const Str *addresses, size_t count, RawFormat 
     size_t number = work->raw_count++;
     work->raws[number] = scan;
     work->bindings[work->binding_count++] = (SqlBinding){
-        .name = str_format(work->arena, "_t%zu", number), .source = raw_source(scan)
+        .name = str_format(work->arena, "@t%zu", number), .source = raw_source(scan)
     };
     work->bindings[work->binding_count++] = (SqlBinding){
-        .name = str_format(work->arena, "_s%zu", number),
-        .sql = str_format(work->arena, "SELECT * EXCLUDE (_problem) FROM _t%zu WHERE _problem IS NULL",
-                          number)
+        .name = str_format(work->arena, "@s%zu", number),
+        .sql = str_format(work->arena, "SELECT * EXCLUDE (_problem) FROM \"@t%zu\" "
+                          "WHERE _problem IS NULL", number)
     };
     return E_OK;
 }
@@ -145,7 +145,7 @@ static Code bind_seed(Work *work)
     TRY(source_ingest_bytes(work->flow->options.source, &begin, work->node->seed_text, work->arena,
                             &result, work->err));
     work->body.file = result.address;
-    work->body.sql = STR("SELECT * FROM _s0");
+    work->body.sql = STR("SELECT * FROM \"@s0\"");
     return bind_text(work, &result.address, 1, format);
 }
 

@@ -42,7 +42,7 @@ typedef struct Work {
     RawScan *raws[BODY_SOURCES_MAX];
     size_t raw_count;
     bool raw_written[BODY_SOURCES_MAX]; /* its records that are no rows are in `bad` */
-    SqlBinding *bindings; /* _t0, _s0, ...: all records of a text input, those that are rows */
+    SqlBinding *bindings; /* @t0, @s0, ...: all records of a text input, those that are rows */
     size_t binding_count;
     Target target;
     Target quarantine;   /* only with rejected rows */

@@ -5,7 +5,9 @@
  *    bindings of the request win over tables.
  * 2. A name that is being resolved is on the chain of its texts; meeting it again there is a view
  * that reads itself.
- * 3. What was taken from catalog and raw is in `resolved` as soon as it is taken: an error in the
+ * 3. A view means the same for every reader: a bare name in its text is a CTE of that text or an
+ *    error, never a name of the reader's request. CREATE VIEW refuses it already.
+ * 4. What was taken from catalog and raw is in `resolved` as soon as it is taken: an error in the
  *    middle loses nothing. */
 #include "sql/resolve.h"
 
@@ -16,6 +18,7 @@
 typedef struct Chain {
     const struct Chain *outer;
     Str ns, name;
+    bool is_view;
     unsigned depth;
 } Chain;
 
@@ -65,13 +68,15 @@ static bool is_bound(const SqlResolved *resolved, Str ns, Str name)
 static Code resolve_text(Resolve *r, SqlText *text, const Chain *chain, Gate *ret_gate) CHECKED;
 
 /* Resolves the text of a view or of a binding and binds `ns.name` to it. */
-static Code resolve_nested(Resolve *r, Str ns, Str name, Str sql, const Chain *chain)
+static Code resolve_nested(Resolve *r, Str ns, Str name, Str sql, bool is_view, const Chain *chain)
 {
     for (const Chain *outer = chain; outer != NULL; outer = outer->outer)
         if (str_ieq(outer->ns, ns) && str_ieq(outer->name, name))
             return err_set(r->err, E_INVALID, "the view " STR_FMT "." STR_FMT " reads itself",
                            STR_ARG(ns), STR_ARG(name));
-    Chain inner = { .outer = chain, .ns = ns, .name = name, .depth = chain->depth + 1 };
+    Chain inner = {
+        .outer = chain, .ns = ns, .name = name, .is_view = is_view, .depth = chain->depth + 1
+    };
     if (inner.depth > RESOLVE_DEPTH_MAX)
         return err_set(r->err, E_LIMIT, "views in views more than %d deep", RESOLVE_DEPTH_MAX);
     SqlText text;
@@ -95,7 +100,7 @@ static Code bind_request(Resolve *r, const SqlBinding *binding, const GateRef *r
                          const Chain *chain)
 {
     if (binding->sql.ptr != NULL)
-        return nested_error(r, resolve_nested(r, ref->ns, ref->name, binding->sql, chain),
+        return nested_error(r, resolve_nested(r, ref->ns, ref->name, binding->sql, false, chain),
                             ref->name, ref->position);
     BorderBinding bound = { .schema = ref->ns, .name = ref->name, .source = binding->source };
     if (binding->source == NULL) {
@@ -175,7 +180,8 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
                                   STR_ARG(entry->name)),
                           wanted->travel->position);
         return nested_error(r,
-                            resolve_nested(r, bound_ns, wanted->ref->name, entry->view_sql, chain),
+                            resolve_nested(r, bound_ns, wanted->ref->name, entry->view_sql, true,
+                                           chain),
                             entry->name, wanted->ref->position);
     }
     SqlPlan plan;
@@ -261,6 +267,8 @@ static Code resolve_text(Resolve *r, SqlText *text, const Chain *chain, Gate *re
     for (size_t i = 0; i < ret_gate->ref_count; i++) {
         const GateRef *ref = &ret_gate->refs[i];
         bool done = false;
+        if (chain->is_view && ref->ns.len == 0)
+            return not_found(r, ref->ns, ref->name, ref->position);
         TRY(bind_other(r, ref, chain, &done));
         if (!done)
             TRY(want(r, text, ref, wanted, &count));

@@ -198,6 +198,33 @@ TEST(sql_deletes)
     ROWS(lake, "select count(*) from silver.t", "0");
 }
 
+/* Written by somebody else: CREATE VIEW refuses a bare name. */
+TEST(sql_view_never_takes_a_name_of_its_reader)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    some_rows(lake);
+    Err err;
+    TableCreate create = { .ns = STR("silver"),
+                           .name = STR("v"),
+                           .view_sql = STR("with c as (select 1 as x) select * from c, t") };
+    CHECK_OK(catalog_table_create(lake_catalog(lake), &create, NULL, &err), &err);
+    create.name = STR("w");
+    create.view_sql = STR("with t as (select 1 as x) select x from t");
+    CHECK_OK(catalog_table_create(lake_catalog(lake), &create, NULL, &err), &err);
+    SqlBinding binding = { .name = STR("t"), .sql = STR("select 99 as x") };
+    static const char *const texts[] = { "select * from silver.v", "select * from v",
+                                         "with t as (select 99 as x) select * from silver.v, t" };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        SqlRequest request = { .text = str_z(texts[i]),
+                               .default_ns = STR("silver"),
+                               .bindings = &binding,
+                               .binding_count = i == 2 };
+        Str rows;
+        CHECK_CODE(lake_query(lake, &request, &rows, &err), E_NOT_FOUND);
+    }
+    ROWS(lake, "with t as (select 99 as x) select w.x from silver.w, t", "1");
+}
+
 TEST(sql_shows_and_describes)
 {
     Lake *lake AUTO(lake_free) = lake_new();

@@ -122,6 +122,18 @@ def a_client_that_goes_away_frees_its_slot():
 
 
 @case
+def a_view_does_not_read_the_names_of_its_reader():
+    lake.rows("CREATE VIEW shop.few AS SELECT id FROM shop.orders WHERE id < 3")
+    lake.rows("CREATE VIEW shop.own AS WITH orders AS (SELECT 7 AS id) SELECT * FROM orders")
+    equal(lake.rows("WITH orders AS (SELECT 99 AS id) SELECT count(*) FROM shop.few, orders"), [[3]])
+    equal(lake.rows("WITH orders AS (SELECT 99 AS id) SELECT * FROM shop.own"), [[7]])
+    equal(lake.rows("SELECT max(a.id), max(b.id) FROM shop.own a, shop.orders b"), [[7, 999]])
+    reply = lake.sql("CREATE VIEW shop.bare AS SELECT * FROM orders")
+    equal(reply.status, 404, "a bare name in a view would be the reader's")
+    holds("shop.orders" in reply.json["hint"], reply.text)
+
+
+@case
 def nothing_changed():
     equal(lake.rows("SELECT count(*), sum(id) FROM shop.orders"), [[1000, 499500]])
     equal(lake.stop(), 0)
