@@ -1,5 +1,5 @@
-/* Looks at text before a reader that is not ours does: encoding, sizes, and the structure that every
- * row must have. One pass, no memory but counters; lines are counted only for an error.
+/* Looks at text before a reader that is not ours does: encoding, sizes, and the structure that
+ * every row must have. One pass, no memory but counters; lines are counted only for an error.
  * 1. A CSV is cut here as raw_text.c cuts it and as the engine is told to: raw_csv_dialect and
  * raw_csv_field are the one place that says how.
  * 2. What passes has the same number of fields in every record, text behind no closing quote, and
@@ -13,9 +13,9 @@ enum { KEYS_MAX = RAW_COLUMNS_MAX, DIALECT_RECORDS = 20, ENCODING_STEP = 256 };
 
 static const uint64_t HIGH_BITS = 0x8080808080808080u;
 
-static const char *const CSV_HINT =
-    "quote what holds a delimiter, or say delim, quote; a model that declares columns sets such records "
-    "aside, as_text := true gives them in _raw";
+static const char *const CSV_HINT = "quote what holds a delimiter, or say delim, quote; a model "
+                                    "that declares columns sets such records "
+                                    "aside, as_text := true gives them in _raw";
 static const char *const JSON_HINT =
     "rows are objects, one behind the other or the items of one array";
 static const char *const EMPTY_HINT = "declare them: columns := {'name': 'TYPE', ...}";
@@ -222,10 +222,10 @@ static Code check_record(Str text, size_t *at, RawDialect d, bool as_text, size_
     if (fields == *width || as_text)
         return E_OK;
     *at = start;
-    return err_hint(err,
-                    err_set(err, E_CORRUPT, "a record has %zu fields, the first one has %zu",
-                            fields, *width),
-                    "%s", CSV_HINT);
+    return err_hint(
+        err,
+        err_set(err, E_CORRUPT, "a record has %zu fields, the first one has %zu", fields, *width),
+        "%s", CSV_HINT);
 }
 
 Code raw_check_csv(Str text, RawDialect dialect, bool as_text, Str address, Err *err)
@@ -247,7 +247,9 @@ static Code check_word(Str text, size_t at, Err *err)
 {
     bool is_null = text.ptr[at] == 'n' && at + 1 < text.len && text.ptr[at + 1] == 'u';
     return is_null ? E_OK
-                   : err_hint(err, err_set(err, E_CORRUPT, "there is a value that JSON does not have, like NaN"),
+                   : err_hint(err,
+                              err_set(err, E_CORRUPT,
+                                      "there is a value that JSON does not have, like NaN"),
                               "write null, or the number as a string");
 }
 

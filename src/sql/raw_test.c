@@ -1,5 +1,5 @@
-/* Covers raw.c and what runs in the worker: raw_call.c, raw_check.c, raw_text.c, raw_worker.c, started by
- * worker_fixture.c; and files.c. */
+/* Covers raw.c and what runs in the worker: raw_call.c, raw_check.c, raw_text.c, raw_worker.c,
+ * started by worker_fixture.c; and files.c. */
 #include "sql/raw.h"
 
 #include "base/test.h"
@@ -293,9 +293,8 @@ TEST(raw_dialect)
         const char *text;
         char delim;
     } rows[] = {
-        { "a;b\n1;2,5\n2;3,5\n", ';' },     { "a b\n", ',' },
-        { "x,y|z\n1,2,3|4\n", '|' },        { "\"a;b;c\",d\n1,2\n", ',' },
-        { "a\tb,c\n1\t2\n", '\t' },         { "", ',' },
+        { "a;b\n1;2,5\n2;3,5\n", ';' },     { "a b\n", ',' },           { "x,y|z\n1,2,3|4\n", '|' },
+        { "\"a;b;c\",d\n1,2\n", ',' },      { "a\tb,c\n1\t2\n", '\t' }, { "", ',' },
         { "a|b|c;d\n1|2\n1|2|3;4\n", '|' },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

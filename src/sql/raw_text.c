@@ -1,8 +1,8 @@
 /* CSV and JSON as text columns with `_file`, `_row`, `_raw`, read by code of ours inside of a
  * worker.
- * 1. Every record of an object gives exactly one row. A record with another number of fields or text
- * behind a quote, or a JSON value that is no object, gives NULL in every column, its text in `_raw`
- * and the reason in `_problem`.
+ * 1. Every record of an object gives exactly one row. A record with another number of fields or
+ * text behind a quote, or a JSON value that is no object, gives NULL in every column, its text in
+ * `_raw` and the reason in `_problem`.
  * 2. Rows go out in batches when ROWS_MAX rows or BYTES_MAX bytes are there. */
 #include "sql/raw_priv.h"
 
@@ -335,7 +335,7 @@ static Code csv_rows(Text *t, Csv *csv, size_t file, Err *err)
         TRY(csv_places(t, NULL, places, address, err));
     }
     for (int64_t row = 1; csv_record(csv); row++) {
-        Str problem = csv->has_more                ? STR("record(text behind a quote)")
+        Str problem = csv->has_more              ? STR("record(text behind a quote)")
                       : csv->fields.len != width ? STR("record(number of fields)")
                                                  : STR_NONE;
         for (size_t i = 0; i < declared && !problem.ptr; i++)
@@ -538,8 +538,7 @@ Code raw_text_run(const RawCall *raw, RawInput *inputs, RawSend *send, void *to,
     Text t = { .call = raw, .send = send, .to = to };
     buf_init(&t.out, COLUMN_BYTES_MAX);
     size_t first = 0; /* that has records */
-    while (first < raw->file_count &&
-           raw_text_is_empty(raw->format, buf_str(&inputs[first].text)))
+    while (first < raw->file_count && raw_text_is_empty(raw->format, buf_str(&inputs[first].text)))
         first++;
     Code code = E_OK;
     if (first == raw->file_count)

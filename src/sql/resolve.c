@@ -179,10 +179,9 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
                           err_set(r->err, E_UNSUPPORTED, STR_FMT " is a view: it has no versions",
                                   STR_ARG(entry->name)),
                           wanted->travel->position);
-        return nested_error(r,
-                            resolve_nested(r, bound_ns, wanted->ref->name, entry->view_sql, true,
-                                           chain),
-                            entry->name, wanted->ref->position);
+        return nested_error(
+            r, resolve_nested(r, bound_ns, wanted->ref->name, entry->view_sql, true, chain),
+            entry->name, wanted->ref->position);
     }
     SqlPlan plan;
     TRY(sql_plan_table(version, wanted->travel, hint, r->arena, &plan, r->err));
