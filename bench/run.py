@@ -7,6 +7,7 @@ import platform
 import resource
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -241,12 +242,15 @@ def bench_ingest():
             for i in range(1024):
                 out.write(i.to_bytes(8, "little") + block[8:])
         server = Server(work + "/data")
-        plain = subprocess.Popen([BUILD / "ingest_plain", "45871", "plain.bin"], cwd=work)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        plain = subprocess.Popen([BUILD / "ingest_plain", port, "plain.bin"], cwd=work)
         time.sleep(0.2)
         ours, theirs, before = [], [], server.memory()
         try:
             for i in range(ROUNDS):
-                theirs.append(curl_upload("http://127.0.0.1:45871/", file))
+                theirs.append(curl_upload(f"http://127.0.0.1:{port}/", file))
                 with file.open("r+b") as change:
                     change.write(os.urandom(8))
                 url = f"http://{server.address}/v1/ingest?source=bench&name=gib{i}.bin"
