@@ -2,7 +2,11 @@
  * 1. `between` is true before the first byte and after a complete, verified member or frame.
  * 2. taken and given count every byte; both maxima are looked at after each piece that came out.
  * 3. Only frames of Zstandard as published reach the library: it may know the formats from before,
- *    whose decoders nobody looks after. */
+ *    whose decoders nobody looks after.
+ * 4. A Zstandard frame is always read in pieces: its first byte goes alone, or the library would take a
+ *    second way for frames that are there as a whole, which does not refuse the same frames.
+ * 5. A Zstandard frame that names its size gives exactly that: the library does not look when the last
+ *    block is empty. */
 #include "format/inflate.h"
 
 #include <zlib.h>
@@ -13,7 +17,9 @@ enum {
     DEFLATE_BYTES_MAX = 1 << 30,
     GZIP_BITS = 15 + 16,
     ZLIB_BITS = 15,
-    RAW_BITS = -15
+    RAW_BITS = -15,
+    ZSTD_HEAD_MAX = 18, /* RFC 8878: magic number and the longest frame header */
+    ZSTD_MAGIC_LEN = 4
 };
 
 struct Inflate {
@@ -22,9 +28,10 @@ struct Inflate {
     z_stream z;
     ZSTD_DStream *zstd;
     uint64_t taken, given;
-    uint64_t members;    /* complete ones */
-    uint64_t frame_at;   /* bytes of the Zstandard frame that is open */
-    uint8_t frame_first; /* its first byte */
+    uint64_t members; /* complete ones */
+    uint64_t frame_taken, frame_given; /* of the Zstandard frame that is open */
+    uint8_t head[ZSTD_HEAD_MAX];       /* its first bytes */
+    size_t head_len;
     bool between;
 };
 
@@ -119,25 +126,36 @@ static Code zlib_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_
     return E_OK;
 }
 
-enum { ZSTD_MAGIC_LEN = 4, ZSTD_FIRST = 0x28, SKIPPED_FIRST = 0x50, SKIPPED_MASK = 0xF0 };
-
-/* The next bytes of a frame, of which frame_at are known, begin as RFC 8878 has it: data, or skipped. */
-static bool zstd_begins(Inflate *inf, Str next)
+/* `next` follows the bytes of the frame that were taken. */
+static void zstd_head_see(Inflate *inf, Str next)
 {
-    static const uint8_t data[ZSTD_MAGIC_LEN] = { ZSTD_FIRST, 0xB5, 0x2F, 0xFD },
-                         skipped[ZSTD_MAGIC_LEN] = { SKIPPED_FIRST, 0x2A, 0x4D, 0x18 };
-    for (size_t i = 0; i < next.len && inf->frame_at + i < ZSTD_MAGIC_LEN; i++) {
-        uint8_t byte = (uint8_t)next.ptr[i];
-        size_t at = inf->frame_at + i;
-        if (at == 0) {
-            inf->frame_first = byte;
-            if (byte != ZSTD_FIRST && (byte & SKIPPED_MASK) != SKIPPED_FIRST)
-                return false;
-        } else if (byte != (inf->frame_first == ZSTD_FIRST ? data : skipped)[at]) {
-            return false;
-        }
+    for (size_t i = 0; i < next.len && inf->frame_taken + i < ZSTD_HEAD_MAX; i++) {
+        inf->head[inf->frame_taken + i] = (uint8_t)next.ptr[i];
+        inf->head_len = inf->frame_taken + i + 1;
     }
+}
+
+/* As far as it is here, the magic number is one of RFC 8878: of data (one) or of what is skipped (16). */
+static bool zstd_head_ours(const Inflate *inf)
+{
+    static const uint8_t data[ZSTD_MAGIC_LEN] = { 0x28, 0xB5, 0x2F, 0xFD },
+                         skipped[ZSTD_MAGIC_LEN] = { 0x50, 0x2A, 0x4D, 0x18 };
+    const uint8_t *wanted = inf->head[0] == data[0] ? data : skipped;
+    for (size_t i = 0; i < MIN(inf->head_len, (size_t)ZSTD_MAGIC_LEN); i++)
+        if ((wanted == skipped && i == 0 ? inf->head[i] & 0xF0 : inf->head[i]) != wanted[i])
+            return false;
     return true;
+}
+
+static Code zstd_frame_end(Inflate *inf, Err *err)
+{
+    unsigned long long wanted = ZSTD_getFrameContentSize(inf->head, inf->head_len);
+    if (wanted != ZSTD_CONTENTSIZE_UNKNOWN && wanted != inf->frame_given)
+        return err_set(err, E_CORRUPT, "Zstandard: a frame of %llu bytes has %llu", wanted,
+                       (unsigned long long)inf->frame_given);
+    inf->between = true;
+    inf->members++;
+    return E_OK;
 }
 
 static Code zstd_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_len, Err *err)
@@ -145,22 +163,22 @@ static Code zstd_step(Inflate *inf, Str *in, void *out, size_t cap, size_t *ret_
     ZSTD_inBuffer source = { in->ptr, MIN(in->len, (size_t)INFLATE_PIECE), 0 };
     ZSTD_outBuffer target = { out, MIN(cap, (size_t)INFLATE_PIECE), 0 };
     if (inf->between)
-        inf->frame_at = 0;
-    if (!zstd_begins(inf, *in))
+        inf->frame_taken = inf->frame_given = inf->head_len = 0;
+    if (inf->frame_taken == 0)
+        source.size = MIN(source.size, (size_t)1);
+    zstd_head_see(inf, *in);
+    if (!zstd_head_ours(inf))
         return err_set(err, E_CORRUPT, "Zstandard: a frame does not begin with its magic number");
     inf->between = false;
     size_t result = ZSTD_decompressStream(inf->zstd, &target, &source);
     if (ZSTD_isError(result))
         return err_set(err, E_CORRUPT, "Zstandard: %s", ZSTD_getErrorName(result));
-    if (result == 0) {
-        inf->between = true;
-        inf->members++;
-    }
     inf->taken += source.pos;
-    inf->frame_at += source.pos;
+    inf->frame_taken += source.pos;
+    inf->frame_given += target.pos;
     *in = str_from(*in, source.pos);
     *ret_len = target.pos;
-    return E_OK;
+    return result == 0 ? zstd_frame_end(inf, err) : E_OK;
 }
 
 static Code check_limits(const Inflate *inf, Err *err)

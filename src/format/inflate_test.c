@@ -162,3 +162,20 @@ TEST(inflate_takes_zstd_frames_as_published_only)
     buf_put(&all, old);
     CHECK_CODE(inflate_whole(INFLATE_ZSTD, buf_str(&all), NULL, &back, &err), E_CORRUPT);
 }
+
+TEST(inflate_zstd_frame_gives_the_size_that_it_names)
+{
+    Str lies = STR("\x28\xb5\x2f\xfd\x80\x19\x19\x73\x00\x00\x00\x00\x00\x01\x00\x00");
+    for (size_t piece = 1; piece <= lies.len; piece++) {
+        Inflate *inflate AUTO(inflate_free) = NULL;
+        Err err;
+        Code code = inflate_open(INFLATE_ZSTD, NULL, &inflate, &err);
+        for (size_t at = 0; code == E_OK && at < lies.len; at += piece) {
+            Str in = str_sub(lies, at, piece);
+            char room[64];
+            size_t len = 0;
+            code = inflate_step(inflate, &in, room, sizeof room, &len, &err);
+        }
+        CHECK_CODE(code == E_OK ? inflate_end(inflate, &err) : code, E_CORRUPT);
+    }
+}
