@@ -13,6 +13,7 @@
 #include "duckdb/main/extension/extension_loader.hpp"
 #include "duckdb/main/pending_query_result.hpp"
 #include "duckdb/main/stream_query_result.hpp"
+#include "duckdb/parser/expression/constant_expression.hpp"
 #include "duckdb/parser/parsed_data/copy_info.hpp"
 #include "duckdb/parser/parser.hpp"
 #include "duckdb/parser/simplified_token.hpp"
@@ -184,6 +185,21 @@ unique_ptr<SQLStatement> parse_one(ClientContext &context, const string &text)
     return statement;
 }
 
+/* LIMIT 0 in place of its own: threads of the engine begin with a query when it is planned. */
+void keep_columns_only(QueryNode &node)
+{
+    auto none = make_uniq<LimitModifier>();
+    none->limit = make_uniq<ConstantExpression>(Value::BIGINT(0));
+    auto &modifiers = node.modifiers;
+    modifiers.erase(std::remove_if(modifiers.begin(), modifiers.end(),
+                                   [](const unique_ptr<ResultModifier> &m) {
+                                       return m->type == ResultModifierType::LIMIT_MODIFIER ||
+                                              m->type == ResultModifierType::LIMIT_PERCENT_MODIFIER;
+                                   }),
+                    modifiers.end());
+    modifiers.push_back(std::move(none));
+}
+
 Code start(BorderQuery &query, Err *err)
 {
     auto &context = *query.conn->connection->context;
@@ -191,6 +207,8 @@ Code start(BorderQuery &query, Err *err)
     check_size(text_of(request.text));
     auto statement = parse_one(context, text_of(request.text));
     check_statement(*statement, *query.request);
+    if (request.columns_only && statement->type == StatementType::SELECT_STATEMENT)
+        keep_columns_only(*statement->Cast<SelectStatement>().node);
     auto params = params_of(request);
     query.pending = context.PendingQuery(std::move(statement), params, QueryParameters(true));
     if (query.pending->HasError())

@@ -114,6 +114,7 @@ typedef struct BorderRequest {
     const BorderBinding *bindings; /* no other name binds, but for the text's own CTEs */
     size_t binding_count;
     const BorderSink *sink; /* NULL: nothing can be written */
+    bool columns_only;      /* nothing of it is run and it has no rows */
 } BorderRequest;
 
 typedef enum BorderStep {

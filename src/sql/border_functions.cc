@@ -11,6 +11,8 @@
 #include "duckdb/planner/expression/list.hpp"
 #include "duckdb/planner/operator/logical_get.hpp"
 
+#include <set>
+
 using namespace duckdb;
 using namespace tarn;
 
@@ -24,6 +26,7 @@ struct SourceFactory {
     shared_ptr<Request> request;
     std::vector<ScanFilter> filters;
     std::deque<string> texts; /* of the filters */
+    std::set<string> conditions;
 };
 
 struct SourceData : ArrowScanFunctionData {
@@ -90,6 +93,11 @@ unique_ptr<ArrowArrayStreamWrapper> source_produce(uintptr_t pointer, ArrowStrea
     query.column_count = stream->columns.size();
     query.filters = factory->filters.data();
     query.filter_count = factory->filters.size();
+    string where;
+    for (auto &condition : factory->conditions)
+        where += (where.empty() ? "" : " AND ") + condition;
+    if (!where.empty())
+        query.where = str_of_string(where);
     Err err;
     err_clear(&err);
     if (factory->source->open(factory->source->self, &query, &stream->scan, &err) != E_OK)
@@ -211,6 +219,110 @@ bool has_filter(const SourceFactory &factory, const ScanFilter &wanted)
     return false;
 }
 
+/* An expression as SQL over the names of a source's columns; false: it has parts that a source need
+ * not know. What compares does so in the types of the plan. */
+class ConditionText
+{
+  public:
+    explicit ConditionText(const LogicalGet &get) : get(get)
+    {
+    }
+    bool put(const Expression &e, string &out)
+    {
+        switch (e.GetExpressionClass()) {
+        case ExpressionClass::BOUND_COLUMN_REF:
+            return put_column(e.Cast<BoundColumnRefExpression>(), out);
+        case ExpressionClass::BOUND_CONSTANT:
+            return put_typed(e.Cast<BoundConstantExpression>().value.ToSQLString(), e.return_type,
+                             out);
+        case ExpressionClass::BOUND_COMPARISON: {
+            auto &comparison = e.Cast<BoundComparisonExpression>();
+            return put_pair(*comparison.left, e.GetExpressionType(), *comparison.right, out);
+        }
+        case ExpressionClass::BOUND_BETWEEN: {
+            auto &between = e.Cast<BoundBetweenExpression>();
+            string lower, upper;
+            if (!put_pair(*between.input, between.LowerComparisonType(), *between.lower, lower) ||
+                !put_pair(*between.input, between.UpperComparisonType(), *between.upper, upper))
+                return false;
+            out += "(" + lower + " AND " + upper + ")";
+            return true;
+        }
+        case ExpressionClass::BOUND_CONJUNCTION:
+            return put_list(
+                e.Cast<BoundConjunctionExpression>().children,
+                e.GetExpressionType() == ExpressionType::CONJUNCTION_AND ? " AND " : " OR ", out);
+        case ExpressionClass::BOUND_OPERATOR:
+            return put_operator(e.Cast<BoundOperatorExpression>(), out);
+        default:
+            return false;
+        }
+    }
+
+  private:
+    bool put_typed(const string &text, const LogicalType &type, string &out)
+    {
+        if (type.IsNested() || type.id() == LogicalTypeId::ENUM || type.HasAlias())
+            return false;
+        out += "CAST(" + text + " AS " + type.ToString() + ")";
+        return true;
+    }
+    bool put_column(const BoundColumnRefExpression &ref, string &out)
+    {
+        auto &ids = get.GetColumnIds();
+        if (ref.binding.table_index != get.table_index || ref.binding.column_index >= ids.size())
+            return false;
+        auto column = ids[ref.binding.column_index].GetPrimaryIndex();
+        return column < get.names.size() &&
+               put_typed(KeywordHelper::WriteQuoted(get.names[column], '"'), ref.return_type, out);
+    }
+    bool put_pair(const Expression &left, ExpressionType type, const Expression &right, string &out)
+    {
+        string l, r, sign = ExpressionTypeToOperator(type);
+        if (sign.empty() || !put(left, l) || !put(right, r))
+            return false;
+        out += "(" + l + " " + sign + " " + r + ")";
+        return true;
+    }
+    bool put_list(const vector<unique_ptr<Expression>> &items, const string &between, string &out)
+    {
+        string all;
+        for (auto &item : items) {
+            all += all.empty() ? "" : between;
+            if (!put(*item, all))
+                return false;
+        }
+        out += "(" + all + ")";
+        return true;
+    }
+    bool put_after(const vector<unique_ptr<Expression>> &items, const string &after, string &out)
+    {
+        out += "(";
+        if (!put_list(items, "", out))
+            return false;
+        out += after + ")";
+        return true;
+    }
+    bool put_operator(const BoundOperatorExpression &e, string &out)
+    {
+        switch (e.GetExpressionType()) {
+        case ExpressionType::OPERATOR_NOT:
+            return put_after(e.children, " = false", out); /* NOT x, NULL of NULL */
+        case ExpressionType::OPERATOR_IS_NULL:
+            return put_after(e.children, " IS NULL", out);
+        case ExpressionType::OPERATOR_IS_NOT_NULL:
+            return put_after(e.children, " IS NOT NULL", out);
+        case ExpressionType::OPERATOR_COALESCE:
+            out += "coalesce";
+            return put_list(e.children, ", ", out);
+        default:
+            return false;
+        }
+    }
+
+    const LogicalGet &get;
+};
+
 /* Notes what it understands and leaves every filter in the plan. */
 void source_filters(ClientContext &, LogicalGet &get, FunctionData *bind_data,
                     vector<unique_ptr<Expression>> &filters)
@@ -234,6 +346,9 @@ void source_filters(ClientContext &, LogicalGet &get, FunctionData *bind_data,
             factory.filters.push_back(out);
     };
     for (auto &filter : filters) {
+        string condition;
+        if (ConditionText(get).put(*filter, condition))
+            factory.conditions.insert(condition);
         ScanFilter out{};
         if (filter->GetExpressionClass() == ExpressionClass::BOUND_BETWEEN) {
             auto &between = filter->Cast<BoundBetweenExpression>();

@@ -61,7 +61,8 @@ static Code bind_columns(BorderConn *conn, const SqlRequest *request, Str text,
                              .params = params,
                              .param_count = request->param_count,
                              .bindings = resolved->bindings,
-                             .binding_count = resolved->binding_count };
+                             .binding_count = resolved->binding_count,
+                             .columns_only = true };
     BorderQuery *query AUTO(border_query_free) = NULL;
     Code code = border_query_start(conn, &border, &query, err);
     TRY(sql_error(err, code, text));

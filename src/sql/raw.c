@@ -18,7 +18,10 @@ enum {
     REQUEST_MAX = WORKER_REQUEST_BYTES_MAX,
     READ_PIECE = 4 << 20,
     TIMEOUT_MS = 300000,
-    FIELD_TEXT_MAX = 64 << 10
+    FIELD_TEXT_MAX = 64 << 10,
+    PARQUET_ROW_BYTES = 8, /* about, of a row in a file */
+    TEXT_ROW_BYTES = 64,
+    WHERE_MAX = 16 << 10 /* longer ones are only the engine's */
 };
 
 struct RawScan {
@@ -27,6 +30,7 @@ struct RawScan {
     RawCall call;
     int fds[RAW_JOB_OBJECTS]; /* of the first objects */
     size_t fd_count;
+    uint64_t bytes; /* of them */
     ArrowSchema schema;
     RawColumn *columns; /* of the schema, with SQL types */
     ScanSource source;
@@ -38,6 +42,7 @@ typedef struct RawCursor {
     Arena arena;
     RawColumn *wanted;
     size_t wanted_count;
+    Str where;
     size_t problem;     /* of wanted; wanted_count: it is not read */
     size_t next_object; /* the first of the next job */
     WorkerJob *job;
@@ -88,7 +93,8 @@ static Code read_object(ObjectReader *reader, uint64_t size, Buf *ret_bytes, Err
     return E_OK;
 }
 
-static Code open_object(const RawScan *scan, Str address, int *ret_fd, Err *err)
+static Code open_object(const RawScan *scan, Str address, int *ret_fd, uint64_t *bytes_sum,
+                        Err *err)
 {
     Str bucket, key;
     if (!store_address_parse(address, &bucket, &key))
@@ -106,6 +112,7 @@ static Code open_object(const RawScan *scan, Str address, int *ret_fd, Err *err)
     Buf bytes AUTO(buf_done);
     buf_init(&bytes, RAW_OBJECT_BYTES_MAX + 1);
     TRY(read_object(reader, info->size_bytes, &bytes, err));
+    *bytes_sum += bytes.len;
     return worker_memory_fd(buf_str(&bytes), ret_fd, err);
 }
 
@@ -115,11 +122,12 @@ static void close_fds(int *fds, size_t count)
         close(fds[i]);
 }
 
-static Code open_objects(const RawScan *scan, size_t first, size_t count, int *ret_fds, Err *err)
+static Code open_objects(const RawScan *scan, size_t first, size_t count, int *ret_fds,
+                         uint64_t *bytes_sum, Err *err)
 {
     for (size_t i = 0; i < count; i++) {
         Str address = scan->call.files[first + i];
-        Code code = open_object(scan, address, &ret_fds[i], err);
+        Code code = open_object(scan, address, &ret_fds[i], bytes_sum, err);
         if (code != E_OK) {
             close_fds(ret_fds, i);
             return err_place(err, code, STR_FMT, STR_ARG(address));
@@ -190,6 +198,14 @@ static Code source_schema(void *self, struct ArrowSchema *ret_schema, Err *err)
     return E_OK;
 }
 
+/* From the bytes of the first objects: near enough for the order of joins. */
+static int64_t source_rows(void *self)
+{
+    const RawScan *scan = self;
+    uint64_t row_bytes = scan->call.format == RAW_PARQUET ? PARQUET_ROW_BYTES : TEXT_ROW_BYTES;
+    return (int64_t)(scan->bytes * scan->call.file_count / scan->fd_count / row_bytes + 1);
+}
+
 static void cursor_close(void *self)
 {
     RawCursor *cursor = self;
@@ -210,6 +226,9 @@ static Code source_open(void *self, const ScanQuery *query, void **ret_scan, Err
     cursor->wanted = arena_array(&cursor->arena, RawColumn, query->column_count);
     for (size_t i = 0; i < query->column_count; i++)
         cursor->wanted[i] = cursor->scan->columns[query->columns[i]];
+    if (cursor->scan->call.format == RAW_PARQUET && !cursor->scan->call.as_text &&
+        query->where.len <= WHERE_MAX)
+        cursor->where = str_copy(&cursor->arena, query->where);
     while (cursor->problem < cursor->wanted_count &&
            !(cursor->scan->call.problems &&
              str_eq(cursor->wanted[cursor->problem].name, STR("_problem"))))
@@ -227,13 +246,15 @@ static Code next_job(RawCursor *cursor, Err *err)
     call.file_count = MIN((size_t)RAW_JOB_OBJECTS, scan->call.file_count - first);
     call.wanted = cursor->wanted;
     call.wanted_count = cursor->wanted_count;
+    call.where = cursor->where;
     TRY(arrow_ipc_reader_new(&cursor->reader, err));
     if (first == 0) {
         call.checked = true;
         TRY(start_job(scan, &call, scan->fds, &cursor->job, err));
     } else {
         int fds[RAW_JOB_OBJECTS];
-        TRY(open_objects(scan, first, call.file_count, fds, err));
+        uint64_t bytes = 0;
+        TRY(open_objects(scan, first, call.file_count, fds, &bytes, err));
         Code code = start_job(scan, &call, fds, &cursor->job, err);
         close_fds(fds, call.file_count);
         TRY(code);
@@ -336,7 +357,8 @@ static void copy_request(RawScan *scan, const RawRequest *request)
                                  .schema = source_schema,
                                  .open = source_open,
                                  .next = cursor_next,
-                                 .close = cursor_close };
+                                 .close = cursor_close,
+                                 .rows_estimate = source_rows };
 }
 
 Code raw_open(const RawOptions *options, const RawRequest *request, RawScan **ret_scan, Err *err)
@@ -346,7 +368,7 @@ Code raw_open(const RawOptions *options, const RawRequest *request, RawScan **re
     scan->options = *options;
     copy_request(scan, request);
     size_t first = MIN((size_t)RAW_JOB_OBJECTS, request->address_count);
-    Code code = open_objects(scan, 0, first, scan->fds, err);
+    Code code = open_objects(scan, 0, first, scan->fds, &scan->bytes, err);
     if (code == E_OK) {
         scan->fd_count = first;
         code = describe(scan, err);

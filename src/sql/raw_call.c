@@ -41,6 +41,7 @@ Code raw_call_encode(const RawCall *call, Buf *ret_json, Err *err)
     json_end_array(&w);
     put_columns(&w, "columns", call->columns, call->column_count);
     put_columns(&w, "wanted", call->wanted, call->wanted_count);
+    json_field_str(&w, "where", or_empty(call->where));
     json_end_object(&w);
     return buf_end(ret_json, "the request to a scan worker", err);
 }
@@ -82,6 +83,7 @@ Code raw_call_decode(Str text, Arena *arena, RawCall *ret_call, Err *err)
         call.files[call.file_count++] = json_str(it.value);
     TRY(get_columns(json, "columns", arena, &call.columns, &call.column_count, err));
     TRY(get_columns(json, "wanted", arena, &call.wanted, &call.wanted_count, err));
+    TRY(json_need_str(json, "where", &call.where, err));
     *ret_call = call;
     return E_OK;
 }

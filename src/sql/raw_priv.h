@@ -25,6 +25,7 @@ typedef struct RawCall {
     size_t column_count;
     RawColumn *wanted; /* of a scan: name and SQL type */
     size_t wanted_count;
+    Str where; /* of a scan of Parquet: rows that are false by it may stay away */
 } RawCall;
 
 Code raw_call_encode(const RawCall *call, Buf *ret_json, Err *err) CHECKED;

@@ -325,6 +325,10 @@ static void put_select(Raw *raw, const RawColumn *columns, size_t count)
         buf_put(&raw->sql, STR(" LIMIT 0"));
     else
         put_from(raw);
+    if (raw->call.where.len > 0 && raw->call.format == RAW_PARQUET && !raw->call.describe) {
+        buf_put(&raw->sql, STR(" WHERE "));
+        buf_put(&raw->sql, raw->call.where);
+    }
 }
 
 /* The engine's words name s3://raw/N, the reader wants the object. */
@@ -360,7 +364,7 @@ static Code find_columns(Raw *raw, Err *err)
         buf_clear(&raw->sql);
         buf_put(&raw->sql, STR("SELECT *"));
         put_from(raw);
-        BorderRequest request = { .text = buf_str(&raw->sql) };
+        BorderRequest request = { .text = buf_str(&raw->sql), .columns_only = true };
         BorderQuery *query = NULL;
         TRY(border_query_start(raw->conn, &request, &query, err));
         size_t count = border_query_columns(query);
@@ -409,7 +413,7 @@ static Code send_query(Raw *raw, Err *err)
         put_select(raw, raw->call.wanted, raw->call.wanted_count);
     }
     TRY(buf_end(&raw->sql, "the text of a scan", err));
-    BorderRequest request = { .text = buf_str(&raw->sql) };
+    BorderRequest request = { .text = buf_str(&raw->sql), .columns_only = raw->call.describe };
     BorderQuery *query AUTO(border_query_free) = NULL;
     TRY(border_query_start(raw->conn, &request, &query, err));
     ArrowSchema schema AUTO(arrow_schema_done) = { 0 };

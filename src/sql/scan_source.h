@@ -53,6 +53,9 @@ typedef struct ScanQuery {
     size_t column_count;   /* at least 1 */
     const ScanFilter *filters;
     size_t filter_count;
+    /* More that is true of every row kept, as the engine's SQL over the names of the columns: AND,
+     * OR, NOT, comparisons with constants. ptr NULL: nothing. */
+    Str where;
 } ScanQuery;
 
 typedef struct ScanSource {

@@ -31,6 +31,9 @@ Code sql_open(const SqlOptions *options, Sql **ret_sql, Err *err)
     for (int i = 0; i < ENGINE_POOL_COUNT; i++)
         engine.pools[i] =
             (EngineLimits){ .threads = threads, .slots = slots, .memory_bytes = memory };
+    /* What is written comes from scan workers or runs beside other models, which use the rest. */
+    if (options->threads == 0)
+        engine.pools[ENGINE_INGEST].threads = MAX(threads / 2, 1u);
     TRY(engine_open(&engine, &sql->engine, err));
     *ret_sql = TAKE(sql);
     return E_OK;

@@ -87,3 +87,56 @@ TEST(sql_reads_sources)
     CHECK_CODE(lake_query(lake, &request, &rows, &err), E_NOT_FOUND);
     CHECK_INT(err.position, 7);
 }
+
+/* The address of the one data file of a table. */
+static const char *data_file(Lake *lake)
+{
+    Err err;
+    StoreListPage page;
+    StoreListQuery query = { .bucket = STR("lake") };
+    CHECK_OK(store_list(lake_store(lake), &query, lake_arena(lake), &page, &err), &err);
+    for (size_t i = 0; i < page.object_count; i++)
+        if (str_ends(page.objects[i].key, STR(".parquet")))
+            return str_format(lake_arena(lake), "s3://lake/" STR_FMT,
+                              STR_ARG(page.objects[i].key)).ptr;
+    return "";
+}
+
+TEST(sql_conditions_on_objects_are_those_on_tables)
+{
+    static const char *const conditions[] = {
+        "i > 3",
+        "not (i > 3)",
+        "not (i between 2 and 7) or s is null",
+        "coalesce(i = 4, false) and d >= date '2001-01-03'",
+        "\"a \"\"q\" <> 'it''s 3'",
+        "x = 0.5 or x is null",
+        "x > 'nan'::double or x = 'inf'::double",
+        "ts < timestamp '2001-01-01 05:00:00' and i is not null",
+        "tz >= timestamptz '2001-01-01 02:00:00+00'",
+        "i is distinct from 4",
+        "i in (1, 2, 9)",
+        "i % 2 = 0 and i < 8",
+        "s like 'a%' and i < 9",
+        "not (i > null)",
+        "l = [1] and i < 9",
+        "m > -0.125 and b",
+    };
+    Lake *lake AUTO(lake_free) = lake_new();
+    lake_rows(lake, "create namespace silver");
+    lake_rows(lake, "create table silver.t as select case when i <> 5 then i end as i,"
+                    " date '2001-01-01' + i::integer as d, 'it''s ' || i as \"a \"\"q\","
+                    " case when i = 6 then null when i = 7 then 'nan'::double else i / 4 end as x,"
+                    " timestamp '2001-01-01' + i * interval 1 hour as ts,"
+                    " timestamptz '2001-01-01 00:00:00+00' + i * interval 1 hour as tz,"
+                    " case when i % 3 > 0 then 'a' || i end as s, [i] as l,"
+                    " ((i - 5) * 0.125)::decimal(9, 3) as m, i % 2 = 0 as b from range(10) r(i)");
+    const char *file = data_file(lake);
+    for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
+        static const char *const columns = "select count(*), sum(i), min(d), max(ts), count(s)";
+        Str ours = str_format(lake_arena(lake), "%s from silver.t where %s", columns, conditions[i]);
+        Str raw = str_format(lake_arena(lake), "%s from read_parquet('%s') where %s", columns, file,
+                             conditions[i]);
+        CHECK_STR(lake_rows(lake, raw.ptr), lake_rows(lake, ours.ptr));
+    }
+}

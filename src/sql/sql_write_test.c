@@ -102,10 +102,13 @@ static Code three_schema(void *self, struct ArrowSchema *ret_schema, Err *err)
     return E_OK;
 }
 
+static int three_opened; /* each opening is a run */
+
 static Code three_open(void *self, const struct ScanQuery *query, void **ret_scan, Err *err)
 {
     (void)self, (void)err;
     CHECK_INT(query->column_count, 1);
+    three_opened++;
     int *left = mem_new(sizeof *left);
     *left = 1;
     *ret_scan = left;
@@ -243,7 +246,8 @@ TEST(sql_bounds_of_files_leave_every_row_in)
     Lake *lake AUTO(lake_free) = lake_new();
     Str rows = lake_rows(lake, "create namespace silver");
     rows = lake_rows(lake, "create table silver.t as select i::integer - 5 as i,"
-                               " date '1969-12-30' + i::integer as d, ((i - 5) * 0.125)::decimal(18, 3) as x,"
+                           " date '1969-12-30' + i::integer as d,"
+                           " ((i - 5) * 0.125)::decimal(18, 3) as x,"
                                " case when i > 2 then i end as n, null::bigint as e,"
                                " timestamp '1969-12-31 23:59:59' + i * interval 1 second as ts"
                                " from range(10) r(i)");
@@ -268,4 +272,23 @@ TEST(sql_files_of_tables_are_named_by_texts_of_ours_only)
     Lake *lake AUTO(lake_free) = lake_new();
     Err err;
     CHECK_CODE(lake_error(lake, "select * from silver.tarn_parquet(['s3://lake/a'])", &err), E_FORBIDDEN);
+}
+
+TEST(sql_runs_a_select_into_files_once)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    static const ScanSource three = {
+        .schema = three_schema, .open = three_open, .next = three_next, .close = three_close
+    };
+    Err err;
+    CHECK_OK(sql_register_source(lake_sql(lake), STR("tarn"), STR("numbers"), &three, &err), &err);
+    lake_rows(lake, "create namespace silver");
+    three_opened = 0;
+    CHECK_INT(schema_of(lake, "select n from tarn.numbers order by 1 limit 2")->field_count, 1);
+    CHECK_INT(three_opened, 0);
+    CHECK_STR(lake_rows(lake, "create table silver.t as select n from tarn.numbers limit 2"),
+              STR("CREATE TABLE AS,2"));
+    CHECK_INT(three_opened, 1);
+    CHECK_STR(lake_rows(lake, "insert into silver.t select n from tarn.numbers"), STR("INSERT,3"));
+    CHECK_INT(three_opened, 2);
 }

@@ -55,7 +55,9 @@ static void put_name(Buf *buf, Str name)
 static Code look_at_columns(Write *w, Err *err)
 {
     BorderQuery *query = NULL;
-    TRY(border_query_start(engine_lease_conn(w->lease), &w->job->select, &query, err));
+    BorderRequest request = w->job->select;
+    request.columns_only = true;
+    TRY(border_query_start(engine_lease_conn(w->lease), &request, &query, err));
     w->name_count = border_query_columns(query);
     w->names = arena_array(w->arena, Str, w->name_count);
     for (size_t i = 0; i < w->name_count; i++)
