@@ -134,7 +134,8 @@ TEST(sql_conditions_on_objects_are_those_on_tables)
     const char *file = data_file(lake);
     for (size_t i = 0; i < ARRAY_LEN(conditions); i++) {
         static const char *const columns = "select count(*), sum(i), min(d), max(ts), count(s)";
-        Str ours = str_format(lake_arena(lake), "%s from silver.t where %s", columns, conditions[i]);
+        Str ours = str_format(lake_arena(lake), "%s from silver.t where %s", columns,
+                              conditions[i]);
         Str raw = str_format(lake_arena(lake), "%s from read_parquet('%s') where %s", columns, file,
                              conditions[i]);
         CHECK_STR(lake_rows(lake, raw.ptr), lake_rows(lake, ours.ptr));
