@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$1 seconds=$2
 shift 2
+seed=${FUZZ_SEED:-0} # 0: another one each time; CI takes the same, so that its colour tells of the change
+[ "${CI:-}" != true ] || seed=${FUZZ_SEED:-1}
 [ $# -gt 0 ] || set -- $(cd fuzz && ls fuzz_*.c | sed 's/^fuzz_//; s/\.c$//')
 symbols=external_symbolizer_path=/usr/bin/addr2line
 export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:$symbols
@@ -17,7 +19,7 @@ passed=0 failed=0
 for name; do
     mkdir "$found/$name"
     status=0
-    timeout $((seconds + 120)) "$build/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3072 \
+    timeout $((seconds + 120)) "$build/fuzz/fuzz_$name" -seed="$seed" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=3072 \
         -print_final_stats=1 -artifact_prefix="$build/crashes/$name-" "$found/$name" "fuzz/corpus/$name" \
         >"$found/$name.log" 2>&1 || status=$?
     if [ "$status" -eq 0 ]; then
