@@ -1,0 +1,88 @@
+/* http_policy.h: what holds for every route: who the client is, limits, CORS, security fields, compression,
+ *            the access log.
+ * Owner:   an HttpServer has one Policy from http_server_start until http_server_free.
+ * Threads: policy_head, policy_admit, policy_over on the request's loop; policy_admit_key and
+ *          policy_reply where the request runs; policy_reload and policy_reopen from any thread.
+ * Errors:  policy_new and policy_reload give INVALID for options that are none, IO for a log file.
+ * Limits:  the POLICY_* below and HttpPolicy; docs/limits.md lists them with their reasons.
+ * Units:   bytes, _s, _ms. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "front/limit/limit.h"
+#include "os/net.h"
+
+enum {
+    POLICY_PROXIES_MAX = 64,     /* networks of trusted proxies */
+    POLICY_ORIGINS_MAX = 64,     /* of CORS */
+    POLICY_HOPS_MAX = 16,        /* of a chain of proxies that is looked at */
+    POLICY_STATE_MAX = 512       /* bytes of tracestate */
+};
+
+typedef struct HttpReq HttpReq;
+typedef struct HttpServer HttpServer;
+typedef struct Policy Policy;
+typedef struct HttpPull HttpPull;
+
+typedef enum HttpLogFormat { HTTP_LOG_LINE, HTTP_LOG_JSON, HTTP_LOG_COMBINED, HTTP_LOG_NONE } HttpLogFormat;
+
+/* The options: zeros are the defaults. Everything is copied. */
+typedef struct HttpPolicy {
+    /* who asks, and under which name */
+    const Str *trusted_proxies;      /* "10.0.0.0/8", "::1"; their word about the client counts */
+    size_t trusted_proxy_count;
+    Str public_url;                  /* "https://lake.example.org": for links; empty: as asked */
+    /* limits; all zero: none but the server's own */
+    LimitOptions limits;
+    int (*tier)(HttpReq *r);         /* of the principal: index in limits.tiers, -1: none; NULL: 0 */
+    int tier_address;                /* without a principal; -1: none */
+    uint32_t failures_a_minute;      /* refused keys of one address; 0: no limit */
+    /* fields of replies */
+    const Str *cors_origins;         /* "https://app.example.org", "*"; none: no CORS */
+    size_t cors_origin_count;
+    bool cors_credentials;           /* never with "*" */
+    uint32_t cors_max_age_s;         /* 0: 600 */
+    uint32_t hsts_max_age_s;         /* over TLS only; 0: none */
+    bool hsts_subdomains;
+    Str html_policy;                 /* Content-Security-Policy of HTML; empty: the strict default */
+    /* compression */
+    bool compress_off;
+    int gzip_level, zstd_level;      /* 0: default */
+    size_t compress_bytes_min;       /* 0: 1 KiB */
+    /* access log */
+    HttpLogFormat log_format;        /* HTTP_LOG_LINE: a line of the log of the process */
+    const char *log_path;            /* of the others; NULL: standard output */
+} HttpPolicy;
+
+/* `options` NULL: the defaults. */
+Code policy_new(Os *os, const HttpPolicy *options, Policy **ret_policy, Err *err) CHECKED;
+void policy_free(Policy **policy);                     /* writes what the log still holds */
+/* New origins, proxies, limits, fields for requests that begin from now on. */
+Code policy_reload(Policy *policy, const HttpPolicy *options, Err *err) CHECKED;
+Code policy_reopen(Policy *policy, Err *err) CHECKED;  /* the log file was moved away */
+Limits *policy_limits(Policy *policy);                 /* for limits_bytes_take and _give */
+
+/* LoopListen.admit and .gone, with the Policy as context. */
+bool policy_conn_admit(void *policy, const NetAddress *peer);
+void policy_conn_gone(void *policy, const NetAddress *peer);
+bool policy_trusts(void *policy, const NetAddress *peer); /* LoopListen.trusted: may send PROXY v2 */
+
+/* What a request carries for the policy: a field of HttpReq, all zero at first. */
+typedef struct PolicyReq {
+    LimitEntry *entry;
+    LimitRate rate;
+    NetAddress client;           /* behind the trusted proxies; its text is http_req_peer */
+    Str scheme, host;            /* as the client asked for them */
+    Str trace_id, trace_state;   /* trace_id: 32 hex digits */
+    uint64_t parent_id, span_id;
+    bool admitted, rated, encoded, replied;
+} PolicyReq;
+
+/* The hooks, in the order of a request's life. Each is called once, but policy_reply, which is called
+ * before each head that goes out, and not at all where the client is gone first. */
+void policy_head(HttpReq *r);      /* the head is parsed, nothing is routed */
+bool policy_admit(HttpReq *r);     /* routed, no handler has run; false: it has replied */
+bool policy_admit_key(HttpReq *r); /* authorize has let it in; false: it has replied */
+void policy_reply(HttpReq *r);     /* status, type, fields and body are set; in the lane that set them */
+void policy_over(HttpReq *r);      /* the last call: counts, logs, gives back */
