@@ -29,7 +29,9 @@ fuzz: deps
 	@python3 tools/deps.py lane && CC="ccache clang-19" CXX="ccache clang++-19" TARGETS=fuzzers tools/build.sh build-fuzz $(DEPS) -Dfuzzers=true -Db_sanitize=address,undefined -Dc_args=-fsanitize=fuzzer-no-link && tools/fuzz.sh build-fuzz $(or $(SECONDS_EACH),60)
 tidy: python3
 	@python3 tools/tidy
-interop: check
+interop: deps
+	@$(NINJA) $(BUILD) $(DEPS) $(RELEASE)
+	@python3 tools/deps.py test interop && tools/check.py --interop $(BUILD) $(DEPS)
 docs: python3
 	@python3 tools/docs.py
 install: build

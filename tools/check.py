@@ -2,7 +2,7 @@
 """Runs every test and closes with `N passed, N failed`: tidy, the unit runner of each folder, replay of the fuzz
 corpora, the scripts of tests/e2e against the real binary.
 
-usage: tools/check.py [--units | --tsan] BUILD-DIR DEPS-DIR      or: tools/check.py --tsan-targets
+usage: tools/check.py [--units | --tsan | --interop] BUILD-DIR DEPS-DIR      or: tools/check.py --tsan-targets
 """
 import os
 import re
@@ -57,9 +57,13 @@ def main(arguments):
     jobs = []
     if lane == "--all":
         jobs.append(("tidy", [sys.executable, "tools/tidy"]))
-    jobs += unit_runners(build, TSAN_FOLDERS if lane == "--tsan" else None)
+    if lane != "--interop":
+        jobs += unit_runners(build, TSAN_FOLDERS if lane == "--tsan" else None)
+    python = str(deps / "venv/bin/python")
+    if lane == "--interop":
+        for script in sorted((TOP / "tests").glob("*/interop_*.py")):
+            jobs.append((str(script.relative_to(TOP)), [python, str(script)]))
     if lane == "--all":
-        python = str(deps / "venv/bin/python")
         for script in sorted((TOP / "tests").glob("*/test_*.py")):
             jobs.append((str(script.relative_to(TOP)), [python, str(script)]))
         for script in sorted((TOP / "tests/e2e").glob("*.sh")):

@@ -2,7 +2,7 @@
 """Installs what a build, a run or a test needs: Debian packages of deps/debian.txt and the pinned
 artefacts of deps/deps.lock. Idempotent; needs no network when nothing is missing.
 
-usage: tools/deps.py [--cache DIR] GROUP...      groups: build test demo lane bench
+usage: tools/deps.py [--cache DIR] GROUP...      groups: build test interop demo lane bench
 """
 import hashlib
 import json
@@ -45,7 +45,8 @@ def debian_wanted(groups):
     for line in (TOP / "deps/debian.txt").read_text().splitlines():
         if line.strip() and not line.startswith("#"):
             name, wanted_by = line.split(None, 2)[:2]
-            if groups & set(wanted_by.split(",")):
+            name, _, program = name.partition(":")
+            if groups & set(wanted_by.split(",")) and not (program and shutil.which(program)):
                 yield name
 
 
@@ -225,7 +226,7 @@ def main(arguments):
     for row in rows:
         if groups & set(row["groups"]) and row.get("arch", platform.machine()) == platform.machine():
             install(row)
-    if groups & {"test", "bench"}:
+    if groups & {"test", "interop", "bench"}:
         install_venv()
     if "bench" in groups:
         install_bench()
