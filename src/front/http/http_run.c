@@ -18,6 +18,8 @@
  *   SENDING  the socket has room, a block has been pulled       req_pull, block_send */
 #include "front/http/http_priv.h"
 
+#include <string.h>
+
 #include "base/log.h"
 
 #include <stdio.h>
@@ -26,25 +28,11 @@ static void request_over(HttpReq *r);
 
 /* ---- making and ending ---- */
 
-static void rebase(Str *s, Str from, const char *to)
-{
-    if (s->ptr >= from.ptr && s->ptr <= from.ptr + from.len)
-        s->ptr = to + (s->ptr - from.ptr);
-}
-
 static void head_copy(HttpReq *r, const HttpHead *head, Str bytes)
 {
-    char *copy = arena_copy(&r->arena, bytes.ptr, bytes.len);
-    r->head = *head;
-    rebase(&r->head.method, bytes, copy);
-    rebase(&r->head.target, bytes, copy);
-    rebase(&r->head.path, bytes, copy);
-    rebase(&r->head.query, bytes, copy);
-    rebase(&r->head.host, bytes, copy);
-    for (size_t i = 0; i < r->head.field_count; i++) {
-        rebase(&r->head.fields[i].name, bytes, copy);
-        rebase(&r->head.fields[i].value, bytes, copy);
-    }
+    memcpy(&r->head, head,
+           offsetof(HttpHead, fields) + head->field_count * sizeof head->fields[0]);
+    http_head_move(&r->head, arena_copy(&r->arena, bytes.ptr, bytes.len));
 }
 
 static bool id_ok(Str id)

@@ -381,7 +381,7 @@ TEST(http_routes)
         { "GET /", 404, "NOT_FOUND" },
         { "PUT /plain", 405, "Allow: GET, HEAD, POST, OPTIONS" },
         { "OPTIONS /plain", 204, "Allow: GET, HEAD, POST, OPTIONS" },
-        { "GET /o/b/%zz", 405, "Allow" },
+        { "GET /o/b/%zz", 400, "INVALID" },
         { "GET /silent", 500, "INTERNAL" },
         { "GET /keyed", 401, "WWW-Authenticate: Bearer" },
     };
