@@ -1,0 +1,169 @@
+#include "format/digest.h"
+
+#include "format/checksum.h"
+
+#include <openssl/evp.h>
+#include <string.h>
+
+typedef struct KindRow {
+    const char *name;
+    size_t len;
+    uint64_t poly; /* reflected, of a CRC */
+} KindRow;
+
+static const KindRow rows[DIGEST_KINDS] = {
+    [DIGEST_NONE] = { "", 0, 0 },
+    [DIGEST_MD5] = { "MD5", 16, 0 },
+    [DIGEST_SHA1] = { "SHA1", 20, 0 },
+    [DIGEST_SHA256] = { "SHA256", 32, 0 },
+    [DIGEST_CRC32] = { "CRC32", 4, 0xEDB88320 },
+    [DIGEST_CRC32C] = { "CRC32C", 4, 0x82F63B78 },
+    [DIGEST_CRC64NVME] = { "CRC64NVME", 8, 0x9A6C9329AC4BC9B5ull },
+};
+
+size_t digest_len(DigestKind kind)
+{
+    return rows[kind].len;
+}
+
+const char *digest_name(DigestKind kind)
+{
+    return rows[kind].name;
+}
+
+bool digest_parse(Str name, DigestKind *ret_kind)
+{
+    for (int kind = DIGEST_NONE + 1; kind < DIGEST_KINDS; kind++) {
+        if (str_ieq(name, str_z(rows[kind].name))) {
+            *ret_kind = (DigestKind)kind;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool digest_is_crc(DigestKind kind)
+{
+    return rows[kind].poly != 0;
+}
+
+static const EVP_MD *openssl_kind(DigestKind kind)
+{
+    if (kind == DIGEST_MD5)
+        return EVP_md5();
+    return kind == DIGEST_SHA1 ? EVP_sha1() : EVP_sha256();
+}
+
+/* OpenSSL fails here only without memory or without its own hashes: nothing to go on with. */
+void digest_init(Digest *digest, DigestKind kind)
+{
+    *digest = (Digest){ .kind = kind };
+    if (kind == DIGEST_NONE || digest_is_crc(kind))
+        return;
+    digest->context = EVP_MD_CTX_new();
+    ASSERT(digest->context != NULL);
+    ASSERT(EVP_DigestInit_ex(digest->context, openssl_kind(kind), NULL) == 1);
+}
+
+void digest_update(Digest *digest, Str bytes)
+{
+    if (bytes.len == 0)
+        return;
+    switch (digest->kind) {
+    case DIGEST_CRC32:
+        digest->crc = crc32_zip((uint32_t)digest->crc, bytes);
+        break;
+    case DIGEST_CRC32C:
+        digest->crc = crc32c((uint32_t)digest->crc, bytes);
+        break;
+    case DIGEST_CRC64NVME:
+        digest->crc = crc64_nvme(digest->crc, bytes);
+        break;
+    case DIGEST_MD5:
+    case DIGEST_SHA1:
+    case DIGEST_SHA256:
+        ASSERT(EVP_DigestUpdate(digest->context, bytes.ptr, bytes.len) == 1);
+        break;
+    case DIGEST_NONE:
+    case DIGEST_KINDS:
+        break;
+    }
+}
+
+static void crc_put(DigestValue *value, uint64_t crc)
+{
+    size_t len = digest_len(value->kind);
+    for (size_t i = 0; i < len; i++)
+        value->bytes[i] = (uint8_t)(crc >> 8 * (len - 1 - i));
+}
+
+static uint64_t crc_get(const DigestValue *value)
+{
+    uint64_t crc = 0;
+    for (size_t i = 0; i < digest_len(value->kind); i++)
+        crc = crc << 8 | value->bytes[i];
+    return crc;
+}
+
+DigestValue digest_final(Digest *digest)
+{
+    DigestValue value = { .kind = digest->kind };
+    if (digest_is_crc(digest->kind))
+        crc_put(&value, digest->crc);
+    else if (digest->kind != DIGEST_NONE)
+        ASSERT(EVP_DigestFinal_ex(digest->context, value.bytes, NULL) == 1);
+    return value;
+}
+
+void digest_done(Digest *digest)
+{
+    EVP_MD_CTX_free(digest->context);
+    digest->context = NULL;
+}
+
+DigestValue digest_of(DigestKind kind, Str bytes)
+{
+    Digest digest AUTO(digest_done) = { 0 };
+    digest_init(&digest, kind);
+    digest_update(&digest, bytes);
+    return digest_final(&digest);
+}
+
+bool digest_eq(const DigestValue *a, const DigestValue *b)
+{
+    return a->kind == b->kind && memcmp(a->bytes, b->bytes, digest_len(a->kind)) == 0;
+}
+
+Str digest_str(const DigestValue *value)
+{
+    return str_of(value->bytes, digest_len(value->kind));
+}
+
+/* a * b mod P; reflected, the highest bit of the width is x^0. */
+static uint64_t multiply(uint64_t a, uint64_t b, uint64_t poly, unsigned bits)
+{
+    uint64_t product = 0, top = 1ull << (bits - 1);
+    for (uint64_t bit = top; bit > 0; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = (b >> 1) ^ (b & 1 ? poly : 0);
+    }
+    return product;
+}
+
+/* The CRC of a moved b_len bytes ahead, and b's: start and end values cancel out. */
+DigestValue digest_combine(const DigestValue *a, const DigestValue *b, uint64_t b_len)
+{
+    ASSERT(a->kind == b->kind && digest_is_crc(a->kind));
+    DigestValue value = { .kind = a->kind };
+    unsigned bits = (unsigned)digest_len(a->kind) * 8;
+    uint64_t poly = rows[a->kind].poly, crc = crc_get(a);
+    uint64_t power = 1ull << (bits - 1 - 8); /* x^8: one byte ahead */
+    for (; b_len > 0; b_len >>= 1) {
+        if (b_len & 1)
+            crc = multiply(crc, power, poly, bits);
+        power = multiply(power, power, poly, bits);
+    }
+    crc_put(&value, crc ^ crc_get(b));
+    return value;
+}

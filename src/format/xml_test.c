@@ -1,0 +1,95 @@
+#include "format/xml.h"
+
+#include "base/test.h"
+
+#include <string.h>
+
+TEST(xml_reads_a_tree)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    Err err;
+    const XmlNode *root = NULL;
+    Str text = STR("<?xml version=\"1.0\"?>\n<Delete xmlns=\"urn:x\"><Quiet>true</Quiet>\n <Object><Key>a&amp;b"
+                   "&#34;</Key></Object><Object><Key><![CDATA[<c>]]></Key><V/></Object></Delete>");
+    CHECK_OK(xml_parse(&arena, text, &root, &err), &err);
+    CHECK_STR(root->name, STR("Delete"));
+    CHECK_STR(root->space, STR("urn:x"));
+    CHECK_STR(xml_text(root, "Quiet"), STR("true"));
+    const XmlNode *object = xml_child(root, "Object");
+    CHECK_STR(xml_text(object, "Key"), STR("a&b\""));
+    object = xml_next(object, "Object");
+    CHECK_STR(xml_text(object, "Key"), STR("<c>"));
+    CHECK_STR(xml_text(object, "V"), STR(""));
+    CHECK(xml_text(object, "W").ptr == NULL);
+    CHECK(xml_next(object, "Object") == NULL);
+    CHECK(xml_child(NULL, "x") == NULL);
+}
+
+TEST(xml_refuses)
+{
+    static const struct {
+        const char *text;
+        Code code;
+    } table[] = {
+        { "", E_SYNTAX },
+        { "x", E_SYNTAX },
+        { "<a>", E_SYNTAX },
+        { "<a></b>", E_SYNTAX },
+        { "<a/><b/>", E_SYNTAX },
+        { "<a>\x01</a>", E_SYNTAX },
+        { "<a>&#0;</a>", E_SYNTAX },
+        { "<a>\xff</a>", E_SYNTAX },
+        { "<!DOCTYPE a [<!ENTITY e \"x\">]><a>&e;</a>", E_UNSUPPORTED },
+        { "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>", E_UNSUPPORTED },
+        { "<a>&unknown;</a>", E_SYNTAX },
+        { "<a x=\"&unknown;\"/>", E_SYNTAX },
+        { "<a><b><c><d><e><f><g><h><i><j><k><l><m><n><o><p><q/></p></o></n></m></l></k></j></i></h></g></f></e>"
+          "</d></c></b></a>", E_LIMIT },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        Arena arena AUTO(arena_done) = { 0 };
+        Err err;
+        const XmlNode *root = NULL;
+        Code code = xml_parse(&arena, str_z(table[i].text), &root, &err);
+        if (code != table[i].code)
+            test_failed(__FILE__, __LINE__, "%s gave %s: %s", table[i].text, code_info(code)->name,
+                        code ? err.text : "");
+        CHECK(root == NULL);
+    }
+}
+
+TEST(xml_many_elements)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    Err err;
+    const XmlNode *root = NULL;
+    Buf text AUTO(buf_done);
+    buf_init(&text, XML_BYTES_MAX + 1);
+    buf_put(&text, STR("<a>"));
+    for (int i = 0; i < XML_NODES_MAX - 1; i++)
+        buf_put(&text, STR("<b/>"));
+    buf_put(&text, STR("</a>"));
+    CHECK_OK(xml_parse(&arena, buf_str(&text), &root, &err), &err);
+    text.len -= strlen("</a>");
+    buf_put(&text, STR("<b/></a>"));
+    CHECK_CODE(xml_parse(&arena, buf_str(&text), &root, &err), E_LIMIT);
+}
+
+TEST(xml_written_reads_back)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    Err err;
+    const XmlNode *root = NULL;
+    Buf out AUTO(buf_done);
+    buf_init(&out, 4096);
+    XmlWriter w = xml_writer(&out);
+    xml_open_in(&w, "R", "http://s3.amazonaws.com/doc/2006-03-01/");
+    xml_field(&w, "Key", STR("a<&>\"'\n\tü"));
+    xml_field_u64(&w, "Size", 18446744073709551615ull);
+    xml_field_bool(&w, "IsTruncated", false);
+    xml_close(&w, "R");
+    CHECK_OK(xml_parse(&arena, buf_str(&out), &root, &err), &err);
+    CHECK_STR(xml_text(root, "Key"), STR("a<&>\"'\n\tü"));
+    CHECK_STR(xml_text(root, "Size"), STR("18446744073709551615"));
+    CHECK_STR(xml_text(root, "IsTruncated"), STR("false"));
+}
