@@ -8,7 +8,7 @@ TOP = Path(__file__).resolve().parent.parent
 OUT = TOP / "docs/reference"
 TABLES = [  # (title, .def file, macro, columns: (heading, index of the argument))
     ("Settings", "src/main/settings.def", "SETTING",
-     [("setting", 0), ("type", 1), ("default", 2), ("unit", 6), ("what", 7)]),
+     [("setting", 0), ("type", 1), ("default", 2), ("unit", 6), ("read", 7), ("what", 8)]),
     ("Commands", "src/main/commands.def", "COMMAND", [("command", 0), ("usage", 3), ("what", 4), ("example", 5)]),
     ("Error codes", "src/base/errors.def", "CODE",
      [("code", 0), ("retry", 1), ("HTTP", 2), ("gRPC", 3), ("S3", 4), ("Kafka", 5), ("SQLSTATE", 6), ("exit", 7), ("meaning", 8)]),

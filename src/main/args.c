@@ -5,6 +5,9 @@
 const OptionRow args_common[] = {
     { "--data", "DIR", "data directory (default TARN_DATA, else ./tarn-data)" },
     { "--url", "URL", "address of the server (default TARN_URL, else from DIR/admin.json)" },
+    { "--ca", "FILE", "authority of an https server (default TARN_CA, else DIR/tls/ca.pem and the system's)" },
+    { "--cert", "FILE", "client certificate (default TARN_CERT), its key in --key FILE" },
+    { "--key", "FILE", "key of --cert (default TARN_KEY)" },
     { "--json", NULL, "answer as JSON" },
     { "--csv", NULL, "answer as CSV" },
     { "--no-color", NULL, "plain text" },

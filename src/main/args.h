@@ -31,5 +31,5 @@ Code args_parse(Args *ret_args, int argc, char **argv, const OptionRow *rows, Er
 bool args_has(const Args *args, const char *name);
 Str args_get(const Args *args, const char *name); /* the last one; STR_NONE when absent */
 
-/* --url, --data, --token, --json, --csv, --no-color, --help. */
+/* --data, --url, --ca, --cert, --key, --json, --csv, --no-color, --help. */
 extern const OptionRow args_common[];

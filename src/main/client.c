@@ -15,11 +15,29 @@ struct Client {
     Arena arena;
     Str url;
     Str token;
+    const char *ca;       /* NULL: the system's authorities */
+    bool ca_only;         /* those of `ca` and no others */
+    const char *cert, *key;
 };
 
 static Str first_of(Str given, const char *variable)
 {
     return given.len ? given : str_z(getenv(variable));
+}
+
+/* The door of a server on this machine; one that listens on every address is reached by loopback. */
+static Str url_of(Arena *arena, const Json *root)
+{
+    Str http = json_str(json_get(root, "http"));
+    const char *scheme = http.len ? "http" : "https";
+    Str address = http.len ? http : json_str(json_get(root, "https"));
+    static const Str every[] = { STR_INIT("0.0.0.0:"), STR_INIT("[::]:") };
+    static const char *const loopback[] = { "127.0.0.1", "[::1]" };
+    for (size_t i = 0; i < ARRAY_LEN(every); i++)
+        if (str_starts(address, every[i]))
+            return str_format(arena, "%s://%s:" STR_FMT, scheme, loopback[i],
+                              STR_ARG(str_from(address, every[i].len)));
+    return str_format(arena, "%s://" STR_FMT, scheme, STR_ARG(address));
 }
 
 /* Takes what is missing from DIR/admin.json. */
@@ -38,12 +56,26 @@ static Code admin_read(Client *client, Str data, Err *err)
     }
     const Json *root;
     TRY(json_parse(&client->arena, buf_str(&text), NULL, &root, err));
-    Str http = json_str(json_get(root, "http"));
     if (!client->url.len)
-        client->url = str_format(&client->arena, "http://" STR_FMT, STR_ARG(http));
+        client->url = url_of(&client->arena, root);
     if (!client->token.len)
         client->token = str_copy(&client->arena, json_str(json_get(root, "token")));
     return E_OK;
+}
+
+/* Whom to believe, and what to show: the authority of `tarn cert` counts beside the system's. */
+static void tls_take(Client *client, const ClientOptions *options, Str data)
+{
+    Str ca = first_of(options->ca, "TARN_CA");
+    Str cert = first_of(options->cert, "TARN_CERT"), key = first_of(options->key, "TARN_KEY");
+    client->ca_only = ca.len > 0;
+    client->ca = str_copy_z(&client->arena, ca.len ? ca : str_format(&client->arena, STR_FMT "/tls/ca.pem",
+                                                                     STR_ARG(data)));
+    OsStat stat;
+    if (!client->ca_only && os_stat(os_real(), client->ca, &stat, NULL) != E_OK)
+        client->ca = NULL;
+    client->cert = cert.len ? str_copy_z(&client->arena, cert) : NULL;
+    client->key = key.len ? str_copy_z(&client->arena, key) : NULL;
 }
 
 Code client_open(const ClientOptions *options, Client **ret_client, Err *err)
@@ -54,6 +86,7 @@ Code client_open(const ClientOptions *options, Client **ret_client, Err *err)
     Str data = first_of(options->data, "TARN_DATA");
     if (!client->url.len || !client->token.len)
         TRY(admin_read(client, data.len ? data : STR("tarn-data"), err));
+    tls_take(client, options, data.len ? data : STR("tarn-data"));
     client->curl = curl_easy_init();
     ASSERT(client->curl);
     *ret_client = TAKE(client);
@@ -84,6 +117,7 @@ typedef struct Exchange {
     uint64_t sent;
     Err *err;
     Code failed;  /* of receive */
+    char reason[CURL_ERROR_SIZE];
 } Exchange;
 
 static size_t exchange_receive(char *bytes, size_t size, size_t count, void *arg)
@@ -190,8 +224,23 @@ static Code exchange_run(Client *client, Exchange *exchange, Err *err)
     if (status >= 200)
         return cut_read(buf_str(exchange->body), err);
     Code code = err_set(err, E_UNAVAILABLE, "no answer from " STR_FMT ": %s", STR_ARG(client->url),
-                        curl_easy_strerror(result));
+                        exchange->reason[0] ? exchange->reason : curl_easy_strerror(result));
+    if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
+        return err_hint(err, code, "--ca FILE names the authority that its certificate comes from");
     return err_hint(err, code, "is `tarn serve` running there?");
+}
+
+static void tls_set(const Client *client)
+{
+    CURL *curl = client->curl;
+    if (client->ca)
+        curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
+    if (client->ca_only)
+        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL);
+    if (client->cert)
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, client->cert);
+    if (client->key)
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, client->key);
 }
 
 Code client_call(Client *client, const ClientRequest *request, Buf *ret_body, Err *err)
@@ -210,6 +259,8 @@ Code client_call(Client *client, const ClientRequest *request, Buf *ret_body, Er
     curl_easy_reset(curl);
     curl_easy_setopt(curl, CURLOPT_URL, str_copy_z(&tmp, str_format(&tmp, STR_FMT STR_FMT,
                      STR_ARG(client->url), STR_ARG(request->path))));
+    tls_set(client);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, exchange.reason);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -230,6 +281,7 @@ Code client_call(Client *client, const ClientRequest *request, Buf *ret_body, Er
         code = exchange_run(client, &exchange, err);
     if (exchange.file)
         fclose(exchange.file);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);
     return code;
 }

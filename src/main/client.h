@@ -17,6 +17,8 @@ typedef struct ClientOptions {
     Str url;   /* empty: TARN_URL, else the address in admin.json */
     Str data;  /* empty: TARN_DATA, else ./tarn-data */
     Str token; /* empty: TARN_TOKEN, else the token in admin.json */
+    Str ca;    /* PEM file; empty: TARN_CA, else tls/ca.pem in the data directory and the system's */
+    Str cert, key; /* PEM files; empty: TARN_CERT, TARN_KEY, else no client certificate */
 } ClientOptions;
 
 Code client_open(const ClientOptions *options, Client **ret_client, Err *err) CHECKED;

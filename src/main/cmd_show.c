@@ -23,7 +23,9 @@ const OptionRow key_options[] = {
 
 Code command_client(const Args *args, Client **ret_client, Err *err)
 {
-    ClientOptions options = { .url = args_get(args, "--url"), .data = args_get(args, "--data") };
+    ClientOptions options = { .url = args_get(args, "--url"), .data = args_get(args, "--data"),
+                              .ca = args_get(args, "--ca"), .cert = args_get(args, "--cert"),
+                              .key = args_get(args, "--key") };
     return client_open(&options, ret_client, err);
 }
 

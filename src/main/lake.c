@@ -18,7 +18,7 @@
 
 #include <unistd.h>
 
-enum { FORMAT_FILE_MAX = 4096, ADMIN_FILE_MAX = 64 << 10 };
+enum { FORMAT_FILE_MAX = 4096, ADMIN_FILE_MAX = 64 << 10, LOCK_TEXT_MAX = 32 };
 
 Code lake_workers_start(Err *err)
 {
@@ -31,8 +31,7 @@ static const char *path_in(Lake *lake, const char *name)
     return str_copy_z(&lake->arena, str_format(&lake->arena, "%s/%s", lake->dir, name));
 }
 
-/* Makes the directory with all those above it. */
-static Code dirs_make(const char *path, Err *err)
+Code lake_dirs_make(const char *path, Err *err)
 {
     char part[OS_PATH_MAX];
     Str whole = str_z(path);
@@ -76,15 +75,32 @@ static Code format_check(Lake *lake, Err *err)
     return E_OK;
 }
 
+/* The process that holds the lock, as it wrote it down; 0: it did not yet. */
+static int64_t lock_holder(Lake *lake)
+{
+    char bytes[LOCK_TEXT_MAX];
+    size_t len = 0;
+    int64_t pid = 0;
+    if (os_file_pread(lake->lock, bytes, sizeof bytes, 0, &len, NULL) != E_OK)
+        return 0;
+    return str_i64(str_trim(str_of(bytes, len)), &pid) ? pid : 0;
+}
+
 static Code lock_take(Lake *lake, Err *err)
 {
     TRY(os_file_open(os_real(), path_in(lake, "LOCK"), OS_READ | OS_WRITE | OS_CREATE, &lake->lock, err));
     Code code = os_file_lock(lake->lock, err);
     if (code == E_UNAVAILABLE) {
-        err_set(err, code, "the data directory %s is open in another tarn", lake->dir);
+        int64_t pid = lock_holder(lake);
+        if (pid > 0)
+            err_set(err, code, "the data directory %s is open in process %lld", lake->dir, (long long)pid);
+        else
+            err_set(err, code, "the data directory %s is open in another tarn", lake->dir);
         return err_hint(err, code, "talk to that server (its address is in %s/admin.json) or stop it", lake->dir);
     }
-    return code;
+    TRY(code);
+    TRY(os_file_truncate(lake->lock, 0, err));
+    return os_file_pwrite(lake->lock, str_format(&lake->arena, "%d\n", (int)getpid()), 0, err);
 }
 
 /* Removes what an earlier process spilled: DIR/tmp is ours alone. */
@@ -145,14 +161,17 @@ static uint64_t machine_memory(void)
     return code == E_OK && str_u64(str_trim(str_of(bytes, len)), &group) ? MIN(group, host) : host;
 }
 
-/* The one division of memory (PROTOCOLS.md 13): half of the whole for the engines, the rest for workers, index
- * cache, SQLite, bodies and headroom. */
-static uint64_t engine_memory(const Conf *conf)
+uint64_t lake_memory(const Conf *conf)
 {
     uint64_t total = (uint64_t)conf_number(conf, "memory.total");
-    if (total == 0)
-        total = machine_memory() / 10 * 6;
-    return MAX(total / 2, (uint64_t)64 << 20);
+    return total ? total : machine_memory() / 10 * 6;
+}
+
+/* The one division of memory (PROTOCOLS.md 13): half of the whole for the engines, an eighth for bodies that are
+ * held, the rest for workers, index cache, SQLite and headroom. */
+static uint64_t engine_memory(const Conf *conf)
+{
+    return MAX(lake_memory(conf) / 2, (uint64_t)64 << 20);
 }
 
 static Code bottom_open(const Conf *conf, Lake *lake, Err *err)
@@ -222,7 +241,7 @@ Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)
     Lake *lake = ret_lake;
     *lake = (Lake){ .api = { .os = os_real(), .version = STR(TARN_VERSION) } };
     lake->dir = str_copy_z(&lake->arena, conf_text(conf, "data.dir"));
-    Code code = dirs_make(lake->dir, err);
+    Code code = lake_dirs_make(lake->dir, err);
     if (code == E_OK)
         code = lock_take(lake, err);
     if (code == E_OK)

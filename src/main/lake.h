@@ -14,7 +14,7 @@ enum { LAKE_FORMAT = 1 }; /* of the data directory: DIR/FORMAT */
 
 typedef struct Lake {
     ApiLake api;
-    OsFile *lock;     /* DIR/LOCK, held while the lake is open */
+    OsFile *lock;     /* DIR/LOCK, held while the lake is open; has the process id in it */
     Arena arena;
     const char *dir;
     Str bronze_bucket, lake_bucket;
@@ -24,6 +24,12 @@ typedef struct Lake {
 
 Code lake_open(const Conf *conf, Lake *ret_lake, Err *err) CHECKED;
 void lake_close(Lake *lake);
+
+/* Makes the directory with all those above it. */
+Code lake_dirs_make(const char *path, Err *err) CHECKED;
+
+/* What memory.total comes to on this machine. */
+uint64_t lake_memory(const Conf *conf);
 
 /* Forks the zygote of the scan workers: before the first thread of the process. */
 Code lake_workers_start(Err *err) CHECKED;

@@ -6,15 +6,29 @@
 #include <yaml.h>
 
 static const ConfRow rows[] = {
-#define SETTING(key, type, value, least, most, choices, unit, doc)                                 \
+#define SETTING(key, type, value, least, most, choices, unit, when, doc)                           \
     { key, type, value, least, most, choices, unit, doc },
 #include "main/settings.def"
 #undef SETTING
 };
 
+enum { START, RELOAD };
+
+static const char when_read[] = {
+#define SETTING(key, type, value, least, most, choices, unit, when, doc) when,
+#include "main/settings.def"
+#undef SETTING
+};
+
+bool settings_reloads(size_t row)
+{
+    return when_read[row] == RELOAD;
+}
+
 const OptionRow settings_options[] = {
     { "--config", "FILE", "settings file (default DIR/tarn.yaml when it is there)" },
     { "--http", "ADDR:PORT", "http.listen" },
+    { "--https", "ADDR:PORT", "https.listen" },
     { "--s3", "ADDR:PORT", "s3.listen" },
     { "--kafka", "ADDR:PORT", "kafka.listen" },
     { "--pg", "ADDR:PORT", "pg.listen" },
@@ -26,9 +40,9 @@ const OptionRow settings_options[] = {
 static const struct {
     const char *option, *key;
 } short_forms[] = {
-    { "--data", "data.dir" },        { "--http", "http.listen" },
-    { "--s3", "s3.listen" },         { "--kafka", "kafka.listen" },
-    { "--pg", "pg.listen" },         { "--bucket-prefix", "init.bucket_prefix" },
+    { "--data", "data.dir" },   { "--http", "http.listen" },   { "--https", "https.listen" },
+    { "--s3", "s3.listen" },    { "--kafka", "kafka.listen" }, { "--pg", "pg.listen" },
+    { "--bucket-prefix", "init.bucket_prefix" },
 };
 
 /* What the walk over YAML's events has seen. */

@@ -16,5 +16,8 @@ extern const OptionRow settings_options[]; /* flags of `serve` and `config` */
 /* `--config FILE`, else tarn.yaml in the data directory when it is there. */
 Code settings_load(Conf *ret_conf, const Args *args, Err *err) CHECKED;
 
+/* The setting of that row of the Conf also takes effect at SIGHUP, not at the next start only. */
+bool settings_reloads(size_t row);
+
 /* Sections of `key: value` two levels deep, from YAML; places are NAME:LINE. */
 Code settings_parse(Conf *conf, Str yaml, Str name, Err *err) CHECKED;
