@@ -166,6 +166,9 @@ def http_inputs():
         "bare_lf": b"GET / HTTP/1.1\nHost: h\n\n",
         "nul": b"GET / HTTP/1.1\r\nHost: h\r\nX: \0\r\n\r\n",
         "old": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "ipv6": b"OPTIONS * HTTP/1.1\r\nHost: [fe80::1:1.2.3.4]:80\r\nOrigin: http://a\r\nExpect: 100-continue\r\n\r\n",
+        "same_host": b"GET https://A:443?q HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\nX: \x80\t01234567\xff\r\n\r\nG",
+        "codings": b"PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         "many_fields": b"GET / HTTP/1.1\r\nHost: h\r\n" + b"a: b\r\n" * 100 + b"\r\n",
     }
     for name, head in heads.items():
@@ -177,6 +180,9 @@ def http_inputs():
         "chunk_huge": b"FFFFFFFFFFFFFFFF\r\n",
         "chunk_most": b"fffffffffffffff\r\nabc",
         "chunk_bad_trailer": b"0\r\n x\r\n\r\n",
+        "trailers": b"3;a=\"b\\\";c\" ; d\r\nabc\r\n0\r\nx-sum: 1 \r\nAuthorization: x\r\nE:\r\n\r\nPUT",
+        "trailer_host": b"0\r\nx: y\r\nHost: h\r\n\r\n",
+        "trailer_folded": b"0\r\nx: y\r\n z\r\n\r\n",
     }
     for name, body in chunks.items():
         put("http", name, b"C" + body)

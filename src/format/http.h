@@ -116,7 +116,7 @@ bool http_list_has(Str value, Str token);
 
 bool http_token_ok(Str s); /* RFC 9110 5.6.2, not empty */
 bool http_value_ok(Str s); /* no control character but tab */
-bool http_host_ok(Str s);  /* uri-host [":" port]: a name, IPv4 or [IPv6]; not empty, no userinfo */
+bool http_host_ok(Str s);  /* a name of letters, digits and `-._~`, IPv4 or [IPv6], then [":" port] */
 
 /* Of `method` and `target`: fills path, query, form and, from the absolute form, scheme and host.
  */

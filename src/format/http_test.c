@@ -70,13 +70,200 @@ TEST(http_head_refuses)
         { STR_INIT("\r\n" GET "\r\n"), 0 },
         { STR_INIT("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"), 0 },
         { STR_INIT("GET / HTTP/1.0\r\n\r\n"), 0 },
+        { STR_INIT(GET "Content-Length: 5, 5\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 5 5\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 5;\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 1e3\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: \xef\xbc\x95\r\n\r\n"), 400 },
+        { STR_INIT(GET "Content-Length: 123456789012345678\r\n\r\n"), 0 },
+        { STR_INIT(GET "Content-Length: 000000000000000005\r\n\r\n"), 0 },
+        { STR_INIT("GET / HTTP/1.0\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: CHUNKED\r\n\r\n"), 0 },
+        { STR_INIT(GET "Transfer-Encoding:\tchunked \r\n\r\n"), 0 },
+        { STR_INIT(GET "Transfer-Encoding: chunked, gzip\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: chunked, chunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: chunked,\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: ,chunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: chunked;q=1\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: \"chunked\"\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: \vchunked\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: identity\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding:\r\n\r\n"), 400 },
+        { STR_INIT(GET "Transfer-Encoding: gzip\r\n\r\n"), 501 },
+        { STR_INIT(GET "Transfer-Encoding: identity\r\nContent-Length: 1\r\n\r\n"), 400 },
+        { STR_INIT(GET " X: folded\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: a\r\n\tb\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: \x7f\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: 12345678\x7f\r\n\r\n"), 400 },
+        { STR_INIT(GET "X: 123456\x01"
+                       "89\r\n\r\n"),
+          400 },
+        { STR_INIT(GET "X: \x80\xff\t12345678\t\xfe\r\n\r\n"), 0 },
+        { STR_INIT(GET "X\x80: a\r\n\r\n"), 400 },
+        { STR_INIT(GET "\rX: a\r\n\r\n"), 400 },
+        { STR_INIT(GET "Authorization: a\r\nauthorization: b\r\n\r\n"), 400 },
+        { STR_INIT(GET "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"), 417 },
+        { STR_INIT("GET / HTTP/1.0\r\nExpect: magic\r\n\r\n"), 0 },
+        { STR_INIT("GET /\tHTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /  HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.1 \r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.10\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/01.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1,1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/0.9\r\nHost: a\r\n\r\n"), 505 },
+        { STR_INIT("GET / HTTP/1.1\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET / HTTP/1.1\r\rHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /a%2 HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET /%2F%00?%zz HTTP/1.1\r\nHost: a\r\n\r\n"), 0 },
+        { STR_INIT("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET http://a/ HTTP/1.1\r\n\r\n"), 400 },
+        { STR_INIT("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n"), 400 },
+        { STR_INIT("GET http://a/ HTTP/1.1\r\nHost: A:80\r\n\r\n"), 0 },
+        { STR_INIT("GET https://a:443/ HTTP/1.1\r\nHost: a\r\n\r\n"), 0 },
+        { STR_INIT("GET https://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET http://a/ HTTP/1.0\r\n\r\n"), 0 },
+        { STR_INIT("GET http:/// HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET http:a HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n"), 400 },
+        { STR_INIT("connect / HTTP/1.1\r\nHost: a\r\n\r\n"), 0 },
+        { STR_INIT("PRI * HTTP/2.0\r\n\r\n"), 505 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int status = status_of(rows[i].request);
         if (status != rows[i].status)
             test_failed(__FILE__, __LINE__, "row %zu gives %d, wanted %d", i, status,
                         rows[i].status);
+        /* Byte by byte: the first start that is not asked to go on has the same answer. */
+        int piecewise = -1;
+        for (size_t len = 0; len <= rows[i].request.len && piecewise == -1; len++)
+            piecewise = status_of(str_sub(rows[i].request, 0, len));
+        if (piecewise != status)
+            test_failed(__FILE__, __LINE__, "row %zu gives %d byte by byte, %d whole", i, piecewise,
+                        status);
     }
+}
+
+TEST(http_hosts)
+{
+    static const char *const good[] = { "a",
+                                        "a:",
+                                        "a:0",
+                                        "a:65535",
+                                        "A.b-c_d~",
+                                        "1.2.3.4:5",
+                                        "[::]",
+                                        "[::1]:80",
+                                        "[1:2:3:4:5:6:7:8]",
+                                        "[1::8]",
+                                        "[fe80::abcd:1.2.3.4]",
+                                        "[1:2:3:4:5:6:1.2.3.4]",
+                                        "[2001:DB8::]" };
+    static const char *const bad[] = { "",
+                                       ":80",
+                                       "a:65536",
+                                       "a:-1",
+                                       "a:+1",
+                                       "a:1:2",
+                                       "a:1 ",
+                                       "a b",
+                                       "a,b",
+                                       "a@b",
+                                       "a:1@b",
+                                       "a/b",
+                                       "a?b",
+                                       "a#b",
+                                       "a\\b",
+                                       "%4",
+                                       "%zz",
+                                       "a;b",
+                                       "a=b",
+                                       "[",
+                                       "[]",
+                                       "[::1",
+                                       "[::1]x",
+                                       "[::1]:x",
+                                       "::1",
+                                       "[1:2:3:4:5:6:7]",
+                                       "[1:2:3:4:5:6:7:8:9]",
+                                       "[1::2::3]",
+                                       "[:::]",
+                                       "[:1::2]",
+                                       "[12345::]",
+                                       "[1:2:3:4:5:6:7:8::]",
+                                       "[::1.2.3]",
+                                       "[::1.2.3.256]",
+                                       "[::1.2.3.04]",
+                                       "[::1.2.3.4.5]",
+                                       "[fe80::1%25eth0]",
+                                       "[v1.a]",
+                                       "[1:]",
+                                       "[::1]a:80",
+                                       "[1:2:3:4:5:6:7:1.2.3.4]",
+                                       "\xc3\xa4" };
+    for (size_t i = 0; i < ARRAY_LEN(good); i++)
+        if (!http_host_ok(str_z(good[i])))
+            test_failed(__FILE__, __LINE__, "%s is refused", good[i]);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        if (http_host_ok(str_z(bad[i])))
+            test_failed(__FILE__, __LINE__, "%s is taken", bad[i]);
+    CHECK_INT(status_of(STR("GET / HTTP/1.1\r\nHost:\r\n\r\n")), 400);
+    CHECK_INT(status_of(STR("GET / HTTP/1.0\r\nHost:\r\n\r\n")), 0);
+    CHECK_INT(status_of(STR("OPTIONS * HTTP/1.1\r\nHost:\r\n\r\n")), 0);
+}
+
+/* Every known field is found by its name in any case, and no near one is. */
+TEST(http_known_fields)
+{
+#define NAME_OF(name, text) text,
+    static const char *const names[] = { HTTP_KNOWN_FIELDS(NAME_OF) };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        Arena arena AUTO(arena_done) = { 0 };
+        HttpRefusal refusal;
+        size_t len = strlen(names[i]);
+        Str bytes = str_lower(&arena, str_format(&arena, "x%sx", names[i])), none = bytes;
+        none.len = 0;
+        HttpHead head = { .bytes = bytes.ptr };
+        const Str near[] = { str_sub(bytes, 0, len + 1), str_sub(bytes, 1, len + 1),
+                             str_sub(bytes, 1, len - 1) };
+        for (size_t k = 0; k < ARRAY_LEN(near); k++)
+            CHECK_INT(http_head_add(&head, near[k], none, &refusal), HTTP_DONE);
+        for (size_t k = 0; k < HTTP_KNOWN_COUNT; k++)
+            CHECK_INT(head.known[k], 0);
+        for (unsigned k = 0; k < 2; k++) {
+            CHECK_INT(http_head_add(&head, str_sub(bytes, 1, len), bytes, &refusal), HTTP_DONE);
+            CHECK_INT(head.known[i], 4);
+            CHECK_INT(head.twice, k << i);
+        }
+        CHECK_STR(http_known(&head, (HttpKnown)i), bytes);
+        CHECK_STR(http_field(&head, str_z(names[i])), bytes);
+    }
+}
+
+TEST(http_head_moves)
+{
+    char from[] = "GET http://h?q HTTP/1.1\r\nHost: h\r\nX-Other: 1\r\n\r\n", to[sizeof from];
+    HttpHead head;
+    HttpRefusal refusal;
+    size_t used;
+    CHECK_INT(http_head_parse(str_of(from, sizeof from - 1), &head, &used, &refusal), HTTP_DONE);
+    memcpy(to, from, sizeof to);
+    http_head_move(&head, to);
+    memset(from, 'z', sizeof from);
+    CHECK_STR(head.method, STR("GET"));
+    CHECK_STR(head.path, STR("/"));
+    CHECK_STR(head.query, STR("q"));
+    CHECK_STR(head.scheme, STR("http"));
+    CHECK_STR(head.host, STR("h"));
+    CHECK_STR(http_field(&head, STR("x-other")), STR("1"));
+    CHECK_STR(http_field_name(&head, 1), STR("X-Other"));
+    CHECK_INT(head.form, HTTP_ABSOLUTE);
 }
 
 TEST(http_head_taken_apart)
@@ -112,6 +299,9 @@ TEST(http_keep_alive)
         { "GET / HTTP/1.1\r\nHost: a\r\nConnection: x\r\nConnection: close\r\n\r\n", false },
         { "GET / HTTP/1.0\r\n\r\n", false },
         { "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", true },
+        { "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", false },
+        { "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n", true },
+        { "GET / HTTP/1.1\r\nHost: a\r\nConnection:,, close ,\r\n\r\n", false },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         HttpHead head;
