@@ -1,8 +1,19 @@
 /* The lake as one thing: opened, entered, watched. */
 #include "api/api_priv.h"
 
+#include "base/log.h"
 #include "format/json.h"
 
+
+/* The engine looks at an interrupt between blocks of rows: one function over large values can run on. */
+static void sql_late(void *arg, int64_t late_ms, Str text)
+{
+    ApiState *state = arg;
+    atomic_fetch_add(&state->counters[API_COUNT_sql_interrupts_late], 1);
+    if (log_on(LOG_WARN))
+        log_line(LOG_WARN, "statement runs on behind its interrupt ms=%lld sql=" STR_FMT, (long long)late_ms,
+                 STR_ARG(text));
+}
 
 Code api_open(ApiLake *lake, Err *err)
 {
@@ -13,6 +24,8 @@ Code api_open(ApiLake *lake, Err *err)
     state->started_monotonic_us = os_monotonic_us(lake->os);
     mutex_init(&state->mutex);
     lake->state = state;
+    if (lake->sql)
+        sql_on_late(lake->sql, sql_late, state);
     meta_txn_init(&txn, &tmp);
     meta_delete_idempotency_before(&txn, state->started_us - (int64_t)IDEMPOTENCY_HOURS * 3600 * 1000000);
     return meta_commit(lake->meta, &txn, err);
@@ -24,6 +37,8 @@ void api_close(ApiLake *lake)
     if (!state)
         return;
     api_runs_end(state);
+    if (lake->sql)
+        sql_on_late(lake->sql, NULL, NULL);
     mutex_done(&state->mutex);
     mem_free(&state);
 }

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TIMEOUT_MS_USUAL = 60000, WHAT_MAX = 512 };
+enum { TIMEOUT_MS_USUAL = 60000, WHAT_MAX = 512, CANCEL_LOOK_MS = 10 };
 
 static struct {
     pid_t pid; /* 0: not running */
@@ -38,6 +38,7 @@ struct WorkerJob {
     bool over;   /* the body returned OK, or the error was given */
     size_t left; /* data bytes of the current frame */
     int64_t deadline_ms;
+    const bool *cancel;
     WorkerLimits limits;
     char what[WHAT_MAX];
 };
@@ -136,13 +137,16 @@ static Code send_order(const WorkerRequest *request, int stream, Err *err)
 /* Waits until the stream is ready; TIMEOUT when the job's time is over. */
 static Code wait_for(WorkerJob *job, short events, Err *err)
 {
+    int64_t turn_ms = job->cancel ? CANCEL_LOOK_MS : INT32_MAX;
     for (;;) {
+        if (job->cancel && __atomic_load_n(job->cancel, __ATOMIC_ACQUIRE))
+            return err_set(err, E_CANCELLED, "reading %s was cancelled", job->what);
         int64_t left = job->deadline_ms - clock_ms();
         struct pollfd wait = { job->stream, events, 0 };
-        int ready = left > 0 ? poll(&wait, 1, (int)MIN(left, (int64_t)INT32_MAX)) : 0;
+        int ready = left > 0 ? poll(&wait, 1, (int)MIN(left, turn_ms)) : 0;
         if (ready > 0)
             return E_OK;
-        if (ready == 0)
+        if (ready == 0 && left <= turn_ms)
             return err_set(err, E_TIMEOUT, "reading %s took too long", job->what);
     }
 }
@@ -186,7 +190,8 @@ Code worker_job_new(const WorkerRequest *request, WorkerJob **ret_job, Err *err)
     *job = (WorkerJob){ .stream = ends[0],
                         .pidfd = -1,
                         .limits = request->limits,
-                        .deadline_ms = clock_ms() + timeout_ms };
+                        .deadline_ms = clock_ms() + timeout_ms,
+                        .cancel = request->cancel };
     Str what = request->what.len > 0 ? str_sub(request->what, 0, WHAT_MAX - 1) : STR("an object");
     memcpy(job->what, what.ptr, what.len);
     size_t before = atomic_fetch_add(&jobs, 1);

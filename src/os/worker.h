@@ -66,6 +66,7 @@ typedef struct WorkerRequest {
     WorkerLimits limits;
     Str what;       /* the object's address, for errors */
     int timeout_ms; /* for the whole job; 0: 60 s */
+    const bool *cancel; /* read atomically while the caller waits; true: CANCELLED; NULL: never */
 } WorkerRequest;
 
 Code worker_job_new(const WorkerRequest *request, WorkerJob **ret_job, Err *err) CHECKED;

@@ -1,5 +1,6 @@
 /* Covers worker.c, worker_lock.c, worker_zygote.c. */
 #include "base/test.h"
+#include "os/thread.h"
 #include "os/worker.h"
 
 #include <errno.h>
@@ -273,6 +274,27 @@ TEST(worker_that_does_not_end_is_ended)
     }
     buf_init(&out, 1);
     CHECK_OK(answer((WorkerRequest){ .id = ECHO, .request = STR("x") }, &after, &err), &err);
+    worker_stop();
+}
+
+static void *raise_flag(void *arg)
+{
+    __atomic_store_n((bool *)arg, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+TEST(worker_whose_caller_cancels_is_ended)
+{
+    Buf out AUTO(buf_done);
+    Err err;
+    bool cancel = true;
+    Thread thread = { 0 };
+    start();
+    CHECK_CODE(answer((WorkerRequest){ .id = SPIN, .cancel = &cancel }, &out, &err), E_CANCELLED);
+    cancel = false;
+    CHECK_OK(thread_start(&thread, "cancel", raise_flag, &cancel, &err), &err);
+    CHECK_CODE(answer((WorkerRequest){ .id = SPIN, .cancel = &cancel }, &out, &err), E_CANCELLED);
+    thread_join(&thread);
     worker_stop();
 }
 

@@ -31,6 +31,16 @@ struct Border {
 struct BorderConn {
     Border *border;
     unique_ptr<Connection> connection;
+    bool interrupted = false; /* atomic; of the query that runs: its sources look at it */
+
+    void interrupt(bool now)
+    {
+        __atomic_store_n(&interrupted, now, __ATOMIC_RELEASE);
+        if (now)
+            connection->Interrupt();
+        else
+            connection->context->ClearInterrupt();
+    }
 };
 
 struct BorderQuery {
@@ -520,6 +530,8 @@ EXPORTED Code border_query_start(BorderConn *conn, const BorderRequest *request,
     try {
         query->request = make_shared_ptr<Request>();
         query->request->request = *request;
+        query->request->interrupted = &conn->interrupted;
+        __atomic_store_n(&conn->interrupted, false, __ATOMIC_RELEASE);
         request_set(*conn->connection->context, query->request);
         code = start(*query, err);
     } catch (...) {
@@ -602,13 +614,13 @@ EXPORTED void border_query_free(BorderQuery **query_place)
     try {
         if (!query
                  ->ended) /* tasks on other threads would go on, and the next lines wait for them */
-            query->conn->connection->Interrupt();
+            query->conn->interrupt(true);
         query->held.reset();
         query->result.reset();
         query->pending.reset();
         /* ends the transaction and the tasks of a query that was not read to its end */
         query->conn->connection->context->CancelTransaction();
-        query->conn->connection->context->ClearInterrupt();
+        query->conn->interrupt(false);
     } catch (...) {
     }
     try {
@@ -633,7 +645,7 @@ EXPORTED Str border_query_tuple_part(BorderQuery *query, size_t tuple, size_t pa
 
 EXPORTED void border_interrupt(BorderConn *conn)
 {
-    conn->connection->Interrupt();
+    conn->interrupt(true);
 }
 
 EXPORTED Code border_serialize(BorderConn *conn, Str text, Arena *arena, Str *ret_json, Err *err)

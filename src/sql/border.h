@@ -144,7 +144,8 @@ void border_query_free(BorderQuery **query);
 size_t border_query_tuples(BorderQuery *query, size_t *ret_parts);
 Str border_query_tuple_part(BorderQuery *query, size_t tuple, size_t part);
 
-/* Makes the running call of this connection end with CANCELLED; from any thread. */
+/* Makes the running call of this connection end with CANCELLED, also one that waits for a
+ * ScanSource which looks at `interrupted`; from any thread. */
 void border_interrupt(BorderConn *conn);
 
 /* What json_serialize_sql says of a text: `{"error":false,"statements":[...]}`, into `arena`.

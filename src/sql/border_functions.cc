@@ -93,6 +93,7 @@ unique_ptr<ArrowArrayStreamWrapper> source_produce(uintptr_t pointer, ArrowStrea
     query.column_count = stream->columns.size();
     query.filters = factory->filters.data();
     query.filter_count = factory->filters.size();
+    query.interrupted = factory->request->interrupted;
     string where;
     for (auto &condition : factory->conditions)
         where += (where.empty() ? "" : " AND ") + condition;

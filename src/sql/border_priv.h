@@ -49,6 +49,7 @@ struct Request : duckdb::ClientContextState {
     bool failed = false;
     Err failure; /* the first one of a callback */
     size_t replacements = 0;
+    const bool *interrupted = nullptr; /* of the connection */
     Tuples tuples;
 
     const BorderBinding *find(const std::string &schema, const std::string &name) const;

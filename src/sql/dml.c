@@ -83,7 +83,8 @@ Code sql_describe(Sql *sql, const SqlRequest *request, Arena *arena, IceSchema *
     SqlText text;
     TRY(sql_text_prepare(request->text, 0, arena, &text, err));
     EngineLease *lease AUTO(engine_return) = NULL;
-    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, &lease, err));
+    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, request->cancel, &lease,
+                     err));
     return sql_bind_columns(sql, engine_lease_conn(lease), request, &text, arena, ret_schema, err);
 }
 
@@ -140,7 +141,8 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
     TRY(sql_text_prepare(write->select.text, 0, arena, &text, err));
     SqlResolved resolved AUTO(sql_resolved_done) = { 0 };
     EngineLease *lease AUTO(engine_return) = NULL;
-    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, &lease, err));
+    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, write->select.cancel,
+                     &lease, err));
     TRY(sql_resolve(sql, engine_lease_conn(lease), &write->select, &text, arena, &resolved, err));
     engine_return(&lease);
     Target target = { .schema = write->schema,

@@ -4,7 +4,9 @@
  * 3. The watchdog interrupts a lease that is over its deadline, again and again until its result is
  *    freed, since an interrupt that comes between two calls of the engine is forgotten. It touches
  * a connection only under engine->watch_mutex, and a result leaves the list under it.
- * 4. Nobody waits inside the engine while other threads work: the caller sleeps WAIT_US between
+ * 4. `call_us` stands while the lease is inside a call of the engine. A call that began or was
+ *    interrupted ENGINE_LATE_MS ago and still stands is late: counted once a statement.
+ * 5. Nobody waits inside the engine while other threads work: the caller sleeps WAIT_US between
  * steps (inside, it would spin on a core). */
 #include "sql/engine.h"
 
@@ -15,7 +17,13 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { WAIT_US = 200, WATCH_US = 20000, THREADS_MAX = 1024, SLOTS_DEFAULT = 8 };
+enum {
+    WAIT_US = 200,
+    WATCH_US = 20000,
+    LATE_US = ENGINE_LATE_MS * 1000,
+    THREADS_MAX = 1024,
+    SLOTS_DEFAULT = 8
+};
 
 typedef struct Instance {
     Border *border;
@@ -37,10 +45,15 @@ struct Engine {
     EngineOptions options;
     EnginePoolState pools[ENGINE_POOL_COUNT];
     Thread watchdog;
-    Mutex watch_mutex; /* of all below, and of every lease's watched, deadline_us, interrupting */
+    Mutex watch_mutex; /* of all below, and of every lease's next_watched, cancel, interrupted_us,
+                          late, text */
     Cond watch_changed;
     EngineLease *watched;
     bool closing;
+    EngineLate *on_late;
+    void *on_late_arg;
+    bool telling; /* on_late runs */
+    uint64_t late;
 };
 
 struct EngineLease {
@@ -51,6 +64,10 @@ struct EngineLease {
     EngineLease *next_watched;
     _Atomic int64_t deadline_us; /* 0: none */
     const bool *cancel;          /* the caller's flag; NULL: none */
+    _Atomic int64_t call_us;     /* when the call began that runs; 0: none runs */
+    int64_t interrupted_us;      /* the first time; 0: not */
+    bool late;
+    Str text; /* of the statement */
     atomic_bool timed_out;
     atomic_bool cancelled; /* the query that runs */
     atomic_bool ended;     /* all that will ever run on it */
@@ -81,16 +98,45 @@ static bool flag_raised(EngineLease *lease)
     return true;
 }
 
-/* The time until the next deadline; overdue leases are interrupted on the way. */
-static int64_t watch_all(Engine *engine)
+/* One that was found late, for the caller's function outside of the mutex. */
+typedef struct Late {
+    int64_t ms; /* 0: none */
+    char text[ENGINE_LATE_TEXT_MAX];
+    size_t text_len;
+} Late;
+
+static void lease_interrupt(EngineLease *lease, int64_t now)
+{
+    if (!lease->interrupted_us)
+        lease->interrupted_us = now;
+    border_interrupt(lease->conn);
+}
+
+static void late_look(EngineLease *lease, int64_t now, Late *late)
+{
+    int64_t call_us = atomic_load(&lease->call_us);
+    int64_t since = now - MAX(call_us, lease->interrupted_us);
+    if (!call_us || since < LATE_US || lease->late)
+        return;
+    lease->late = true;
+    lease->engine->late++;
+    late->ms = since / 1000;
+    late->text_len = MIN(lease->text.len, sizeof late->text);
+    if (late->text_len > 0)
+        memcpy(late->text, lease->text.ptr, late->text_len);
+}
+
+/* The time until the next deadline; overdue leases are interrupted on the way. Stops at a late one. */
+static int64_t watch_all(Engine *engine, Late *late)
 {
     int64_t now = now_us(engine);
     int64_t wait_us = INT64_MAX;
-    for (EngineLease *lease = engine->watched; lease; lease = lease->next_watched) {
+    for (EngineLease *lease = engine->watched; lease && !late->ms; lease = lease->next_watched) {
         if (lease->cancel) {
             wait_us = MIN(wait_us, (int64_t)WATCH_US);
             if (flag_raised(lease)) {
-                border_interrupt(lease->conn);
+                lease_interrupt(lease, now);
+                late_look(lease, now, late);
                 continue;
             }
         }
@@ -102,10 +148,24 @@ static int64_t watch_all(Engine *engine)
         }
         if (!atomic_load(&lease->cancelled))
             atomic_store(&lease->timed_out, true);
-        border_interrupt(lease->conn);
+        lease_interrupt(lease, now);
+        late_look(lease, now, late);
         wait_us = MIN(wait_us, (int64_t)WATCH_US);
     }
-    return wait_us;
+    return late->ms ? 0 : wait_us;
+}
+
+/* The watch's mutex is held, but not while the function runs. */
+static void late_tell(Engine *engine, const Late *late)
+{
+    EngineLate *on_late = engine->on_late;
+    void *arg = engine->on_late_arg;
+    engine->telling = true;
+    mutex_unlock(&engine->watch_mutex);
+    on_late(arg, late->ms, str_of(late->text, late->text_len));
+    mutex_lock(&engine->watch_mutex);
+    engine->telling = false;
+    cond_signal(&engine->watch_changed); /* engine_on_late waits */
 }
 
 static void *watch_run(void *arg)
@@ -113,7 +173,12 @@ static void *watch_run(void *arg)
     Engine *engine = arg;
     MUTEX_HELD(&engine->watch_mutex);
     while (!engine->closing) {
-        int64_t wait_us = watch_all(engine);
+        Late late = { 0 };
+        int64_t wait_us = watch_all(engine, &late);
+        if (late.ms && engine->on_late) {
+            late_tell(engine, &late);
+            continue;
+        }
         if (wait_us == INT64_MAX)
             cond_wait(&engine->watch_changed, &engine->watch_mutex);
         else
@@ -122,12 +187,16 @@ static void *watch_run(void *arg)
     return NULL;
 }
 
-static void watch_begin(EngineLease *lease, int64_t timeout_us, const bool *cancel)
+static void watch_begin(EngineLease *lease, const EngineQuery *query)
 {
+    int64_t timeout_us = query->timeout_us;
     Engine *engine = lease->engine;
     MUTEX_HELD(&engine->watch_mutex);
     lease->deadline_us = timeout_us > 0 ? now_us(engine) + timeout_us : 0;
-    lease->cancel = cancel;
+    lease->cancel = query->cancel;
+    lease->text = query->request.text;
+    lease->interrupted_us = 0;
+    lease->late = false;
     atomic_store(&lease->timed_out, false);
     atomic_store(&lease->cancelled, atomic_load(&lease->ended));
     lease->next_watched = engine->watched;
@@ -146,6 +215,8 @@ static void watch_end(EngineLease *lease)
         *place = lease->next_watched;
     lease->deadline_us = 0;
     lease->cancel = NULL;
+    lease->text = STR_NONE;
+    atomic_store(&lease->call_us, 0);
 }
 
 /* ---- instances ---- */
@@ -176,6 +247,15 @@ Code engine_open(const EngineOptions *options, Engine **ret_engine, Err *err)
     else
         *ret_engine = engine;
     return code;
+}
+
+void engine_on_late(Engine *engine, EngineLate *late, void *arg)
+{
+    MUTEX_HELD(&engine->watch_mutex);
+    while (engine->telling)
+        cond_wait(&engine->watch_changed, &engine->watch_mutex);
+    engine->on_late = late;
+    engine->on_late_arg = arg;
 }
 
 static void instance_close(Instance **instance)
@@ -241,26 +321,32 @@ static Code instance_open(Engine *engine, EnginePool which, Err *err)
 
 /* ---- leases ---- */
 
-static Code slot_take(EnginePoolState *pool, EnginePool which, int64_t wait_us, Os *os, Err *err)
+static Code slot_take(EnginePoolState *pool, EnginePool which, int64_t wait_us, const bool *cancel,
+                      Os *os, Err *err)
 {
     int64_t until_us = os_monotonic_us(os) + wait_us;
     while (pool->leased >= pool->limits.slots) {
+        if (cancel && __atomic_load_n(cancel, __ATOMIC_ACQUIRE)) {
+            cond_signal(&pool->returned); /* a signal that came for this one is another's */
+            return err_set(err, E_CANCELLED, "the statement was cancelled");
+        }
         int64_t left_us = until_us - os_monotonic_us(os);
         if (left_us <= 0 || !os_has_threads(os))
             return err_set(err, E_UNAVAILABLE, "all %u %s connections of the engine are busy",
                            pool->limits.slots, POOL_NAMES[which]);
+        left_us = cancel ? MIN(left_us, (int64_t)WATCH_US) : left_us;
         IGNORE(cond_wait_us(&pool->returned, &pool->mutex, left_us));
     }
     pool->leased++;
     return E_OK;
 }
 
-Code engine_lease(Engine *engine, EnginePool which, int64_t wait_us, EngineLease **ret_lease,
-                  Err *err)
+Code engine_lease(Engine *engine, EnginePool which, int64_t wait_us, const bool *cancel,
+                  EngineLease **ret_lease, Err *err)
 {
     EnginePoolState *pool = &engine->pools[which];
     MUTEX_HELD(&pool->mutex);
-    TRY(slot_take(pool, which, wait_us, engine->options.os, err));
+    TRY(slot_take(pool, which, wait_us, cancel, engine->options.os, err));
     Code code = E_OK;
     if (pool->instance && border_is_broken(pool->instance->border)) {
         pool->instance->retired = true;
@@ -331,6 +417,16 @@ static Code check_time(EngineLease *lease, Err *err)
     return E_OK;
 }
 
+static void call_begin(EngineLease *lease)
+{
+    atomic_store(&lease->call_us, now_us(lease->engine));
+}
+
+static void call_end(EngineLease *lease)
+{
+    atomic_store(&lease->call_us, 0);
+}
+
 static void wait_moment(EngineLease *lease)
 {
     Engine *engine = lease->engine;
@@ -381,8 +477,10 @@ Code engine_query(EngineLease *lease, const EngineQuery *query, EngineResult **r
     result->lease = lease;
     result->bytes_max = query->result_bytes_max;
     result->started_us = now_us(lease->engine);
-    watch_begin(lease, query->timeout_us, query->cancel);
+    watch_begin(lease, query);
+    call_begin(lease);
     Code code = query_begin(result, query, err);
+    call_end(lease);
     if (code != E_OK)
         engine_result_free(&result);
     else
@@ -416,10 +514,11 @@ Code engine_result_next(EngineResult *result, struct ArrowArray *ret_array, Err 
     struct ArrowArray array = { 0 };
     size_t bytes = 0;
     TRY(check_time(lease, err));
-    TRY(reason(lease,
-               border_query_fetch(result->query, ENGINE_BATCH_ROWS, ENGINE_BATCH_BYTES, &array,
-                                  &bytes, err),
-               err));
+    call_begin(lease);
+    Code code = border_query_fetch(result->query, ENGINE_BATCH_ROWS, ENGINE_BATCH_BYTES, &array,
+                                   &bytes, err);
+    call_end(lease);
+    TRY(reason(lease, code, err));
     result->stats.total_us = now_us(lease->engine) - result->started_us;
     if (array.release) {
         result->stats.rows += (uint64_t)array.length;
@@ -440,7 +539,7 @@ static void cancel_now(EngineLease *lease)
 {
     atomic_store(&lease->cancelled, true);
     lease->deadline_us = 1;
-    border_interrupt(lease->conn);
+    lease_interrupt(lease, now_us(lease->engine));
     cond_signal(&lease->engine->watch_changed);
 }
 
@@ -467,7 +566,8 @@ void engine_result_free(EngineResult **result_place)
     EngineResult *result = *result_place;
     if (!result)
         return;
-    border_query_free(&result->query);
+    call_begin(result->lease);
+    border_query_free(&result->query); /* waits for the threads that still work */
     watch_end(result->lease);
     if (result->schema.release)
         result->schema.release(&result->schema);
@@ -477,8 +577,12 @@ void engine_result_free(EngineResult **result_place)
 EngineCounts engine_counts(Engine *engine, EnginePool which)
 {
     EnginePoolState *pool = &engine->pools[which];
+    mutex_lock(&engine->watch_mutex);
+    uint64_t late = engine->late;
+    mutex_unlock(&engine->watch_mutex);
     MUTEX_HELD(&pool->mutex);
-    return (EngineCounts){ .queries = pool->queries,
+    return (EngineCounts){ .late = late,
+                           .queries = pool->queries,
                            .reopened = pool->opened > 1 ? pool->opened - 1 : 0,
                            .leased = pool->leased };
 }

@@ -9,7 +9,13 @@
 #include "os/os.h"
 #include "sql/border.h"
 
-enum { ENGINE_BATCH_ROWS = 64 << 10, ENGINE_BATCH_BYTES = 1 << 20, ENGINE_SLOTS_MAX = 256 };
+enum {
+    ENGINE_BATCH_ROWS = 64 << 10,
+    ENGINE_BATCH_BYTES = 1 << 20,
+    ENGINE_SLOTS_MAX = 256,
+    ENGINE_LATE_MS = 2000,
+    ENGINE_LATE_TEXT_MAX = 200
+};
 
 typedef enum EnginePool {
     ENGINE_INTERACTIVE, /* ordered results */
@@ -33,16 +39,23 @@ typedef struct EngineOptions {
     uint64_t temp_bytes;
 } EngineOptions;
 
+/* A call of the engine that still runs ENGINE_LATE_MS after its interrupt: once a statement, from
+ * the watchdog's thread, with the beginning of its text. It must not block. */
+typedef void EngineLate(void *arg, int64_t late_ms, Str text);
+
 typedef struct Engine Engine;
 typedef struct EngineLease EngineLease;
 typedef struct EngineResult EngineResult;
 
 Code engine_open(const EngineOptions *options, Engine **ret_engine, Err *err) CHECKED;
 void engine_close(Engine **engine);
+/* NULL: nobody. When it returns the function before is not called any more. */
+void engine_on_late(Engine *engine, EngineLate *late, void *arg);
 
-/* Waits up to `wait_us` for a free connection, then UNAVAILABLE. */
-Code engine_lease(Engine *engine, EnginePool pool, int64_t wait_us, EngineLease **ret_lease,
-                  Err *err) CHECKED;
+/* Waits up to `wait_us` for a free connection, then UNAVAILABLE; `cancel` (NULL: never) is read
+ * atomically in that time, true: CANCELLED. */
+Code engine_lease(Engine *engine, EnginePool pool, int64_t wait_us, const bool *cancel,
+                  EngineLease **ret_lease, Err *err) CHECKED;
 void engine_return(EngineLease **lease); /* fit for AUTO; the lease's result was freed before */
 BorderConn *engine_lease_conn(EngineLease *lease);
 /* From any thread while the lease is held: what runs on it, also a query that has no result yet,
@@ -83,5 +96,6 @@ typedef struct EngineCounts {
     uint64_t queries;
     uint64_t reopened; /* instances replaced after an internal error */
     size_t leased;
+    uint64_t late; /* of the whole engine: calls that ran on after their interrupt */
 } EngineCounts;
 EngineCounts engine_counts(Engine *engine, EnginePool pool);

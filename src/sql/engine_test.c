@@ -28,7 +28,8 @@ static void rig_open(Rig *rig, unsigned slots)
         options.pools[i] =
             (EngineLimits){ .threads = 2, .slots = slots, .memory_bytes = 512 << 20 };
     CHECK_OK(engine_open(&options, &rig->engine, &rig->err), &rig->err);
-    CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, &rig->lease, &rig->err), &rig->err);
+    CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, NULL, &rig->lease, &rig->err),
+             &rig->err);
 }
 
 static void rig_close(Rig *rig)
@@ -142,13 +143,18 @@ TEST(engine_slots)
     Rig rig;
     rig_open(&rig, 1);
     EngineLease *second = NULL;
-    CHECK_CODE(engine_lease(rig.engine, ENGINE_INTERACTIVE, 1000, &second, &rig.err),
+    CHECK_CODE(engine_lease(rig.engine, ENGINE_INTERACTIVE, 1000, NULL, &second, &rig.err),
                E_UNAVAILABLE);
-    CHECK_OK(engine_lease(rig.engine, ENGINE_INGEST, 0, &second, &rig.err), &rig.err);
+    CHECK_OK(engine_lease(rig.engine, ENGINE_INGEST, 0, NULL, &second, &rig.err), &rig.err);
     CHECK_INT(engine_counts(rig.engine, ENGINE_INGEST).leased, 1);
     engine_return(&second);
+    /* who waits for one and is cancelled gets it not */
+    bool cancel = true;
+    CHECK_CODE(engine_lease(rig.engine, ENGINE_INTERACTIVE, INT64_MAX / 2, &cancel, &second,
+                            &rig.err),
+               E_CANCELLED);
     engine_return(&rig.lease);
-    CHECK_OK(engine_lease(rig.engine, ENGINE_INTERACTIVE, 0, &rig.lease, &rig.err), &rig.err);
+    CHECK_OK(engine_lease(rig.engine, ENGINE_INTERACTIVE, 0, NULL, &rig.lease, &rig.err), &rig.err);
     rig_close(&rig);
 }
 
@@ -327,5 +333,64 @@ TEST(engine_reads_sources)
     query.request.text = STR("select sum(i)::bigint from bronze.objects");
     CHECK_CODE(drain(&rig, &query, &sum, &stats), E_WORKER_DIED);
     CHECK_STR(str_z(rig.err.place), STR("s3://bronze/x.csv"));
+    rig_close(&rig);
+}
+
+/* ---- a source that has no more rows and does not say so until nobody wants them ---- */
+
+typedef struct Stuck {
+    EngineLease *lease;
+    const bool *interrupted;
+    Thread canceller;
+} Stuck;
+
+static void *cancel_lease(void *arg)
+{
+    engine_lease_cancel(arg);
+    return NULL;
+}
+
+static Code stuck_open(void *self, const ScanQuery *query, void **ret_scan, Err *err)
+{
+    Stuck *stuck = self;
+    stuck->interrupted = query->interrupted;
+    *ret_scan = stuck;
+    return thread_start(&stuck->canceller, "cancel", cancel_lease, stuck->lease, err);
+}
+
+static Code stuck_next(void *self, struct ArrowArray *ret_array, Err *err)
+{
+    Stuck *stuck = self;
+    ret_array->release = NULL;
+    while (!__atomic_load_n(stuck->interrupted, __ATOMIC_ACQUIRE))
+        continue;
+    return err_set(err, E_CANCELLED, "nobody takes more rows");
+}
+
+static void stuck_close(void *self)
+{
+    (void)self;
+}
+
+TEST(engine_interrupts_reach_a_source_that_waits)
+{
+    Rig rig;
+    int64_t sum;
+    EngineStats stats;
+    rig_open(&rig, 1);
+    Stuck stuck = { .lease = rig.lease };
+    ScanSource source = { .self = &stuck,
+                          .schema = counting_schema,
+                          .open = stuck_open,
+                          .next = stuck_next,
+                          .close = stuck_close };
+    BorderBinding binding = { .schema = STR("bronze"), .name = STR("objects"), .source = &source };
+    EngineQuery query = { .request = { .text = STR("select sum(i)::bigint from bronze.objects"),
+                                       .bindings = &binding,
+                                       .binding_count = 1 } };
+    CHECK_CODE(drain(&rig, &query, &sum, &stats), E_CANCELLED);
+    CHECK(stuck.interrupted && *stuck.interrupted == false); /* of this query only */
+    thread_join(&stuck.canceller);
+    CHECK_INT(engine_counts(rig.engine, ENGINE_INTERACTIVE).late, 0);
     rig_close(&rig);
 }

@@ -43,6 +43,7 @@ typedef struct RawCursor {
     RawColumn *wanted;
     size_t wanted_count;
     Str where;
+    const bool *interrupted;
     size_t problem;     /* of wanted; wanted_count: it is not read */
     size_t next_object; /* the first of the next job */
     WorkerJob *job;
@@ -78,11 +79,14 @@ bool raw_format_of(Str address, RawFormat *ret_format)
 
 /* ---- descriptors ---- */
 
-static Code read_object(ObjectReader *reader, uint64_t size, Buf *ret_bytes, Err *err)
+static Code read_object(ObjectReader *reader, uint64_t size, const bool *cancel, Buf *ret_bytes,
+                        Err *err)
 {
     if (!buf_reserve(ret_bytes, size + 1))
         return buf_end(ret_bytes, "the object", err);
     while (ret_bytes->len < size) {
+        if (cancel && __atomic_load_n(cancel, __ATOMIC_ACQUIRE))
+            return err_set(err, E_CANCELLED, "the statement was cancelled");
         size_t got = 0;
         size_t want = MIN((size_t)READ_PIECE, (size_t)(size - ret_bytes->len));
         TRY(object_pread(reader, ret_bytes->ptr + ret_bytes->len, want, ret_bytes->len, &got, err));
@@ -93,8 +97,8 @@ static Code read_object(ObjectReader *reader, uint64_t size, Buf *ret_bytes, Err
     return E_OK;
 }
 
-static Code open_object(const RawScan *scan, Str address, int *ret_fd, uint64_t *bytes_sum,
-                        Err *err)
+static Code open_object(const RawScan *scan, Str address, const bool *cancel, int *ret_fd,
+                        uint64_t *bytes_sum, Err *err)
 {
     Str bucket, key;
     if (!store_address_parse(address, &bucket, &key))
@@ -111,7 +115,7 @@ static Code open_object(const RawScan *scan, Str address, int *ret_fd, uint64_t 
                        (unsigned long long)RAW_OBJECT_BYTES_MAX);
     Buf bytes AUTO(buf_done);
     buf_init(&bytes, RAW_OBJECT_BYTES_MAX + 1);
-    TRY(read_object(reader, info->size_bytes, &bytes, err));
+    TRY(read_object(reader, info->size_bytes, cancel, &bytes, err));
     *bytes_sum += bytes.len;
     return worker_memory_fd(buf_str(&bytes), ret_fd, err);
 }
@@ -122,12 +126,12 @@ static void close_fds(int *fds, size_t count)
         close(fds[i]);
 }
 
-static Code open_objects(const RawScan *scan, size_t first, size_t count, int *ret_fds,
-                         uint64_t *bytes_sum, Err *err)
+static Code open_objects(const RawScan *scan, size_t first, size_t count, const bool *cancel,
+                         int *ret_fds, uint64_t *bytes_sum, Err *err)
 {
     for (size_t i = 0; i < count; i++) {
         Str address = scan->call.files[first + i];
-        Code code = open_object(scan, address, &ret_fds[i], bytes_sum, err);
+        Code code = open_object(scan, address, cancel, &ret_fds[i], bytes_sum, err);
         if (code != E_OK) {
             close_fds(ret_fds, i);
             return err_place(err, code, STR_FMT, STR_ARG(address));
@@ -138,8 +142,8 @@ static Code open_objects(const RawScan *scan, size_t first, size_t count, int *r
 
 /* ---- jobs ---- */
 
-static Code start_job(const RawScan *scan, const RawCall *call, const int *fds, WorkerJob **ret_job,
-                      Err *err)
+static Code start_job(const RawScan *scan, const RawCall *call, const int *fds, const bool *cancel,
+                      WorkerJob **ret_job, Err *err)
 {
     Buf request AUTO(buf_done);
     buf_init(&request, REQUEST_MAX);
@@ -153,6 +157,7 @@ static Code start_job(const RawScan *scan, const RawCall *call, const int *fds, 
         .limits = { .memory_bytes = scan->options.memory_bytes },
         .what = call->files[0],
         .timeout_ms = (int)MIN(timeout_ms, (int64_t)INT32_MAX),
+        .cancel = cancel,
     };
     return worker_job_new(&job, ret_job, err);
 }
@@ -165,7 +170,7 @@ static Code describe(RawScan *scan, Err *err)
     WorkerJob *job AUTO(worker_job_free) = NULL;
     ArrowIpcReader *reader AUTO(arrow_ipc_reader_free) = NULL;
     TRY(arrow_ipc_reader_new(&reader, err));
-    TRY(start_job(scan, &call, scan->fds, &job, err));
+    TRY(start_job(scan, &call, scan->fds, scan->options.cancel, &job, err));
     char chunk[8192];
     for (size_t len = 1; len > 0;) {
         TRY(worker_job_read(job, chunk, sizeof chunk, &len, err));
@@ -221,6 +226,7 @@ static Code source_open(void *self, const ScanQuery *query, void **ret_scan, Err
     (void)err;
     RawCursor *cursor = mem_new(sizeof *cursor);
     cursor->scan = self;
+    cursor->interrupted = query->interrupted;
     cursor->chunk = mem_new(CHUNK);
     cursor->wanted_count = query->column_count;
     cursor->wanted = arena_array(&cursor->arena, RawColumn, query->column_count);
@@ -250,12 +256,12 @@ static Code next_job(RawCursor *cursor, Err *err)
     TRY(arrow_ipc_reader_new(&cursor->reader, err));
     if (first == 0) {
         call.checked = true;
-        TRY(start_job(scan, &call, scan->fds, &cursor->job, err));
+        TRY(start_job(scan, &call, scan->fds, cursor->interrupted, &cursor->job, err));
     } else {
         int fds[RAW_JOB_OBJECTS];
         uint64_t bytes = 0;
-        TRY(open_objects(scan, first, call.file_count, fds, &bytes, err));
-        Code code = start_job(scan, &call, fds, &cursor->job, err);
+        TRY(open_objects(scan, first, call.file_count, cursor->interrupted, fds, &bytes, err));
+        Code code = start_job(scan, &call, fds, cursor->interrupted, &cursor->job, err);
         close_fds(fds, call.file_count);
         TRY(code);
     }
@@ -368,7 +374,7 @@ Code raw_open(const RawOptions *options, const RawRequest *request, RawScan **re
     scan->options = *options;
     copy_request(scan, request);
     size_t first = MIN((size_t)RAW_JOB_OBJECTS, request->address_count);
-    Code code = open_objects(scan, 0, first, scan->fds, &scan->bytes, err);
+    Code code = open_objects(scan, 0, first, options->cancel, scan->fds, &scan->bytes, err);
     if (code == E_OK) {
         scan->fd_count = first;
         code = describe(scan, err);

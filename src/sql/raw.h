@@ -57,6 +57,7 @@ typedef struct RawOptions {
     Store *store;
     uint64_t memory_bytes; /* of a worker; 0: 1 GiB */
     int64_t timeout_ms;    /* of a scan; 0: 300,000 */
+    const bool *cancel;    /* read atomically by raw_open; true: CANCELLED; NULL: never */
 } RawOptions;
 
 typedef struct RawScan RawScan;

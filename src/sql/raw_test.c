@@ -30,7 +30,8 @@ static void rig_open(Rig *rig)
     CHECK_OK(store_bucket_create(rig->store, STR("bronze"), &rig->err), &rig->err);
     EngineOptions options = { .os = os_real(), .files = store_files(rig->store) };
     CHECK_OK(engine_open(&options, &rig->engine, &rig->err), &rig->err);
-    CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, &rig->lease, &rig->err), &rig->err);
+    CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, NULL, &rig->lease, &rig->err),
+             &rig->err);
 }
 
 static void rig_close(Rig *rig)

@@ -385,7 +385,8 @@ static Code open_raw(Resolve *r, const GateRaw *raw)
     if (code == E_OK) {
         RawOptions options = { .os = r->sql->options.os,
                                .store = r->sql->options.store,
-                               .timeout_ms = sql_timeout_us(r->sql, r->request) / 1000 };
+                               .timeout_ms = sql_timeout_us(r->sql, r->request) / 1000,
+                               .cancel = r->request->cancel };
         if (r->out->raws == NULL)
             r->out->raws = arena_array(r->arena, RawScan *, GATE_RAWS_MAX);
         if (r->out->raw_count == GATE_RAWS_MAX)

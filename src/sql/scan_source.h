@@ -56,6 +56,9 @@ typedef struct ScanQuery {
     /* More that is true of every row kept, as the engine's SQL over the names of the columns: AND,
      * OR, NOT, comparisons with constants. ptr NULL: nothing. */
     Str where;
+    /* Read atomically while `next` works or waits; true: the query was interrupted, nobody takes
+     * more rows: CANCELLED. NULL: never. It outlives the scan. */
+    const bool *interrupted;
 } ScanQuery;
 
 typedef struct ScanSource {

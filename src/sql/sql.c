@@ -48,6 +48,11 @@ void sql_free(Sql **sql)
     mem_free(sql);
 }
 
+void sql_on_late(Sql *sql, SqlLate *late, void *arg)
+{
+    engine_on_late(sql->engine, late, arg);
+}
+
 Code sql_register_source(Sql *sql, Str ns, Str name, const ScanSource *source, Err *err)
 {
     for (size_t i = 0; i < sql->table_count; i++)
@@ -214,7 +219,8 @@ Code sql_dependencies(Sql *sql, const SqlRequest *request, Arena *arena,
     SqlText text;
     TRY(sql_text_prepare(request->text, 0, arena, &text, err));
     EngineLease *lease AUTO(engine_return) = NULL;
-    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, &lease, err));
+    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, SQL_LEASE_WAIT_US, request->cancel, &lease,
+                     err));
     Str json;
     TRY(border_serialize(engine_lease_conn(lease), sql_text_str(&text), arena, &json, err));
     Gate gate;

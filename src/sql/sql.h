@@ -56,6 +56,11 @@ typedef struct SqlOptions {
 Code sql_open(const SqlOptions *options, Sql **ret_sql, Err *err) CHECKED;
 void sql_free(Sql **sql); /* after the last result is freed; fit for AUTO */
 
+/* Called when a call of the engine still runs 2 s after its interrupt (client gone, out of time):
+ * once a statement, from a thread of the engine, with the beginning of its text. */
+typedef void SqlLate(void *arg, int64_t late_ms, Str text);
+void sql_on_late(Sql *sql, SqlLate *late, void *arg); /* NULL: nobody, as soon as it returns */
+
 /* A table of the system, e.g. ("bronze", "objects"), ("tarn", "runs"). `source` is borrowed until
  * sql_free. EXISTS when the name is taken. Only before the first query. */
 Code sql_register_source(Sql *sql, Str ns, Str name, const ScanSource *source, Err *err) CHECKED;

@@ -201,7 +201,7 @@ Code sql_query(Sql *sql, const SqlRequest *request, SqlResult **ret_result, Err 
     result->sql = sql;
     result->start_us = os_monotonic_us(sql->options.os);
     int64_t wait_us = MIN(sql_timeout_us(sql, request), (int64_t)SQL_LEASE_WAIT_US);
-    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, wait_us, &result->lease, err));
+    TRY(engine_lease(sql->engine, ENGINE_INTERACTIVE, wait_us, request->cancel, &result->lease, err));
     if (sql_is_cancelled(request))
         return err_set(err, E_CANCELLED, "the statement was cancelled");
     SqlRun run = {

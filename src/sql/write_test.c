@@ -76,7 +76,7 @@ static Str ask(Rig *rig, const char *before, const char *after)
         buf_format(&text, "%s'" STR_FMT "'", i ? "," : "", STR_ARG(rig->files[i].address));
     buf_format(&text, "]) %s", after);
     EngineLease *lease AUTO(engine_return) = NULL;
-    CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, &lease, &rig->err), &rig->err);
+    CHECK_OK(engine_lease(rig->engine, ENGINE_INTERACTIVE, 0, NULL, &lease, &rig->err), &rig->err);
     EngineQuery query = { .request.text = buf_str(&text) };
     EngineResult *result AUTO(engine_result_free) = NULL;
     CHECK_OK(engine_query(lease, &query, &result, &rig->err), &rig->err);
@@ -144,7 +144,7 @@ TEST(files_refuse_unchecked_objects)
     StorePut put = { .bucket = STR("lake"), .key = STR("foreign.parquet") };
     CHECK_OK(store_put(rig.store, &put, STR("PAR1 whatever PAR1"), NULL, &rig.err), &rig.err);
     EngineLease *lease AUTO(engine_return) = NULL;
-    CHECK_OK(engine_lease(rig.engine, ENGINE_INTERACTIVE, 0, &lease, &rig.err), &rig.err);
+    CHECK_OK(engine_lease(rig.engine, ENGINE_INTERACTIVE, 0, NULL, &lease, &rig.err), &rig.err);
     EngineQuery query = { .request.text =
                               STR("select * from read_parquet('s3://lake/foreign.parquet')") };
     EngineResult *result AUTO(engine_result_free) = NULL;
