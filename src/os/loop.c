@@ -1,11 +1,11 @@
-/* Event loops: one thread each with its epoll, timers and posts; one set of listeners for all.
+/* Event loops: one thread each with its epoll, timers, posts and watches.
  *
  * Invariants:
  * 1. A LoopConn stays on the loop that accepted it.
  * 2. In a turn: posts, then events, then timers, then connections that are ready, each once; a
  *    connection that is not done puts itself on the list again, so nobody starves the others.
  * 3. Timers of one class have one duration and are appended, so the ring is sorted by time.
- * 4. A listener is level-triggered and exclusive: one loop is woken for a new connection.
+ * 4. Nothing that was stopped in a turn is called in it: a watch that stops leaves the turn's events.
  * 5. loops_free ends workers before loops: every post of theirs is run before memory goes. */
 #include "os/loop_priv.h"
 
@@ -16,12 +16,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 256, ACCEPTS_A_TURN = 64, SPARE_DESCRIPTORS = 64 };
+enum { SPARE_DESCRIPTORS = 64 };
 
-typedef struct StopPost {
-    LoopPost post;
-    Loop *loop;
-} StopPost;
+_Static_assert((int)LOOP_IN == (int)EPOLLIN && (int)LOOP_OUT == (int)EPOLLOUT &&
+               (int)LOOP_BROKEN == (int)(EPOLLERR | EPOLLHUP), "as epoll has them");
 
 /* ---- timers ---- */
 
@@ -109,8 +107,7 @@ void loop_post(Loop *loop, LoopPost *post)
     else
         loop->post_first = post;
     loop->post_last = post;
-    signal = !loop->post_signalled;
-    loop->post_signalled = true;
+    signal = !atomic_exchange(&loop->post_signalled, true);
     mutex_unlock(&loop->mutex);
     if (signal)
         ASSERT(write(loop->event_fd, &one, sizeof one) == sizeof one);
@@ -119,12 +116,13 @@ void loop_post(Loop *loop, LoopPost *post)
 static void posts_run(Loop *loop)
 {
     uint64_t count;
+    if (!atomic_load(&loop->post_signalled))
+        return;
     mutex_lock(&loop->mutex);
     LoopPost *post = loop->post_first;
     loop->post_first = loop->post_last = NULL;
-    if (loop->post_signalled)
-        IGNORE(read(loop->event_fd, &count, sizeof count) < 0); /* empty already is as good */
-    loop->post_signalled = false;
+    IGNORE(read(loop->event_fd, &count, sizeof count) < 0); /* empty already is as good */
+    atomic_store(&loop->post_signalled, false);
     mutex_unlock(&loop->mutex);
     while (post) {
         LoopPost *next = post->next;
@@ -159,51 +157,29 @@ int64_t loop_now_us(const Loop *loop)
     return loop->now_us;
 }
 
-/* ---- accepting ---- */
+/* ---- foreign descriptors ---- */
 
-/* No descriptor is left: takes one waiting client with the spare one and lets it go. */
-static void accept_without_room(Loop *loop, int listen_fd)
+Code loop_watch_set(Loop *loop, LoopWatch *watch, Err *err)
 {
-    Loops *loops = loop->loops;
-    NetAddress peer;
-    MUTEX_HELD(&loops->mutex);
-    atomic_fetch_add(&loops->refused, 1);
-    net_close(&loops->spare_fd);
-    int fd = net_accept(listen_fd, &peer);
-    if (fd >= 0)
-        net_close(&fd);
-    loops->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct epoll_event event = { .events = watch->events, .data.ptr = watch };
+    int op = watch->kind == HANDLE_WATCH ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    watch->kind = HANDLE_WATCH;
+    if (epoll_ctl(loop->epoll_fd, op, watch->fd, &event) == 0)
+        return E_OK;
+    if (op == EPOLL_CTL_ADD)
+        watch->kind = 0;
+    return err_set(err, E_UNAVAILABLE, "the loop cannot watch a descriptor");
 }
 
-static void accept_refuse(Loop *loop, int fd, const LoopProtocol *protocol)
+void loop_watch_stop(Loop *loop, LoopWatch *watch)
 {
-    struct iovec part = { (char *)protocol->refusal.ptr, protocol->refusal.len };
-    atomic_fetch_add(&loop->loops->refused, 1);
-    if (part.iov_len > 0)
-        IGNORE(net_write(fd, &part, 1) < 0); /* it is only told why */
-    net_close(&fd);
-}
-
-static void accept_some(Loop *loop, const LoopListener *listener, int most)
-{
-    for (int i = 0; i < most; i++) {
-        NetAddress peer;
-        int fd = net_accept(listener->fd, &peer);
-        if (fd == -1)
-            return;
-        if (fd == -2) {
-            accept_without_room(loop, listener->fd);
-            return;
-        }
-        if (fd < 0)
-            continue;
-        atomic_fetch_add(&loop->loops->accepted, 1);
-        if (atomic_fetch_add(&loop->loops->connections, 1) >= loop->loops->connections_max) {
-            atomic_fetch_sub(&loop->loops->connections, 1);
-            accept_refuse(loop, fd, listener->protocol);
-        } else {
-            conn_open(loop, fd, &peer, listener);
-        }
+    if (watch->kind != HANDLE_WATCH)
+        return;
+    watch->kind = 0;
+    IGNORE(epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL) != 0); /* gone is as good */
+    for (int i = loop->event_at; i < loop->event_count; i++) {
+        if (loop->events[i].data.ptr == watch)
+            loop->events[i].data.ptr = loop; /* as a post: run every turn */
     }
 }
 
@@ -221,18 +197,23 @@ static void ready_run(Loop *loop)
     }
 }
 
-static void events_take(Loop *loop, const struct epoll_event *events, int count)
+static void events_take(Loop *loop)
 {
-    for (int i = 0; i < count; i++) {
-        void *pointer = events[i].data.ptr;
+    while (loop->event_at < loop->event_count) {
+        const struct epoll_event *event = &loop->events[loop->event_at++];
+        void *pointer = event->data.ptr;
+        LoopWatch *watch = pointer;
         switch (*(LoopHandle *)pointer) {
         case HANDLE_POSTS:
             break; /* posts are run every turn */
         case HANDLE_LISTENER:
-            accept_some(loop, pointer, ACCEPTS_A_TURN);
+            door_accept(loop, pointer, false);
             break;
         case HANDLE_CONN:
-            conn_event(pointer, events[i].events);
+            conn_event(pointer, event->events);
+            break;
+        case HANDLE_WATCH:
+            watch->fire(watch, event->events);
             break;
         }
     }
@@ -241,20 +222,26 @@ static void events_take(Loop *loop, const struct epoll_event *events, int count)
 static void *loop_run(void *arg)
 {
     Loop *loop = arg;
-    struct epoll_event events[EVENTS_MAX];
+    struct epoll_event events[LOOP_EVENTS_MAX];
+    loop->events = events;
     loop->now_us = os_monotonic_us(loop->loops->os);
     while (!atomic_load(&loop->loops->ending)) {
         int wait_ms = loop->ready_first ? 0 : timers_wait_ms(loop);
-        int count = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, wait_ms);
+        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms);
         loop->now_us = os_monotonic_us(loop->loops->os);
+        loop->handshakes = 0;
         posts_run(loop);
-        events_take(loop, events, MAX(count, 0));
+        loop->event_at = 0;
+        loop->event_count = MAX(count, 0);
+        events_take(loop);
         timers_fire(loop);
         ready_run(loop);
         conn_dead_free(loop);
     }
     while (loop->conns.next != &loop->conns)
         loop_conn_abort(loop->conns.next);
+    loop->events = NULL;
+    loop->event_count = 0;
     return NULL;
 }
 
@@ -306,67 +293,6 @@ Code loops_start(const LoopOptions *options, Loops **ret_loops, Err *err)
     return E_OK;
 }
 
-Code loops_listen(Loops *loops, const NetAddress *address, const LoopProtocol *protocol,
-                  void *context, NetAddress *ret_bound, Err *err)
-{
-    ASSERT(protocol->opened && protocol->bytes_in && protocol->ended && protocol->closed);
-    int fd;
-    TRY(net_listen(address, &fd, ret_bound, err));
-    LoopListener *listener = mem_new(sizeof *listener);
-    *listener = (LoopListener){ HANDLE_LISTENER, loops->listeners, fd, protocol, context };
-    loops->listeners = listener;
-    for (size_t i = 0; i < loops->count; i++) {
-        struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = listener };
-        if (epoll_ctl(loops->items[i].epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
-            return err_set(err, E_UNAVAILABLE, "the loop cannot watch its listener");
-    }
-    return E_OK;
-}
-
-static void loop_stop_listening(LoopPost *post)
-{
-    StopPost *stop = (StopPost *)post;
-    Loop *loop = stop->loop;
-    for (LoopListener *l = loop->loops->listeners; l; l = l->next) {
-        accept_some(loop, l, INT_MAX); /* who waits already is served, not reset */
-        IGNORE(epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL) != 0); /* gone is as good */
-    }
-    LoopConn *next;
-    for (LoopConn *conn = loop->conns.next; conn != &loop->conns; conn = next) {
-        next = conn->next;
-        if (conn->phase == CONN_OPEN && conn->protocol->drain)
-            conn->protocol->drain(conn->state);
-    }
-    mem_free(&stop);
-    MUTEX_HELD(&loop->loops->mutex);
-    loop->loops->stopped++;
-    cond_broadcast(&loop->loops->changed);
-}
-
-bool loops_drain(Loops *loops, uint32_t wait_ms)
-{
-    int64_t end_us = os_monotonic_us(loops->os) + (int64_t)wait_ms * 1000;
-    if (!atomic_exchange(&loops->draining, true)) {
-        for (size_t i = 0; i < loops->count; i++) {
-            StopPost *stop = mem_new(sizeof *stop);
-            *stop = (StopPost){ { NULL, loop_stop_listening }, &loops->items[i] };
-            loop_post(&loops->items[i], &stop->post);
-        }
-    }
-    MUTEX_HELD(&loops->mutex);
-    while (loops->stopped < loops->count)
-        cond_wait(&loops->changed, &loops->mutex);
-    for (LoopListener *l = loops->listeners; l; l = l->next)
-        net_close(&l->fd);
-    while (atomic_load(&loops->connections) > 0) {
-        int64_t left_us = end_us - os_monotonic_us(loops->os);
-        if (left_us <= 0)
-            return false;
-        IGNORE(cond_wait_us(&loops->changed, &loops->mutex, left_us)); /* the loop looks again */
-    }
-    return true;
-}
-
 static void loop_done(Loop *loop)
 {
     posts_run(loop); /* what workers posted after the thread's last turn */
@@ -377,6 +303,8 @@ static void loop_done(Loop *loop)
     net_close(&loop->epoll_fd);
     net_close(&loop->event_fd);
     mutex_done(&loop->mutex);
+    out_spare_free(loop);
+    tls_work_free(&loop->tls);
     mem_free(&loop->scratch);
 }
 
@@ -396,12 +324,7 @@ void loops_free(Loops **loops_at)
         pool_free(&loops->lanes[i]);
     for (size_t i = 0; i < loops->count; i++)
         loop_done(&loops->items[i]);
-    while (loops->listeners) {
-        LoopListener *listener = loops->listeners;
-        loops->listeners = listener->next;
-        net_close(&listener->fd);
-        mem_free(&listener);
-    }
+    listeners_free(loops);
     net_close(&loops->spare_fd);
     cond_done(&loops->changed);
     mutex_done(&loops->mutex);
@@ -422,4 +345,25 @@ uint64_t loops_accepted(const Loops *loops)
 uint64_t loops_refused(const Loops *loops)
 {
     return atomic_load(&loops->refused);
+}
+
+uint64_t loops_handshakes_failed(const Loops *loops)
+{
+    return atomic_load(&loops->handshakes_failed);
+}
+
+size_t loops_count(const Loops *loops)
+{
+    return loops->count;
+}
+
+Loop *loops_at(Loops *loops, size_t at)
+{
+    ASSERT(at < loops->count);
+    return &loops->items[at];
+}
+
+size_t loop_index(const Loop *loop)
+{
+    return (size_t)(loop - loop->loops->items);
 }

@@ -1,9 +1,11 @@
-/* loop.h: event loops over sockets (epoll, edge-triggered), with timers, posts and workers.
- * Owner:   a door starts Loops and frees them; a LoopConn is its loop's, its state the protocol's.
- * Threads: everything of a LoopConn and LoopTimer only on its loop's thread; loop_post and
- *          loop_work from any. No lock is held while a protocol is called.
+/* loop.h: event loops over sockets (epoll, edge-triggered), with TLS, timers, posts and workers.
+ * Owner:   a door starts Loops and frees them; a LoopConn is its loop's, its state the protocol's;
+ *          a TlsServer is its caller's and outlives the Loops.
+ * Threads: everything of a LoopConn, LoopTimer and LoopWatch only on its loop's thread; loop_post
+ *          and loop_work from any. No lock is held while a protocol is called.
  * Errors:  UNAVAILABLE when threads or descriptors are missing, those of net.h for listening.
- * Limits:  LOOPS_MAX, LOOP_TIMER_CLASSES_MAX; connections as LoopOptions says.
+ * Limits:  LOOPS_MAX, LOOP_TIMER_CLASSES_MAX, LOOP_HANDSHAKE_MS and LOOP_HANDSHAKES_A_TURN for what
+ *          comes before a connection is opened; connections as LoopOptions says.
  * Units:   bytes; _ms; _us: monotonic microseconds. */
 #pragma once
 
@@ -11,6 +13,7 @@
 #include "os/net.h"
 #include "os/os.h"
 #include "os/thread.h"
+#include "os/tls.h"
 
 enum {
     LOOPS_MAX = 64,
@@ -18,13 +21,15 @@ enum {
     LOOP_TURN_BYTES_MAX = 4 << 20,  /* of one connection before the others have their turn */
     LOOP_TIMER_CLASSES_MAX = 32,    /* different durations; further ones take the next longer */
     LOOP_LINGER_MS = 2000,          /* a closing connection's input is read away so long */
+    LOOP_CLOSING_MS = 10000,        /* queued output of a closing one may stand still so long */
+    LOOP_HANDSHAKE_MS = 10000,      /* from accepting to `opened`: PROXY header and TLS */
+    LOOP_HANDSHAKES_A_TURN = 16,    /* TLS handshakes go on for so many connections a turn */
     LOOP_LANES_MAX = 4
 };
 
 typedef struct Loops Loops;
 typedef struct Loop Loop;
 typedef struct LoopConn LoopConn;
-typedef struct LoopListener LoopListener;
 
 /* A function for a loop's thread; the struct belongs to the sender again when `run` is called. */
 typedef struct LoopPost {
@@ -48,13 +53,23 @@ typedef struct LoopTimer {
     int class_at; /* 1 + index; 0: not set */
 } LoopTimer;
 
+/* A foreign descriptor, level-triggered; zeroed before its first use. */
+enum { LOOP_IN = 1, LOOP_OUT = 4, LOOP_BROKEN = 8 | 16 };
+typedef struct LoopWatch {
+    int kind; /* the loop's own */
+    int fd;
+    uint32_t events; /* LOOP_IN | LOOP_OUT: what is asked; LOOP_BROKEN is told unasked */
+    void (*fire)(struct LoopWatch *watch, uint32_t events);
+} LoopWatch;
+
 /* What a door is to the loop: HTTP, Kafka and PostgreSQL are a row each. All required but
  * `writable`, `drain` and `refusal`. */
 typedef struct LoopProtocol {
     const char *name;
     size_t held_max;  /* input that was shown and not taken; over it the connection is closed */
-    Str refusal;      /* sent to a connection that is one too many */
-    /* A new connection; gives its state, which is passed to all others. */
+    Str refusal;      /* sent in clear to a connection that is one too many */
+    /* A connection is ready: its PROXY header is read, its TLS handshake done. Gives its state,
+     * which is passed to all others. */
     void *(*opened)(LoopConn *conn, void *context);
     /* Input: returns how many bytes it took; the rest is shown again with more behind it, or when
      * the connection stops resting. */
@@ -79,9 +94,25 @@ typedef struct LoopOptions {
     size_t lane_count;
 } LoopOptions;
 
+/* One listener. `trusted`, `admit` and `gone` are called on loops' threads with `guard`. */
+typedef struct LoopListen {
+    NetAddress address;
+    int fd;                       /* > 0: a listening socket that was inherited; `address` is unused */
+    const LoopProtocol *protocol;
+    void *context;                /* for `opened` */
+    TlsServer *tls;               /* NULL: clear */
+    bool proxy_protocol;          /* a PROXY v2 header comes first, also before TLS */
+    void *guard;
+    /* Who may send that header; required with proxy_protocol. Others are closed. */
+    bool (*trusted)(void *guard, const NetAddress *peer);
+    /* The client, after a PROXY header the announced one. NULL: all; false: refused with the
+     * protocol's refusal, nothing else is called. */
+    bool (*admit)(void *guard, const NetAddress *peer);
+    void (*gone)(void *guard, const NetAddress *peer); /* once for each admitted one; may be NULL */
+} LoopListen;
+
 Code loops_start(const LoopOptions *options, Loops **ret_loops, Err *err) CHECKED;
-Code loops_listen(Loops *loops, const NetAddress *address, const LoopProtocol *protocol,
-                  void *context, NetAddress *ret_bound, Err *err) CHECKED;
+Code loops_listen(Loops *loops, const LoopListen *listen, NetAddress *ret_bound, Err *err) CHECKED;
 /* Takes those who wait, stops listening, calls `drain` for every connection; true: all have ended
  * within the time. */
 bool loops_drain(Loops *loops, uint32_t wait_ms);
@@ -89,6 +120,10 @@ void loops_free(Loops **loops); /* closes what is left, waits for workers, joins
 uint64_t loops_connections(const Loops *loops);
 uint64_t loops_accepted(const Loops *loops);
 uint64_t loops_refused(const Loops *loops);
+uint64_t loops_handshakes_failed(const Loops *loops); /* PROXY headers and TLS: bad, or too late */
+size_t loops_count(const Loops *loops);
+Loop *loops_at(Loops *loops, size_t at);
+size_t loop_index(const Loop *loop); /* where loops_at has it */
 
 void loop_post(Loop *loop, LoopPost *post);
 /* UNAVAILABLE: the lane's queue is full, nothing will be called. */
@@ -99,10 +134,23 @@ int64_t loop_now_us(const Loop *loop); /* of this turn */
 void loop_timer_set(Loop *loop, LoopTimer *timer, uint32_t duration_ms);
 void loop_timer_stop(Loop *loop, LoopTimer *timer);
 
+/* Watches `watch->fd` for `watch->events`; set again it changes what is asked. Stopped before the
+ * descriptor is closed; `fire` does not come after that. */
+Code loop_watch_set(Loop *loop, LoopWatch *watch, Err *err) CHECKED;
+void loop_watch_stop(Loop *loop, LoopWatch *watch);
+
 Loop *loop_conn_loop(const LoopConn *conn);
-Str loop_conn_peer(const LoopConn *conn);              /* "127.0.0.1:51234", as long as conn */
+/* "127.0.0.1:51234" of loop_conn_address; valid until the next call on this loop. */
+Str loop_conn_peer(const LoopConn *conn);
+const NetAddress *loop_conn_address(const LoopConn *conn); /* the client: announced, or the peer */
+Code loop_conn_local(const LoopConn *conn, NetAddress *ret_address, Err *err) CHECKED; /* our end */
+const TlsInfo *loop_conn_tls(const LoopConn *conn);    /* NULL: clear */
 void loop_conn_send(LoopConn *conn, Str bytes);        /* copied, goes out at the end of the turn */
 void loop_conn_send_take(LoopConn *conn, Buf *take_bytes);
+/* A part of a file, behind what is queued: by sendfile in clear. A file that is shorter breaks the
+ * connection. `done` comes once, when all has gone or never will; `fd` is the caller's until then. */
+void loop_conn_send_file(LoopConn *conn, int fd, uint64_t at, uint64_t len,
+                         void (*done)(void *arg), void *arg);
 size_t loop_conn_queued(const LoopConn *conn);         /* bytes that wait to go out */
 uint64_t loop_conn_sent(const LoopConn *conn);         /* bytes that have gone out */
 void loop_conn_rest(LoopConn *conn, bool resting);     /* resting: nothing is read */

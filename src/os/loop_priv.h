@@ -1,5 +1,6 @@
-/* loop_priv.h: what loop.c and loop_conn.c share.
- * Owner:   loop.c owns Loops and Loop; loop_conn.c owns LoopConn.
+/* loop_priv.h: what the files of the loop share.
+ * Owner:   loop.c owns Loops and Loop, loop_listen.c the listeners, loop_conn.c LoopConn with its
+ *          TLS in loop_tls.c and its output in loop_out.c.
  * Threads: a Loop's fields are its thread's, except `posts` (under its mutex) and atomics.
  * Errors:  none of its own.
  * Limits:  those of loop.h.
@@ -7,37 +8,59 @@
 #pragma once
 
 #include "os/loop.h"
+#include "os/tls_priv.h"
 
 #include <stdatomic.h>
 
+struct epoll_event;
+
+enum {
+    LOOP_EVENTS_MAX = 256,
+    LOOP_ACCEPTS_A_TURN = 64,
+    LOOP_SHARED_ACCEPTS_A_TURN = 4, /* of a socket that all loops share: they take turns */
+    LOOP_BLOCK_BYTES = 16 << 10,   /* of small sends together: one TLS record */
+    LOOP_SPARE_BLOCKS_MAX = 16
+};
+
+/* Output: copied bytes in the block itself, bytes that were taken, or a part of a file. */
 typedef struct OutBlock {
     struct OutBlock *next;
-    Buf bytes;
-    size_t at; /* sent */
+    uint64_t at, end;              /* sent, and all */
+    size_t room;                   /* copied: of `copy` */
+    char *taken;                   /* NULL: `copy`, or a file */
+    void (*done)(void *arg);       /* of a file */
+    void *arg;
+    uint64_t file_at;
+    int fd;                        /* -1: no file */
+    char copy[];
 } OutBlock;
 
 /* The first field of whatever epoll points at. */
-typedef enum LoopHandle { HANDLE_POSTS, HANDLE_LISTENER, HANDLE_CONN } LoopHandle;
+typedef enum LoopHandle { HANDLE_POSTS, HANDLE_LISTENER, HANDLE_CONN, HANDLE_WATCH } LoopHandle;
 
-typedef enum ConnState { CONN_OPEN, CONN_CLOSING, CONN_LINGERING, CONN_DEAD } ConnState;
+typedef enum ConnPhase {
+    CONN_PROXY, CONN_HANDSHAKE, CONN_OPEN, CONN_CLOSING, CONN_LINGERING, CONN_DEAD
+} ConnPhase;
+
+typedef struct LoopListener LoopListener;
 
 struct LoopConn {
     LoopHandle handle;
-    LoopConn *prev, *next;       /* of the loop */
+    int fd;
+    LoopConn *prev, *next;         /* of the loop */
     LoopConn *next_ready;
     Loop *loop;
-    const LoopProtocol *protocol;
-    void *state;
-    int fd;
-    ConnState phase;
-    bool in_ready, resting, readable, writable, peer_ended, end_told;
-    Buf held;                    /* shown and not taken */
+    const LoopListener *listener;
+    void *state;                   /* the protocol's, from CONN_OPEN on */
+    TlsConn *tls;                  /* NULL: clear */
+    Buf *held;                     /* shown and not taken, or of a PROXY header; NULL: nothing */
     OutBlock *out_first, *out_last;
     size_t out_bytes;
     uint64_t sent_bytes;
-    LoopTimer linger;
-    char peer[NET_ADDRESS_TEXT_MAX];
-    uint8_t peer_len;
+    LoopTimer timer;               /* of the greeting, then of lingering */
+    NetAddress address;
+    uint8_t phase;
+    bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told;
 };
 
 typedef struct TimerClass {
@@ -51,23 +74,37 @@ struct Loop {
     Thread thread;
     int epoll_fd, event_fd;
     int64_t now_us;
-    char *scratch;               /* LOOP_READ_BYTES */
-    LoopConn conns;              /* a ring */
+    char *scratch;                 /* LOOP_READ_BYTES */
+    TlsWork *tls;                  /* NULL until the first TLS connection */
+    LoopConn conns;                /* a ring */
     LoopConn *ready_first, *ready_last;
-    LoopConn *dead;              /* freed at the end of the turn */
+    LoopConn *dead;                /* freed at the end of the turn */
+    size_t handshakes;             /* of this turn */
+    OutBlock *spare;               /* LOOP_BLOCK_BYTES each */
+    size_t spare_count;
+    struct epoll_event *events;    /* of this turn */
+    int event_at, event_count;
     TimerClass classes[LOOP_TIMER_CLASSES_MAX];
     size_t class_count;
-    Mutex mutex;                 /* guards what follows */
+    char peer_text[NET_ADDRESS_TEXT_MAX];
+    Mutex mutex;                   /* guards what follows */
     LoopPost *post_first, *post_last;
-    bool post_signalled;
+    atomic_bool post_signalled;    /* read without it too */
 };
 
-struct LoopListener {
+/* A listener's socket on one loop. */
+typedef struct LoopDoor {
     LoopHandle handle;
+    int fd;                        /* may be that of all loops */
+    const LoopListener *listener;
+} LoopDoor;
+
+struct LoopListener {
     LoopListener *next;
-    int fd;
-    const LoopProtocol *protocol;
-    void *context;
+    LoopListen listen;
+    LoopDoor *doors;               /* one a loop */
+    size_t count;
+    bool shared;                   /* one socket for all loops */
 };
 
 struct Loops {
@@ -76,18 +113,58 @@ struct Loops {
     size_t count;
     Pool *lanes[LOOP_LANES_MAX];
     size_t lane_count;
-    LoopListener *listeners;     /* loops read it only to stop listening */
+    LoopListener *listeners;       /* loops read it only to stop listening */
     uint64_t connections_max;
-    atomic_uint_fast64_t connections, accepted, refused;
+    atomic_uint_fast64_t connections, accepted, refused, handshakes_failed;
     atomic_bool draining, ending;
     int spare_fd;
-    Mutex mutex;                 /* guards what follows */
-    Cond changed;                /* a connection has ended, a loop has stopped listening */
+    Mutex mutex;                   /* guards what follows */
+    Cond changed;                  /* a connection has ended, a loop has stopped listening */
     size_t stopped;
 };
 
+static inline const LoopProtocol *protocol_of(const LoopConn *conn)
+{
+    return conn->listener->listen.protocol;
+}
+
+/* loop_listen.c */
+void conn_refuse(int fd, const LoopListen *listen); /* tells why, where that can be read */
+void door_accept(Loop *loop, const LoopDoor *door, bool all);
+void listeners_free(Loops *loops);
+
+/* loop_conn.c */
 void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *listener);
 void conn_event(LoopConn *conn, uint32_t events);
 void conn_ready(LoopConn *conn);
 void conn_turn(LoopConn *conn);
+void conn_die(LoopConn *conn);
 void conn_dead_free(Loop *loop);
+void conn_begin(LoopConn *conn);              /* the transport is ready */
+void conn_fail(LoopConn *conn);               /* it never will be */
+void conn_show(LoopConn *conn, Str bytes);    /* input in clear */
+void conn_tell_end(LoopConn *conn, bool all_read);
+void conn_hold(LoopConn *conn, Str bytes);
+void conn_unhold(LoopConn *conn);
+
+/* loop_greet.c: PROXY */
+bool conn_trusted(const LoopListener *listener, const NetAddress *peer);
+/* Takes the header off `*bytes`; true: go on with what is left. */
+bool conn_proxy_in(LoopConn *conn, Str *bytes);
+
+/* loop_out.c */
+bool out_waits(const LoopConn *conn);         /* something is queued */
+/* Writes what the socket takes; false: the connection is dead. */
+bool out_flush(LoopConn *conn, size_t *budget);
+/* Copies the first `most` queued bytes; false: a file is shorter than was said. */
+bool out_gather(const LoopConn *conn, char *bytes, size_t most, size_t *ret_len) CHECKED;
+void out_sent(LoopConn *conn, uint64_t sent);
+void out_free(LoopConn *conn);
+void out_spare_free(Loop *loop);
+const char *out_block_bytes(const OutBlock *block); /* of one that is no file: what is left */
+
+/* loop_tls.c */
+Code conn_tls_new(LoopConn *conn, Err *err) CHECKED;
+void conn_tls_in(LoopConn *conn, Str bytes);  /* input as it came */
+ptrdiff_t conn_tls_put(LoopConn *conn);       /* as net_write */
+void conn_tls_end(LoopConn *conn);            /* queues the closing alert */

@@ -132,7 +132,8 @@ static Loops *echo_start(uint32_t loops, uint32_t connections_max, NetAddress *r
     atomic_store(&echo_open, 0);
     CHECK_OK(net_address_parse(STR("127.0.0.1:0"), &address, &err), &err);
     CHECK_OK(loops_start(&options, &result, &err), &err);
-    CHECK_OK(loops_listen(result, &address, &echo_protocol, &echo_open, ret_bound, &err), &err);
+    LoopListen listen = { .address = address, .protocol = &echo_protocol, .context = &echo_open };
+    CHECK_OK(loops_listen(result, &listen, ret_bound, &err), &err);
     return result;
 }
 
@@ -279,8 +280,8 @@ TEST(net_a_taken_port_is_named)
     Err err;
     int one = -1, two = -1;
     CHECK_OK(net_address_parse(STR("127.0.0.1:0"), &address, &err), &err);
-    CHECK_OK(net_listen(&address, &one, &bound, &err), &err);
-    CHECK_CODE(net_listen(&bound, &two, NULL, &err), E_EXISTS);
+    CHECK_OK(net_listen(&address, &one, 1, &bound, &err), &err);
+    CHECK_CODE(net_listen(&bound, &two, 1, NULL, &err), E_EXISTS);
     CHECK(str_find(str_z(err.text), STR("127.0.0.1")) >= 0);
     net_close(&one);
 }

@@ -9,13 +9,18 @@
 #include "base/err.h"
 #include "base/str.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { NET_ADDRESS_TEXT_MAX = 80, NET_BACKLOG = 1024 };
+enum { NET_ADDRESS_TEXT_MAX = 80, NET_BACKLOG = 4096 };
 
 typedef struct NetAddress {
-    struct sockaddr_storage inner;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } inner;
     socklen_t len;
 } NetAddress;
 
@@ -24,9 +29,22 @@ Code net_address_parse(Str text, NetAddress *ret_address, Err *err) CHECKED;
 /* Writes "127.0.0.1:8080"; `text` holds NET_ADDRESS_TEXT_MAX bytes and borrows them to the result. */
 Str net_address_format(const NetAddress *address, char *text);
 uint16_t net_address_port(const NetAddress *address);
+/* The host alone: 4 bytes, or 16 of IPv6 (an IPv4 address mapped into IPv6 gives its 4). Borrowed. */
+Str net_address_host(const NetAddress *address);
 
-/* Listens; a port that another process listens on gives EXISTS. `ret_bound` may be NULL. */
-Code net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_bound, Err *err) CHECKED;
+/* From a host of 4 or 16 bytes. */
+void net_address_set(NetAddress *address, Str host, uint16_t port);
+/* All hosts in one form: IPv6 as it is, IPv4 as ::ffff:a.b.c.d, another family as zeros; and back,
+ * where a mapped one gives IPv4. */
+void net_address_bytes(const NetAddress *address, uint8_t ret_bytes[16]);
+void net_address_of_bytes(const uint8_t bytes[16], uint16_t port, NetAddress *ret_address);
+
+/* Listens on `count` sockets of one port; the kernel spreads clients over them. A port that another
+ * process listens on gives EXISTS. `ret_bound` may be NULL. */
+Code net_listen(const NetAddress *address, int *ret_fds, size_t count, NetAddress *ret_bound,
+                Err *err) CHECKED;
+/* The address that a socket is bound to. */
+Code net_local(int fd, NetAddress *ret_address, Err *err) CHECKED;
 
 /* Accepts one, not blocking, without delay of small packets. -1: nobody waits; -2: no descriptors
  * are left; -3: that one went wrong, try again. */
@@ -38,7 +56,10 @@ Code net_connect(const NetAddress *address, int64_t timeout_ms, int *ret_fd, Err
 
 /* Not blocking: bytes moved; 0: the end (read only); -1: would block; -2: broken. */
 ptrdiff_t net_read(int fd, void *bytes, size_t len);
-ptrdiff_t net_write(int fd, const struct iovec *parts, size_t count);
+ptrdiff_t net_write(int fd, const struct iovec *parts, size_t count, bool more); /* more comes at once */
+/* A part of a file; one that ends before `at` + 1 is broken. */
+ptrdiff_t net_send_file(int fd, int file_fd, uint64_t at, size_t len);
+bool net_file_read(int file_fd, void *bytes, size_t len, uint64_t at); /* all of it; false: it cannot */
 void net_shutdown_write(int fd);
 void net_close(int *fd); /* sets it to -1 */
 

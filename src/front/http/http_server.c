@@ -46,7 +46,8 @@ Code http_server_start(const HttpOptions *options, HttpServer **ret_server, Err 
                                      { "query", options->query_workers, HTTP_QUEUE_MAX } },
                           .lane_count = 2 };
     TRY(loops_start(&loops, &server->loops, err));
-    TRY(loops_listen(server->loops, &address, &http_protocol, server, &bound, err));
+    LoopListen listen = { .address = address, .protocol = &http_protocol, .context = server };
+    TRY(loops_listen(server->loops, &listen, &bound, err));
     server->address_len = net_address_format(&bound, server->address).len;
     *ret_server = TAKE(server);
     return E_OK;
