@@ -17,7 +17,8 @@ enum {
     LIMIT_WAYS = 8,               /* entries that one place of the table chooses from */
     LIMIT_ENTRIES_DEFAULT = 65536,
     LIMIT_ENTRIES_MAX = 1 << 22,
-    LIMIT_NAME_MAX = 64           /* of a tier */
+    LIMIT_NAME_MAX = 64,          /* of a tier */
+    LIMIT_REQUESTS_MAX = 10000000 /* of a tier in its window */
 };
 
 typedef struct Limits Limits;
@@ -50,17 +51,16 @@ typedef struct LimitKey {
 
 typedef enum LimitVerdict {
     LIMIT_OK,
-    LIMIT_RATE,      /* 429 */
-    LIMIT_ADDRESS_FULL, /* 429: the client has too much in flight */
-    LIMIT_FULL       /* 503: all together have */
+    LIMIT_RATE,          /* 429 */
+    LIMIT_ADDRESS_FULL,  /* 429: the client has too much in flight */
+    LIMIT_FULL           /* 503: all together have */
 } LimitVerdict;
 
-/* What RateLimit announces. */
+/* What RateLimit announces. The tier lives as long as the Limits. */
 typedef struct LimitRate {
     const LimitTier *tier;   /* NULL: no limit */
     uint32_t remaining;
-    uint32_t reset_s;        /* until the quota is whole again */
-    uint32_t retry_s;        /* until the next request is let in; 0: now */
+    uint32_t reset_s;        /* until the quota is whole again; nothing remaining: until one request is */
 } LimitRate;
 
 Code limits_new(const LimitOptions *options, Limits **ret_limits, Err *err) CHECKED;
@@ -97,4 +97,4 @@ typedef struct LimitStats {
     uint64_t refused_connections, refused_rate, refused_address, refused_full, refused_bytes;
     uint64_t unpinned;                             /* looked up while the table had no place */
 } LimitStats;
-void limits_stats(const Limits *limits, LimitStats *ret_stats);
+void limits_stats(Limits *limits, LimitStats *ret_stats);
