@@ -136,13 +136,13 @@ Code inflater_piece(Inflater *inflater, Str in, Buf *out, Err *err)
         z->avail_out = counts ? (uInt)room : 1;
         uInt before = z->avail_out;
         int result = inflate(z, Z_SYNC_FLUSH);
-        if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-            return err_set(err, E_CORRUPT, "deflate: %s", z->msg ? z->msg : "damaged");
         size_t given = before - z->avail_out;
         if (!counts && given > 0)
             return err_set(err, E_LIMIT, "more than %zu bytes come out of a message", out->max);
         if (counts)
-            out->len += given;
+            out->len += given; /* also those before the damage: a reader may judge them first */
+        if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
+            return err_set(err, E_CORRUPT, "deflate: %s", z->msg ? z->msg : "damaged");
         inflater->ended = result == Z_STREAM_END;
         full = z->avail_out == 0 && !inflater->ended;
     }
