@@ -48,14 +48,3 @@ void http_server_route_stats(const HttpServer *server, size_t route, HttpRouteSt
         result.latency[i] = load(&stats->latency[i]);
     *ret_stats = result;
 }
-
-void http_server_stats(const HttpServer *server, HttpServerStats *ret_stats)
-{
-    *ret_stats = (HttpServerStats){ .connections = loops_connections(server->loops),
-                                    .accepted = loops_accepted(server->loops),
-                                    .requests = load(&server->requests),
-                                    .in_flight = load(&server->in_flight),
-                                    .refused = loops_refused(server->loops),
-                                    .timeouts = load(&server->timeouts),
-                                    .aborted = load(&server->aborted) };
-}

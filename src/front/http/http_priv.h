@@ -1,7 +1,7 @@
 /* http_priv.h: the server, its connections and requests, for the files of this folder.
  * Owner:   http_server.c the HttpServer, http_conn.c the HttpConn, http_run.c the HttpReq.
- * Threads: an HttpConn is its loop's; an HttpReq is its worker's while `running`, else the loop's,
- *          except `cancelled`, and `cancel` under its mutex.
+ * Threads: an HttpConn and an HttpRoom are their loop's; an HttpReq is its worker's while `running`,
+ *          else the loop's, except `cancelled`, and `cancel` under its mutex.
  * Errors:  none of its own.
  * Limits:  those of http_server.h.
  * Units:   bytes, _us. */
@@ -9,7 +9,10 @@
 
 #include "base/vec.h"
 #include "format/http.h"
+#include "front/http/http_duplex.h"
+#include "front/http/http_policy.h"
 #include "front/http/http_server.h"
+#include "front/http/http_wire.h"
 #include "os/loop.h"
 
 #include <stdatomic.h>
@@ -20,10 +23,11 @@ enum {
     HTTP_REQUEST_ID_MAX = 128,
     HTTP_IO_WORKERS = 16,
     HTTP_QUERY_WORKERS = 16,
-    HTTP_QUEUE_MAX = 10000
+    HTTP_QUEUE_MAX = 10000,
+    HTTP_SPARE_REQUESTS = 64,        /* ended ones that a loop keeps for the next */
+    HTTP_SMALL_BODY = 16 << 10,      /* copied behind its head */
+    HTTP_DATE_LEN = 29
 };
-
-typedef struct HttpConn HttpConn;
 
 typedef struct RouteStats {
     atomic_uint_fast64_t by_class[6];
@@ -38,15 +42,32 @@ typedef struct RouteShape {
     bool takes_rest; /* the last one is `{name*}` */
 } RouteShape;
 
+/* What one loop keeps for the server; its thread writes, counters are read by others. */
+typedef struct HttpRoom {
+    HttpServer *server;
+    _Atomic(Loop *) loop;            /* NULL: not yet taken */
+    size_t index;
+    HttpReq *spare;
+    size_t spare_count;
+    Buf out;                         /* a head is put together here */
+    int64_t date_us;                 /* loop time of `date` */
+    char date[HTTP_DATE_LEN + 1], digits[24];
+    uint64_t request_number;
+    atomic_uint_fast64_t requests, ended, timeouts, aborted;
+    char apart[64];                  /* no cache line is shared with the next one */
+} HttpRoom;
+
 struct HttpServer {
     HttpOptions options;
+    char addresses[HTTP_LISTENERS_MAX][NET_ADDRESS_TEXT_MAX]; /* as bound */
+    size_t address_lens[HTTP_LISTENERS_MAX], address_count;
     Loops *loops;
+    HttpRoom *rooms;                 /* one a loop */
+    size_t room_count;
+    Policy *policy;
     RouteShape *shapes;
     RouteStats *stats;               /* one a route, and one for what matches none */
-    char address[NET_ADDRESS_TEXT_MAX];
-    size_t address_len;
-    uint64_t boot;                   /* random, in request ids */
-    atomic_uint_fast64_t requests, in_flight, timeouts, aborted;
+    char boot[16];                   /* random hex digits, in request ids */
     atomic_bool draining;
 };
 
@@ -55,100 +76,143 @@ typedef enum ReqPhase {
     REQ_BODY,      /* the body is read */
     REQ_END,       /* on_end runs, or the request is parked */
     REQ_SENDING,   /* a streamed reply goes out */
+    REQ_DUPLEX,    /* both sides are the handler's: http_duplex.c */
     REQ_OVER       /* on_free runs */
 } ReqPhase;
 
 /* What runs in the lane in one go. */
 enum { RUN_HEAD = 1, RUN_BLOCK = 2, RUN_END = 4, RUN_PULL = 8, RUN_FREE = 16 };
 
-typedef enum ReplyKind { REPLY_NONE, REPLY_WHOLE, REPLY_STREAM } ReplyKind;
+typedef enum ReplyKind { REPLY_NONE, REPLY_WHOLE, REPLY_STREAM, REPLY_FILE, REPLY_DUPLEX } ReplyKind;
 
 typedef struct HttpArg {
     Str name, value;
 } HttpArg;
 
+/* Fields up to `mutex` are zero in a new request; those below keep what they were. */
 struct HttpReq {
     LoopWork work;                   /* first */
-    HttpConn *conn;
+    HttpConn *conn;                  /* NULL: the client is gone, or `over` was called */
+    const HttpWire *wire;
+    void *link;                      /* the wire's */
     HttpServer *server;
+    HttpRoom *room;
+    Loop *loop;
     const HttpRoute *route;          /* NULL: none matches */
     size_t stats_at;
-    Arena arena;
-    HttpHead head;
-    HttpArg args[HTTP_ARGS_MAX];
     size_t arg_count;
-    Str id, trace, principal, peer;
+    Str id, trace, principal, peer, tls_name, allow, protocol; /* protocol: of an extended CONNECT */
+    PolicyReq policy;
     void *user;
     int64_t started_us;
     uint32_t timeout_ms;
     LoopTimer timer;                 /* the time to a reply */
     ReqPhase phase;
     unsigned run;
-    bool running, parked, head_ran, entered, timed_out;
+    bool running, parked, head_ran, entered, timed_out, shaped;
     /* body */
-    bool has_body, body_over;
-    uint64_t body_max, body_left, body_bytes;
-    HttpChunks chunks;
+    bool has_body, body_over;        /* over: the last byte is here, perhaps not yet worked on */
+    uint64_t body_max, body_bytes;   /* bytes: of what a handler may see */
     Buf body;                        /* collected, or the block that fills */
+    Buf ahead;                       /* the loop's: what comes while a block is worked on */
+    Buf trailers;
+    int refusal_status;              /* what req_refuse said while a block was worked on; 0: nothing */
+    Code refusal_code;
+    const char *refusal_text;
     /* reply */
     ReplyKind reply;
     int status;
     const char *type;
-    Buf headers;
-    size_t header_count;
-    Buf reply_body;                  /* whole, or the block just pulled */
+    HttpPair *reply_fields, *reply_trailers; /* in the arena */
+    size_t reply_field_count, reply_trailer_count;
+    size_t reply_field_bytes;
     int64_t length;
     const HttpPull *pull;
     void *pull_self;
     HttpPullState pull_state;
     Code pull_code;
-    Err pull_err;
-    bool head_sent, chunked_out, pull_waits;
-    Str text; /* what positions of problems count in */
+    bool head_sent, pull_waits;
+    Str text;                        /* what positions of problems count in */
     LoopTimer later;
-    uint64_t pulled_bytes, sent_bytes;
+    uint64_t sent_bytes;
+    struct HttpFile *file;           /* http_file.c */
+    const HttpDuplex *duplex;
+    void *duplex_self;
+    bool duplex_rests, duplex_busy, duplex_ends, duplex_aborts, duplex_ended, duplex_in_ends;
     /* cancel */
     bool cancelled;                  /* read and written atomically */
     Mutex mutex;                     /* guards what follows */
     void (*cancel)(void *arg);
     void *cancel_arg;
+    /* not cleared */
+    HttpReq *next_spare;
+    Arena arena;
+    Buf reply_body;                  /* whole, or the block just pulled; empty in a new request */
+    Err pull_err;
+    HttpArg args[HTTP_ARGS_MAX];
+    HttpHead head;                   /* last: its unused fields are not touched */
 };
 
 struct HttpConn {
-    HttpServer *server;
-    LoopConn *conn;                  /* NULL: the socket is gone, the request still runs */
-    Loop *loop;
-    HttpReq *req;                    /* NULL: between requests */
+    HttpRoom *room;
+    LoopConn *conn;                  /* NULL: the socket is gone, requests still run */
+    const HttpTalk *talk;
+    void *h2;                        /* of http2*.c */
+    HttpReq *req;                    /* HTTP/1.1 from here; NULL: between requests */
+    HttpChunks *chunks;              /* of the body that comes; NULL: it has a length */
+    uint64_t body_left;              /* by its length */
     LoopTimer idle;                  /* between requests, or the deadline of a head */
-    LoopTimer rate;
-    bool head_begun, closes, waits_for_room;
+    LoopTimer rate;                  /* set while a body comes or a reply waits */
     uint64_t rate_mark, received_bytes;
+    bool head_begun, closes, aborts, body_comes, chunked_out, until_close, raw, waits_for_room;
+    bool inside, freed;              /* conn_free waits for the way out */
 };
 
 extern const LoopProtocol http_protocol;
 
 /* http_route.c */
 Code route_shape_parse(const char *path, RouteShape *ret_shape, Err *err) CHECKED;
-/* Sets route and args; false: `allow` (in the request's arena) lists other methods, or is empty. */
-bool route_find(HttpReq *r, Str *ret_allow);
+/* Sets route and args; false: r->allow lists other methods, or is empty. */
+bool route_find(HttpReq *r);
 
 /* http_run.c */
-HttpReq *req_new(HttpConn *conn, const HttpHead *head, Str bytes);
-void req_begin(HttpReq *r);
-size_t req_body_in(HttpReq *r, Str bytes);     /* in REQ_BODY */
-/* Replies with a problem in REQ_BODY and closes; returns `taken`. */
-size_t body_refuse(HttpReq *r, int status, Code code, const char *text, size_t taken);
 void req_pull(HttpReq *r);
+void reply_cut(HttpReq *r);
 void req_cancel(HttpReq *r);
-void req_gone(HttpReq *r);                     /* the socket is closed */
-void conn_request_over(HttpConn *conn);        /* http_conn.c: the reply is queued */
+void request_over(HttpReq *r);                 /* the reply is queued, or the client is gone */
+void reply_begin(HttpReq *r);
+
+/* http_conn.c, http1.c */
 void conn_free(HttpConn *conn);
+void http1_open(HttpConn *conn);
+
+/* http_req.c */
+void req_name(HttpReq *r);                     /* id and trace */
 
 /* http_reply.c */
-void reply_head_put(HttpReq *r, Buf *out, int64_t length, bool closes);
+void reply_head_put(HttpReq *r, Buf *out, int64_t length, bool chunked, bool closes);
+Str chunk_size_line(size_t size, char *to);    /* at most 18 bytes */
+void reply_trailers_put(HttpReq *r, Buf *out);
 void problem_put(HttpReq *r, Buf *out, int status, const Err *err, Str text);
 Str http_status_text(int status);
 void reply_reset(HttpReq *r);
+void reply_set(HttpReq *r, ReplyKind kind, int status, const char *type);
+bool reply_bodiless(const HttpReq *r);         /* HEAD, 204, 304: no body goes out */
+
+/* http_file.c, http_duplex.c */
+void file_begin(HttpReq *r);
+void file_drop(HttpReq *r);                    /* it was not sent */
+void duplex_begin(HttpReq *r);
+size_t duplex_in(HttpReq *r, Str bytes);
+void duplex_in_over(HttpReq *r, Str trailers);
+void duplex_show(HttpReq *r);                  /* what was kept while it rested */
+void duplex_writable(HttpReq *r);
+void duplex_drain(HttpReq *r);
+void duplex_gone(HttpReq *r);
+
+/* http_server.c */
+void room_count(atomic_uint_fast64_t *counter);  /* by its own thread only */
+HttpRoom *room_of(HttpServer *server, Loop *loop);
 
 /* http_log.c */
 void req_count(HttpReq *r);

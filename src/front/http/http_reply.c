@@ -3,83 +3,189 @@
 
 #include "format/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
-enum { HEADERS_BYTES_MAX = 32 << 10, PROBLEM_BYTES_MAX = 32 << 10 };
+enum { HEADERS_BYTES_MAX = 32 << 10, PROBLEM_BYTES_MAX = 32 << 10, PAIRS_STEP = 8 };
+
+typedef struct StatusRow {
+    int status;
+    Str line; /* "HTTP/1.1 200 OK\r\n" */
+} StatusRow;
+
+#define STATUS(status, text) { status, STR_INIT("HTTP/1.1 " #status " " text "\r\n") }
+static const StatusRow status_rows[] = {
+    STATUS(200, "OK"), STATUS(100, "Continue"), STATUS(101, "Switching Protocols"),
+    STATUS(201, "Created"), STATUS(202, "Accepted"), STATUS(204, "No Content"),
+    STATUS(206, "Partial Content"), STATUS(207, "Multi-Status"), STATUS(301, "Moved Permanently"),
+    STATUS(302, "Found"), STATUS(303, "See Other"), STATUS(304, "Not Modified"),
+    STATUS(307, "Temporary Redirect"), STATUS(308, "Permanent Redirect"), STATUS(400, "Bad Request"),
+    STATUS(401, "Unauthorized"), STATUS(403, "Forbidden"), STATUS(404, "Not Found"),
+    STATUS(405, "Method Not Allowed"), STATUS(406, "Not Acceptable"), STATUS(408, "Request Timeout"),
+    STATUS(409, "Conflict"), STATUS(410, "Gone"), STATUS(411, "Length Required"),
+    STATUS(412, "Precondition Failed"), STATUS(413, "Content Too Large"), STATUS(414, "URI Too Long"),
+    STATUS(415, "Unsupported Media Type"), STATUS(416, "Range Not Satisfiable"),
+    STATUS(417, "Expectation Failed"), STATUS(421, "Misdirected Request"),
+    STATUS(422, "Unprocessable Content"), STATUS(426, "Upgrade Required"),
+    STATUS(428, "Precondition Required"), STATUS(429, "Too Many Requests"),
+    STATUS(431, "Request Header Fields Too Large"), STATUS(499, "Client Closed Request"),
+    STATUS(500, "Internal Server Error"), STATUS(501, "Not Implemented"), STATUS(502, "Bad Gateway"),
+    STATUS(503, "Service Unavailable"), STATUS(504, "Gateway Timeout"),
+    STATUS(505, "HTTP Version Not Supported"), STATUS(507, "Insufficient Storage"),
+};
+
+static const StatusRow *status_row(int status)
+{
+    for (size_t i = 0; i < ARRAY_LEN(status_rows); i++) {
+        if (status_rows[i].status == status)
+            return &status_rows[i];
+    }
+    return NULL;
+}
 
 Str http_status_text(int status)
 {
-    static const struct {
-        int status;
-        const char *text;
-    } rows[] = {
-        { 200, "OK" }, { 201, "Created" }, { 202, "Accepted" }, { 204, "No Content" },
-        { 206, "Partial Content" }, { 304, "Not Modified" }, { 400, "Bad Request" },
-        { 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" },
-        { 405, "Method Not Allowed" }, { 406, "Not Acceptable" }, { 408, "Request Timeout" },
-        { 409, "Conflict" }, { 410, "Gone" }, { 411, "Length Required" },
-        { 412, "Precondition Failed" }, { 413, "Content Too Large" }, { 414, "URI Too Long" },
-        { 415, "Unsupported Media Type" }, { 416, "Range Not Satisfiable" },
-        { 417, "Expectation Failed" }, { 422, "Unprocessable Content" }, { 428, "Precondition Required" },
-        { 429, "Too Many Requests" }, { 431, "Request Header Fields Too Large" },
-        { 499, "Client Closed Request" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
-        { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
-        { 505, "HTTP Version Not Supported" }, { 507, "Insufficient Storage" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (rows[i].status == status)
-            return str_z(rows[i].text);
-    }
-    return STR("Status");
+    const StatusRow *row = status_row(status);
+    return row ? str_sub(row->line, 13, row->line.len - 15) : STR("Status");
 }
 
-static void date_put(Buf *out, int64_t now_us)
+/* As it was less than half a second ago. */
+static Str date_of(HttpRoom *room, int64_t loop_us)
 {
     static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
     static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-    int64_t seconds = now_us / 1000000, day = seconds / 86400, year;
+    if (room->date[0] && loop_us - room->date_us < 500 * 1000)
+        return str_of(room->date, HTTP_DATE_LEN);
+    int64_t seconds = os_now_us(room->server->options.os) / 1000000, day = seconds / 86400, year;
     unsigned month, of_month, left = (unsigned)(seconds % 86400);
     civil_from_days(day, &year, &month, &of_month);
-    buf_format(out, "Date: %s, %02u %s %04lld %02u:%02u:%02u GMT\r\n", days[day % 7], of_month,
-               months[month - 1], (long long)year, left / 3600, left / 60 % 60, left % 60);
+    snprintf(room->date, sizeof room->date, "%s, %02u %s %04lld %02u:%02u:%02u GMT", days[day % 7],
+             of_month, months[month - 1], (long long)year, left / 3600, left / 60 % 60, left % 60);
+    room->date_us = loop_us;
+    return str_of(room->date, HTTP_DATE_LEN);
 }
 
-/* `length` -1: chunked, or until the end of the connection for HTTP/1.0. */
-void reply_head_put(HttpReq *r, Buf *out, int64_t length, bool closes)
+static Str digits_put(char *to, uint64_t value)
 {
-    Str reason = http_status_text(r->status);
-    bool bodiless = r->status == 204 || r->status == 304;
-    buf_format(out, "HTTP/1.1 %d " STR_FMT "\r\n", r->status, STR_ARG(reason));
-    date_put(out, os_now_us(r->server->options.os));
+    char back[20];
+    size_t len = 0;
+    do
+        back[len++] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    for (size_t i = 0; i < len; i++)
+        to[i] = back[len - 1 - i];
+    return str_of(to, len);
+}
+
+size_t reply_fields_all(HttpReq *r, int64_t length, HttpPair *ret_fields)
+{
+    size_t count = 0;
+    bool bodiless = r->status == 204 || r->status == 304 || r->status < 200;
+    ret_fields[count++] = (HttpPair){ STR("Date"), date_of(r->room, loop_now_us(r->loop)) };
     if (r->type && !bodiless)
-        buf_format(out, "Content-Type: %s\r\n", r->type);
+        ret_fields[count++] = (HttpPair){ STR("Content-Type"), str_z(r->type) };
     if (length >= 0 && !bodiless)
-        buf_format(out, "Content-Length: %lld\r\n", (long long)length);
-    else if (length < 0 && r->head.minor_version > 0)
+        ret_fields[count++] =
+            (HttpPair){ STR("Content-Length"), digits_put(r->room->digits, (uint64_t)length) };
+    if (!r->policy.replied) {
+        ret_fields[count++] = (HttpPair){ STR("X-Request-Id"), r->id };
+        if (r->trace.len > 0)
+            ret_fields[count++] = (HttpPair){ STR("traceparent"), r->trace };
+        ret_fields[count++] = (HttpPair){ STR("X-Content-Type-Options"), STR("nosniff") };
+    }
+    ASSERT(count <= HTTP_FIXED_FIELDS_MAX);
+    return count;
+}
+
+static void pairs_put(Buf *out, const HttpPair *pairs, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t len = pairs[i].name.len + pairs[i].value.len + 4;
+        if (!buf_reserve(out, len))
+            return;
+        char *at = out->ptr + out->len;
+        memcpy(at, pairs[i].name.ptr, pairs[i].name.len);
+        at += pairs[i].name.len;
+        *at++ = ':';
+        *at++ = ' ';
+        if (pairs[i].value.len > 0)
+            memcpy(at, pairs[i].value.ptr, pairs[i].value.len);
+        at += pairs[i].value.len;
+        *at++ = '\r';
+        *at++ = '\n';
+        out->len += len;
+    }
+}
+
+void reply_head_put(HttpReq *r, Buf *out, int64_t length, bool chunked, bool closes)
+{
+    const StatusRow *row = status_row(r->status);
+    HttpPair fixed[HTTP_FIXED_FIELDS_MAX];
+    if (row)
+        buf_put(out, row->line);
+    else
+        buf_format(out, "HTTP/1.1 %d Status\r\n", r->status);
+    pairs_put(out, fixed, reply_fields_all(r, chunked ? -1 : length, fixed));
+    if (chunked)
         buf_put(out, STR("Transfer-Encoding: chunked\r\n"));
-    buf_format(out, "X-Request-Id: " STR_FMT "\r\n", STR_ARG(r->id));
-    if (r->trace.len > 0)
-        buf_format(out, "traceparent: " STR_FMT "\r\n", STR_ARG(r->trace));
-    buf_put(out, STR("X-Content-Type-Options: nosniff\r\n"));
-    if (closes)
+    if (r->status >= 200 && closes)
         buf_put(out, STR("Connection: close\r\n"));
     else if (r->head.minor_version == 0)
         buf_put(out, STR("Connection: keep-alive\r\n"));
-    buf_put(out, buf_str(&r->headers));
+    pairs_put(out, r->reply_fields, r->reply_field_count);
     buf_put(out, STR("\r\n"));
+}
+
+Str chunk_size_line(size_t size, char *to)
+{
+    unsigned digits = 1;
+    while (digits < 16 && size >> (4 * digits) > 0)
+        digits++;
+    for (unsigned i = 0; i < digits; i++)
+        to[i] = "0123456789abcdef"[size >> (4 * (digits - 1 - i)) & 15];
+    to[digits] = '\r';
+    to[digits + 1] = '\n';
+    return str_of(to, digits + 2);
+}
+
+void reply_trailers_put(HttpReq *r, Buf *out)
+{
+    pairs_put(out, r->reply_trailers, r->reply_trailer_count);
+}
+
+static bool value_ok(Str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] == '\r' || value.ptr[i] == '\n' || value.ptr[i] == 0)
+            return false;
+    }
+    return true;
+}
+
+static void pair_add(HttpReq *r, HttpPair **pairs, size_t *count, Str name, Str value)
+{
+    if (!value_ok(value) || *count == HTTP_REPLY_HEADERS_MAX ||
+        r->reply_field_bytes + name.len + value.len > HEADERS_BYTES_MAX / 2)
+        return;
+    if (*count % PAIRS_STEP == 0) {
+        HttpPair *more = arena_array(&r->arena, HttpPair, *count + PAIRS_STEP);
+        if (*count > 0)
+            memcpy(more, *pairs, *count * sizeof *more);
+        *pairs = more;
+    }
+    r->reply_field_bytes += name.len + value.len;
+    (*pairs)[(*count)++] = (HttpPair){ str_copy(&r->arena, name), str_copy(&r->arena, value) };
 }
 
 void http_reply_header(HttpReq *r, const char *name, Str value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] == '\r' || value.ptr[i] == '\n' || value.ptr[i] == 0)
-            return;
-    }
-    if (r->header_count == HTTP_REPLY_HEADERS_MAX || r->headers.len + value.len > HEADERS_BYTES_MAX / 2)
-        return;
-    r->header_count++;
-    buf_format(&r->headers, "%s: " STR_FMT "\r\n", name, STR_ARG(value));
+    pair_add(r, &r->reply_fields, &r->reply_field_count, str_z(name), value);
+}
+
+void http_reply_trailer(HttpReq *r, const char *name, Str value)
+{
+    pair_add(r, &r->reply_trailers, &r->reply_trailer_count, str_z(name), value);
 }
 
 bool http_replied(const HttpReq *r)
@@ -88,7 +194,7 @@ bool http_replied(const HttpReq *r)
 }
 
 /* The type is kept: a handler may build it. */
-static void reply_set(HttpReq *r, ReplyKind kind, int status, const char *type)
+void reply_set(HttpReq *r, ReplyKind kind, int status, const char *type)
 {
     r->reply = kind;
     r->status = status;
@@ -106,16 +212,18 @@ void http_reply_take(HttpReq *r, int status, const char *type, Buf *take_body)
         return;
     }
     reply_set(r, REPLY_WHOLE, status, type);
+    buf_done(&r->reply_body);
     r->reply_body = *take_body;
     *take_body = (Buf){ 0 };
 }
 
 void http_reply(HttpReq *r, int status, const char *type, Str body)
 {
-    Buf copy;
-    buf_init(&copy, MAX(body.len, (size_t)1));
-    buf_put(&copy, body);
-    http_reply_take(r, status, type, &copy);
+    if (http_replied(r))
+        return;
+    reply_set(r, REPLY_WHOLE, status, type);
+    r->reply_body.max = MAX(body.len, r->reply_body.max);
+    buf_put(&r->reply_body, body);
 }
 
 void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
@@ -130,7 +238,6 @@ void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
     r->length = length;
     r->pull = pull;
     r->pull_self = self;
-    buf_init(&r->reply_body, HTTP_PULLED_MAX);
 }
 
 bool http_reply_peek(const HttpReq *r, int *ret_status, Str *ret_type, Str *ret_body)
@@ -149,9 +256,12 @@ void reply_reset(HttpReq *r)
     const HttpPull *pull = TAKE(r->pull);
     if (pull && pull->done)
         pull->done(r->pull_self);
+    file_drop(r);
     buf_done(&r->reply_body);
-    buf_clear(&r->headers);
-    r->header_count = 0;
+    r->reply_body.max = HTTP_PULLED_MAX;
+    r->reply_field_count = r->reply_trailer_count = 0;
+    r->reply_field_bytes = 0;
+    r->shaped = false;
     r->reply = REPLY_NONE;
 }
 

@@ -165,6 +165,108 @@ void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg)
     mutex_unlock(&r->mutex);
 }
 
+static bool id_ok(Str id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        char c = id.ptr[i];
+        bool ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  c == '-' || c == '_' || c == '.';
+        if (!ok)
+            return false;
+    }
+    return id.len > 0 && id.len <= HTTP_REQUEST_ID_MAX;
+}
+
+/* W3C trace context: 00-32 hex-16 hex-2 hex. */
+static bool trace_ok(Str trace)
+{
+    for (size_t i = 0; i < trace.len; i++) {
+        char c = trace.ptr[i];
+        bool dash = i == 2 || i == 35 || i == 52;
+        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        if (dash ? c != '-' : !hex)
+            return false;
+    }
+    return trace.len == 55;
+}
+
+/* The boot, the loop and a number: "5f0c...-a-00000012". */
+static Str id_make(HttpReq *r)
+{
+    enum { ID_LEN = sizeof r->server->boot + 2 + 12 };
+    char *id = arena_alloc(&r->arena, ID_LEN);
+    uint64_t number = r->room->request_number++;
+    memcpy(id, r->server->boot, sizeof r->server->boot);
+    id[sizeof r->server->boot] = '-';
+    id[sizeof r->server->boot + 1] = (char)('0' + r->room->index);
+    for (size_t i = ID_LEN; i-- > sizeof r->server->boot + 2; number >>= 4)
+        id[i] = "0123456789abcdef"[number & 15];
+    return str_of(id, ID_LEN);
+}
+
+void req_name(HttpReq *r)
+{
+    Str id = http_field(&r->head, STR("X-Request-Id"));
+    Str trace = http_field(&r->head, STR("traceparent"));
+    r->id = id_ok(id) ? id : id_make(r);
+    r->trace = trace_ok(trace) ? trace : STR_NONE;
+}
+
+Str http_req_scheme(const HttpReq *r)
+{
+    return r->policy.scheme.ptr ? r->policy.scheme : STR("http");
+}
+
+Str http_req_host(const HttpReq *r)
+{
+    return r->policy.host.ptr ? r->policy.host : r->head.host;
+}
+
+Str http_req_tls_name(const HttpReq *r)
+{
+    return r->tls_name;
+}
+
+size_t http_req_field_count(const HttpReq *r)
+{
+    return r->head.field_count;
+}
+
+Str http_req_field_name(const HttpReq *r, size_t at)
+{
+    return http_field_name(&r->head, at);
+}
+
+Str http_req_field_value(const HttpReq *r, size_t at)
+{
+    return http_field_value(&r->head, at);
+}
+
+Str http_req_version(const HttpReq *r)
+{
+    if (r->head.minor_version == 0 && r->wire->one)
+        return STR("HTTP/1.0");
+    return str_z(r->wire->name);
+}
+
+Str http_req_trailer(const HttpReq *r, const char *name)
+{
+    return http_trailer(buf_str(&r->trailers), str_z(name));
+}
+
+bool http_req_upgrades(const HttpReq *r, const char *protocol)
+{
+    if (r->protocol.ptr)
+        return str_ieq(r->protocol, str_z(protocol));
+    return r->head.upgrades && r->wire->one && r->head.minor_version == 1 &&
+           http_list_has(http_field(&r->head, STR("Upgrade")), str_z(protocol));
+}
+
+Loop *http_req_loop(const HttpReq *r)
+{
+    return r->loop;
+}
+
 static bool etag_same(Str a, Str b)
 {
     if (str_starts(a, STR("W/")))

@@ -66,18 +66,18 @@ static bool args_take(HttpReq *r, const RouteShape *shape)
     return true;
 }
 
-bool route_find(HttpReq *r, Str *ret_allow)
+bool route_find(HttpReq *r)
 {
     const HttpServer *server = r->server;
     Str method = r->head.method;
     Buf allow;
+    bool get = str_eq(method, STR("HEAD")) || r->protocol.ptr;
     buf_init(&allow, 1024);
-    bool is_head = str_eq(method, STR("HEAD"));
     for (size_t i = 0; i < server->options.route_count; i++) {
         const HttpRoute *route = &server->options.routes[i];
         if (!shape_matches(&server->shapes[i], r->head.path))
             continue;
-        bool same = str_eq(str_z(route->method), is_head ? STR("GET") : method);
+        bool same = str_eq(str_z(route->method), get ? STR("GET") : method);
         if (same && args_take(r, &server->shapes[i])) {
             r->route = route;
             r->stats_at = i;
@@ -90,7 +90,7 @@ bool route_find(HttpReq *r, Str *ret_allow)
     }
     if (allow.len > 0)
         buf_put(&allow, STR(", OPTIONS"));
-    *ret_allow = str_copy(&r->arena, buf_str(&allow));
+    r->allow = str_copy(&r->arena, buf_str(&allow));
     buf_done(&allow);
     return false;
 }

@@ -1,106 +1,97 @@
-/* One request from its head to the end of its reply.
+/* One request from its head to the end of its reply, whatever protocol it came by.
  *
  * Invariants:
  * 1. While `running` the request is its worker's (or its parker's); the loop looks at nothing but
- *    `conn`, `cancelled` and `timed_out`. Only the loop sets and clears `running`.
- * 2. Phases: HEAD -> BODY -> END -> SENDING -> over; a reply in HEAD or BODY skips to the reply, and
- *    then the connection closes, because the rest of the body is not read.
+ *    `conn`, `cancelled`, `timed_out`, `ahead`, `trailers`, `body_over` and the refusal, which the
+ *    worker does not touch. Only the loop sets and clears `running`.
+ * 2. Phases: HEAD -> BODY -> END -> SENDING or DUPLEX -> over; a reply in HEAD or BODY skips to the
+ *    reply, and the rest of the body is not read.
  * 3. on_free runs exactly once when authorize let the request in; `done` of a stream exactly once.
  * 4. The head of a streamed reply goes out with its first block, so an error of the first block still
- *    gives a problem document; a later error cuts the connection off.
- * 5. `conn` is NULL only when the request is over and waits for on_free. A connection whose socket is
- *    gone stays until its request is over.
+ *    gives a problem document; a later error cuts the reply off.
+ * 5. The wire's `over` is called exactly once, also when the client is gone; `conn` is NULL from the
+ *    moment that the client is gone, and after `over`.
+ * 6. A request that the loop leaves while its client may still speak rests: it sees bytes only in BODY
+ *    and DUPLEX.
  *
  *   phase    what moves it on                                   function
  *   HEAD     authorize and on_head have run                     stage_over
- *   BODY     a block is full, the body is complete              req_body_in, stage_over
+ *   BODY     a block is full, the body is complete              req_body_in, req_body_end, stage_over
  *   END      on_end has run, or http_req_resume                 stage_over
- *   SENDING  the socket has room, a block has been pulled       req_pull, block_send */
+ *   SENDING  the wire has room, a block has been pulled         req_pull, block_send
+ *   DUPLEX   the handler ends it, or the client goes            http_duplex.c */
 #include "front/http/http_priv.h"
-
-#include <string.h>
 
 #include "base/log.h"
 
-#include <stdio.h>
+#include <string.h>
 
-static void request_over(HttpReq *r);
+enum { SPARE_BYTES_MAX = 16 << 10 }; /* of memory that an ended request keeps for the next */
 
 /* ---- making and ending ---- */
-
-static void head_copy(HttpReq *r, const HttpHead *head, Str bytes)
-{
-    memcpy(&r->head, head,
-           offsetof(HttpHead, fields) + head->field_count * sizeof head->fields[0]);
-    http_head_move(&r->head, arena_copy(&r->arena, bytes.ptr, bytes.len));
-}
-
-static bool id_ok(Str id)
-{
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.ptr[i];
-        bool ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                  c == '-' || c == '_' || c == '.';
-        if (!ok)
-            return false;
-    }
-    return id.len > 0 && id.len <= HTTP_REQUEST_ID_MAX;
-}
-
-/* W3C trace context: 00-32 hex-16 hex-2 hex. */
-static bool trace_ok(Str trace)
-{
-    for (size_t i = 0; i < trace.len; i++) {
-        char c = trace.ptr[i];
-        bool dash = i == 2 || i == 35 || i == 52;
-        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-        if (dash ? c != '-' : !hex)
-            return false;
-    }
-    return trace.len == 55;
-}
 
 static void time_over(LoopTimer *timer);
 static void later_over(LoopTimer *timer);
 
-HttpReq *req_new(HttpConn *conn, const HttpHead *head, Str bytes)
+HttpReq *req_new(HttpConn *conn, const HttpWire *wire, void *link)
 {
-    HttpReq *r = mem_new(sizeof *r);
-    HttpServer *server = conn->server;
-    uint64_t number = atomic_fetch_add(&server->requests, 1);
-    atomic_fetch_add(&server->in_flight, 1);
+    HttpRoom *room = conn->room;
+    HttpReq *r = room->spare;
+    if (r) {
+        room->spare = r->next_spare;
+        room->spare_count--;
+        memset(r, 0, offsetof(HttpReq, mutex));
+        r->cancel = NULL;
+    } else {
+        r = mem_new(sizeof *r);
+        mutex_init(&r->mutex);
+        buf_init(&r->reply_body, HTTP_PULLED_MAX);
+    }
     r->conn = conn;
-    r->server = server;
-    r->stats_at = server->options.route_count;
-    r->started_us = loop_now_us(conn->loop);
+    r->wire = wire;
+    r->link = link;
+    r->room = room;
+    r->server = room->server;
+    r->loop = atomic_load_explicit(&room->loop, memory_order_relaxed);
+    r->work.loop = r->loop;
+    r->stats_at = r->server->options.route_count;
+    r->started_us = loop_now_us(r->loop);
     r->timer.fire = time_over;
     r->later.fire = later_over;
-    mutex_init(&r->mutex);
-    head_copy(r, head, bytes);
-    buf_init(&r->headers, 32 << 10);
-    r->peer = str_copy(&r->arena, loop_conn_peer(conn->conn));
-    Str id = http_field(&r->head, STR("X-Request-Id"));
-    r->id = id_ok(id) ? id
-                      : str_format(&r->arena, "%016llx-%llu", (unsigned long long)server->boot,
-                                   (unsigned long long)number);
-    Str trace = http_field(&r->head, STR("traceparent"));
-    r->trace = trace_ok(trace) ? trace : STR_NONE;
-    r->has_body = head->chunked || (head->has_length && head->content_length > 0);
-    r->body_over = !r->has_body;
-    r->body_left = head->content_length;
     return r;
+}
+
+void req_drop(HttpReq *r)
+{
+    HttpRoom *room = r->room;
+    buf_done(&r->body);
+    buf_done(&r->ahead);
+    buf_done(&r->trailers);
+    if (room->spare_count == HTTP_SPARE_REQUESTS) {
+        buf_done(&r->reply_body);
+        mutex_done(&r->mutex);
+        arena_done(&r->arena);
+        mem_free(&r);
+        return;
+    }
+    if (r->reply_body.cap > SPARE_BYTES_MAX)
+        buf_done(&r->reply_body);
+    buf_clear(&r->reply_body);
+    r->reply_body.max = HTTP_PULLED_MAX;
+    if (r->arena.used_bytes > SPARE_BYTES_MAX)
+        arena_done(&r->arena);
+    else
+        arena_reset(&r->arena);
+    r->next_spare = room->spare;
+    room->spare = r;
+    room->spare_count++;
 }
 
 static void req_free(HttpReq *r)
 {
-    ASSERT(!r->pull && !r->timer.class_at && !r->later.class_at);
-    atomic_fetch_sub(&r->server->in_flight, 1);
-    buf_done(&r->body);
-    buf_done(&r->reply_body);
-    buf_done(&r->headers);
-    mutex_done(&r->mutex);
-    arena_done(&r->arena);
-    mem_free(&r);
+    ASSERT(!r->pull && !r->file && !r->timer.class_at && !r->later.class_at);
+    room_count(&r->room->ended);
+    req_drop(r);
 }
 
 static void pull_done(HttpReq *r)
@@ -122,6 +113,13 @@ static void pull_run(HttpReq *r)
         pull_done(r);
 }
 
+/* Fields, compression: once for each head that goes out. */
+static void shape(HttpReq *r)
+{
+    r->shaped = true;
+    policy_reply(r);
+}
+
 static void head_run(HttpReq *r)
 {
     Err err;
@@ -134,6 +132,8 @@ static void head_run(HttpReq *r)
         http_reply_problem(r, &err);
         return;
     }
+    if (!policy_admit_key(r))
+        return;
     r->entered = true;
     if (r->route->on_head)
         r->route->on_head(r);
@@ -141,7 +141,6 @@ static void head_run(HttpReq *r)
 
 static void stages_run(HttpReq *r)
 {
-    bool bodiless = str_eq(r->head.method, STR("HEAD"));
     if (r->run & RUN_FREE) {
         pull_done(r);
         if (r->entered && r->route->on_free)
@@ -156,7 +155,9 @@ static void stages_run(HttpReq *r)
         r->route->on_end(r);
     if (r->parked)
         return; /* the reply is another thread's until it resumes */
-    if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !bodiless)
+    if (http_replied(r) && !r->shaped)
+        shape(r);
+    if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !reply_bodiless(r))
         r->run |= RUN_PULL; /* the first block, without another way through the loop */
     if (r->run & RUN_PULL)
         pull_run(r);
@@ -205,12 +206,29 @@ static bool lane_go(HttpReq *r, unsigned run)
     return true;
 }
 
+static void clock_start(HttpReq *r)
+{
+    if (!r->timer.class_at && r->timeout_ms > 0)
+        loop_timer_set(r->loop, &r->timer, r->timeout_ms);
+}
+
+/* What comes while a worker has a block is kept, up to one block. */
+static bool reads_ahead(const HttpReq *r)
+{
+    return r->phase == REQ_BODY && r->running && !r->body_over && r->refusal_status == 0 &&
+           r->ahead.len < HTTP_BLOCK_BYTES;
+}
+
 static void stage_go(HttpReq *r, unsigned run)
 {
-    if (r->conn->conn)
-        loop_conn_rest(r->conn->conn, true);
-    if (lane_go(r, run))
+    if (lane_go(r, run)) {
         stage_over(r);
+        return;
+    }
+    if (r->phase == REQ_HEAD || r->phase == REQ_END)
+        clock_start(r);
+    if (r->conn)
+        r->wire->rest(r, !reads_ahead(r));
 }
 
 static void free_over(HttpReq *r)
@@ -221,32 +239,31 @@ static void free_over(HttpReq *r)
 
 /* ---- the reply ---- */
 
-static bool reply_closes(const HttpReq *r)
+bool reply_bodiless(const HttpReq *r)
 {
-    return r->conn->closes || !r->head.keep_alive || !r->body_over ||
-           atomic_load(&r->server->draining);
+    return r->status == 204 || r->status == 304 || str_eq(r->head.method, STR("HEAD"));
 }
 
 static void whole_send(HttpReq *r)
 {
-    LoopConn *conn = r->conn->conn;
-    Buf head;
-    bool bodiless = str_eq(r->head.method, STR("HEAD")) || r->status == 204 || r->status == 304;
-    int64_t length = (int64_t)r->reply_body.len;
-    if (r->reply == REPLY_STREAM)
-        length = r->length;
-    r->conn->closes = reply_closes(r);
-    buf_init(&head, 64 << 10);
-    reply_head_put(r, &head, length, r->conn->closes);
-    loop_conn_send(conn, buf_str(&head));
-    buf_done(&head);
-    if (!bodiless) {
+    bool bodiless = reply_bodiless(r);
+    int64_t length = r->reply == REPLY_WHOLE ? (int64_t)r->reply_body.len : r->length;
+    bool ends = bodiless || (length == 0 && r->reply_trailer_count == 0);
+    r->head_sent = true;
+    r->wire->head(r, length, ends);
+    if (!ends) {
         r->sent_bytes += r->reply_body.len;
-        if (r->reply_body.len > 16 << 10)
-            loop_conn_send_take(conn, &r->reply_body);
-        else
-            loop_conn_send(conn, buf_str(&r->reply_body));
+        if (r->reply_body.len > 0)
+            r->wire->body(r, &r->reply_body);
+        r->wire->end(r);
     }
+    request_over(r);
+}
+
+void reply_cut(HttpReq *r)
+{
+    room_count(&r->room->aborted);
+    r->wire->cut(r);
     request_over(r);
 }
 
@@ -256,32 +273,31 @@ static void stream_abort(HttpReq *r)
         log_line(LOG_WARN, "reply cut off route=%s id=" STR_FMT " code=%s text=%s",
                  r->route ? r->route->name : "none", STR_ARG(r->id),
                  code_info(r->pull_code)->name, r->pull_err.text);
-    atomic_fetch_add(&r->server->aborted, 1);
-    loop_conn_abort(r->conn->conn); /* comes back as req_gone */
+    reply_cut(r);
 }
 
 static void stream_head_send(HttpReq *r)
 {
-    Buf head;
     if (r->length < 0 && r->pull_state == HTTP_PULL_END)
         r->length = (int64_t)r->reply_body.len;
-    r->chunked_out = r->length < 0 && r->head.minor_version > 0;
-    r->conn->closes = reply_closes(r) || (r->length < 0 && !r->chunked_out);
-    buf_init(&head, 64 << 10);
-    reply_head_put(r, &head, r->length, r->conn->closes);
-    loop_conn_send(r->conn->conn, buf_str(&head));
-    buf_done(&head);
     r->head_sent = true;
+    r->wire->head(r, r->length, false);
 }
 
-/* Sends what was pulled; false: the request is over or the socket is gone. */
+/* A problem in the place of a reply that has not begun. */
+static void problem_send(HttpReq *r, const Err *err)
+{
+    reply_reset(r);
+    http_reply_problem(r, err);
+    shape(r);
+    whole_send(r);
+}
+
+/* Sends what was pulled; false: the request is over or the client is gone. */
 static bool block_send(HttpReq *r)
 {
-    LoopConn *conn = r->conn->conn;
     if (r->pull_code != E_OK && !r->head_sent) {
-        reply_reset(r);
-        http_reply_problem(r, &r->pull_err);
-        whole_send(r);
+        problem_send(r, &r->pull_err);
         return false;
     }
     uint64_t sum = r->sent_bytes + r->reply_body.len;
@@ -294,31 +310,20 @@ static bool block_send(HttpReq *r)
     if (!r->head_sent)
         stream_head_send(r);
     r->sent_bytes = sum;
-    if (r->reply_body.len > 0) {
-        char size[24];
-        int len = snprintf(size, sizeof size, "%zx\r\n", r->reply_body.len);
-        if (r->chunked_out) {
-            loop_conn_send(conn, str_of(size, (size_t)len));
-            buf_put(&r->reply_body, STR("\r\n"));
-        }
-        loop_conn_send_take(conn, &r->reply_body);
-        buf_init(&r->reply_body, HTTP_PULLED_MAX);
-    }
-    if (r->pull_state == HTTP_PULL_CUT) { /* no last chunk: the client sees that it is not whole */
-        atomic_fetch_add(&r->server->aborted, 1);
-        r->conn->closes = true;
-        request_over(r);
+    if (r->reply_body.len > 0)
+        r->wire->body(r, &r->reply_body);
+    if (r->pull_state == HTTP_PULL_CUT) {
+        reply_cut(r);
         return false;
     }
     if (r->pull_state == HTTP_PULL_END) {
-        if (r->chunked_out)
-            loop_conn_send(conn, STR("0\r\n\r\n"));
+        r->wire->end(r);
         request_over(r);
         return false;
     }
     if (r->pull_state == HTTP_PULL_LATER) {
         r->pull_waits = true;
-        loop_timer_set(r->conn->loop, &r->later, HTTP_PULL_LATER_MS);
+        loop_timer_set(r->loop, &r->later, HTTP_PULL_LATER_MS);
     }
     return true;
 }
@@ -326,7 +331,7 @@ static bool block_send(HttpReq *r)
 void req_pull(HttpReq *r)
 {
     while (r->phase == REQ_SENDING && !r->running && !r->pull_waits &&
-           loop_conn_queued(r->conn->conn) < (size_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES) {
+           r->wire->queued(r) < (size_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES) {
         if (!lane_go(r, RUN_PULL) || !block_send(r))
             return;
     }
@@ -335,44 +340,54 @@ void req_pull(HttpReq *r)
 static void later_over(LoopTimer *timer)
 {
     HttpReq *r = (HttpReq *)((char *)timer - offsetof(HttpReq, later));
+    if (r->phase == REQ_DUPLEX) {
+        duplex_show(r);
+        return;
+    }
     r->pull_waits = false;
     req_pull(r);
 }
 
-static void reply_begin(HttpReq *r)
+void reply_begin(HttpReq *r)
 {
-    bool bodiless = str_eq(r->head.method, STR("HEAD")) || r->status == 204 || r->status == 304;
-    loop_timer_stop(r->conn->loop, &r->timer);
+    loop_timer_stop(r->loop, &r->timer);
     if (r->timed_out) {
         Err err;
         IGNORE(err_set(&err, E_TIMEOUT, "the request took longer than %u ms", r->timeout_ms)); /* sent */
         reply_reset(r);
         http_reply_problem(r, &err);
     }
-    if (r->reply == REPLY_WHOLE || bodiless) {
+    if (!r->shaped)
+        shape(r);
+    if (r->reply == REPLY_WHOLE || reply_bodiless(r)) {
         whole_send(r);
         return;
     }
+    r->wire->rest(r, true);
+    if (r->reply == REPLY_DUPLEX) {
+        duplex_begin(r);
+        return;
+    }
     r->phase = REQ_SENDING;
+    if (r->reply == REPLY_FILE) {
+        file_begin(r);
+        return;
+    }
     bool pulled = r->run & RUN_PULL;
     if (!pulled || block_send(r))
         req_pull(r);
 }
 
-/* The reply is queued, or the socket is gone. */
-static void request_over(HttpReq *r)
+/* The reply is queued, or the client is gone. */
+void request_over(HttpReq *r)
 {
-    HttpConn *conn = r->conn;
-    loop_timer_stop(conn->loop, &r->timer);
-    loop_timer_stop(conn->loop, &r->later);
+    loop_timer_stop(r->loop, &r->timer);
+    loop_timer_stop(r->loop, &r->later);
     r->phase = REQ_OVER;
-    req_count(r);
-    conn->req = NULL;
+    file_drop(r);
+    policy_over(r);
+    r->wire->over(r);
     r->conn = NULL;
-    if (conn->conn)
-        conn_request_over(conn);
-    else
-        conn_free(conn);
     if (r->pull || (r->entered && r->route->on_free))
         free_over(r);
     else
@@ -389,29 +404,52 @@ static unsigned head_stage(const HttpReq *r)
 static void body_await(HttpReq *r)
 {
     r->phase = REQ_BODY;
-    loop_conn_rest(r->conn->conn, false);
+    if (!r->route->on_body)
+        clock_start(r);
+    r->wire->rest(r, false);
 }
 
 static void end_go(HttpReq *r)
 {
     unsigned block = r->route->on_body && r->body.len > 0 ? RUN_BLOCK : 0;
     r->phase = REQ_END;
-    if (r->route->on_body && r->timeout_ms)
-        loop_timer_set(r->conn->loop, &r->timer, r->timeout_ms);
     stage_go(r, head_stage(r) | block | RUN_END);
 }
 
 static void accepted(HttpReq *r)
 {
-    if (r->head.expects_continue && r->has_body && !r->body_over)
-        loop_conn_send(r->conn->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
+    if (!r->has_body) {
+        end_go(r);
+        return;
+    }
+    if (r->head.expects_continue)
+        r->wire->proceed(r);
+    if (r->route->on_body)
+        loop_timer_stop(r->loop, &r->timer); /* the minimum rate bounds an upload */
+    body_await(r);
+}
+
+/* A worker has done with a block; the next one may have come in the meantime. */
+static void block_over(HttpReq *r)
+{
+    buf_clear(&r->body);
+    if (r->refusal_status != 0) {
+        req_refuse(r, r->refusal_status, r->refusal_code, r->refusal_text);
+        return;
+    }
+    if (r->ahead.len > 0) {
+        Buf worked = r->body;
+        r->body = r->ahead;
+        r->ahead = worked;
+        r->body_bytes += r->body.len;
+    }
     if (r->body_over) {
         end_go(r);
         return;
     }
-    if (r->route->on_body)
-        loop_timer_stop(r->conn->loop, &r->timer); /* the minimum rate bounds an upload */
-    body_await(r);
+    body_await(r); /* a peer that has ended shows when the wire does not rest */
+    if (r->body.len == HTTP_BLOCK_BYTES)
+        stage_go(r, RUN_BLOCK);
 }
 
 /* A stage has run, on the loop again. */
@@ -421,7 +459,7 @@ static void stage_over(HttpReq *r)
         req_free(r);
         return;
     }
-    if (!r->conn->conn) {
+    if (!r->conn) {
         if (r->reply == REPLY_NONE)
             r->status = 499;
         request_over(r);
@@ -442,8 +480,7 @@ static void stage_over(HttpReq *r)
     } else if (r->phase == REQ_HEAD) {
         accepted(r);
     } else {
-        buf_clear(&r->body);
-        body_await(r);
+        block_over(r);
     }
 }
 
@@ -469,73 +506,6 @@ void http_req_resume(HttpReq *r)
 
 /* ---- the body ---- */
 
-size_t body_refuse(HttpReq *r, int status, Code code, const char *text, size_t taken)
-{
-    Err err;
-    IGNORE(err_set(&err, code, "%s", text)); /* sent */
-    r->conn->closes = true;
-    http_reply_problem_status(r, status, &err, STR_NONE);
-    loop_conn_rest(r->conn->conn, true);
-    reply_begin(r);
-    return taken;
-}
-
-/* Puts data into the block; false: over the limit. */
-static bool body_keep(HttpReq *r, Str data)
-{
-    r->body_bytes += data.len;
-    if (r->body_bytes > r->body_max)
-        return false;
-    buf_put(&r->body, data);
-    return true;
-}
-
-size_t req_body_in(HttpReq *r, Str bytes)
-{
-    size_t room = r->route->on_body ? HTTP_BLOCK_BYTES - r->body.len : bytes.len;
-    Str in = str_sub(bytes, 0, MIN(room, (size_t)HTTP_BLOCK_BYTES)), all = in, data;
-    HttpRefusal refusal = { 0 };
-    if (r->head.chunked) {
-        HttpStep step = HTTP_MORE;
-        while (step == HTTP_MORE && in.len > 0) {
-            step = http_chunks_next(&r->chunks, &in, &data, &refusal);
-            if (step == HTTP_REFUSE)
-                return body_refuse(r, refusal.status, E_INVALID, refusal.text, all.len);
-            if (!body_keep(r, data))
-                return body_refuse(r, 413, E_LIMIT, "the body is larger than this path takes", all.len);
-        }
-        r->body_over = step == HTTP_DONE;
-    } else {
-        data = str_sub(in, 0, (size_t)MIN((uint64_t)in.len, r->body_left));
-        in = str_from(in, data.len);
-        r->body_left -= data.len;
-        r->body_over = r->body_left == 0;
-        if (!body_keep(r, data))
-            return body_refuse(r, 413, E_LIMIT, "the body is larger than this path takes", all.len);
-    }
-    size_t taken = all.len - in.len;
-    r->conn->received_bytes += taken;
-    if (r->body_over)
-        end_go(r);
-    else if (r->route->on_body && r->body.len == HTTP_BLOCK_BYTES)
-        stage_go(r, RUN_BLOCK);
-    return taken;
-}
-
-/* ---- the beginning ---- */
-
-static void time_over(LoopTimer *timer)
-{
-    HttpReq *r = (HttpReq *)((char *)timer - offsetof(HttpReq, timer));
-    atomic_fetch_add(&r->server->timeouts, 1);
-    if (!r->running) {
-        body_refuse(r, 408, E_TIMEOUT, "the body did not come in time", 0);
-        return;
-    }
-    r->timed_out = true;
-    req_cancel(r);
-}
-
 static void refuse_now(HttpReq *r, int status, Code code, const char *text)
 {
     Err err;
@@ -544,14 +514,99 @@ static void refuse_now(HttpReq *r, int status, Code code, const char *text)
     reply_begin(r);
 }
 
-static void not_routed(HttpReq *r, Str allow)
+void req_refuse(HttpReq *r, int status, Code code, const char *text)
 {
-    if (allow.len > 0)
-        http_reply_header(r, "Allow", allow);
-    if (allow.len > 0 && str_eq(r->head.method, STR("OPTIONS"))) {
+    if (r->phase == REQ_DUPLEX) {
+        http_duplex_abort(r);
+    } else if (r->phase == REQ_BODY && r->running) {
+        r->refusal_status = status;
+        r->refusal_code = code;
+        r->refusal_text = text;
+        r->wire->rest(r, true);
+    } else if (r->phase == REQ_BODY) {
+        refuse_now(r, status, code, text);
+    }
+}
+
+size_t req_body_room(const HttpReq *r)
+{
+    if (r->phase == REQ_DUPLEX)
+        return SIZE_MAX;
+    if (r->phase != REQ_BODY || r->body_over || r->refusal_status != 0)
+        return 0;
+    if (!r->route->on_body)
+        return SIZE_MAX;
+    return HTTP_BLOCK_BYTES - (r->running ? r->ahead.len : r->body.len);
+}
+
+bool req_receives(const HttpReq *r)
+{
+    return r->phase == REQ_BODY && !r->running && !r->body_over;
+}
+
+size_t req_body_in(HttpReq *r, Str bytes)
+{
+    if (r->phase == REQ_DUPLEX)
+        return duplex_in(r, bytes);
+    Str data = str_sub(bytes, 0, req_body_room(r));
+    if (data.len == 0)
+        return 0;
+    if (r->wire->consumed)
+        r->wire->consumed(r, data.len);
+    if (r->body_bytes + (r->running ? r->ahead.len : 0) + data.len > r->body_max) {
+        req_refuse(r, 413, E_LIMIT, "the body is larger than this path takes");
+        return bytes.len;
+    }
+    buf_put(r->running ? &r->ahead : &r->body, data);
+    if (r->running) {
+        if (r->ahead.len == HTTP_BLOCK_BYTES)
+            r->wire->rest(r, true);
+        return data.len;
+    }
+    r->body_bytes += data.len;
+    if (r->route->on_body && r->body.len == HTTP_BLOCK_BYTES)
+        stage_go(r, RUN_BLOCK);
+    return data.len;
+}
+
+void req_body_end(HttpReq *r, Str trailers)
+{
+    if (r->phase == REQ_DUPLEX) {
+        duplex_in_over(r, trailers);
+        return;
+    }
+    if (r->phase != REQ_BODY || r->body_over || r->refusal_status != 0)
+        return;
+    buf_put(&r->trailers, trailers);
+    r->body_over = true;
+    if (r->running)
+        r->wire->rest(r, true);
+    else
+        end_go(r);
+}
+
+/* ---- the beginning ---- */
+
+static void time_over(LoopTimer *timer)
+{
+    HttpReq *r = (HttpReq *)((char *)timer - offsetof(HttpReq, timer));
+    room_count(&r->room->timeouts);
+    if (!r->running) {
+        req_refuse(r, 408, E_TIMEOUT, "the body did not come in time");
+        return;
+    }
+    r->timed_out = true;
+    req_cancel(r);
+}
+
+static void not_routed(HttpReq *r)
+{
+    if (r->allow.len > 0)
+        http_reply_header(r, "Allow", r->allow);
+    if (r->allow.len > 0 && str_eq(r->head.method, STR("OPTIONS"))) {
         http_reply(r, 204, NULL, STR_NONE);
         reply_begin(r);
-    } else if (allow.len > 0) {
+    } else if (r->allow.len > 0) {
         refuse_now(r, 405, E_UNSUPPORTED, "this path does not know this method");
     } else {
         refuse_now(r, 404, E_NOT_FOUND, "there is no such path; GET /v1/openapi.json lists them");
@@ -560,12 +615,29 @@ static void not_routed(HttpReq *r, Str allow)
 
 void req_begin(HttpReq *r)
 {
-    const HttpOptions *options = &r->server->options;
-    Str allow = STR_NONE;
-    loop_conn_rest(r->conn->conn, true);
-    r->work.loop = r->conn->loop;
-    if (!route_find(r, &allow)) {
-        not_routed(r, allow);
+    room_count(&r->room->requests);
+    r->peer = str_copy(&r->arena, loop_conn_peer(r->conn->conn));
+    const TlsInfo *tls = loop_conn_tls(r->conn->conn);
+    if (tls) {
+        r->policy.scheme = STR("https");
+        r->tls_name = str_copy(&r->arena, tls->peer_name);
+    }
+    r->body_over = !r->has_body;
+    policy_head(r);
+    if (!r->id.ptr)
+        req_name(r);
+    bool routed = route_find(r);
+    if (!policy_admit(r)) {
+        reply_begin(r);
+        return;
+    }
+    if (!routed) {
+        not_routed(r);
+        return;
+    }
+    r->timeout_ms = r->route->timeout_ms ? r->route->timeout_ms : r->server->options.request_ms_max;
+    if (!r->has_body) {
+        end_go(r);
         return;
     }
     r->body_max = r->route->body_max ? r->route->body_max : HTTP_BODY_DEFAULT_MAX;
@@ -573,19 +645,24 @@ void req_begin(HttpReq *r)
         refuse_now(r, 413, E_LIMIT, "the body is larger than this path takes");
         return;
     }
-    buf_init(&r->body, r->route->on_body ? HTTP_BLOCK_BYTES : (size_t)MAX(r->body_max, 1ull));
-    r->timeout_ms = r->route->timeout_ms ? r->route->timeout_ms : options->request_ms_max;
-    loop_timer_set(r->conn->loop, &r->timer, r->timeout_ms);
-    bool early = r->route->on_head || r->route->on_body || r->head.expects_continue;
-    if (r->has_body && early)
+    buf_init(&r->body, r->route->on_body ? HTTP_BLOCK_BYTES : (size_t)r->body_max);
+    buf_init(&r->ahead, HTTP_BLOCK_BYTES);
+    buf_init(&r->trailers, HTTP_TRAILER_BYTES_MAX);
+    if (r->route->on_head || r->route->on_body || r->head.expects_continue)
         stage_go(r, RUN_HEAD);
-    else if (r->has_body)
-        body_await(r);
     else
-        end_go(r);
+        body_await(r);
 }
 
-/* ---- the client is gone ---- */
+/* ---- the client is gone, or the server ends ---- */
+
+void req_writable(HttpReq *r)
+{
+    if (r->phase == REQ_DUPLEX)
+        duplex_writable(r);
+    else
+        req_pull(r);
+}
 
 void req_cancel(HttpReq *r)
 {
@@ -597,9 +674,28 @@ void req_cancel(HttpReq *r)
     mutex_unlock(&r->mutex);
 }
 
+void req_ended(HttpReq *r)
+{
+    if (r->phase == REQ_DUPLEX)
+        duplex_in_over(r, STR_NONE);
+    else
+        req_cancel(r); /* gone, or it only ended its side: what the handler still says is sent */
+}
+
+void req_drain(HttpReq *r)
+{
+    if (r->phase == REQ_DUPLEX)
+        duplex_drain(r);
+}
+
 void req_gone(HttpReq *r)
 {
+    r->conn = NULL;
     req_cancel(r);
+    if (r->phase == REQ_DUPLEX) {
+        duplex_gone(r);
+        return;
+    }
     if (r->running)
         return; /* stage_over ends it */
     if (r->reply == REPLY_NONE)

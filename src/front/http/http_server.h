@@ -1,4 +1,4 @@
-/* http_server.h: HTTP/1.1 as a request object: routes from one table, bodies in blocks, replies pulled.
+/* http_server.h: HTTP as a request object: routes from one table, bodies in blocks, replies pulled.
  * Owner:   main/ owns the HttpServer; an HttpReq belongs to its connection and is lent to one handler
  *          at a time, until its reply has been sent and on_free has run.
  * Threads: handlers of HTTP_ON_LOOP run on an event loop and must not block; those of the other
@@ -21,16 +21,31 @@ enum {
     HTTP_ARGS_MAX = 8,                    /* `{name}` parts of a route */
     HTTP_REPLY_HEADERS_MAX = 32,
     HTTP_ROUTES_MAX = 256,
+    HTTP_LISTENERS_MAX = 16,
     HTTP_BODY_DEFAULT_MAX = 1 << 20
 };
 
 typedef struct HttpServer HttpServer;
 typedef struct HttpReq HttpReq;
+typedef struct HttpPolicy HttpPolicy;       /* http_policy.h */
+typedef struct Policy Policy;
+typedef struct TlsServer TlsServer;         /* os/tls.h */
+typedef struct Loop Loop;                   /* os/loop.h */
+typedef struct Loops Loops;
+typedef struct LoopPost LoopPost;
 
 /* Where the handlers of a route run. */
 typedef enum HttpLane { HTTP_ON_LOOP, HTTP_ON_IO_WORKER, HTTP_ON_QUERY_WORKER } HttpLane;
 
 typedef void HttpHandler(HttpReq *r);
+
+/* HttpRoute.flags. */
+enum {
+    HTTP_ROUTE_NO_COMPRESS = 1, /* its reply reflects a secret beside the client's words */
+    HTTP_ROUTE_NO_RATE = 2,     /* health, metrics: outside of the tiers */
+    HTTP_ROUTE_OPEN_CACHE = 4,  /* no Cache-Control: no-store by default */
+    HTTP_ROUTE_NO_ADMIT = 8     /* answers also when the server is full */
+};
 
 typedef struct HttpRoute {
     const char *method;        /* "GET" also answers HEAD */
@@ -46,11 +61,22 @@ typedef struct HttpRoute {
     HttpHandler *on_free;      /* exactly once for each request that authorize let in; NULL: nothing */
     const char *doc;           /* first sentence is the summary of OpenAPI */
     const void *more;          /* for the door that owns the table */
+    unsigned flags;            /* HTTP_ROUTE_* */
 } HttpRoute;
+
+typedef struct HttpListener {
+    Str address;               /* "127.0.0.1:8080", "[::]:0" */
+    int fd;                    /* > 0: an inherited socket, `address` is unused */
+    TlsServer *tls;            /* NULL: clear; outlives the server */
+    bool proxy_protocol;       /* a PROXY v2 header comes first, from a trusted proxy */
+} HttpListener;
 
 typedef struct HttpOptions {
     Os *os;
-    Str listen;                /* "127.0.0.1:8080", "[::]:0" */
+    Str listen;                /* a clear one more in front of `listeners`; empty: none */
+    HttpListener listeners[HTTP_LISTENERS_MAX];
+    size_t listener_count;
+    const HttpPolicy *policy;  /* clients, limits, CORS, compression, access log; NULL: defaults */
     const HttpRoute *routes;
     size_t route_count;
     void *context;             /* http_req_context */
@@ -69,7 +95,10 @@ typedef struct HttpOptions {
 } HttpOptions;
 
 Code http_server_start(const HttpOptions *options, HttpServer **ret_server, Err *err) CHECKED;
-Str http_server_address(const HttpServer *server);      /* "127.0.0.1:41233" */
+Str http_server_address(const HttpServer *server);      /* "127.0.0.1:41233", of the first listener */
+Str http_server_address_at(const HttpServer *server, size_t listener); /* empty: no such */
+Policy *http_server_policy(HttpServer *server);         /* for policy_reload */
+Loops *http_server_loops(HttpServer *server);
 /* Stops accepting, closes idle connections, lets requests end; true: all ended within the time. */
 bool http_server_drain(HttpServer *server, uint32_t wait_ms);
 void http_server_free(HttpServer **server);             /* drains for no time, joins its threads */
@@ -80,6 +109,17 @@ void *http_req_context(const HttpReq *r);
 Arena *http_req_arena(HttpReq *r);                      /* lives as long as the request */
 Str http_req_method(const HttpReq *r);
 Str http_req_target(const HttpReq *r);                  /* raw */
+Str http_req_scheme(const HttpReq *r);                  /* "https": behind trusted proxies the client's */
+Str http_req_host(const HttpReq *r);                    /* with its port, as the client asked */
+Str http_req_version(const HttpReq *r);                 /* "HTTP/1.0", "HTTP/1.1", "HTTP/2" */
+Str http_req_tls_name(const HttpReq *r);                /* of the client's certificate; STR_NONE: none */
+size_t http_req_field_count(const HttpReq *r);          /* all header fields, by place */
+Str http_req_field_name(const HttpReq *r, size_t at);
+Str http_req_field_value(const HttpReq *r, size_t at);
+Str http_req_trailer(const HttpReq *r, const char *name); /* when the body is over; STR_NONE: absent */
+/* Asks for a change of protocol: HTTP/1.1 by Upgrade, HTTP/2 by an extended CONNECT (RFC 8441). */
+bool http_req_upgrades(const HttpReq *r, const char *protocol);
+Loop *http_req_loop(const HttpReq *r);
 Str http_req_path(const HttpReq *r);                    /* raw, before `?` */
 Str http_req_query_raw(const HttpReq *r);               /* raw, behind `?` */
 Str http_req_arg(const HttpReq *r, const char *name);   /* percent-decoded `{name}` */
@@ -110,6 +150,8 @@ void http_req_resume(HttpReq *r);
 
 /* Replies: one a request; headers before it. */
 void http_reply_header(HttpReq *r, const char *name, Str value); /* a CR, LF or NUL drops it */
+/* Behind the body; of a stream also while it is pulled. A client of HTTP/1.0 gets none. */
+void http_reply_trailer(HttpReq *r, const char *name, Str value);
 void http_reply(HttpReq *r, int status, const char *type, Str body);      /* body is copied */
 void http_reply_take(HttpReq *r, int status, const char *type, Buf *take_body);
 bool http_replied(const HttpReq *r);
@@ -146,12 +188,18 @@ typedef struct HttpPull {
 void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
                        const HttpPull *pull, void *self);
 
+/* A cut of an open file, by sendfile in clear; `done` (may be NULL) runs once on the loop, sent or not. */
+void http_reply_file(HttpReq *r, int status, const char *type, int fd, uint64_t at, uint64_t len,
+                     void (*done)(void *arg), void *arg);
+
 /* Range of a whole of `size` bytes: 200, 206 or 416 with the headers set; one range only, more are
  * answered by the whole. `etag` is quoted or empty; If-Range is honoured. */
 int http_req_range(HttpReq *r, uint64_t size, Str etag, uint64_t *ret_from, uint64_t *ret_len);
 bool http_req_not_modified(HttpReq *r, Str etag);       /* If-None-Match names it */
 /* The best of `types` for Accept, by q; the first for no Accept; NULL: none fits (406). */
 const char *http_req_accepts(const HttpReq *r, const char *const *types, size_t count);
+
+/* Both sides in the hands of the handler (WebSocket, gRPC): http_duplex.h. */
 
 /* Counters of a route, for metrics. */
 enum { HTTP_LATENCY_BUCKETS = 12 };
