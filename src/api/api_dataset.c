@@ -78,7 +78,8 @@ static Code described_fill(ApiCall *call, Str ns, Str name, ApiDataset *dataset,
     buf_put_char(&text, '.');
     sql_put_name(&text, name);
     SqlRequest request = { .text = buf_str(&text), .principal = call->principal.id,
-                           .source_resolve = api_source_resolve, .source_self = call };
+                           .source_resolve = api_source_resolve, .source_self = call,
+                           .timeout_ms = call->timeout_ms, .cancel = call->cancel };
     TRY(sql_describe(call->lake->sql, &request, call->arena, &schema, err));
     columns_fill(call->arena, schema, dataset);
     return E_OK;
