@@ -303,7 +303,8 @@ static void wire_head(HttpReq *r, int64_t length, bool ends)
     conn->chunked_out = chunked && !ends;
     conn->until_close = length < 0 && !chunked && !ends;
     conn->raw = switches;
-    conn->closes = conn->closes || !r->head.keep_alive || conn->body_comes || conn->until_close ||
+    conn->closes = conn->closes || !r->head.keep_alive || conn->until_close ||
+                   (conn->body_comes && r->reply != REPLY_DUPLEX) ||
                    atomic_load_explicit(&server_of(conn)->draining, memory_order_relaxed);
     buf_clear(out);
     reply_head_put(r, out, length, chunked, conn->closes);

@@ -249,6 +249,11 @@ Str http_req_version(const HttpReq *r)
     return str_z(r->wire->name);
 }
 
+Str http_req_trailers(const HttpReq *r)
+{
+    return buf_str(&r->trailers);
+}
+
 Str http_req_trailer(const HttpReq *r, const char *name)
 {
     return http_trailer(buf_str(&r->trailers), str_z(name));

@@ -117,6 +117,7 @@ size_t http_req_field_count(const HttpReq *r);          /* all header fields, by
 Str http_req_field_name(const HttpReq *r, size_t at);
 Str http_req_field_value(const HttpReq *r, size_t at);
 Str http_req_trailer(const HttpReq *r, const char *name); /* when the body is over; STR_NONE: absent */
+Str http_req_trailers(const HttpReq *r);                /* all, as http_trailer_next reads them */
 /* Asks for a change of protocol: HTTP/1.1 by Upgrade, HTTP/2 by an extended CONNECT (RFC 8441). */
 bool http_req_upgrades(const HttpReq *r, const char *protocol);
 Loop *http_req_loop(const HttpReq *r);
