@@ -7,11 +7,16 @@
 
 /* Set once before the first thread; the only mutable globals of base/. */
 static LogSink *log_sink;
-static LogLevel log_most = LOG_INFO;
+static _Atomic LogLevel log_most = LOG_INFO;
 
 void log_init(LogSink *sink, LogLevel most)
 {
     log_sink = sink;
+    log_most = most;
+}
+
+void log_level_set(LogLevel most)
+{
     log_most = most;
 }
 

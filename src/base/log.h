@@ -15,6 +15,7 @@ enum { LOG_LINE_MAX = 4096 };
 typedef void LogSink(LogLevel level, Str line);
 
 void log_init(LogSink *sink, LogLevel most);
+void log_level_set(LogLevel most); /* any thread */
 bool log_on(LogLevel level);
 
 /* `message` is followed by `key=value` pairs that the caller formats; control bytes become `\xNN`,

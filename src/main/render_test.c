@@ -1,5 +1,5 @@
 /* Tests of render.c; the commands (client, cmd_ingest, cmd_sql, cmd_show, cmd_run, shell, serve, lake,
- * doctor) are tested through the binary by tests/e2e/test_cli.py. */
+ * doctor) are tested through the binary by tests/e2e/test_cli.py; life, doors by tests/life, cmd_cert by tests/tls. */
 #include "main/render.h"
 
 #include "base/test.h"

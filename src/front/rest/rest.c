@@ -26,10 +26,16 @@ Code rest_start(const RestOptions *options, RestServer **ret_rest, Err *err)
 {
     RestServer *rest AUTO(rest_free) = mem_new(sizeof *rest);
     rest->lake = options->lake;
-    HttpOptions http = { .os = options->lake->os, .listen = options->listen, .routes = rest_routes,
-                         .route_count = rest_route_count, .context = rest, .authorize = authorize,
-                         .loops = options->loops, .io_workers = options->io_workers,
-                         .query_workers = options->query_workers };
+    HttpOptions http = { .listen = options->listen, .loops = options->loops,
+                         .io_workers = options->io_workers, .query_workers = options->query_workers };
+    if (options->http)
+        http = *options->http;
+    http.os = options->lake->os;
+    http.routes = rest_routes;
+    http.route_count = rest_route_count;
+    http.context = rest;
+    http.authorize = authorize;
+    rest_set_tiers(rest, options->tier_reader, options->tier_admin);
     TRY(http_server_start(&http, &rest->http, err));
     *ret_rest = TAKE(rest);
     return E_OK;
@@ -38,6 +44,26 @@ Code rest_start(const RestOptions *options, RestServer **ret_rest, Err *err)
 Str rest_address(const RestServer *rest)
 {
     return http_server_address(rest->http);
+}
+
+HttpServer *rest_http(RestServer *rest)
+{
+    return rest->http;
+}
+
+int rest_tier(HttpReq *r)
+{
+    const RestServer *rest = http_req_context(r);
+    const ApiCall *call = http_req_user(r);
+    if (!call)
+        return -1;
+    return atomic_load(call->principal.role == ROLE_ADMIN ? &rest->tier_admin : &rest->tier_reader);
+}
+
+void rest_set_tiers(RestServer *rest, int reader, int admin)
+{
+    atomic_store(&rest->tier_reader, reader);
+    atomic_store(&rest->tier_admin, admin);
 }
 
 bool rest_drain(RestServer *rest, uint32_t wait_ms)

@@ -13,13 +13,19 @@ typedef struct RestServer RestServer;
 
 typedef struct RestOptions {
     ApiLake *lake;
-    Str listen;             /* "127.0.0.1:8080"; port 0: any free one */
-    uint32_t loops;         /* 0: one a core */
-    uint32_t io_workers, query_workers; /* 0: defaults */
+    /* Listeners, times, policy; routes, authorize and context are the door's own. NULL: as below. */
+    const HttpOptions *http;
+    Str listen;             /* without `http`: "127.0.0.1:8080"; port 0: any free one */
+    uint32_t loops, io_workers, query_workers; /* without `http`; 0: defaults */
+    int tier_reader, tier_admin; /* of requests with a key of that role, see rest_tier */
 } RestOptions;
 
 Code rest_start(const RestOptions *options, RestServer **ret_rest, Err *err) CHECKED;
 Str rest_address(const RestServer *rest);
+HttpServer *rest_http(RestServer *rest);
+/* HttpPolicy.tier of this door: by the role of the key. Any thread changes the tiers. */
+int rest_tier(HttpReq *r);
+void rest_set_tiers(RestServer *rest, int reader, int admin);
 bool rest_drain(RestServer *rest, uint32_t wait_ms); /* true: every request has ended */
 void rest_free(RestServer **rest);
 

@@ -10,6 +10,8 @@
 #include "format/json.h"
 #include "front/rest/rest.h"
 
+#include <stdatomic.h>
+
 enum { REST_JSON_MAX = 64 << 20 };
 
 #define REST_JSON "application/json"
@@ -23,6 +25,7 @@ typedef struct RestMore {
 struct RestServer {
     ApiLake *lake;
     HttpServer *http;
+    atomic_int tier_reader, tier_admin;
 };
 
 extern const HttpRoute rest_routes[];

@@ -1,0 +1,188 @@
+/* Invariants:
+ * 1. A TlsServer is there exactly when a listener over TLS is; it outlives the RestServer.
+ * 2. A reload changes the certificates and the policy together or, on an error, nothing that clients see. */
+#include "main/doors.h"
+
+#include "base/log.h"
+#include "front/rest/rest.h"
+#include "main/door_settings.h"
+#include "os/loop.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+
+/* Away from being posted until its loop has run it. */
+typedef struct Pulse {
+    LoopPost post;
+    atomic_bool away;
+} Pulse;
+
+struct Doors {
+    Lake *lake;
+    Arena arena;
+    RestServer *rest;
+    TlsServer *tls;
+    HttpListener listeners[HTTP_LISTENERS_MAX];
+    size_t listener_count;
+    Pulse *pulses; /* one a loop */
+    size_t pulse_count;
+};
+
+static Code listener_add(Doors *doors, HttpListener listener, Err *err)
+{
+    if (doors->listener_count == HTTP_LISTENERS_MAX)
+        return err_set(err, E_LIMIT, "more than %d listeners", HTTP_LISTENERS_MAX);
+    doors->listeners[doors->listener_count++] = listener;
+    return E_OK;
+}
+
+/* The inherited ones of this door, else the one of the setting. */
+static Code listeners_find(Doors *doors, const DoorsOptions *options, bool secure, Err *err)
+{
+    const char *key = secure ? "https.listen" : "http.listen";
+    HttpListener listener = { .tls = secure ? doors->tls : NULL,
+                              .proxy_protocol = conf_bool(options->conf, "http.proxy_protocol") };
+    size_t before = doors->listener_count;
+    for (size_t i = 0; i < options->socket_count; i++) {
+        const ServiceSocket *socket = &options->sockets[i];
+        if (str_eq(str_z(socket->name), STR("https")) != secure)
+            continue;
+        listener.fd = socket->fd;
+        TRY(listener_add(doors, listener, err));
+    }
+    if (doors->listener_count > before || door_is_off(options->conf, key))
+        return E_OK;
+    listener.address = str_copy(&doors->arena, conf_text(options->conf, key));
+    return listener_add(doors, listener, err);
+}
+
+static bool is_secure(const DoorsOptions *options)
+{
+    for (size_t i = 0; i < options->socket_count; i++)
+        if (str_eq(str_z(options->sockets[i].name), STR("https")))
+            return true;
+    return !door_is_off(options->conf, "https.listen");
+}
+
+static Code tls_open(Doors *doors, const Conf *conf, Err *err)
+{
+    TlsOptions options;
+    TRY(door_tls(conf, doors->lake->dir, &doors->arena, &options, err));
+    return tls_server_new(&options, &doors->tls, err);
+}
+
+static Code rest_open(Doors *doors, const Conf *conf, Err *err)
+{
+    HttpPolicy *policy = arena_new(&doors->arena, HttpPolicy);
+    TRY(door_policy(conf, lake_memory(conf), &doors->arena, policy, err));
+    policy->tier = rest_tier;
+    HttpOptions http = { .policy = policy, .listener_count = doors->listener_count };
+    door_http_options(conf, &http);
+    for (size_t i = 0; i < doors->listener_count; i++)
+        http.listeners[i] = doors->listeners[i];
+    DoorTiers tiers = door_tiers(conf);
+    RestOptions rest = { .lake = &doors->lake->api, .http = &http,
+                         .tier_reader = tiers.reader, .tier_admin = tiers.admin };
+    TRY(rest_start(&rest, &doors->rest, err));
+    doors->pulse_count = loops_count(http_server_loops(rest_http(doors->rest)));
+    doors->pulses = arena_array(&doors->arena, Pulse, doors->pulse_count);
+    return E_OK;
+}
+
+Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
+{
+    AUTO(doors_close) Doors *doors = mem_new(sizeof *doors);
+    doors->lake = options->lake;
+    if (is_secure(options))
+        TRY(tls_open(doors, options->conf, err));
+    TRY(listeners_find(doors, options, false, err));
+    TRY(listeners_find(doors, options, true, err));
+    if (doors->listener_count)
+        TRY(rest_open(doors, options->conf, err));
+    *ret_doors = TAKE(doors);
+    return E_OK;
+}
+
+static Str address_of(const Doors *doors, bool secure)
+{
+    for (size_t i = 0; i < doors->listener_count; i++)
+        if ((doors->listeners[i].tls != NULL) == secure)
+            return http_server_address_at(rest_http(doors->rest), i);
+    return STR_NONE;
+}
+
+Str doors_http(const Doors *doors)
+{
+    return address_of(doors, false);
+}
+
+Str doors_https(const Doors *doors)
+{
+    return address_of(doors, true);
+}
+
+void doors_print(const Doors *doors)
+{
+    for (size_t i = 0; i < doors->listener_count; i++)
+        printf("tarn: %s " STR_FMT "\n", doors->listeners[i].tls ? "https" : "http",
+               STR_ARG(http_server_address_at(rest_http(doors->rest), i)));
+}
+
+Code doors_reload(Doors *doors, const Conf *conf, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    HttpPolicy policy;
+    TlsOptions tls;
+    if (!doors->rest)
+        return E_OK;
+    Policy *live = http_server_policy(rest_http(doors->rest));
+    TRY(door_policy(conf, lake_memory(conf), &tmp, &policy, err));
+    policy.tier = rest_tier;
+    if (doors->tls) {
+        TRY(door_tls(conf, doors->lake->dir, &tmp, &tls, err));
+        TRY(tls_server_reload(doors->tls, &tls, err));
+    }
+    TRY(policy_reload(live, &policy, err));
+    DoorTiers tiers = door_tiers(conf);
+    rest_set_tiers(doors->rest, tiers.reader, tiers.admin);
+    return policy_reopen(live, err);
+}
+
+bool doors_drain(Doors *doors, uint32_t wait_ms)
+{
+    return !doors->rest || rest_drain(doors->rest, wait_ms);
+}
+
+static void pulse_run(LoopPost *post)
+{
+    Pulse *pulse = (Pulse *)post;
+    atomic_store(&pulse->away, false);
+}
+
+bool doors_pulse(Doors *doors)
+{
+    bool alive = true;
+    Loops *loops = doors->rest ? http_server_loops(rest_http(doors->rest)) : NULL;
+    for (size_t i = 0; i < doors->pulse_count; i++) {
+        Pulse *pulse = &doors->pulses[i];
+        if (atomic_load(&pulse->away)) {
+            alive = false;
+            continue;
+        }
+        atomic_store(&pulse->away, true);
+        pulse->post.run = pulse_run;
+        loop_post(loops_at(loops, i), &pulse->post);
+    }
+    return alive;
+}
+
+void doors_close(Doors **doors_at)
+{
+    Doors *doors = TAKE(*doors_at);
+    if (!doors)
+        return;
+    rest_free(&doors->rest);
+    tls_server_free(&doors->tls);
+    arena_done(&doors->arena);
+    mem_free(&doors);
+}
