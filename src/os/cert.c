@@ -164,7 +164,7 @@ static GENERAL_NAME *name_parse(Str text, bool server)
     NetAddress address;
     char boxed[NET_ADDRESS_TEXT_MAX];
     bool six = str_find_char(text, ':') >= 0;
-    int len = text.len < 64 ? snprintf(boxed, sizeof boxed, six ? "[" STR_FMT "]:0" : STR_FMT ":0",
+    int len = text.len > 0 && text.len < 64 ? snprintf(boxed, sizeof boxed, six ? "[" STR_FMT "]:0" : STR_FMT ":0",
                                        STR_ARG(text)) : 0;
     if (len > 0 && !str_eq(text, STR("localhost")) &&
         net_address_parse(str_of(boxed, (size_t)len), &address, NULL) == E_OK)

@@ -9,9 +9,9 @@
  *    more. Only after the peer's end was told is it read again, to find that end.
  * 5. Phases go
  *      PROXY -> HANDSHAKE -> OPEN, each only where the listener asks for it, within LOOP_HANDSHAKE_MS;
- *      OPEN -> CLOSING (queued output still goes out, while the peer takes any) -> LINGERING (our side is shut, input is read
- *      away so that the peer gets the last reply and no reset) -> DEAD (descriptor closed, `closed`
- *      called if `opened` was).
+ *      OPEN -> CLOSING (queued output still goes out, while the peer takes any) ->
+ *      LINGERING (our side is shut, input is read away so that the peer gets the last reply and no
+ *      reset) -> DEAD (descriptor closed, `closed` called if `opened` was).
  *    Before OPEN a failure goes to CLOSING, so that an alert is not lost; any phase may go to DEAD.
  *    The memory goes at the end of the turn. */
 #include "os/loop_priv.h"

@@ -18,6 +18,7 @@ typedef struct EchoDoor {
     NetAddress bound;
     LoopListen listen;            /* filled before echo_start: tls, proxy_protocol, fd */
     uint32_t loop_count, connections_max;
+    Os *os;                       /* NULL: os_real */
     int file_fd;
     uint64_t file_len;
     bool trusts, admits;
@@ -32,4 +33,5 @@ int echo_client(const EchoDoor *door); /* a connected socket, 20 s for each step
 void echo_say(int fd, Str text);
 void echo_hear(int fd, Str wanted); /* exactly that */
 void echo_hear_end(int fd);
+void echo_wake(EchoDoor *door);   /* each loop has a turn, with the clock of then */
 bool echo_until(atomic_int *counter, int wanted); /* waits; false: not within 20 s */

@@ -192,7 +192,7 @@ static void echo_gone(void *guard, const NetAddress *peer)
 void echo_start(EchoDoor *door)
 {
     Err err;
-    LoopOptions options = { .os = os_real(), .loops = door->loop_count,
+    LoopOptions options = { .os = door->os ? door->os : os_real(), .loops = door->loop_count,
                             .connections_max = door->connections_max,
                             .lanes = { { "test", 2, 100 } }, .lane_count = 1 };
     LoopListen *listen = &door->listen;
@@ -245,6 +245,26 @@ void echo_hear_end(int fd)
 {
     char byte;
     CHECK_INT(read(fd, &byte, 1), 0);
+}
+
+typedef struct Wake {
+    LoopPost post;
+    atomic_int done;
+} Wake;
+
+static void wake_run(LoopPost *post)
+{
+    atomic_store(&((Wake *)post)->done, 1);
+}
+
+void echo_wake(EchoDoor *door)
+{
+    for (size_t i = 0; i < loops_count(door->loops); i++) {
+        Wake wake = { .post = { .run = wake_run } };
+        CHECK_INT(loop_index(loops_at(door->loops, i)), i);
+        loop_post(loops_at(door->loops, i), &wake.post);
+        CHECK(echo_until(&wake.done, 1));
+    }
 }
 
 bool echo_until(atomic_int *counter, int wanted)

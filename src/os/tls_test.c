@@ -128,6 +128,7 @@ typedef struct Client {
     const char *ca_path, *name;
     TlsCert cert;
     const char *alpn; /* as on the wire */
+    Str before;       /* sent in clear before anything else */
     int version;      /* 0: any */
     SSL_SESSION *session; /* to resume, and the newest that came */
     int fd;
@@ -169,6 +170,8 @@ static bool client_open(Client *client, const EchoDoor *door)
                             (unsigned)strlen(client->alpn));
     if (client->session)
         SSL_set_session(client->ssl, client->session);
+    if (client->before.len > 0)
+        echo_say(client->fd, client->before);
     SSL_set_fd(client->ssl, client->fd);
     return SSL_connect(client->ssl) == 1;
 }
@@ -612,6 +615,56 @@ TEST(tls_key_updates_without_end_are_cut_off)
     for (int i = 0; i < 2000000 && !cut; i++)
         cut = SSL_key_update(client.ssl, SSL_KEY_UPDATE_REQUESTED) != 1 || SSL_do_handshake(client.ssl) != 1;
     CHECK(cut);
+}
+
+/* Neither silence nor a half hello holds a descriptor for longer than the deadline; whoever is in
+ * time is not touched by it. */
+TEST(tls_half_a_handshake_is_timed_out)
+{
+    Rig rig AUTO(rig_done) = { 0 };
+    rig_init(&rig);
+    rig.door.os = os_skewed();
+    rig_start(&rig);
+    Client client AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test" };
+    CHECK(client_open(&client, &rig.door));
+    CHECK_ASK(&client, "one\n", "one");
+    int silent = echo_client(&rig.door), half = echo_client(&rig.door);
+    echo_say(half, STR("\x16\x03\x01\2\0\1\0\1"));
+    for (int i = 0; i < 20000 && loops_accepted(rig.door.loops) < 3; i++)
+        usleep(1000);
+    echo_wake(&rig.door);
+    atomic_fetch_add(&clock_skew_us, (int64_t)(LOOP_HANDSHAKE_MS - 100) * 1000);
+    echo_wake(&rig.door);
+    CHECK_INT(loops_connections(rig.door.loops), 3);
+    echo_say(half, STR("\xfc"));
+    atomic_fetch_add(&clock_skew_us, 200 * 1000);
+    echo_wake(&rig.door);
+    echo_wake(&rig.door);
+    CHECK_INT(loops_connections(rig.door.loops), 1);
+    CHECK_INT(loops_handshakes_failed(rig.door.loops), 2);
+    CHECK_ASK(&client, "two\n", "two");
+    net_close(&silent);
+    net_close(&half);
+}
+
+TEST(tls_behind_a_proxy_header)
+{
+    static const char header[] = "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"
+                                 "\xcb\0\x71\7\x7f\0\0\1\x12\x34\1\xbb";
+    char line[512];
+    Rig rig AUTO(rig_done) = { 0 };
+    rig_init(&rig);
+    rig.door.listen.proxy_protocol = true;
+    rig.door.trusts = true;
+    rig_start(&rig);
+    Client client AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test",
+                                        .before = str_of(header, sizeof header - 1) };
+    CHECK(client_open(&client, &rig.door));
+    CHECK_ASK(&client, "peer\n", "203.0.113.7:4660");
+    CHECK_STR(str_z(rig.door.seen), STR("203.0.113.7:4660"));
+    Client bare AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test" };
+    CHECK_STR(client_try(&bare, &rig.door, line, sizeof line), STR_NONE);
+    CHECK_INT(atomic_load(&rig.door.admitted), 1);
 }
 
 TEST(tls_options_that_are_none)
