@@ -27,7 +27,7 @@ static void fixed_end(HttpReq *r)
 {
     static const Str body = STR_INIT(
         "{\"id\":42,\"name\":\"a reply of two hundred bytes\",\"values\":[1,2,3,4,5,6,7,8,9,10,11,12,13,"
-        "14,15,16,17,18,19,20],\"text\":\"the quick brown fox jumps over the lazy dog and runs\",\"ok\":"
+        "14,15,16,17,18,19,20],\"text\":\"the quick brown fox jumps over the lazy dog and runs on and on again\",\"ok\":"
         "true}  \n");
     http_reply(r, 200, "application/json", body);
 }

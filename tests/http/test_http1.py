@@ -50,7 +50,7 @@ def head_is_get_without_a_body():
             raw.send(f"HEAD {target} HTTP/1.1\r\nHost: door\r\n\r\n" + GET.format("/fixed", ""))
             head = raw.reply("HEAD")
             equal(head.status, 200)
-            if full.field("Content-Length") and not full.trailers:
+            if full.field("Content-Length") and "length=no" not in target:
                 equal(head.field("Content-Length"), full.field("Content-Length"))
             equal(len(raw.reply().body), 200)
 
@@ -77,10 +77,10 @@ def http_1_0_closes_unless_asked():
     with DOOR.raw() as raw:
         raw.send("GET /fixed HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         equal(raw.reply().field("Connection"), "keep-alive")
-        raw.send("GET /bytes/70000?length=no HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        raw.send("GET /bytes/700000?length=no HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         reply = raw.reply()
         equal((reply.field("Transfer-Encoding"), reply.field("Connection")), (None, "close"))
-        equal(reply.body, pattern(0, 70000))
+        equal(reply.body, pattern(0, 700000))
     with DOOR.raw() as raw:
         raw.send("POST /trailers HTTP/1.0\r\nContent-Length: 2\r\n\r\nab")
         reply = raw.reply()
@@ -269,7 +269,7 @@ def a_reply_that_is_cut_is_seen_as_cut():
             check(not reply.whole and len(reply.body) >= 1000000, target)
             check(raw.closed())
     with DOOR.raw() as raw:
-        raw.send("GET /bytes/9000000?length=no&cut=100000 HTTP/1.0\r\n\r\n")
+        raw.send("GET /bytes/90000000?length=no&cut=9000000 HTTP/1.0\r\n\r\n")
         try:
             while raw.sock.recv(65536):
                 pass

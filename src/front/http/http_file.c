@@ -13,19 +13,23 @@ typedef struct HttpFile {
     void *arg;
 } HttpFile;
 
+static void nothing(void *arg)
+{
+    (void)arg;
+}
+
 static void file_free(HttpFile *file)
 {
-    if (file->done)
-        file->done(file->arg);
+    file->done(file->arg);
     mem_free(&file);
 }
 
 void http_reply_file(HttpReq *r, int status, const char *type, int fd, uint64_t at, uint64_t len,
                      void (*done)(void *arg), void *arg)
 {
+    done = done ? done : nothing;
     if (http_replied(r)) {
-        if (done)
-            done(arg);
+        done(arg);
         return;
     }
     reply_set(r, REPLY_FILE, status, type);
@@ -71,7 +75,7 @@ void file_begin(HttpReq *r)
         r->sent_bytes += file->left;
         if (file->left > 0) {
             r->wire->file(r, file->fd, file->at, file->left, file->done, file->arg);
-            file->done = NULL;
+            file->done = nothing;
             r->wire->end(r);
         }
         file_free(file);

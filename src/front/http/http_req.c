@@ -190,16 +190,15 @@ static bool trace_ok(Str trace)
     return trace.len == 55;
 }
 
-/* The boot, the loop and a number: "5f0c...-a-00000012". */
+/* The boot, the loop and a number of its own: "5f0c...-01" "0000000012". */
 static Str id_make(HttpReq *r)
 {
-    enum { ID_LEN = sizeof r->server->boot + 2 + 12 };
+    enum { BOOT_LEN = sizeof r->server->boot, ID_LEN = BOOT_LEN + 13 };
     char *id = arena_alloc(&r->arena, ID_LEN);
-    uint64_t number = r->room->request_number++;
-    memcpy(id, r->server->boot, sizeof r->server->boot);
-    id[sizeof r->server->boot] = '-';
-    id[sizeof r->server->boot + 1] = (char)('0' + r->room->index);
-    for (size_t i = ID_LEN; i-- > sizeof r->server->boot + 2; number >>= 4)
+    uint64_t number = r->room->request_number++ | (uint64_t)r->room->index << 40;
+    memcpy(id, r->server->boot, BOOT_LEN);
+    id[BOOT_LEN] = '-';
+    for (size_t i = ID_LEN; i-- > BOOT_LEN + 1; number >>= 4)
         id[i] = "0123456789abcdef"[number & 15];
     return str_of(id, ID_LEN);
 }
