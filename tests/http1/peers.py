@@ -1,18 +1,19 @@
-"""The servers that these tests ask: tarn's test door, and nginx for the differences."""
+"""The servers that these tests ask: the test door of tests/http, and nginx for the differences."""
 import atexit
-import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
-BUILD = Path(os.environ.get("TARN_BUILD", TOP / "build"))
-DOOR = Path(os.environ.get("TARN_DOOR", BUILD / "tests/http/door"))
+sys.path.insert(0, str(TOP / "tests/http"))
+from harness import Door  # noqa: E402
+
+__all__ = ["Door", "nginx"]
 
 
 def folder():
@@ -29,39 +30,6 @@ def end(process):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def endpoint(text):
-    host, _, port = text.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-class Door:
-    def __init__(self, *options, limits=None):
-        self.log = folder() / "log"
-        for name, value in (limits or {}).items():
-            options += ("--limit", f"{name}={value}")
-        self.process = subprocess.Popen([DOOR, "--http", "127.0.0.1:0", *options], stdout=subprocess.PIPE,
-                                        stderr=open(self.log, "wb"), text=True)
-        atexit.register(end, self.process)
-        for line in self.process.stdout:
-            if line.startswith("door: http "):
-                self.address = endpoint(line.split()[2])
-                break
-        else:
-            raise RuntimeError(f"the door ended with {self.process.wait()}: {self.log.read_text()[-2000:]}")
-
-    def counts(self):
-        with urllib.request.urlopen("http://%s:%d/counts" % self.address, timeout=10) as reply:
-            return json.load(reply)
-
-    def memory_kib(self):
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
-
-    def end(self):
-        end(self.process)
-        return self.process.returncode
 
 
 def free_ports(count):
