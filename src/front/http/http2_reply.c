@@ -1,0 +1,320 @@
+/* Replies on a stream: the row of HttpWire, and what waits for the stream's window.
+ *
+ * Invariants:
+ * 1. `queued` is the sum of `small` from `small_at` and of the blocks from their `at`.
+ * 2. A stream that has nothing to send is deferred in nghttp2, and resumed by whatever comes.
+ * 3. Behind END_STREAM of a reply whose request was not read to its end goes RST_STREAM with NO_ERROR
+ *    (RFC 9113 8.1), so that the peer stops; in place of END_STREAM of a body that is not whole goes
+ *    RST_STREAM with INTERNAL_ERROR.
+ * 4. No function of the row calls the request: what must be told is told when the stream is settled. */
+#include "front/http/http2_priv.h"
+
+#include "base/log.h"
+#include "format/json.h"
+
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { FIELDS_MAX = 1 + HTTP_FIXED_FIELDS_MAX + HTTP_REPLY_HEADERS_MAX + 16, PLAIN_BYTES_MAX = 4096 };
+
+/* ---- what waits ---- */
+
+static void queue_put(H2Stream *s, Str bytes, Buf *take)
+{
+    s->queued += bytes.len;
+    if (limits_bytes_take(h2_limits(s->h2), bytes.len))
+        s->budget += bytes.len;
+    else
+        s->cuts = true; /* the budget of all is spent: this one is given up, not the process */
+    if (!s->blocks && s->small.len + bytes.len <= HTTP_SMALL_BODY) {
+        buf_put(&s->small, bytes);
+        buf_clear(take);
+        return;
+    }
+    H2Block *last = s->last;
+    if (last && bytes.len <= last->bytes.cap - last->bytes.len) {
+        buf_put(&last->bytes, bytes);
+        buf_clear(take);
+        return;
+    }
+    H2Block *block = mem_new(sizeof *block);
+    block->bytes = *take;
+    *take = (Buf){ .max = take->max };
+    if (last)
+        last->next = block;
+    else
+        s->blocks = block;
+    s->last = block;
+}
+
+void h2_stream_copy(H2Stream *s, Buf *out, size_t len)
+{
+    size_t given = MIN(s->budget, len);
+    s->queued -= len;
+    s->out_bytes += len;
+    limits_bytes_give(h2_limits(s->h2), given);
+    s->budget -= given;
+    size_t part = MIN(len, s->small.len - s->small_at);
+    buf_put(out, str_sub(buf_str(&s->small), s->small_at, part));
+    s->small_at += part;
+    len -= part;
+    if (s->small_at == s->small.len) {
+        s->small_at = 0;
+        buf_clear(&s->small);
+    }
+    while (len > 0) {
+        H2Block *block = s->blocks;
+        part = MIN(len, block->bytes.len - block->at);
+        buf_put(out, str_sub(buf_str(&block->bytes), block->at, part));
+        block->at += part;
+        len -= part;
+        if (block->at < block->bytes.len)
+            continue;
+        s->blocks = block->next;
+        if (!s->blocks)
+            s->last = NULL;
+        buf_done(&block->bytes);
+        mem_free(&block);
+    }
+}
+
+static void trailers_submit(H2Stream *s)
+{
+    nghttp2_nv list[HTTP_REPLY_HEADERS_MAX];
+    size_t count = 0;
+    Str rest = buf_str(&s->reply_trailers), name, value;
+    while (count < ARRAY_LEN(list) && http_trailer_next(&rest, &name, &value))
+        list[count++] = (nghttp2_nv){ (uint8_t *)name.ptr, (uint8_t *)value.ptr, name.len, value.len,
+                                      NGHTTP2_NV_FLAG_NONE };
+    IGNORE(nghttp2_submit_trailer(s->h2->session, s->id, list, count)); /* the stream may be gone */
+}
+
+static ssize_t data_next(nghttp2_session *session, int32_t id, uint8_t *bytes, size_t len,
+                         uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    H2Stream *s = source->ptr;
+    (void)session, (void)id, (void)bytes, (void)user;
+    size_t count = MIN(len, s->queued);
+    if (count == 0 && s->cuts)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM with INTERNAL_ERROR */
+    if (count == 0 && !s->out_ended) {
+        s->deferred = true;
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (count == s->queued && s->out_ended && !s->cuts) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (s->reply_trailers.len > 0) {
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            trailers_submit(s);
+        }
+    }
+    return (ssize_t)count;
+}
+
+static void resume(H2Stream *s)
+{
+    if (s->deferred) {
+        s->deferred = false;
+        IGNORE(nghttp2_session_resume_data(s->h2->session, s->id)); /* the stream may be gone */
+    }
+    h2_kick(s->h2);
+}
+
+/* ---- the row ---- */
+
+/* NULL: there is nobody to tell any more. */
+static H2Stream *stream_of(const HttpReq *r)
+{
+    H2Stream *s = r->link;
+    return s->h2 && s->open ? s : NULL;
+}
+
+static void wire_rest(HttpReq *r, bool resting)
+{
+    H2Stream *s = stream_of(r);
+    if (!s)
+        return;
+    s->rests = resting;
+    if (!resting && (s->kept.len > 0 || (s->in_ended && !s->in_told)))
+        h2_stream_due(s);
+}
+
+static void wire_consumed(HttpReq *r, size_t bytes)
+{
+    H2Stream *s = r->link;
+    if (s->h2)
+        h2_consume(s, bytes);
+}
+
+static void wire_proceed(HttpReq *r)
+{
+    H2Stream *s = stream_of(r);
+    if (!s)
+        return;
+    nghttp2_nv status = { (uint8_t *)":status", (uint8_t *)"100", 7, 3, NGHTTP2_NV_FLAG_NO_COPY_NAME };
+    IGNORE(nghttp2_submit_headers(s->h2->session, 0, s->id, NULL, &status, 1, NULL)); /* gone: no matter */
+    h2_kick(s->h2);
+}
+
+/* RFC 9113 8.2.2; a handler that sets one means HTTP/1.1. */
+static bool of_connection(Str name)
+{
+    static const Str names[] = { STR_INIT("Connection"), STR_INIT("Keep-Alive"), STR_INIT("Upgrade"),
+                                 STR_INIT("Proxy-Connection"), STR_INIT("Transfer-Encoding") };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (names[i].len == name.len && str_ieq(names[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* New in each reply: not worth a place in the peer's table. */
+static bool varies(Str name)
+{
+    return (name.len == 12 && str_ieq(name, STR("X-Request-Id"))) ||
+           (name.len == 11 && str_ieq(name, STR("traceparent"))) ||
+           (name.len == 9 && str_ieq(name, STR("RateLimit")));
+}
+
+static size_t pairs_add(nghttp2_nv *list, size_t count, const HttpPair *pairs, size_t pair_count)
+{
+    for (size_t i = 0; i < pair_count && count < FIELDS_MAX; i++) {
+        if (of_connection(pairs[i].name))
+            continue;
+        list[count++] = (nghttp2_nv){ (uint8_t *)pairs[i].name.ptr, (uint8_t *)pairs[i].value.ptr,
+                                      pairs[i].name.len, pairs[i].value.len,
+                                      varies(pairs[i].name) ? NGHTTP2_NV_FLAG_NO_INDEX
+                                                            : NGHTTP2_NV_FLAG_NONE };
+    }
+    return count;
+}
+
+static void head_submit(H2Stream *s, int status, nghttp2_nv *list, size_t count, bool ends)
+{
+    char digits[16];
+    nghttp2_data_provider body = { .source.ptr = s, .read_callback = data_next };
+    int len = snprintf(digits, sizeof digits, "%d", status);
+    list[0] = (nghttp2_nv){ (uint8_t *)":status", (uint8_t *)digits, 7, (size_t)len,
+                            NGHTTP2_NV_FLAG_NO_COPY_NAME };
+    s->head_out = true;
+    if (nghttp2_submit_response(s->h2->session, s->id, list, count, ends ? NULL : &body) != 0)
+        h2_reset(s, NGHTTP2_INTERNAL_ERROR);
+    h2_kick(s->h2);
+}
+
+static void wire_head(HttpReq *r, int64_t length, bool ends)
+{
+    H2Stream *s = stream_of(r);
+    nghttp2_nv list[FIELDS_MAX];
+    HttpPair fixed[HTTP_FIXED_FIELDS_MAX];
+    if (!s)
+        return;
+    size_t count = pairs_add(list, 1, fixed, reply_fields_all(r, length, fixed));
+    count = pairs_add(list, count, r->reply_fields, r->reply_field_count);
+    head_submit(s, r->status, list, count, ends);
+}
+
+static void wire_body(HttpReq *r, Buf *take_bytes)
+{
+    H2Stream *s = stream_of(r);
+    if (!s) {
+        buf_clear(take_bytes);
+        return;
+    }
+    queue_put(s, buf_str(take_bytes), take_bytes);
+    resume(s);
+}
+
+static void wire_end(HttpReq *r)
+{
+    H2Stream *s = stream_of(r);
+    HttpRefusal refusal;
+    if (!s)
+        return;
+    buf_init(&s->reply_trailers, HTTP_TRAILER_BYTES_MAX);
+    for (size_t i = 0; i < r->reply_trailer_count; i++)
+        IGNORE(http_trailer_put(&s->reply_trailers, r->reply_trailers[i].name, r->reply_trailers[i].value,
+                                &refusal)); /* one that may not stand there is left out */
+    s->out_ended = true;
+    resume(s);
+}
+
+/* A stream that its window holds asks for no further block: it costs one at most. */
+static size_t wire_queued(const HttpReq *r)
+{
+    H2Stream *s = stream_of(r);
+    if (!s)
+        return 0;
+    if (r->phase != REQ_SENDING)
+        return s->queued;
+    s->full = s->queued >= H2_AHEAD_MAX || (s->queued > 0 && h2_stream_stalled(s));
+    return s->full ? SIZE_MAX : s->queued;
+}
+
+static void wire_cut(HttpReq *r)
+{
+    H2Stream *s = stream_of(r);
+    if (!s)
+        return;
+    s->cuts = true;
+    if (s->head_out)
+        resume(s);
+    else
+        h2_reset(s, NGHTTP2_INTERNAL_ERROR);
+}
+
+static void wire_over(HttpReq *r)
+{
+    H2Stream *s = r->link;
+    s->r = NULL;
+    if (!s->h2 || !s->open) {
+        h2_stream_left(s);
+        return;
+    }
+    s->rests = false;
+    h2_consume(s, s->unconsumed); /* nobody will: the connection's window goes on */
+}
+
+const HttpWire http2_wire = {
+    .name = "HTTP/2",
+    .rest = wire_rest,
+    .consumed = wire_consumed,
+    .proceed = wire_proceed,
+    .head = wire_head,
+    .body = wire_body,
+    .end = wire_end,
+    .queued = wire_queued,
+    .cut = wire_cut,
+    .over = wire_over,
+};
+
+/* ---- without a request ---- */
+
+void h2_reply_plain(H2Stream *s, int status, const char *text)
+{
+    nghttp2_nv list[3];
+    Buf body;
+    char digits[24];
+    buf_init(&body, PLAIN_BYTES_MAX);
+    JsonWriter w = json_writer(&body);
+    json_begin_object(&w);
+    json_field_str(&w, "type", STR("about:blank"));
+    json_field_str(&w, "title", http_status_text(status));
+    json_field_i64(&w, "status", status);
+    json_field_str(&w, "detail", str_z(text));
+    json_field_str(&w, "code", str_z(code_info(E_INVALID)->name));
+    json_end_object(&w);
+    HttpPair pairs[] = {
+        { STR("content-type"), STR("application/problem+json") },
+        { STR("content-length"), str_of(digits, (size_t)snprintf(digits, sizeof digits, "%zu", body.len)) },
+    };
+    head_submit(s, status, list, pairs_add(list, 1, pairs, ARRAY_LEN(pairs)), false);
+    queue_put(s, buf_str(&body), &body);
+    s->out_ended = true;
+    buf_done(&body);
+    if (log_on(LOG_INFO))
+        log_line(LOG_INFO, "request refused status=%d peer=" STR_FMT " text=%s", status,
+                 STR_ARG(loop_conn_peer(s->h2->conn->conn)), text);
+}
