@@ -191,6 +191,12 @@ static size_t chunks_in(HttpConn *conn, HttpReq *r, Str bytes)
             req_refuse(r, refusal.status, E_INVALID, refusal.text);
             return bytes.len;
         }
+        if (r->phase != REQ_DUPLEX && conn->chunks->total + conn->chunks->left > r->body_max) {
+            body_forget(conn); /* before its bytes come */
+            conn->closes = true;
+            req_refuse(r, 413, E_LIMIT, "the body is larger than this path takes");
+            return bytes.len;
+        }
         if (data.len > 0)
             IGNORE(req_body_in(r, data) == data.len); /* there is room, or it was refused */
         if (step != HTTP_DONE || conn->req != r || !conn->body_comes)

@@ -54,6 +54,8 @@ typedef struct HttpRoom {
     char date[HTTP_DATE_LEN + 1], digits[24];
     uint64_t request_number;
     atomic_uint_fast64_t requests, ended, timeouts, aborted;
+    LoopPost alive_post;
+    bool alive_asked;                /* under the server's mutex */
     char apart[64];                  /* no cache line is shared with the next one */
 } HttpRoom;
 
@@ -69,6 +71,8 @@ struct HttpServer {
     RouteStats *stats;               /* one a route, and one for what matches none */
     char boot[16];                   /* random hex digits, in request ids */
     atomic_bool draining;
+    Mutex mutex;                     /* guards alive_asked of the rooms */
+    Cond changed;
 };
 
 typedef enum ReqPhase {

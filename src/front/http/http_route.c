@@ -66,12 +66,35 @@ static bool args_take(HttpReq *r, const RouteShape *shape)
     return true;
 }
 
+/* OPTIONS of the server as a whole: RFC 9110 9.3.7. */
+static Str all_methods(HttpReq *r)
+{
+    const HttpOptions *options = &r->server->options;
+    Buf allow;
+    buf_init(&allow, 1024);
+    for (size_t i = 0; i < options->route_count; i++) {
+        bool first = true;
+        for (size_t k = 0; k < i && first; k++)
+            first = strcmp(options->routes[k].method, options->routes[i].method) != 0;
+        if (first)
+            buf_format(&allow, "%s, ", options->routes[i].method);
+    }
+    buf_put(&allow, STR("HEAD, OPTIONS"));
+    Str text = str_copy(&r->arena, buf_str(&allow));
+    buf_done(&allow);
+    return text;
+}
+
 bool route_find(HttpReq *r)
 {
     const HttpServer *server = r->server;
     Str method = r->head.method;
     Buf allow;
     bool get = str_eq(method, STR("HEAD")) || r->protocol.ptr;
+    if (r->head.form == HTTP_ASTERISK) {
+        r->allow = all_methods(r);
+        return false;
+    }
     buf_init(&allow, 1024);
     for (size_t i = 0; i < server->options.route_count; i++) {
         const HttpRoute *route = &server->options.routes[i];

@@ -101,6 +101,8 @@ Policy *http_server_policy(HttpServer *server);         /* for policy_reload */
 Loops *http_server_loops(HttpServer *server);
 /* Stops accepting, closes idle connections, lets requests end; true: all ended within the time. */
 bool http_server_drain(HttpServer *server, uint32_t wait_ms);
+/* Every loop has had a turn within the time; false: one hangs. For watchdogs; one call at a time. */
+bool http_server_alive(HttpServer *server, uint32_t wait_ms);
 void http_server_free(HttpServer **server);             /* drains for no time, joins its threads */
 
 /* What was asked. */
