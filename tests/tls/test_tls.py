@@ -3,7 +3,6 @@ testssl.sh and sslyze find."""
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -375,17 +374,16 @@ def testssl_finds_nothing():
     server = Server(*HTTPS, "--set", "http.hsts=8760h", data=data)
     findings = testssl(server, "-p", "-s", "-f", "-S", "-U", "--add-ca", str(ca))
     holds(len(findings) > 30, f"{len(findings)} findings of all kinds")
-    bad = [(f["id"], f["severity"], f["finding"]) for f in findings if f["severity"] in UNSAFE_LEVELS]
-    # A local authority has no list of revoked certificates, and no certificate of it is in a public log.
-    expected = {"cert_chain_of_trust", "cert_revocation", "cert_crlDistributionPoints", "cert_ocspURL", "DNS_CAArecord",
-                "OCSP_stapling", "certificate_transparency"}
-    equal([f for f in bad if f[0] not in expected], [], "findings above info")
+    # The first is of the tool's openssl; an authority of one's own publishes no list of revoked certificates.
+    own = {"engine_problem", "cert_revocation"}
+    equal([(f["id"], f["severity"], f["finding"]) for f in findings if f["severity"] in UNSAFE_LEVELS and f["id"] not in own],
+          [], "findings above info")
     equal(server.stop(), 0)
 
 
 @case
 def sslyze_finds_nothing():
-    data, ca = local()
+    data, ca = local("--days", "89")  # what it is held against wants certificates of less than 90 days
     server = Server(*HTTPS, data=data)
     out = folder() / "sslyze.json"
     done = subprocess.run([sys.executable, "-m", "sslyze", "--mozilla_config", "modern", "--certinfo_ca_file", str(ca), f"--json_out={out}",
@@ -406,11 +404,9 @@ def sslyze_finds_nothing():
     equal(scan["tls_1_3_early_data"]["result"]["supports_early_data"], False)
     equal(scan["session_renegotiation"]["result"]["is_vulnerable_to_client_renegotiation_dos"], False)
     deployment = scan["certificate_info"]["result"]["certificate_deployments"][0]
-    holds(deployment["leaf_certificate_subject_matches_hostname"] if "leaf_certificate_subject_matches_hostname" in deployment else True,
-          "the name matches")
-    failures = [line for line in done.stdout.split("\n") if "FAILED" in line and "certificate" not in line.lower()]
-    print("     " + "; ".join(re.findall(r"\* .*", done.stdout)[-6:]))
-    equal(failures, [], "checks that failed")
+    equal(len(deployment["received_certificate_chain"]) >= 1, True)
+    holds("localhost:" in done.stdout and "OK - Compliant" in done.stdout, f"it complies: {done.stdout[-900:]}")
+    equal([line for line in done.stdout.split("\n") if "VULNERABLE" in line and "NOT VULNERABLE" not in line.upper()], [])
     equal(server.stop(), 0)
 
 
