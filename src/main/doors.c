@@ -135,17 +135,15 @@ Code doors_reload(Doors *doors, const Conf *conf, Err *err)
     TlsOptions tls;
     if (!doors->rest)
         return E_OK;
-    Policy *live = http_server_policy(rest_http(doors->rest));
     TRY(door_policy(conf, lake_memory(conf), &tmp, &policy, err));
     policy.tier = rest_tier;
     if (doors->tls) {
         TRY(door_tls(conf, doors->lake->dir, &tmp, &tls, err));
         TRY(tls_server_reload(doors->tls, &tls, err));
     }
-    TRY(policy_reload(live, &policy, err));
     DoorTiers tiers = door_tiers(conf);
     rest_set_tiers(doors->rest, tiers.reader, tiers.admin);
-    return policy_reopen(live, err);
+    return E_OK;
 }
 
 bool doors_drain(Doors *doors, uint32_t wait_ms)

@@ -1,15 +1,21 @@
+/* `tarn serve`. Invariants:
+ * 1. READY is told when every door listens and admin.json names them; STOPPING before the first is closed.
+ * 2. A reload that fails leaves everything as it was, and the server serving.
+ * 3. The first signal that ends drains; the second cuts off what is in flight; the third kills. */
 #include "base/log.h"
 #include "format/json.h"
-#include "front/rest/rest.h"
 #include "main/command.h"
+#include "main/doors.h"
 #include "main/lake.h"
+#include "main/life.h"
 #include "main/maintain.h"
 #include "main/settings.h"
 #include "os/worker.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
+
+enum { DRAIN_STEP_MS = 50 };
 
 static void stderr_sink(LogLevel level, Str line)
 {
@@ -29,7 +35,7 @@ static void door_put(JsonWriter *w, const char *name, Str address)
 }
 
 /* For local tools: readable by the owner only, rewritten at each start. */
-static Code admin_write(Lake *lake, Str http, Err *err)
+static Code admin_write(Lake *lake, Str http, Str https, Err *err)
 {
     Buf text AUTO(buf_done);
     buf_init(&text, 1 << 16);
@@ -43,6 +49,7 @@ static Code admin_write(Lake *lake, Str http, Err *err)
     json_key(&w, STR("secret_key"));
     json_put_null(&w);
     door_put(&w, "http", http);
+    door_put(&w, "https", https);
     door_put(&w, "s3", STR_NONE);
     door_put(&w, "kafka", STR_NONE);
     door_put(&w, "pg", STR_NONE);
@@ -59,69 +66,127 @@ static void key_print(const Lake *lake)
                STR_ARG(lake->token), lake->dir);
 }
 
-/* The signals that end the server; every thread inherits the mask. */
-static sigset_t ending_signals(void)
+/* One running server. */
+typedef struct Serve {
+    const Args *args;
+    Conf *conf;      /* as it was read last */
+    Lake *lake;
+    Doors *doors;
+    Life *life;
+} Serve;
+
+/* Says of each setting that changed and waits for a new start, that it does. */
+static void changes_tell(const Conf *old, const Conf *new)
 {
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    return signals;
+    for (size_t i = 0; i < new->row_count; i++)
+        if (!settings_reloads(i) && !str_eq(old->values[i].text, new->values[i].text))
+            log_line(LOG_WARN, "event=reload setting=%s value=\"" STR_FMT "\" takes effect at the next start",
+                     new->rows[i].key, STR_ARG(new->values[i].text));
 }
 
-static Code doors_run(const Conf *conf, Lake *lake, const sigset_t *signals, Err *err)
+static Code reload(Serve *serve, Err *err)
 {
-    Str listen = conf_text(conf, "http.listen");
-    RestServer *rest = NULL;
-    Str address = STR_NONE;
-    if (!str_eq(listen, STR("off"))) {
-        RestOptions options = { .lake = &lake->api, .listen = listen,
-                                .loops = (uint32_t)conf_number(conf, "http.loops") };
-        TRY(rest_start(&options, &rest, err));
-        address = rest_address(rest);
+    Conf fresh AUTO(conf_done) = { 0 };
+    TRY(settings_load(&fresh, serve->args, err));
+    TRY(doors_reload(serve->doors, &fresh, err));
+    changes_tell(serve->conf, &fresh);
+    log_level_set((LogLevel)conf_number(&fresh, "log.level"));
+    Conf old = *serve->conf;
+    *serve->conf = fresh;
+    fresh = old;
+    return E_OK;
+}
+
+static void reload_and_tell(Serve *serve)
+{
+    Err err;
+    err_clear(&err);
+    life_reloading(serve->life);
+    if (reload(serve, &err) == E_OK)
+        log_line(LOG_INFO, "event=reload result=ok");
+    else
+        log_line(LOG_ERROR, "event=reload result=kept_as_it_was code=%s error=\"%s\" place=\"%s\"",
+                 code_info(err.code)->name, err.text, err.place);
+    life_ready(serve->life, STR("serving"));
+}
+
+/* Until the first signal that ends. */
+static void serve_on(Serve *serve)
+{
+    for (;;) {
+        LifeEvent event = life_wait(serve->life, -1);
+        if (event == LIFE_RELOAD)
+            reload_and_tell(serve);
+        else if (event == LIFE_END)
+            return;
+        else if (event == LIFE_BEAT && doors_pulse(serve->doors))
+            life_beat(serve->life);
     }
-    Code code = admin_write(lake, address, err);
+}
+
+static void drain(Serve *serve)
+{
+    int64_t wait_ms = conf_number(serve->conf, "http.drain");
+    int64_t end_us = os_monotonic_us(os_real()) + wait_ms * 1000;
+    log_line(LOG_INFO, "event=drain wait_ms=%lld", (long long)wait_ms);
+    life_stopping(serve->life);
+    while (!doors_drain(serve->doors, DRAIN_STEP_MS)) {
+        bool again = life_wait(serve->life, 0) == LIFE_END;
+        if (!again && os_monotonic_us(os_real()) < end_us)
+            continue;
+        log_line(LOG_WARN, "event=drain result=cut_off reason=%s", again ? "second signal" : "http.drain is over");
+        break;
+    }
+    life_give_up(serve->life);
+}
+
+static Code doors_run(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
+{
+    DoorsOptions options = { .conf = serve->conf, .lake = serve->lake, .sockets = sockets,
+                             .socket_count = socket_count };
+    TRY(doors_open(&options, &serve->doors, err));
+    Code code = admin_write(serve->lake, doors_http(serve->doors), doors_https(serve->doors), err);
     if (code == E_OK) {
-        if (address.len)
-            printf("tarn: http " STR_FMT "\n", STR_ARG(address));
-        key_print(lake);
+        doors_print(serve->doors);
+        key_print(serve->lake);
         fflush(stdout);
-        int number;
-        sigwait(signals, &number);
-        log_line(LOG_INFO, "event=drain signal=%d", number);
-        if (rest && !rest_drain(rest, (uint32_t)conf_number(conf, "http.drain")))
-            log_line(LOG_WARN, "event=drain requests were cut off after %lld ms",
-                     (long long)conf_number(conf, "http.drain"));
+        life_ready(serve->life, STR("serving"));
+        serve_on(serve);
+        drain(serve);
     }
-    rest_free(&rest);
+    doors_close(&serve->doors);
     return code;
 }
 
-static Code serve_lake(const Conf *conf, Lake *lake, const sigset_t *signals, Err *err)
+static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
 {
     Maintain *maintain AUTO(maintain_free) = NULL;
-    MaintainOptions options = { .os = os_real(), .meta = lake->api.meta, .store = lake->api.store,
-                                .catalog = lake->api.catalog,
-                                .interval_ms = conf_number(conf, "maintenance.interval"),
-                                .grace_ms = conf_number(conf, "maintenance.grace"),
-                                .audit_ms = conf_number(conf, "maintenance.audit") };
+    const ApiLake *api = &serve->lake->api;
+    MaintainOptions options = { .os = os_real(), .meta = api->meta, .store = api->store,
+                                .catalog = api->catalog,
+                                .interval_ms = conf_number(serve->conf, "maintenance.interval"),
+                                .grace_ms = conf_number(serve->conf, "maintenance.grace"),
+                                .audit_ms = conf_number(serve->conf, "maintenance.audit") };
     TRY(maintain_start(&options, &maintain, err));
-    return doors_run(conf, lake, signals, err);
+    return doors_run(serve, sockets, socket_count, err);
 }
 
 Code command_serve(const Args *args, Err *err)
 {
     Conf conf AUTO(conf_done) = { 0 };
+    ServiceSocket sockets[SERVICE_SOCKETS_MAX];
+    size_t socket_count = 0;
+    Life life;
+    Lake lake;
     TRY(settings_load(&conf, args, err));
-    sigset_t signals = ending_signals();
+    TRY(service_listen_fds(sockets, &socket_count, err));
+    life_begin(&life);
     log_init(stderr_sink, (LogLevel)conf_number(&conf, "log.level"));
     TRY(lake_workers_start(err));
-    Lake lake;
+    Serve serve = { .args = args, .conf = &conf, .lake = &lake, .life = &life };
     Code code = lake_open(&conf, &lake, err);
     if (code == E_OK) {
-        code = serve_lake(&conf, &lake, &signals, err);
+        code = serve_lake(&serve, sockets, socket_count, err);
         lake_close(&lake);
     }
     worker_stop();
@@ -135,7 +200,7 @@ Code command_init(const Args *args, Err *err)
     Lake lake;
     TRY(lake_workers_start(err));
     TRY(lake_open(&conf, &lake, err));
-    Code code = admin_write(&lake, STR_NONE, err);
+    Code code = admin_write(&lake, STR_NONE, STR_NONE, err);
     if (code == E_OK) {
         printf("tarn: %s is ready, buckets " STR_FMT " and " STR_FMT "\n", lake.dir,
                STR_ARG(lake.bronze_bucket), STR_ARG(lake.lake_bucket));
