@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+enum { EXPIRY_WARN_DAYS = 21 };
+
 /* Away from being posted until its loop has run it. */
 typedef struct Pulse {
     LoopPost post;
@@ -64,11 +66,25 @@ static bool is_secure(const DoorsOptions *options)
     return !door_is_off(options->conf, "https.listen");
 }
 
+/* A certificate that nobody renews ends the door: said at start and at each reload. */
+static void expiry_tell(TlsServer *tls)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    int64_t expires_us = tls_server_expires(tls) * 1000000;
+    int64_t left_us = expires_us - os_now_us(os_real());
+    LogLevel level = left_us < (int64_t)EXPIRY_WARN_DAYS * 86400 * 1000000 ? LOG_WARN : LOG_INFO;
+    Str date = str_sub(time_format(&tmp, expires_us), 0, 10);
+    log_line(level, "event=tls expires=" STR_FMT " days_left=%lld", STR_ARG(date),
+             (long long)(left_us / 86400 / 1000000));
+}
+
 static Code tls_open(Doors *doors, const Conf *conf, Err *err)
 {
     TlsOptions options;
     TRY(door_tls(conf, doors->lake->dir, &doors->arena, &options, err));
-    return tls_server_new(&options, &doors->tls, err);
+    TRY(tls_server_new(&options, &doors->tls, err));
+    expiry_tell(doors->tls);
+    return E_OK;
 }
 
 static Code rest_open(Doors *doors, const Conf *conf, Err *err)
@@ -140,6 +156,7 @@ Code doors_reload(Doors *doors, const Conf *conf, Err *err)
     if (doors->tls) {
         TRY(door_tls(conf, doors->lake->dir, &tmp, &tls, err));
         TRY(tls_server_reload(doors->tls, &tls, err));
+        expiry_tell(doors->tls);
     }
     DoorTiers tiers = door_tiers(conf);
     rest_set_tiers(doors->rest, tiers.reader, tiers.admin);

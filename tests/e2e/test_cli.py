@@ -109,7 +109,7 @@ def config_explains_sources():
 def a_directory_is_open_once():
     out = alone("serve", "--data", str(lake.data), "--http", "127.0.0.1:0")
     equal(out.returncode, 7, out.stderr)
-    holds("open in another tarn" in out.stderr, out.stderr)
+    holds(f"is open in process {lake.process.pid}" in out.stderr, out.stderr)
     out = alone("doctor", "--data", str(lake.data))
     equal(out.returncode, 7, out.stderr)
 
