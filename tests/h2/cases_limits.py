@@ -97,12 +97,11 @@ def _(open):
         c.refused(1, 431, 400)
 
 
-@case("9113 10.5", "PRIORITY without end costs nothing that stays (CVE-2019-9513)", alone=True)
+@case("9113 10.5", "PRIORITY without end (CVE-2019-9513)", alone=True)
 def _(open):
     with open() as c:
         flood(c, b"".join(frame(PRIORITY, 0, 1 + 2 * i, struct.pack(">IB", 0 if i == 0 else 2 * i - 1, 255)) for i in range(100)), 200, 1)
-        c.headers(301)
-        c.answered(301)
+        c.connection_error(CALM)
 
 
 @case("9113 10.5", "empty DATA without end (CVE-2019-9518)", alone=True)
@@ -128,9 +127,11 @@ def _(open):
         octets = hpack.block(c.post())
         for i in range(400):
             c.raw(frame(HEADERS, END_HEADERS, 1 + 2 * i, octets))
-        refused = [f for f in c.barrier() if f.kind == RST_STREAM and f.code == "REFUSED_STREAM"]
-        if len(refused) < 400 - c.server[3]:
-            raise Mismatch(f"{len(refused)} refused")
+        for _ in range(400 - c.server[3]):
+            f = c.until(lambda f: f.kind in (GOAWAY, RST_STREAM))
+            if f.kind == GOAWAY or f.code != "REFUSED_STREAM":
+                raise Mismatch(str(f))
+        c.barrier()
 
 
 @case("9113 10.5", "windows of nothing hold the connection, other streams' frames go on", alone=True, door_only=True)
@@ -138,7 +139,5 @@ def _(open):
     with open((INITIAL_WINDOW_SIZE, 0)) as c:
         for i in range(100):
             c.headers(1 + 2 * i, c.request("GET", "/bytes/1000000"))
-        c.settings()
-        c.until(lambda f: f.kind == SETTINGS)
         c.headers(999, c.request("HEAD"))
         c.answered(999)

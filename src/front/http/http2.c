@@ -82,13 +82,26 @@ static bool out_full(const H2 *h2)
     return h2->bulk.len + loop_conn_queued(h2->conn->conn) >= H2_OUT_MAX;
 }
 
+/* To nghttp2 a stream too many is an error of the connection, to RFC 9113 5.1.2 one of the stream:
+ * the session allows more than the peer is told in the first setting of its first frame. */
+static void announce(H2 *h2, char *frame)
+{
+    static const char most[4] = { 0, 0, H2_STREAMS_MAX >> 8, H2_STREAMS_MAX & 0xff };
+    ASSERT(frame[3] == NGHTTP2_SETTINGS && frame[H2_FRAME_HEAD + 1] == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    memcpy(frame + H2_FRAME_HEAD + 2, most, sizeof most);
+    h2->announced = true;
+}
+
 static ssize_t send_bytes(nghttp2_session *session, const uint8_t *bytes, size_t len, int flags, void *user)
 {
     H2 *h2 = user;
     (void)session, (void)flags;
     if (out_full(h2))
         return NGHTTP2_ERR_WOULDBLOCK;
-    buf_put(out_for(h2, len), str_of(bytes, len));
+    Buf *out = out_for(h2, len);
+    buf_put(out, str_of(bytes, len));
+    if (!h2->announced)
+        announce(h2, out->ptr + out->len - len);
     return (ssize_t)len;
 }
 
@@ -440,7 +453,9 @@ static size_t frame_in(H2 *h2, Str bytes)
         if (bytes.len < H2_FRAME_HEAD)
             return 0;
         h2->frame = h2_frame_head(bytes.ptr);
-        if (!h2_guard_frame(h2, &h2->frame)) {
+        if (h2->frame.type == NGHTTP2_PRIORITY && bytes.len < H2_FRAME_HEAD + (size_t)MIN(h2->frame.length, 4U))
+            return 0; /* the guard looks into it */
+        if (!h2_guard_frame(h2, &h2->frame, bytes.ptr + H2_FRAME_HEAD)) {
             h2_fail(h2, h2->error, h2->why);
             return 0;
         }
@@ -546,7 +561,7 @@ static const HttpTalk http2_talk = {
 void http2_open(HttpConn *conn)
 {
     static const nghttp2_settings_entry settings[] = {
-        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, H2_STREAMS_MAX },
+        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1 << 20 }, /* announce, begin_headers */
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, H2_STREAM_WINDOW },
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, H2_LIST_BYTES_MAX },
         { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },

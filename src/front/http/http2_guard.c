@@ -117,7 +117,17 @@ static bool moves_on(const H2FrameHead *head)
     }
 }
 
-bool h2_guard_frame(H2 *h2, const H2FrameHead *head)
+/* nghttp2 looks at none of it, because SETTINGS_NO_RFC7540_PRIORITIES was sent. */
+static bool priority_ok(const H2FrameHead *head, const char *payload)
+{
+    const unsigned char *b = (const unsigned char *)payload;
+    if (head->stream == 0 || head->length < 4)
+        return head->stream > 0;
+    return (((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]) & 0x7fffffff) !=
+           head->stream;
+}
+
+bool h2_guard_frame(H2 *h2, const H2FrameHead *head, const char *payload)
 {
     H2Guard *guard = &h2->guard;
     if (head->length > H2_FRAME_MAX)
@@ -131,6 +141,8 @@ bool h2_guard_frame(H2 *h2, const H2FrameHead *head)
     if (!moves_on(head) && !h2_bucket_take(&guard->idle, loop_now_us(h2->loop), H2_IDLE_FRAMES,
                                            H2_IDLE_FRAMES_A_SECOND))
         return wrong(h2, NGHTTP2_ENHANCE_YOUR_CALM, "too many frames that do nothing");
+    if (head->type == NGHTTP2_PRIORITY && !priority_ok(head, payload))
+        return wrong(h2, NGHTTP2_PROTOCOL_ERROR, "PRIORITY of no stream, or of one that depends on itself");
     if (guard->block_frames == 0 && head->type == NGHTTP2_RST_STREAM && !h2_guard_reset(h2))
         return false;
     if (guard->block_frames == 0 && (head->type == NGHTTP2_HEADERS || head->type == NGHTTP2_DATA))

@@ -102,7 +102,7 @@ struct H2 {
     H2Stream *spare;
     uint32_t spare_count, stream_count;
     unsigned inside;                  /* of an entry point: it settles on its way out */
-    bool posted, touched, drains, goaway, broken, closing;
+    bool announced, posted, touched, drains, goaway, broken, closing;
     /* what comes */
     uint32_t preface_left, frame_left; /* frame_left: of its payload */
     bool in_frame;
@@ -122,8 +122,9 @@ struct H2 {
 /* http2_guard.c */
 
 H2FrameHead h2_frame_head(const char *bytes);
-/* A frame begins, behind all before it; false: h2->error and h2->why say what is wrong with it. */
-bool h2_guard_frame(H2 *h2, const H2FrameHead *head);
+/* A frame begins, behind all before it; false: h2->error and h2->why say what is wrong with it.
+ * `payload`: of PRIORITY the first 4 bytes are there. */
+bool h2_guard_frame(H2 *h2, const H2FrameHead *head, const char *payload);
 /* The payload of a frame is over. */
 void h2_guard_frame_over(H2 *h2, const H2FrameHead *head);
 void h2_guard_left_open(H2Guard *guard, uint32_t stream);
