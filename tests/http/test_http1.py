@@ -433,4 +433,48 @@ def drain_ends_hard_after_its_time():
         check(time.monotonic() - started < 5)
 
 
+@case
+def uploads_share_a_small_budget():
+    body = os.urandom(6 << 20)
+    wanted = hashlib.sha256(body).hexdigest()
+    with Door("--limit", "bytes_max=600000") as door:
+        got = []
+        threads = [threading.Thread(target=lambda: got.append(door.ask("PUT", "/sink", body=body, timeout=60).json))
+                   for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        equal(got, [{"bytes": len(body), "sha256": wanted}] * 12)
+        stuck = [door.raw(receive=4096) for _ in range(2)]
+        for raw in stuck:
+            raw.send(GET.format("/bytes/90000000", ""))
+        time.sleep(0.1)
+        reply = door.ask("GET", "/bytes/90000000")
+        equal(reply.status, 503)
+        check(reply.field("Retry-After"))
+        equal(door.ask("GET", "/fixed").status, 200)
+        for raw in stuck:
+            raw.reset()
+        check(soon(lambda: door.ask("GET", "/bytes/9000000").status == 200))  # the budget was given back
+
+
+@case
+def options_of_the_server():
+    with DOOR.raw() as raw:
+        raw.send("OPTIONS * HTTP/1.1\r\nHost: door\r\n\r\n" + "OPTIONS /fixed HTTP/1.1\r\nHost: door\r\n\r\n" +
+                 "DELETE /fixed HTTP/1.1\r\nHost: door\r\n\r\n")
+        reply = raw.reply()
+        check(reply.status == 204 and "PUT" in reply.field("Allow") and "GET" in reply.field("Allow"))
+        for status in (204, 405):
+            reply = raw.reply()
+            equal((reply.status, reply.field("Allow")), (status, "GET, HEAD, OPTIONS"))
+
+
+@case
+def the_door_of_all_cases_ends_well():
+    status, said = DOOR.stop()
+    equal((status, said.strip(), DOOR.said()), (0, "door: drained", ""))
+
+
 run()

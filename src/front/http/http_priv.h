@@ -119,6 +119,8 @@ struct HttpReq {
     uint64_t body_max, body_bytes;   /* bytes: of what a handler may see */
     Buf body;                        /* collected, or the block that fills */
     Buf ahead;                       /* the loop's: what comes while a block is worked on */
+    size_t body_room, ahead_room;    /* how large they may grow for now */
+    size_t charged;                  /* to the budget of all */
     Buf trailers;
     int refusal_status;              /* what req_refuse said while a block was worked on; 0: nothing */
     Code refusal_code;
@@ -135,7 +137,8 @@ struct HttpReq {
     void *pull_self;
     HttpPullState pull_state;
     Code pull_code;
-    bool head_sent, pull_waits;
+    size_t pull_ahead;               /* bytes that may be queued when more is pulled */
+    bool head_sent, pull_waits, finishing;
     Str text;                        /* what positions of problems count in */
     LoopTimer later;
     uint64_t sent_bytes;
@@ -180,11 +183,28 @@ Code route_shape_parse(const char *path, RouteShape *ret_shape, Err *err) CHECKE
 bool route_find(HttpReq *r);
 
 /* http_run.c */
-void req_pull(HttpReq *r);
-void reply_cut(HttpReq *r);
+bool lane_go(HttpReq *r, unsigned run);        /* true: it has run; false: a worker runs it */
+void stage_go(HttpReq *r, unsigned run);
+void stage_over(HttpReq *r);                   /* a stage has run, on the loop again */
+void body_await(HttpReq *r);
+void end_go(HttpReq *r);
 void req_cancel(HttpReq *r);
 void request_over(HttpReq *r);                 /* the reply is queued, or the client is gone */
+void reply_shape(HttpReq *r);                  /* fields, compression: once for each head */
+
+/* http_body.c */
+bool body_charge(HttpReq *r, size_t bytes);
+void body_uncharge(HttpReq *r);
+bool body_reads_ahead(HttpReq *r);
+void block_over(HttpReq *r);
+void refuse_now(HttpReq *r, int status, Code code, const char *text);
+
+/* http_send.c */
 void reply_begin(HttpReq *r);
+void reply_cut(HttpReq *r);
+void req_pull(HttpReq *r);
+bool block_send(HttpReq *r);                   /* what was pulled; false: the request is over */
+void later_over(LoopTimer *timer);
 
 /* http_conn.c, http1.c */
 void conn_free(HttpConn *conn);

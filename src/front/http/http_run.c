@@ -31,7 +31,6 @@ enum { SPARE_BYTES_MAX = 16 << 10 }; /* of memory that an ended request keeps fo
 /* ---- making and ending ---- */
 
 static void time_over(LoopTimer *timer);
-static void later_over(LoopTimer *timer);
 
 HttpReq *req_new(HttpConn *conn, const HttpWire *wire, void *link)
 {
@@ -114,7 +113,7 @@ static void pull_run(HttpReq *r)
 }
 
 /* Fields, compression: once for each head that goes out. */
-static void shape(HttpReq *r)
+void reply_shape(HttpReq *r)
 {
     r->shaped = true;
     policy_reply(r);
@@ -156,14 +155,14 @@ static void stages_run(HttpReq *r)
     if (r->parked)
         return; /* the reply is another thread's until it resumes */
     if (http_replied(r) && !r->shaped)
-        shape(r);
+        reply_shape(r);
     if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !reply_bodiless(r))
         r->run |= RUN_PULL; /* the first block, without another way through the loop */
     if (r->run & RUN_PULL)
         pull_run(r);
 }
 
-static void stage_over(HttpReq *r);
+
 
 static void work_run(LoopWork *work)
 {
@@ -178,7 +177,7 @@ static void work_over(LoopWork *work)
 }
 
 /* True: the stages have run; false: a worker runs them and stage_over follows. */
-static bool lane_go(HttpReq *r, unsigned run)
+bool lane_go(HttpReq *r, unsigned run)
 {
     r->run = run;
     if (!r->route || r->route->lane == HTTP_ON_LOOP) {
@@ -212,14 +211,7 @@ static void clock_start(HttpReq *r)
         loop_timer_set(r->loop, &r->timer, r->timeout_ms);
 }
 
-/* What comes while a worker has a block is kept, up to one block. */
-static bool reads_ahead(const HttpReq *r)
-{
-    return r->phase == REQ_BODY && r->running && !r->body_over && r->refusal_status == 0 &&
-           r->ahead.len < HTTP_BLOCK_BYTES;
-}
-
-static void stage_go(HttpReq *r, unsigned run)
+void stage_go(HttpReq *r, unsigned run)
 {
     if (lane_go(r, run)) {
         stage_over(r);
@@ -228,154 +220,13 @@ static void stage_go(HttpReq *r, unsigned run)
     if (r->phase == REQ_HEAD || r->phase == REQ_END)
         clock_start(r);
     if (r->conn)
-        r->wire->rest(r, !reads_ahead(r));
+        r->wire->rest(r, !body_reads_ahead(r));
 }
 
 static void free_over(HttpReq *r)
 {
     if (lane_go(r, RUN_FREE))
         req_free(r);
-}
-
-/* ---- the reply ---- */
-
-bool reply_bodiless(const HttpReq *r)
-{
-    return r->status == 204 || r->status == 304 || str_eq(r->head.method, STR("HEAD"));
-}
-
-static void whole_send(HttpReq *r)
-{
-    bool bodiless = reply_bodiless(r);
-    int64_t length = r->reply == REPLY_WHOLE ? (int64_t)r->reply_body.len : r->length;
-    bool ends = bodiless || (length == 0 && r->reply_trailer_count == 0);
-    r->head_sent = true;
-    r->wire->head(r, length, ends);
-    if (!ends) {
-        r->sent_bytes += r->reply_body.len;
-        if (r->reply_body.len > 0)
-            r->wire->body(r, &r->reply_body);
-        r->wire->end(r);
-    }
-    request_over(r);
-}
-
-void reply_cut(HttpReq *r)
-{
-    room_count(&r->room->aborted);
-    r->wire->cut(r);
-    request_over(r);
-}
-
-static void stream_abort(HttpReq *r)
-{
-    if (log_on(LOG_WARN))
-        log_line(LOG_WARN, "reply cut off route=%s id=" STR_FMT " code=%s text=%s",
-                 r->route ? r->route->name : "none", STR_ARG(r->id),
-                 code_info(r->pull_code)->name, r->pull_err.text);
-    reply_cut(r);
-}
-
-static void stream_head_send(HttpReq *r)
-{
-    if (r->length < 0 && r->pull_state == HTTP_PULL_END)
-        r->length = (int64_t)r->reply_body.len;
-    r->head_sent = true;
-    r->wire->head(r, r->length, false);
-}
-
-/* A problem in the place of a reply that has not begun. */
-static void problem_send(HttpReq *r, const Err *err)
-{
-    reply_reset(r);
-    http_reply_problem(r, err);
-    shape(r);
-    whole_send(r);
-}
-
-/* Sends what was pulled; false: the request is over or the client is gone. */
-static bool block_send(HttpReq *r)
-{
-    if (r->pull_code != E_OK && !r->head_sent) {
-        problem_send(r, &r->pull_err);
-        return false;
-    }
-    uint64_t sum = r->sent_bytes + r->reply_body.len;
-    bool wrong = r->length >= 0 && (sum > (uint64_t)r->length ||
-                                    (r->pull_state == HTTP_PULL_END && sum != (uint64_t)r->length));
-    if (r->pull_code != E_OK || wrong) {
-        stream_abort(r);
-        return false;
-    }
-    if (!r->head_sent)
-        stream_head_send(r);
-    r->sent_bytes = sum;
-    if (r->reply_body.len > 0)
-        r->wire->body(r, &r->reply_body);
-    if (r->pull_state == HTTP_PULL_CUT) {
-        reply_cut(r);
-        return false;
-    }
-    if (r->pull_state == HTTP_PULL_END) {
-        r->wire->end(r);
-        request_over(r);
-        return false;
-    }
-    if (r->pull_state == HTTP_PULL_LATER) {
-        r->pull_waits = true;
-        loop_timer_set(r->loop, &r->later, HTTP_PULL_LATER_MS);
-    }
-    return true;
-}
-
-void req_pull(HttpReq *r)
-{
-    while (r->phase == REQ_SENDING && !r->running && !r->pull_waits &&
-           r->wire->queued(r) < (size_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES) {
-        if (!lane_go(r, RUN_PULL) || !block_send(r))
-            return;
-    }
-}
-
-static void later_over(LoopTimer *timer)
-{
-    HttpReq *r = (HttpReq *)((char *)timer - offsetof(HttpReq, later));
-    if (r->phase == REQ_DUPLEX) {
-        duplex_show(r);
-        return;
-    }
-    r->pull_waits = false;
-    req_pull(r);
-}
-
-void reply_begin(HttpReq *r)
-{
-    loop_timer_stop(r->loop, &r->timer);
-    if (r->timed_out) {
-        Err err;
-        IGNORE(err_set(&err, E_TIMEOUT, "the request took longer than %u ms", r->timeout_ms)); /* sent */
-        reply_reset(r);
-        http_reply_problem(r, &err);
-    }
-    if (!r->shaped)
-        shape(r);
-    if (r->reply == REPLY_WHOLE || reply_bodiless(r)) {
-        whole_send(r);
-        return;
-    }
-    r->wire->rest(r, true);
-    if (r->reply == REPLY_DUPLEX) {
-        duplex_begin(r);
-        return;
-    }
-    r->phase = REQ_SENDING;
-    if (r->reply == REPLY_FILE) {
-        file_begin(r);
-        return;
-    }
-    bool pulled = r->run & RUN_PULL;
-    if (!pulled || block_send(r))
-        req_pull(r);
 }
 
 /* The reply is queued, or the client is gone. */
@@ -385,6 +236,7 @@ void request_over(HttpReq *r)
     loop_timer_stop(r->loop, &r->later);
     r->phase = REQ_OVER;
     file_drop(r);
+    body_uncharge(r);
     policy_over(r);
     r->wire->over(r);
     r->conn = NULL;
@@ -401,7 +253,7 @@ static unsigned head_stage(const HttpReq *r)
     return r->head_ran ? 0 : RUN_HEAD;
 }
 
-static void body_await(HttpReq *r)
+void body_await(HttpReq *r)
 {
     r->phase = REQ_BODY;
     if (!r->route->on_body)
@@ -409,7 +261,7 @@ static void body_await(HttpReq *r)
     r->wire->rest(r, false);
 }
 
-static void end_go(HttpReq *r)
+void end_go(HttpReq *r)
 {
     unsigned block = r->route->on_body && r->body.len > 0 ? RUN_BLOCK : 0;
     r->phase = REQ_END;
@@ -429,31 +281,8 @@ static void accepted(HttpReq *r)
     body_await(r);
 }
 
-/* A worker has done with a block; the next one may have come in the meantime. */
-static void block_over(HttpReq *r)
-{
-    buf_clear(&r->body);
-    if (r->refusal_status != 0) {
-        req_refuse(r, r->refusal_status, r->refusal_code, r->refusal_text);
-        return;
-    }
-    if (r->ahead.len > 0) {
-        Buf worked = r->body;
-        r->body = r->ahead;
-        r->ahead = worked;
-        r->body_bytes += r->body.len;
-    }
-    if (r->body_over) {
-        end_go(r);
-        return;
-    }
-    body_await(r); /* a peer that has ended shows when the wire does not rest */
-    if (r->body.len == HTTP_BLOCK_BYTES)
-        stage_go(r, RUN_BLOCK);
-}
-
 /* A stage has run, on the loop again. */
-static void stage_over(HttpReq *r)
+void stage_over(HttpReq *r)
 {
     if (r->run & RUN_FREE) {
         req_free(r);
@@ -502,87 +331,6 @@ void http_req_resume(HttpReq *r)
 {
     r->work.post.run = resumed;
     loop_post(r->work.loop, &r->work.post);
-}
-
-/* ---- the body ---- */
-
-static void refuse_now(HttpReq *r, int status, Code code, const char *text)
-{
-    Err err;
-    IGNORE(err_set(&err, code, "%s", text)); /* sent */
-    http_reply_problem_status(r, status, &err, STR_NONE);
-    reply_begin(r);
-}
-
-void req_refuse(HttpReq *r, int status, Code code, const char *text)
-{
-    if (r->phase == REQ_DUPLEX) {
-        http_duplex_abort(r);
-    } else if (r->phase == REQ_BODY && r->running) {
-        r->refusal_status = status;
-        r->refusal_code = code;
-        r->refusal_text = text;
-        r->wire->rest(r, true);
-    } else if (r->phase == REQ_BODY) {
-        refuse_now(r, status, code, text);
-    }
-}
-
-size_t req_body_room(const HttpReq *r)
-{
-    if (r->phase == REQ_DUPLEX)
-        return SIZE_MAX;
-    if (r->phase != REQ_BODY || r->body_over || r->refusal_status != 0)
-        return 0;
-    if (!r->route->on_body)
-        return SIZE_MAX;
-    return HTTP_BLOCK_BYTES - (r->running ? r->ahead.len : r->body.len);
-}
-
-bool req_receives(const HttpReq *r)
-{
-    return r->phase == REQ_BODY && !r->running && !r->body_over;
-}
-
-size_t req_body_in(HttpReq *r, Str bytes)
-{
-    if (r->phase == REQ_DUPLEX)
-        return duplex_in(r, bytes);
-    Str data = str_sub(bytes, 0, req_body_room(r));
-    if (data.len == 0)
-        return 0;
-    if (r->wire->consumed)
-        r->wire->consumed(r, data.len);
-    if (r->body_bytes + (r->running ? r->ahead.len : 0) + data.len > r->body_max) {
-        req_refuse(r, 413, E_LIMIT, "the body is larger than this path takes");
-        return bytes.len;
-    }
-    buf_put(r->running ? &r->ahead : &r->body, data);
-    if (r->running) {
-        if (r->ahead.len == HTTP_BLOCK_BYTES)
-            r->wire->rest(r, true);
-        return data.len;
-    }
-    r->body_bytes += data.len;
-    if (r->route->on_body && r->body.len == HTTP_BLOCK_BYTES)
-        stage_go(r, RUN_BLOCK);
-    return data.len;
-}
-
-void req_body_end(HttpReq *r, Str trailers)
-{
-    if (r->phase == REQ_DUPLEX) {
-        duplex_in_over(r, trailers);
-        return;
-    }
-    if (r->phase != REQ_BODY || r->body_over || r->refusal_status != 0)
-        return;
-    buf_put(&r->trailers, trailers);
-    r->body_over = true;
-    if (r->running)
-        r->wire->rest(r, true);
-    else
-        end_go(r);
 }
 
 /* ---- the beginning ---- */

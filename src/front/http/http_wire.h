@@ -49,7 +49,7 @@ void req_drop(HttpReq *r);                   /* instead of req_begin: nothing wa
 void req_begin(HttpReq *r);
 /* Body bytes, decoded: how many were taken; the rest is to be shown again after rest(r, false). */
 size_t req_body_in(HttpReq *r, Str bytes);
-size_t req_body_room(const HttpReq *r);      /* so many bytes would be taken now; SIZE_MAX: all */
+size_t req_body_room(HttpReq *r);            /* so many bytes would be taken now; SIZE_MAX: all */
 void req_body_end(HttpReq *r, Str trailers); /* lines as http_trailer reads them; once, after all bytes */
 void req_refuse(HttpReq *r, int status, Code code, const char *text); /* the body is wrong or slow */
 bool req_receives(const HttpReq *r);         /* it waits for bytes of the body: the minimum rate counts */
