@@ -1,13 +1,17 @@
 """How the server begins, reloads and ends: notices, inherited sockets, SIGHUP, drain, two at once."""
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import time
 
-from server import TARN, TOP, Server, case, equal, folder, holds, in_background, main, tarn, until
+import h2.connection
+import hpack
+
+from server import TARN, TOP, Server, case, context, equal, folder, holds, in_background, local, main, tarn, until
 
 SLOW = "SELECT count(*) FROM range(400000000) t(x) WHERE hash(x) % 7 = 0"
 
@@ -21,6 +25,10 @@ def upload_begin(server, length=10, name="a.txt"):
     holds(first.startswith(b"HTTP/1.1 100"), f"the server takes the upload: {first[:100]}")
     connection.sendall(b"x" * (length // 2))
     return connection
+
+
+def in_flight(server):
+    return int(re.search(rb"^tarn_http_in_flight (\d+)", server.once("GET", "/metrics")[2], re.M).group(1))
 
 
 def rest_of(connection):
@@ -89,13 +97,14 @@ def variables_of_another_process_are_not_believed():
 
 @case
 def a_drain_fails_no_request():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     server = Server()
-    idle = [server.connection() for _ in range(200)]
+    idle = [server.connection() for _ in range(2000)]
     for connection in idle:
         equal(server.ask(connection)[0], 200)
-    uploads = [upload_begin(server, name=f"{i}.txt") for i in range(50)]
+    uploads = [upload_begin(server, name=f"{i}.txt") for i in range(100)]
     query = in_background(lambda: server.once("POST", "/v1/sql", body=SLOW, headers={"Content-Type": "text/plain"}))
-    until(lambda: b"in_flight" in server.once("GET", "/metrics")[2], what="metrics")
+    until(lambda: in_flight(server) >= 102, what="the query, with the uploads and the one who asks,")
     began = time.monotonic()
     server.signal(signal.SIGTERM)
     server.notice("STOPPING=1")
@@ -110,6 +119,44 @@ def a_drain_fails_no_request():
     equal(query()[0], 200, "the query in flight")
     equal(server.process.wait(30), 0)
     holds(time.monotonic() - began < 12, "it ends within http.drain")
+
+
+@case
+def streams_in_flight_end_behind_a_goaway():
+    data, ca = local()
+    server = Server("--https", "127.0.0.1:0", data=data)
+
+    def open_stream():
+        sock = socket.create_connection(("127.0.0.1", server.port(True)), timeout=60)
+        sock = context(ca, alpn=["h2"]).wrap_socket(sock, server_hostname="localhost")
+        wire = h2.connection.H2Connection()
+        wire.initiate_connection()
+        wire.send_headers(1, [(":method", "POST"), (":scheme", "https"), (":authority", "localhost"), (":path", "/v1/sql"),
+                              ("authorization", f"Bearer {server.token}"), ("content-type", "text/plain")])
+        wire.send_data(1, SLOW.encode(), end_stream=True)
+        sock.sendall(wire.data_to_send())
+        return sock, wire
+
+    def frames_of(sock):
+        """(type, flags, stream, payload) until the end; read by hand, because h2 takes nothing more behind a GOAWAY."""
+        out, data = [], b""
+        while got := sock.recv(65536):
+            data += got
+            while len(data) >= 9 and len(data) >= 9 + int.from_bytes(data[:3], "big"):
+                length = int.from_bytes(data[:3], "big")
+                out.append((data[3], data[4], int.from_bytes(data[5:9], "big"), data[9:9 + length]))
+                data = data[9 + length:]
+        return out
+    sock, wire = open_stream()
+    until(lambda: in_flight(server) >= 2, what="the query")
+    server.signal(signal.SIGTERM)
+    frames = frames_of(sock)
+    holds(any(kind == 7 for kind, *_ in frames), f"GOAWAY came: {frames}")
+    holds(not any(kind == 3 for kind, *_ in frames), f"no stream was reset: {frames}")
+    holds(any(stream == 1 and flags & 1 and kind in (0, 1) for kind, flags, stream, _ in frames), "the stream ended")
+    head = next(payload for kind, _, stream, payload in frames if kind == 1 and stream == 1)
+    equal(dict(hpack.Decoder().decode(head))[":status"], "200")
+    equal(server.process.wait(30), 0)
 
 
 @case
