@@ -36,7 +36,8 @@ void h2_consume(H2Stream *s, size_t bytes)
     if (bytes == 0)
         return;
     s->unconsumed -= bytes;
-    if (s->open && s->r)
+    bool lingers = !s->r && s->in_bytes < H2_LINGER_BYTES;
+    if (s->open && (s->r || lingers))
         IGNORE(nghttp2_session_consume(session, s->id, bytes)); /* fails for lack of memory only */
     else
         IGNORE(nghttp2_session_consume_connection(session, bytes)); /* the same */
@@ -339,11 +340,12 @@ static int frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void
 {
     H2 *h2 = user;
     uint8_t type = frame->hd.type;
+    (void)session;
     bool ends = (type == NGHTTP2_HEADERS || type == NGHTTP2_DATA) &&
                 (frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
     H2Stream *s = ends ? stream_at(h2, frame->hd.stream_id) : NULL;
     if (s && !s->in_ended)
-        IGNORE(nghttp2_submit_rst_stream(session, 0, s->id, NGHTTP2_NO_ERROR)); /* no memory: ignored */
+        h2_stream_linger(s);
     bool blames = type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
                   frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR;
     if (blames && !h2_guard_reset(h2))

@@ -30,6 +30,8 @@ enum {
     H2_BLOCK_FRAMES_MAX = 64,         /* CONTINUATION behind one HEADERS */
     H2_SETTINGS_MAX = 32,             /* values in one SETTINGS */
     H2_LEFT_OPEN_KEPT = 64,
+    H2_LINGER_MS = 1000,              /* the rest of a body that nobody reads is read away so long */
+    H2_LINGER_BYTES = 8 << 20,        /* and so much of it */
     H2_NOTICE_MS = 1000,              /* between the two GOAWAY of a drain, at most */
     H2_ACKS_MAX = 1000,               /* of PING and SETTINGS that the peer does not read */
     H2_PREFACE_LEN = 24
@@ -63,6 +65,7 @@ typedef struct H2Stream {
     size_t small_at;
     H2Block *blocks, *last;
     Buf reply_trailers;
+    LoopTimer linger;                 /* set behind a reply whose request was not read to its end */
     size_t queued, budget;            /* budget: of the server's bytes, `kept` and `queued` */
     uint64_t out_bytes, out_mark;
 } H2Stream;
@@ -146,6 +149,7 @@ void h2_trailer(H2Stream *s, Str name, Str value);
 void h2_data_in(H2Stream *s, Str bytes);
 void h2_data_over(H2Stream *s);
 void h2_stream_rate(H2Stream *s, uint64_t least); /* a window of the minimum rate is over */
+void h2_stream_linger(H2Stream *s);   /* its reply has gone, its request still comes */
 bool h2_stream_stalled(const H2Stream *s);        /* a window holds its reply */
 /* The next `len` bytes of the reply; `len` <= queued. */
 void h2_stream_copy(H2Stream *s, Buf *out, size_t len);

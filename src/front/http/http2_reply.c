@@ -4,7 +4,7 @@
  * 1. `queued` is the sum of `small` from `small_at` and of the blocks from their `at`.
  * 2. A stream that has nothing to send is deferred in nghttp2, and resumed by whatever comes.
  * 3. Behind END_STREAM of a reply whose request was not read to its end goes RST_STREAM with NO_ERROR
- *    (RFC 9113 8.1), so that the peer stops; in place of END_STREAM of a body that is not whole goes
+ *    (RFC 9113 8.1) after H2_LINGER_MS, so that the peer stops; in place of END_STREAM of a body that is not whole goes
  *    RST_STREAM with INTERNAL_ERROR.
  * 4. No function of the row calls the request: what must be told is told when the stream is settled. */
 #include "front/http/http2_priv.h"

@@ -65,6 +65,7 @@ static void stream_empty(H2Stream *s)
 static void stream_unlink(H2Stream *s)
 {
     H2 *h2 = s->h2;
+    loop_timer_stop(h2->loop, &s->linger);
     if (s->prev)
         s->prev->next = s->next;
     else
@@ -100,6 +101,20 @@ void h2_stream_left(H2Stream *s)
     if (s->h2)
         stream_unlink(s);
     stream_free(s);
+}
+
+static void linger_over(LoopTimer *timer)
+{
+    H2Stream *s = (H2Stream *)((char *)timer - offsetof(H2Stream, linger));
+    if (s->open)
+        h2_reset(s, NGHTTP2_NO_ERROR);
+}
+
+/* Clients that get RST_STREAM on the heels of a reply forget the reply (curl 7.88, h2 of Python). */
+void h2_stream_linger(H2Stream *s)
+{
+    s->linger.fire = linger_over;
+    loop_timer_set(s->h2->loop, &s->linger, H2_LINGER_MS);
 }
 
 void h2_stream_closed(H2Stream *s)
