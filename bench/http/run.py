@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""The HTTP server beside nginx on the same two cores, in turns: rates and processor time of each. usage: bench/run.sh BUILD DEPS http
+[ROW...]; rows: small tls pipelined bodies idle parked slow drain; SECONDS each, ROUNDS."""
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from servers import CORES, Door, Nginx, wrk
+
+BUILD = Path(sys.argv[1]).resolve()
+ROUNDS, SECONDS = int(os.environ.get("ROUNDS", "5")), int(os.environ.get("SECONDS", "3"))
+GIB = 1 << 30
+
+
+def row(work, ours, theirs, unit, bar, ratio=None):
+    ratio = ours / theirs if ratio is None and theirs else ratio
+    show = lambda x: "-" if x is None else f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+    print(f"| {work} | {show(ours)} {unit} | {show(theirs)} {unit if theirs is not None else ''} | "
+          f"{'-' if ratio is None else f'{ratio:.2f}'} | {bar} |", flush=True)
+
+
+class Bench:
+    def __init__(self, work):
+        self.work = work
+        (work / "www").mkdir()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", work / "key.pem",
+                        "-out", work / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
+        with (work / "www/gib.bin").open("wb") as out:
+            block = os.urandom(1 << 20)
+            for i in range(GIB >> 20):
+                out.write(i.to_bytes(8, "little") + block[8:])
+        self.door, self.nginx = None, None
+
+    def door_new(self, *more):
+        return Door(BUILD, self.work, "--loops", len(CORES), *more)
+
+    def nginx_new(self):
+        with urllib.request.urlopen(f"http://{self.both()[0].http}/fixed") as reply:
+            return Nginx(self.work, reply.read().decode())
+
+    def both(self):
+        self.door = self.door or self.door_new()
+        if not self.nginx:
+            self.nginx = True
+            self.nginx = self.nginx_new()
+        return self.door, self.nginx
+
+    def stop(self):
+        for server in (self.door, self.nginx):
+            if server:
+                server.stop()
+        self.door = self.nginx = None
+
+    def turns(self, measure):
+        """measure(server) -> tuple, of each server in each round; medians by place. One round warms up."""
+        servers, found = self.both(), ([], [])
+        for turn in range(ROUNDS + 1):
+            for server, values in zip(servers, found):
+                got = measure(server)
+                if turn:
+                    values.append(got)
+        return [[statistics.median(column) for column in zip(*values)] for values in found]
+
+
+def load(bench, what, url, bar_rate, bar_cpu, connections=64, pipeline=1):
+    def measure(server):
+        before = server.cpu()
+        got = wrk(url(server), SECONDS, connections, pipeline)
+        cpu = server.cpu() - before
+        if got["errors"]:
+            raise RuntimeError(f"{server.name}: {got['errors']} errors")
+        return got["requests"] / got["us"] * 1e6, cpu / got["requests"] * 1e6, got["p99_us"]
+    ours, theirs = bench.turns(measure)
+    row(what + ", rate", ours[0], theirs[0], "/s", bar_rate)
+    row(what + ", CPU a request", ours[1], theirs[1], "us", bar_cpu)
+    row(what + ", p99", ours[2], theirs[2], "us", "-")
+
+
+def small(bench):
+    load(bench, "200-byte GET, 64 connections", lambda s: f"http://{s.http}/fixed", "-", "<= 1")
+
+
+def tls(bench):
+    load(bench, "the same over TLS", lambda s: f"https://{s.https}/fixed", "-", "<= 0.8")
+
+
+def pipelined(bench):
+    load(bench, "the same, pipelined by 16", lambda s: f"http://{s.http}/fixed", ">= 5", "-", pipeline=16)
+
+
+ROWS = {"small": small, "tls": tls, "pipelined": pipelined}
+
+
+def main():
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}; medians of {ROUNDS} "
+          f"rounds in turns\n")
+    print("| work | tarn | nginx | ratio | bar |\n| --- | --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory(prefix="tarn-bench-", dir=os.environ.get("BENCH_DIR")) as work:
+        os.chmod(work, 0o755)  # nginx drops its rights
+        bench = Bench(Path(work))
+        try:
+            for name in sys.argv[3:] or ROWS:
+                ROWS[name](bench)
+        finally:
+            bench.stop()
+
+
+main()
