@@ -20,6 +20,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("TARN_DEPS") or
              Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tarn" / "deps")
+POLICY = "/usr/sbin/policy-rc.d"  # Debian asks it before a service is started
 CLIENT_PACKAGE = {"go": "golang-go", "cargo": "cargo-web", "pip": "python3-pip", "npm": "npm"}
 
 
@@ -64,7 +65,15 @@ def debian_install(names):
     root = [] if os.geteuid() == 0 else ["sudo"]
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     run(*root, "apt-get", "update", "-qq", env=env)
-    run(*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *names, env=env)
+    # Programs only: what comes with a service of its own (nginx, haproxy) must not start it.
+    quiet = POLICY if not os.path.exists(POLICY) else None
+    if quiet:
+        run(*root, "sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' >{quiet} && chmod 755 {quiet}")
+    try:
+        run(*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *names, env=env)
+    finally:
+        if quiet:
+            run(*root, "rm", "-f", quiet)
 
 
 # ---- package clients: each leaves one archive ---------------------------------------------------

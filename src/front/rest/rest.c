@@ -1,10 +1,16 @@
 /* The door: its table, the rights, what handlers share. */
 #include "front/rest/rest_priv.h"
 
-#define ROUTE(method_, path_, name_, right_, lane_, body_, timeout_, head_, block_, end_, free_, once_,  \
-              query_, doc_)                                                                        \
-    { .method = method_, .path = path_, .name = #name_, .right = right_, .lane = lane_,            \
-      .body_max = body_, .timeout_ms = timeout_, .on_head = head_, .on_body = block_,              \
+enum {
+    PLAIN = 0,
+    ALWAYS = HTTP_ROUTE_NO_RATE | HTTP_ROUTE_NO_ADMIT,
+    SECRET = HTTP_ROUTE_NO_COMPRESS
+};
+
+#define ROUTE(method_, path_, name_, flags_, right_, lane_, body_, timeout_, head_, block_, end_, free_, \
+              once_, query_, doc_)                                                                 \
+    { .method = method_, .path = path_, .name = #name_, .flags = flags_, .right = right_,          \
+      .lane = lane_, .body_max = body_, .timeout_ms = timeout_, .on_head = head_, .on_body = block_,              \
       .on_end = end_, .on_free = free_, .doc = doc_, .more = &(const RestMore){ once_, query_ } },
 const HttpRoute rest_routes[] = {
 #include "front/rest/routes.def"
