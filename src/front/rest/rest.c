@@ -41,6 +41,8 @@ Code rest_start(const RestOptions *options, RestServer **ret_rest, Err *err)
     http.route_count = rest_route_count;
     http.context = rest;
     http.authorize = authorize;
+    for (size_t i = 0; i < http.listener_count && !rest->tls; i++)
+        rest->tls = http.listeners[i].tls;
     rest_set_tiers(rest, options->tier_reader, options->tier_admin);
     TRY(http_server_start(&http, &rest->http, err));
     *ret_rest = TAKE(rest);

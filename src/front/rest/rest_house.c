@@ -1,5 +1,8 @@
 /* The lake about itself: health, metrics, its own description. */
+#include "front/http/http_policy.h"
 #include "front/rest/rest_priv.h"
+#include "os/loop.h"
+#include "os/tls.h"
 
 #include <string.h>
 
@@ -133,10 +136,39 @@ static uint64_t resident_bytes(Os *os)
     return 0;
 }
 
+static void limits_put(Buf *out, HttpServer *http)
+{
+    LimitStats stats;
+    limits_stats(policy_limits(http_server_policy(http)), &stats);
+    metric_one(out, "tarn_http_buffered_bytes", "gauge", "bytes of bodies held in memory", stats.bytes);
+    metric_head(out, "tarn_http_limited_total", "counter", "refused: over a limit");
+    const struct {
+        const char *limit;
+        uint64_t count;
+    } refused[] = {
+        { "connections_per_client", stats.refused_connections }, { "rate", stats.refused_rate },
+        { "requests_per_client", stats.refused_address },        { "requests_max", stats.refused_full },
+        { "buffered_max", stats.refused_bytes },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        buf_format(out, "tarn_http_limited_total{limit=\"%s\"} %llu\n", refused[i].limit,
+                   (unsigned long long)refused[i].count);
+}
+
+static void tls_put(Buf *out, const RestServer *rest)
+{
+    uint64_t failed = loops_handshakes_failed(http_server_loops(rest->http));
+    metric_one(out, "tarn_http_handshakes_failed_total", "counter", "PROXY headers and TLS: bad, or too late", failed);
+    if (rest->tls)
+        metric_one(out, "tarn_tls_expires_seconds", "gauge", "since 1970: the first certificate in use expires",
+                   (uint64_t)tls_server_expires(rest->tls));
+}
+
 void rest_metrics(HttpReq *r)
 {
     const ApiLake *lake = rest_call(r)->lake;
-    const HttpServer *http = http_req_server(r);
+    const RestServer *rest = http_req_context(r);
+    const HttpServer *http = rest->http;
     HttpServerStats stats;
     Buf out;
     buf_init(&out, METRICS_BYTES_MAX);
@@ -149,6 +181,8 @@ void rest_metrics(HttpReq *r)
     metric_one(&out, "tarn_http_aborted_total", "counter", "replies cut off by an error", stats.aborted);
     requests_put(&out, http);
     latencies_put(&out, http);
+    limits_put(&out, rest->http);
+    tls_put(&out, rest);
     verbs_put(&out, lake);
     metric_one(&out, "tarn_resident_bytes", "gauge", "resident memory of the process",
                resident_bytes(lake->os));

@@ -25,6 +25,7 @@ typedef struct RestMore {
 struct RestServer {
     ApiLake *lake;
     HttpServer *http;
+    TlsServer *tls; /* of the first listener over TLS, for metrics; NULL: none */
     atomic_int tier_reader, tier_admin;
 };
 
