@@ -95,7 +95,40 @@ def pipelined(bench):
     load(bench, "the same, pipelined by 16", lambda s: f"http://{s.http}/fixed", ">= 5", "-", pipeline=16)
 
 
-ROWS = {"small": small, "tls": tls, "pipelined": pipelined}
+# ---- bodies of 1 GiB ----
+
+def curl(url, cert, *more):
+    """Seconds, bytes each way."""
+    done = subprocess.run(["curl", "-sS", "--fail", "--http1.1", "--cacert", str(cert), "-H", "Expect:", "-o", "/dev/null", "-w",
+                           "%{time_total} %{size_upload} %{size_download} %{http_code}", *map(str, more), url],
+                          stdout=subprocess.PIPE, text=True, check=True)
+    seconds, up, down, status = done.stdout.split()
+    return float(seconds), int(up), int(down), status
+
+
+def bodies(bench):
+    """In: both read the body and drop it. Out: both send the same file (nginx by sendfile in clear); `made` is a body that the
+    server makes as the socket drains, which nginx has nothing like."""
+    file, cert = bench.work / "www/gib.bin", bench.work / "cert.pem"
+    ways = [("in", "/drop", "/drop", ["-T", file]), ("out, a file", "/file", "/gib.bin", []),
+            ("out, made", f"/bytes/{GIB}", "/gib.bin", [])]
+    for scheme in ("http", "https"):
+        for what, ours_path, theirs_path, more in ways:
+            def measure(server):
+                url = f"{scheme}://{getattr(server, scheme)}{ours_path if server.name == 'tarn' else theirs_path}"
+                cpu, peak = server.cpu(), server.memory("VmHWM")
+                seconds, up, down, _ = curl(url, cert, *more)
+                if max(up, down) < GIB:
+                    raise RuntimeError(f"{server.name}: {up} bytes went, {down} came")
+                return GIB / seconds / 2**20, server.cpu() - cpu, (server.memory("VmHWM") - peak) / 2**20
+            ours, theirs = bench.turns(measure)
+            name = f"1 GiB {what}, {'TLS' if scheme == 'https' else 'clear'}"
+            row(name + ", rate", ours[0], theirs[0], "MiB/s", ">= 0.9")
+            row(name + ", CPU", ours[1], theirs[1], "s", "-")
+            row(name + ", growth of the peak", ours[2], None, "MiB", "flat")
+
+
+ROWS = {"bodies": bodies, "small": small, "tls": tls, "pipelined": pipelined}
 
 
 def main():
