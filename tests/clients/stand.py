@@ -1,0 +1,95 @@
+"""What the matrix of clients shares: a door in clear and over TLS under a local authority, and the closing line."""
+import atexit
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TOP / "tests/http"))
+from harness import DEPS, Door, pattern  # noqa: E402
+
+__all__ = ["DEPS", "Door", "Stand", "Results", "pattern"]
+
+EXTENSIONS = """[ca]
+basicConstraints=critical,CA:TRUE
+keyUsage=critical,keyCertSign,cRLSign
+subjectKeyIdentifier=hash
+[leaf]
+basicConstraints=critical,CA:FALSE
+keyUsage=critical,digitalSignature
+extendedKeyUsage=serverAuth
+subjectAltName=DNS:localhost,IP:127.0.0.1
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid
+"""
+
+
+def openssl(*words):
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+
+
+def authority(path):
+    """ca.pem, and cert.pem with key.pem signed by it for localhost and 127.0.0.1."""
+    (path / "extensions").write_text(EXTENSIONS)
+    for name, subject in (("ca", "/CN=Tarn test authority"), ("leaf", "/CN=localhost")):
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path / f"{name}.key")
+        openssl("req", "-new", "-key", path / f"{name}.key", "-subj", subject, "-out", path / f"{name}.csr")
+    more = ("-days", 30, "-extfile", path / "extensions")
+    openssl("x509", "-req", "-in", path / "ca.csr", "-signkey", path / "ca.key", "-extensions", "ca", "-out", path / "ca.pem", *more)
+    openssl("x509", "-req", "-in", path / "leaf.csr", "-CA", path / "ca.pem", "-CAkey", path / "ca.key", "-CAcreateserial",
+            "-extensions", "leaf", "-out", path / "cert.pem", *more)
+    return path / "ca.pem", path / "cert.pem", path / "leaf.key"
+
+
+class Stand:
+    """A door with both kinds of listener."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="tarn-clients-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.ca, cert, key = authority(self.folder)
+        self.door = Door("--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--cert", cert, "--key", key)
+
+    def url(self, tls):
+        return "https://localhost:%d" % self.door.address("https")[1] if tls else "http://127.0.0.1:%d" % self.door.address()[1]
+
+    def ended(self, name):
+        return self.door.counts()["ended"].get(name, 0)
+
+    def end(self):
+        status, _ = self.door.stop()
+        return status
+
+
+class Results:
+    """Counts `ok`, `FAIL` and `skip` lines; with an argument -v it also says what passed and how long it took."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def line(self, kind, name, text="", took=0.0):
+        self.passed += kind == "ok"
+        self.failed += kind == "FAIL"
+        self.skipped += kind == "skip"
+        if kind == "ok" and "-v" in sys.argv:
+            print(f"ok   {name} ({took:.2f} s)", flush=True)
+        if kind != "ok":
+            print(f"{kind:4} {name}" + (f": {text}" if text else ""), flush=True)
+
+    def read(self, label, output):
+        """The lines of a client in another language: KIND NAME[: TEXT]."""
+        seen = 0
+        for line in output.splitlines():
+            kind, _, rest = line.partition(" ")
+            if kind in ("ok", "FAIL", "skip"):
+                name, _, text = rest.strip().partition(": ")
+                self.line(kind, f"{label}: {name}", text)
+                seen += 1
+        return seen
+
+    def close(self):
+        print(f"{self.passed} passed, {self.failed} failed" if not self.skipped else
+              f"{self.skipped} exchanges that a client cannot do were left out\n{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed else 0
