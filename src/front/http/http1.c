@@ -88,7 +88,7 @@ static void conn_refuse(HttpConn *conn, int status, const char *text)
     loop_conn_send(conn->conn, buf_str(&reply));
     buf_done(&body);
     buf_done(&reply);
-    atomic_fetch_add(&server_of(conn)->stats[server_of(conn)->options.route_count].by_class[4], 1);
+    counts_refused(conn->room);
     if (log_on(LOG_INFO))
         log_line(LOG_INFO, "request refused status=%d peer=" STR_FMT " text=%s", status,
                  STR_ARG(loop_conn_peer(conn->conn)), text);

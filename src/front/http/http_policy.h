@@ -1,8 +1,8 @@
 /* http_policy.h: what holds for every route: who the client is, limits, CORS, security fields, compression,
  *            the access log.
  * Owner:   an HttpServer has one Policy from http_server_start until http_server_free.
- * Threads: policy_head, policy_admit, policy_over on the request's loop; policy_admit_key and
- *          policy_reply where the request runs; policy_reload and policy_reopen from any thread.
+ * Threads: policy_head, policy_admit, policy_fields, policy_over on the request's loop; policy_admit_key
+ *          and policy_reply where the request runs; policy_reload and policy_reopen from any thread.
  * Errors:  policy_new and policy_reload give INVALID for options that are none, IO for a log file.
  * Limits:  the POLICY_* below and HttpPolicy; docs/limits.md lists them with their reasons.
  * Units:   bytes, _s, _ms. */
@@ -10,28 +10,31 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "front/http/http_access.h"
+#include "front/http/http_forward.h"
 #include "front/limit/limit.h"
 #include "os/net.h"
 
 enum {
     POLICY_PROXIES_MAX = 64,     /* networks of trusted proxies */
-    POLICY_ORIGINS_MAX = 64,     /* of CORS */
-    POLICY_HOPS_MAX = 16,        /* of a chain of proxies that is looked at */
-    POLICY_STATE_MAX = 512       /* bytes of tracestate */
+    POLICY_ID_MAX = 128,         /* of a client's X-Request-Id */
+    POLICY_FIELDS_MAX = 16,      /* of a reply */
+    POLICY_HSTS_MAX = 64
 };
 
 typedef struct HttpReq HttpReq;
 typedef struct HttpServer HttpServer;
+typedef struct HttpPair HttpPair;
+typedef struct HttpRoom HttpRoom;
 typedef struct Policy Policy;
-typedef struct HttpPull HttpPull;
-
-typedef enum HttpLogFormat { HTTP_LOG_LINE, HTTP_LOG_JSON, HTTP_LOG_COMBINED, HTTP_LOG_NONE } HttpLogFormat;
+typedef struct PolicyRules PolicyRules;
 
 /* The options: zeros are the defaults. Everything is copied. */
 typedef struct HttpPolicy {
     /* who asks, and under which name */
     const Str *trusted_proxies;      /* "10.0.0.0/8", "::1"; their word about the client counts */
     size_t trusted_proxy_count;
+    ForwardKind forwarded;           /* which fields these proxies write */
     Str public_url;                  /* "https://lake.example.org": for links; empty: as asked */
     /* limits; all zero: none but the server's own */
     LimitOptions limits;
@@ -50,9 +53,9 @@ typedef struct HttpPolicy {
     bool compress_off;
     int gzip_level, zstd_level;      /* 0: default */
     size_t compress_bytes_min;       /* 0: 1 KiB */
-    /* access log */
-    HttpLogFormat log_format;        /* HTTP_LOG_LINE: a line of the log of the process */
-    const char *log_path;            /* of the others; NULL: standard output */
+    /* access log; a reload does not change it */
+    HttpLogFormat log_format;
+    const char *log_path;            /* of JSON and combined; NULL: standard output */
 } HttpPolicy;
 
 /* `options` NULL: the defaults. */
@@ -62,27 +65,43 @@ void policy_free(Policy **policy);                     /* writes what the log st
 Code policy_reload(Policy *policy, const HttpPolicy *options, Err *err) CHECKED;
 Code policy_reopen(Policy *policy, Err *err) CHECKED;  /* the log file was moved away */
 Limits *policy_limits(Policy *policy);                 /* for limits_bytes_take and _give */
+AccessLog *policy_access(Policy *policy);              /* for access_stats; NULL: no such log */
 
-/* LoopListen.admit and .gone, with the Policy as context. */
+/* LoopListen.admit, .gone and .trusted, with the Policy as guard. A trusted proxy is not counted: many
+ * clients come from its address. */
 bool policy_conn_admit(void *policy, const NetAddress *peer);
 void policy_conn_gone(void *policy, const NetAddress *peer);
-bool policy_trusts(void *policy, const NetAddress *peer); /* LoopListen.trusted: may send PROXY v2 */
+bool policy_trusts(void *policy, const NetAddress *peer);
 
 /* What a request carries for the policy: a field of HttpReq, all zero at first. */
 typedef struct PolicyReq {
+    const PolicyRules *rules;    /* those of its head: a reload does not change a request */
+    NetAddress client;           /* the peer at first, then whom proxies named; http_req_peer is its text */
+    LimitKey key;                /* of client, when `known` */
     LimitEntry *entry;
     LimitRate rate;
-    NetAddress client;           /* behind the trusted proxies; its text is http_req_peer */
-    Str scheme, host;            /* as the client asked for them */
-    Str trace_id, trace_state;   /* trace_id: 32 hex digits */
-    uint64_t parent_id, span_id;
-    bool admitted, rated, encoded, replied;
+    Str scheme, host;            /* as the client asked for them; no pointer: as the head says */
+    Str rate_text, rate_policy;  /* values of RateLimit and RateLimit-Policy */
+    Str tls, trace_state;
+    bool known, exempt, admitted, encoded, replied;
 } PolicyReq;
 
-/* The hooks, in the order of a request's life. Each is called once, but policy_reply, which is called
- * before each head that goes out, and not at all where the client is gone first. */
-void policy_head(HttpReq *r);      /* the head is parsed, nothing is routed */
+/* The hooks, in the order of a request's life. Each is called once, but policy_reply and policy_fields
+ * once for each head that goes out, and not at all where the client is gone first. */
+void policy_head(HttpReq *r);      /* the head is parsed, nothing is routed; sets r->id, r->trace, r->peer */
 bool policy_admit(HttpReq *r);     /* routed, no handler has run; false: it has replied */
 bool policy_admit_key(HttpReq *r); /* authorize has let it in; false: it has replied */
 void policy_reply(HttpReq *r);     /* status, type, fields and body are set; in the lane that set them */
+size_t policy_fields(HttpReq *r, HttpPair *ret_fields); /* at most POLICY_FIELDS_MAX, until the head is out */
 void policy_over(HttpReq *r);      /* the last call: counts, logs, gives back */
+
+Str http_req_base_url(HttpReq *r);        /* "https://lake.example.org", without a slash: for links */
+Str http_req_trace_state(const HttpReq *r); /* tracestate to pass on beside http_req_trace */
+
+/* http_count.c: counters of routes, for http_server_route_stats. */
+typedef struct HttpCounts HttpCounts;
+HttpCounts *counts_new(void);
+void counts_free(HttpCounts **counts);
+void counts_add(HttpCounts *counts, const HttpReq *r, uint64_t took_us); /* on the loop of r */
+void counts_refused(HttpRoom *room);                    /* a head that was none; on its loop */
+HttpCounts *policy_counts(Policy *policy);

@@ -20,7 +20,6 @@
 enum {
     HTTP_SEGMENTS_MAX = 16,          /* of a route's pattern */
     HTTP_PULLED_MAX = 64 << 20,      /* one pulled block: a single row may be large */
-    HTTP_REQUEST_ID_MAX = 128,
     HTTP_IO_WORKERS = 16,
     HTTP_QUERY_WORKERS = 16,
     HTTP_QUEUE_MAX = 10000,
@@ -28,12 +27,6 @@ enum {
     HTTP_SMALL_BODY = 16 << 10,      /* copied behind its head */
     HTTP_DATE_LEN = 29
 };
-
-typedef struct RouteStats {
-    atomic_uint_fast64_t by_class[6];
-    atomic_uint_fast64_t latency[HTTP_LATENCY_BUCKETS + 1];
-    atomic_uint_fast64_t latency_sum_us, bytes_in, bytes_out;
-} RouteStats;
 
 /* A pattern, cut at its slashes. */
 typedef struct RouteShape {
@@ -68,7 +61,7 @@ struct HttpServer {
     size_t room_count;
     Policy *policy;
     RouteShape *shapes;
-    RouteStats *stats;               /* one a route, and one for what matches none */
+    uint32_t route_keys[HTTP_ROUTES_MAX]; /* of the first segments; 0: they have braces */
     char boot[16];                   /* random hex digits, in request ids */
     atomic_bool draining;
     Mutex mutex;                     /* guards alive_asked of the rooms */
@@ -154,6 +147,7 @@ struct HttpReq {
     /* not cleared */
     HttpReq *next_spare;
     Arena arena;
+    NetAddress address;              /* of the client as the socket has it; http_req_peer formats it */
     Buf reply_body;                  /* whole, or the block just pulled; empty in a new request */
     Err pull_err;
     HttpArg args[HTTP_ARGS_MAX];
@@ -179,6 +173,7 @@ extern const LoopProtocol http_protocol;
 
 /* http_route.c */
 Code route_shape_parse(const char *path, RouteShape *ret_shape, Err *err) CHECKED;
+uint32_t route_key(const RouteShape *shape, const char *path);
 /* Sets route and args; false: r->allow lists other methods, or is empty. */
 bool route_find(HttpReq *r);
 
@@ -210,9 +205,6 @@ void later_over(LoopTimer *timer);
 void conn_free(HttpConn *conn);
 void http1_open(HttpConn *conn);
 
-/* http_req.c */
-void req_name(HttpReq *r);                     /* id and trace */
-
 /* http_reply.c */
 void reply_head_put(HttpReq *r, Buf *out, int64_t length, bool chunked, bool closes);
 Str chunk_size_line(size_t size, char *to);    /* at most 18 bytes */
@@ -237,6 +229,3 @@ void duplex_gone(HttpReq *r);
 /* http_server.c */
 void room_count(atomic_uint_fast64_t *counter);  /* by its own thread only */
 HttpRoom *room_of(HttpServer *server, Loop *loop);
-
-/* http_log.c */
-void req_count(HttpReq *r);

@@ -88,12 +88,7 @@ size_t reply_fields_all(HttpReq *r, int64_t length, HttpPair *ret_fields)
     if (length >= 0 && !bodiless)
         ret_fields[count++] =
             (HttpPair){ STR("Content-Length"), digits_put(r->room->digits, (uint64_t)length) };
-    if (!r->policy.replied) {
-        ret_fields[count++] = (HttpPair){ STR("X-Request-Id"), r->id };
-        if (r->trace.len > 0)
-            ret_fields[count++] = (HttpPair){ STR("traceparent"), r->trace };
-        ret_fields[count++] = (HttpPair){ STR("X-Content-Type-Options"), STR("nosniff") };
-    }
+    count += policy_fields(r, ret_fields + count);
     ASSERT(count <= HTTP_FIXED_FIELDS_MAX);
     return count;
 }

@@ -115,6 +115,11 @@ Str http_req_trace(const HttpReq *r)
 
 Str http_req_peer(const HttpReq *r)
 {
+    HttpReq *own = (HttpReq *)r; /* the request is not const to its own handler */
+    if (!r->peer.ptr) {
+        char *text = arena_alloc(&own->arena, NET_ADDRESS_TEXT_MAX);
+        own->peer = net_address_format(&r->address, text);
+    }
     return r->peer;
 }
 
@@ -163,52 +168,6 @@ void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg)
         cancel(arg);
     }
     mutex_unlock(&r->mutex);
-}
-
-static bool id_ok(Str id)
-{
-    for (size_t i = 0; i < id.len; i++) {
-        char c = id.ptr[i];
-        bool ok = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                  c == '-' || c == '_' || c == '.';
-        if (!ok)
-            return false;
-    }
-    return id.len > 0 && id.len <= HTTP_REQUEST_ID_MAX;
-}
-
-/* W3C trace context: 00-32 hex-16 hex-2 hex. */
-static bool trace_ok(Str trace)
-{
-    for (size_t i = 0; i < trace.len; i++) {
-        char c = trace.ptr[i];
-        bool dash = i == 2 || i == 35 || i == 52;
-        bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-        if (dash ? c != '-' : !hex)
-            return false;
-    }
-    return trace.len == 55;
-}
-
-/* The boot, the loop and a number of its own: "5f0c...-01" "0000000012". */
-static Str id_make(HttpReq *r)
-{
-    enum { BOOT_LEN = sizeof r->server->boot, ID_LEN = BOOT_LEN + 13 };
-    char *id = arena_alloc(&r->arena, ID_LEN);
-    uint64_t number = r->room->request_number++ | (uint64_t)r->room->index << 40;
-    memcpy(id, r->server->boot, BOOT_LEN);
-    id[BOOT_LEN] = '-';
-    for (size_t i = ID_LEN; i-- > BOOT_LEN + 1; number >>= 4)
-        id[i] = "0123456789abcdef"[number & 15];
-    return str_of(id, ID_LEN);
-}
-
-void req_name(HttpReq *r)
-{
-    Str id = http_field(&r->head, STR("X-Request-Id"));
-    Str trace = http_field(&r->head, STR("traceparent"));
-    r->id = id_ok(id) ? id : id_make(r);
-    r->trace = trace_ok(trace) ? trace : STR_NONE;
 }
 
 Str http_req_scheme(const HttpReq *r)

@@ -3,6 +3,34 @@
 
 #include <string.h>
 
+static bool is_arg(Str segment)
+{
+    return segment.len > 2 && segment.ptr[0] == '{';
+}
+
+/* Of the first two segments of a path, as they stand; never 0. */
+static uint32_t key_of(Str path)
+{
+    uint32_t key = 2166136261u;
+    unsigned slashes = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        slashes += path.ptr[i] == '/';
+        if (slashes == 3)
+            break;
+        key = (key ^ (uint8_t)path.ptr[i]) * 16777619u;
+    }
+    return key | 1;
+}
+
+uint32_t route_key(const RouteShape *shape, const char *path)
+{
+    for (size_t i = 0; i < MIN(shape->count, (size_t)2); i++) {
+        if (is_arg(shape->segments[i]))
+            return 0;
+    }
+    return key_of(str_z(path));
+}
+
 Code route_shape_parse(const char *path, RouteShape *ret_shape, Err *err)
 {
     RouteShape shape = { 0 };
@@ -20,11 +48,6 @@ Code route_shape_parse(const char *path, RouteShape *ret_shape, Err *err)
     }
     *ret_shape = shape;
     return E_OK;
-}
-
-static bool is_arg(Str segment)
-{
-    return segment.len > 2 && segment.ptr[0] == '{';
 }
 
 static bool shape_matches(const RouteShape *shape, Str path)
@@ -95,10 +118,12 @@ bool route_find(HttpReq *r)
         r->allow = all_methods(r);
         return false;
     }
+    uint32_t key = key_of(r->head.path);
     buf_init(&allow, 1024);
     for (size_t i = 0; i < server->options.route_count; i++) {
         const HttpRoute *route = &server->options.routes[i];
-        if (!shape_matches(&server->shapes[i], r->head.path))
+        if ((server->route_keys[i] != key && server->route_keys[i] != 0) ||
+            !shape_matches(&server->shapes[i], r->head.path))
             continue;
         bool same = str_eq(str_z(route->method), get ? STR("GET") : method);
         if (same && args_take(r, &server->shapes[i])) {

@@ -364,7 +364,7 @@ static void not_routed(HttpReq *r)
 void req_begin(HttpReq *r)
 {
     room_count(&r->room->requests);
-    r->peer = str_copy(&r->arena, loop_conn_peer(r->conn->conn));
+    r->address = *loop_conn_address(r->conn->conn);
     const TlsInfo *tls = loop_conn_tls(r->conn->conn);
     if (tls) {
         r->policy.scheme = STR("https");
@@ -372,8 +372,6 @@ void req_begin(HttpReq *r)
     }
     r->body_over = !r->has_body;
     policy_head(r);
-    if (!r->id.ptr)
-        req_name(r);
     bool routed = route_find(r);
     if (!policy_admit(r)) {
         reply_begin(r);

@@ -21,10 +21,10 @@ static Code routes_check(HttpServer *server, Err *err)
     const HttpOptions *options = &server->options;
     ASSERT(options->route_count <= HTTP_ROUTES_MAX);
     server->shapes = mem_new(MAX(options->route_count, (size_t)1) * sizeof *server->shapes);
-    server->stats = mem_new((options->route_count + 1) * sizeof *server->stats);
     for (size_t i = 0; i < options->route_count; i++) {
         ASSERT(options->routes[i].on_end && options->routes[i].name);
         TRY(route_shape_parse(options->routes[i].path, &server->shapes[i], err));
+        server->route_keys[i] = route_key(&server->shapes[i], options->routes[i].path);
     }
     return E_OK;
 }
@@ -217,7 +217,6 @@ void http_server_free(HttpServer **server_at)
     mutex_done(&server->mutex);
     mem_free(&server->rooms);
     mem_free(&server->shapes);
-    mem_free(&server->stats);
     mem_free(&server);
 }
 

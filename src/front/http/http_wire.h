@@ -59,7 +59,7 @@ void req_drain(HttpReq *r);                  /* the server ends */
 void req_gone(HttpReq *r);                   /* the client is not there any more */
 
 /* The fields of a reply that stand in each: for wires that send a list of names and values. */
-enum { HTTP_FIXED_FIELDS_MAX = 8 };
+enum { HTTP_FIXED_FIELDS_MAX = 3 + 16 /* POLICY_FIELDS_MAX */ };
 typedef struct HttpPair {
     Str name, value;
 } HttpPair;

@@ -308,12 +308,12 @@ static LimitVerdict entry_pin(Limits *limits, LimitKey address, uint32_t most, L
     return LIMIT_OK;
 }
 
-LimitVerdict limits_request_take(Limits *limits, LimitKey address, LimitEntry **ret_entry)
+LimitVerdict limits_request_take(Limits *limits, const LimitKey *address, LimitEntry **ret_entry)
 {
     const Config *config = config_of(limits);
     LimitEntry *entry = NULL;
-    if (config->requests_an_address > 0) {
-        LimitVerdict verdict = entry_pin(limits, address, config->requests_an_address, &entry);
+    if (address && config->requests_an_address > 0) {
+        LimitVerdict verdict = entry_pin(limits, *address, config->requests_an_address, &entry);
         if (verdict != LIMIT_OK)
             return verdict;
     }

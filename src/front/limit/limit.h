@@ -18,7 +18,7 @@ enum {
     LIMIT_ENTRIES_DEFAULT = 65536,
     LIMIT_ENTRIES_MAX = 1 << 22,
     LIMIT_NAME_MAX = 64,          /* of a tier */
-    LIMIT_REQUESTS_MAX = 10000000 /* of a tier in its window */
+    LIMIT_REQUESTS_MAX = 100000000 /* of a tier in its window */
 };
 
 typedef struct Limits Limits;
@@ -76,8 +76,9 @@ LimitKey limit_key_failures(LimitKey address);
 bool limits_conn_take(Limits *limits, LimitKey address);
 void limits_conn_give(Limits *limits, LimitKey address);
 
-/* Requests in flight: `*ret_entry` (may be NULL: the table is full of busy ones) is given back. */
-LimitVerdict limits_request_take(Limits *limits, LimitKey address, LimitEntry **ret_entry);
+/* Requests in flight: `*ret_entry` (NULL: counted with all only) is given back. `address` NULL: a client
+ * without a limit of its own. */
+LimitVerdict limits_request_take(Limits *limits, const LimitKey *address, LimitEntry **ret_entry);
 void limits_request_give(Limits *limits, LimitEntry *entry);
 
 /* Takes one request off the bucket of `key` in `tier`; LIMIT_OK or LIMIT_RATE. */

@@ -141,14 +141,14 @@ TEST(limit_connections_and_requests_of_one_client)
     limits_conn_give(limits, anna);
     CHECK(limits_conn_take(limits, anna));
     for (int i = 0; i < 3; i++)
-        CHECK_INT(limits_request_take(limits, anna, &entries[i]), LIMIT_OK);
-    CHECK_INT(limits_request_take(limits, anna, &entries[3]), LIMIT_ADDRESS_FULL);
-    CHECK_INT(limits_request_take(limits, bert, &entries[3]), LIMIT_OK);
+        CHECK_INT(limits_request_take(limits, &anna, &entries[i]), LIMIT_OK);
+    CHECK_INT(limits_request_take(limits, &anna, &entries[3]), LIMIT_ADDRESS_FULL);
+    CHECK_INT(limits_request_take(limits, &bert, &entries[3]), LIMIT_OK);
     LimitEntry *none = NULL;
-    CHECK_INT(limits_request_take(limits, bert, &none), LIMIT_FULL);
+    CHECK_INT(limits_request_take(limits, &bert, &none), LIMIT_FULL);
     CHECK(none == NULL);
     limits_request_give(limits, entries[0]);
-    CHECK_INT(limits_request_take(limits, bert, &entries[0]), LIMIT_OK);
+    CHECK_INT(limits_request_take(limits, &bert, &entries[0]), LIMIT_OK);
     LimitStats stats;
     limits_stats(limits, &stats);
     CHECK_INT(stats.requests, 4);
@@ -266,7 +266,7 @@ static void *crowd_run(void *arg)
         LimitKey key = { .high = i % 97, .low = 1, .kind = LIMIT_ADDRESS };
         LimitEntry *entry = NULL;
         LimitRate rate;
-        if (limits_request_take(crowd->limits, key, &entry) == LIMIT_OK) {
+        if (limits_request_take(crowd->limits, &key, &entry) == LIMIT_OK) {
             crowd->let_in++;
             bool bytes = limits_bytes_take(crowd->limits, 64);
             if (limits_rate_take(crowd->limits, key, 0, 1, &rate) == LIMIT_OK)
