@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """The HTTP server beside nginx on the same two cores, in turns: rates and processor time of each. usage: bench/run.sh BUILD DEPS http
 [ROW...]; rows: small tls pipelined bodies idle parked slow drain; SECONDS each, ROUNDS."""
+import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -36,20 +38,19 @@ class Bench:
             block = os.urandom(1 << 20)
             for i in range(GIB >> 20):
                 out.write(i.to_bytes(8, "little") + block[8:])
-        self.door, self.nginx = None, None
+        self.nginx, self.door = None, self.door_new()
+        with urllib.request.urlopen(f"http://{self.door.http}/fixed") as reply:
+            self.fixed = reply.read().decode()  # nginx gives the same bytes
 
     def door_new(self, *more):
         return Door(BUILD, self.work, "--loops", len(CORES), *more)
 
     def nginx_new(self):
-        with urllib.request.urlopen(f"http://{self.both()[0].http}/fixed") as reply:
-            return Nginx(self.work, reply.read().decode())
+        return Nginx(self.work, self.fixed)
 
     def both(self):
         self.door = self.door or self.door_new()
-        if not self.nginx:
-            self.nginx = True
-            self.nginx = self.nginx_new()
+        self.nginx = self.nginx or self.nginx_new()
         return self.door, self.nginx
 
     def stop(self):
@@ -128,7 +129,62 @@ def bodies(bench):
             row(name + ", growth of the peak", ours[2], None, "MiB", "flat")
 
 
-ROWS = {"bodies": bodies, "small": small, "tls": tls, "pipelined": pipelined}
+# ---- crowds ----
+
+class Crowd:
+    """bench/http/crowd, told by lines; answers are lines of JSON."""
+
+    def __init__(self, mode, address, count, *more):
+        self.process = subprocess.Popen([BUILD / "bench/crowd", mode, address, str(count), *map(str, more)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+
+    def hear(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the crowd ended with {self.process.wait()}")
+        return json.loads(line)
+
+    def tell(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def end(self):
+        self.tell("end")
+        said = self.hear()
+        self.process.wait(60)
+        return said
+
+
+IDLE = int(os.environ.get("IDLE", "17500"))
+OPEN = ("--limit", "connections_max=19000", "--limit", "connections_an_address=200000", "--limit", "requests_an_address=200000",
+        "--limit", "idle_ms_max=600000", "--limit", "requests_max=200000")
+
+
+def idle(bench):
+    """Every connection has been used once. User memory: anonymous pages of the process; each answers once more at the end."""
+    for scheme, bar in (("http", "<= 512"), ("https", "<= 16384")):
+        found = []
+        bench.stop()
+        for make in (lambda: bench.door_new(*OPEN), bench.nginx_new):
+            server = make()
+            try:
+                wrk(f"{scheme}://{getattr(server, scheme)}/fixed", 1, 64)
+                before = server.memory()
+                crowd = Crowd("idle", getattr(server, scheme), IDLE, *(["tls"] if scheme == "https" else []))
+                crowd.hear()
+                time.sleep(1)
+                found.append((server.memory() - before) / IDLE)
+                crowd.tell("again")
+                again = crowd.hear()
+                if again["ok"] != IDLE:
+                    raise RuntimeError(f"{server.name}: {again}")
+                crowd.end()
+            finally:
+                server.stop()
+        row(f"{IDLE:,} idle connections, {'TLS' if scheme == 'https' else 'clear'}, user memory each", found[0], found[1], "bytes", bar)
+
+
+ROWS = {"idle": idle, "bodies": bodies, "small": small, "tls": tls, "pipelined": pipelined}
 
 
 def main():
