@@ -21,12 +21,12 @@ static void check_commit(Str bytes, Arena *arena)
 static void check_object(Str bytes, Arena *arena)
 {
     ObjectRecord record, again;
-    if (object_decode(bytes, arena, &record, NULL) != E_OK)
+    if (object_decode(bytes, false, arena, &record, NULL) != E_OK)
         return;
     Buf buf AUTO(buf_done);
     buf_init(&buf, JOURNAL_PAYLOAD_MAX);
     object_encode(&buf, &record);
-    ASSERT(object_decode(buf_str(&buf), arena, &again, NULL) == E_OK);
+    ASSERT(object_decode(buf_str(&buf), false, arena, &again, NULL) == E_OK);
     ASSERT(again.info.size_bytes == record.info.size_bytes && again.place == record.place);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "format/json.h"
+#include "store/store_keep.h"
 
 
 /* The engine looks at an interrupt between blocks of rows: one function over large values can run on. */

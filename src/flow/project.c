@@ -4,6 +4,7 @@
 #include "flow/graph.h"
 #include "format/checksum.h"
 #include "format/json.h"
+#include "store/store_keep.h"
 
 typedef Vec(Str) StrVec;
 typedef Vec(size_t) IndexVec;

@@ -5,7 +5,7 @@
 #include "main/settings.h"
 #include "meta/meta.h"
 #include "os/worker.h"
-#include "store/store.h"
+#include "store/store_keep.h"
 #include "table/catalog.h"
 #include "table/scan.h"
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "os/thread.h"
+#include "store/store_keep.h"
 
 enum { COMMITS_KEPT_DAYS = 30 };
 

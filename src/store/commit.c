@@ -30,23 +30,38 @@ static Code precondition(const CommitOp *op, const char *why, Err *err)
                    STR_ARG(op->record.info.bucket), STR_ARG(op->record.info.key), why);
 }
 
-static Code put_check(const CommitOp *op, const KeyState *state, const BucketState *bucket,
+static Code put_check(const CommitOp *op, const VersionState *newest, const BucketState *bucket,
                       Err *err)
 {
+    bool there = newest && !newest->now.info.delete_marker;
     if (!bucket->is)
-        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(bucket->name));
+        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(bucket->now.name));
     switch (op->condition) {
     case PUT_ALWAYS:
         return E_OK;
     case PUT_IF_ABSENT:
-        return state->is ? precondition(op, "exists already", err) : E_OK;
+        return there ? precondition(op, "exists already", err) : E_OK;
     case PUT_IF_SEQUENCE:
-        if (!state->is)
+        if (!there)
             return precondition(op, "is not there any more", err);
-        if (state->now.info.sequence != op->if_sequence)
+        if (newest->sequence != op->if_sequence)
             return precondition(op, "was replaced in the meantime", err);
         return E_OK;
     }
+    return E_OK;
+}
+
+/* How a put or a marker stands to the versions that are there. */
+static Code versioning_set(Group *group, Store *store, KeyState *state, CommitOp *op,
+                           StoreVersioning versioning, Err *err)
+{
+    VersionState *null_version;
+    op->record.info.null_version = versioning != VERSIONING_ENABLED;
+    op->replace = versioning == VERSIONING_NEVER     ? REPLACE_OLDER
+                  : versioning == VERSIONING_ENABLED ? REPLACE_NOTHING
+                                                     : REPLACE_NULL;
+    if (op->replace == REPLACE_NULL)
+        TRY(plan_null(&group->plan, store, state, &null_version, err)); /* loaded for plan_op */
     return E_OK;
 }
 
@@ -62,9 +77,52 @@ static Code bucket_empty_check(Group *group, Store *store, Str bucket, Err *err)
     bool empty = !(cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek)));
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = group->plan.slots[i]; state; state = state->next)
-            empty = empty && !(state->is && str_eq(state->bucket, bucket));
+            for (VersionState *version = state->versions; version; version = version->next)
+                empty = empty && !(version->is && str_eq(state->bucket, bucket));
     return empty ? E_OK
                  : err_set(err, E_CONFLICT, "bucket " STR_FMT " is not empty", STR_ARG(bucket));
+}
+
+static const StoreProperty *property_find(const StoreBucket *bucket, Str name)
+{
+    for (size_t i = 0; i < bucket->property_count; i++)
+        if (str_eq(bucket->properties[i].name, name))
+            return &bucket->properties[i];
+    return NULL;
+}
+
+/* The bucket with one property changed, added or removed. */
+static Code property_set(Arena *arena, const StoreBucket *now, const StoreProperty *property,
+                         StoreBucket *ret_bucket, Err *err)
+{
+    bool removes = property->value.ptr == NULL;
+    size_t count = 0;
+    if (!removes && !property_find(now, property->name) && now->property_count == STORE_PROPERTIES_MAX)
+        return err_set(err, E_LIMIT, "bucket " STR_FMT " has %d properties already", STR_ARG(now->name),
+                       STORE_PROPERTIES_MAX);
+    StoreProperty *properties = arena_array(arena, StoreProperty, now->property_count + 1);
+    for (size_t i = 0; i < now->property_count; i++)
+        if (!str_eq(now->properties[i].name, property->name))
+            properties[count++] = now->properties[i];
+    if (!removes)
+        properties[count++] = *property;
+    *ret_bucket = *now;
+    ret_bucket->properties = properties;
+    ret_bucket->property_count = count;
+    return E_OK;
+}
+
+static Code bucket_set_check(Group *group, const BucketState *state, CommitOp *op, Err *err)
+{
+    StoreVersioning versioning = op->bucket.versioning;
+    if (op->property)
+        return property_set(&group->plan.arena, &state->now, op->property, &op->bucket, err);
+    if (versioning == VERSIONING_NEVER && state->now.versioning != VERSIONING_NEVER)
+        return err_set(err, E_INVALID, "bucket " STR_FMT " counts versions: it can only be suspended",
+                       STR_ARG(state->now.name));
+    op->bucket = state->now;
+    op->bucket.versioning = versioning;
+    return E_OK;
 }
 
 static Code bucket_check(Group *group, Store *store, CommitOp *op, Err *err)
@@ -73,8 +131,10 @@ static Code bucket_check(Group *group, Store *store, CommitOp *op, Err *err)
     BucketState *state;
     TRY(plan_bucket(&group->plan, store, name, &state, err));
     if (op->again) {
-        bool live = state->is && state->sequence == op->record.info.sequence;
-        op->skip = op->kind == OP_BUCKET_CREATE && !live;
+        bool live = state->is && state->now.sequence == op->record.info.sequence;
+        op->skip = op->kind != OP_BUCKET_DELETE && !live;
+        if (!op->skip && op->kind != OP_BUCKET_DELETE)
+            op->bucket = state->now;
         return E_OK;
     }
     if (op->kind == OP_BUCKET_CREATE)
@@ -83,39 +143,103 @@ static Code bucket_check(Group *group, Store *store, CommitOp *op, Err *err)
                    : E_OK;
     if (!state->is)
         return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(name));
-    return bucket_empty_check(group, store, name, err);
+    return op->kind == OP_BUCKET_SET ? bucket_set_check(group, state, op, err)
+                                     : bucket_empty_check(group, store, name, err);
+}
+
+static Code move_check(Group *group, Store *store, KeyState *state, CommitOp *op, Err *err)
+{
+    VersionState *version;
+    TRY(plan_version(&group->plan, store, state, op->record.info.sequence, &version, err));
+    op->skip = !version->is || version->now.place != op->record.place ||
+               (version->now.place == PLACE_JOURNAL && version->now.at != op->old_lsn);
+    op->replace = REPLACE_NOTHING;
+    if (!op->skip) {
+        op->record.info.trust = version->now.info.trust;
+        op->record.info.tags = version->now.info.tags;
+        op->record.info.tag_count = version->now.info.tag_count;
+    }
+    return E_OK;
+}
+
+/* The version that a delete is about, as its bucket's versioning says; a marker becomes one. */
+static Code delete_check(Group *group, Store *store, KeyState *state, CommitOp *op, Err *err)
+{
+    const ObjectInfo *info = &op->record.info;
+    VersionState *newest, *version = NULL;
+    BucketState *bucket;
+    TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
+    if (!bucket->is)
+        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(info->bucket));
+    TRY(plan_newest(&group->plan, store, state, &newest, err));
+    if (op->if_sequence != 0 && (!newest || newest->now.info.delete_marker))
+        return no_such_key(info->bucket, info->key, err);
+    if (op->if_sequence != 0 && newest->sequence != op->if_sequence)
+        return precondition(op, "was replaced in the meantime", err);
+    if (op->of_key && bucket->now.versioning != VERSIONING_NEVER) {
+        op->kind = OP_MARKER;
+        op->record.info.delete_marker = true;
+        op->existed = newest && !newest->now.info.delete_marker;
+        return versioning_set(group, store, state, op, bucket->now.versioning, err);
+    }
+    version = newest;
+    if (op->of_sequence == STORE_VERSION_NULL)
+        TRY(plan_null(&group->plan, store, state, &version, err));
+    else if (op->of_sequence != 0)
+        TRY(plan_version(&group->plan, store, state, op->of_sequence, &version, err));
+    op->existed = version && version->is;
+    op->skip = !op->existed;
+    if (op->skip)
+        return E_OK;
+    op->of_sequence = version->sequence;
+    op->record.info.delete_marker = version->now.info.delete_marker;
+    op->record.info.null_version = version->now.info.null_version;
+    return E_OK;
+}
+
+/* Trust, tags: of a version that is there. */
+static Code change_check(Group *group, Store *store, KeyState *state, CommitOp *op, Err *err)
+{
+    VersionState *newest, *version;
+    TRY(plan_newest(&group->plan, store, state, &newest, err));
+    if (!newest || (op->of_sequence == 0 && newest->now.info.delete_marker))
+        return no_such_key(op->record.info.bucket, op->record.info.key, err);
+    version = newest;
+    if (op->of_sequence == STORE_VERSION_NULL)
+        TRY(plan_null(&group->plan, store, state, &version, err));
+    else if (op->of_sequence != 0)
+        TRY(plan_version(&group->plan, store, state, op->of_sequence, &version, err));
+    if (!version || !version->is)
+        return err_set(err, E_GONE, "this version is not there any more");
+    op->of_sequence = version->sequence;
+    return E_OK;
 }
 
 static Code object_check(Group *group, Store *store, const Request *request, CommitOp *op, Err *err)
 {
     const ObjectInfo *info = &op->record.info;
     KeyState *state;
+    VersionState *newest;
+    BucketState *bucket;
     TRY(plan_key(&group->plan, store, info->bucket, info->key, &state, err));
-    bool twice = state->request == request && !op->again && op->kind != OP_MOVE;
-    state->request = request;
+    bool exact = op->kind == OP_DELETE && op->of_sequence != 0;
+    bool twice = state->request == request && !op->again && op->kind != OP_MOVE && !exact;
+    state->request = exact ? state->request : request;
     if (twice)
         return err_set(err, E_INVALID, "the key '" STR_FMT "' stands twice in one group",
                        STR_ARG(info->key));
-    if (op->kind == OP_MOVE) {
-        op->skip = !state->is || state->now.info.sequence != info->sequence ||
-                   state->now.place != op->record.place ||
-                   (state->now.place == PLACE_JOURNAL && state->now.at != op->old_lsn);
-        op->record.info.trust = op->skip ? info->trust : state->now.info.trust;
-        return E_OK;
-    }
-    if (op->kind == OP_PUT) {
-        BucketState *bucket;
-        TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
-        return put_check(op, state, bucket, err);
-    }
+    if (op->kind == OP_MOVE)
+        return move_check(group, store, state, op, err);
     if (op->again)
         return E_OK;
-    if (!state->is)
-        return no_such_key(info->bucket, info->key, err);
-    if (op->of_sequence == 0 || op->of_sequence == state->now.info.sequence)
-        return E_OK;
-    return op->kind == OP_TRUST ? err_set(err, E_GONE, "this version is not there any more")
-                                : precondition(op, "was replaced in the meantime", err);
+    if (op->kind == OP_DELETE)
+        return delete_check(group, store, state, op, err);
+    if (op->kind != OP_PUT)
+        return change_check(group, store, state, op, err);
+    TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
+    TRY(plan_newest(&group->plan, store, state, &newest, err));
+    TRY(put_check(op, newest, bucket, err));
+    return versioning_set(group, store, state, op, bucket->now.versioning, err);
 }
 
 static Code ops_check(Group *group, Store *store, Request *request, Err *err)
@@ -123,7 +247,8 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
     for (size_t i = 0; i < request->count; i++) {
         CommitOp *op = &request->ops[i];
         op->skip = false;
-        bool of_bucket = op->kind == OP_BUCKET_CREATE || op->kind == OP_BUCKET_DELETE;
+        bool of_bucket = op->kind == OP_BUCKET_CREATE || op->kind == OP_BUCKET_DELETE ||
+                         op->kind == OP_BUCKET_SET;
         TRY(of_bucket ? bucket_check(group, store, op, err)
                       : object_check(group, store, request, op, err));
     }
@@ -139,10 +264,12 @@ static Code request_plan(Group *group, Store *store, Request *request, int64_t n
                       .op_count = request->count };
     for (size_t i = 0; i < request->count; i++) {
         CommitOp *op = &request->ops[i];
-        if (!op->again && op->kind != OP_MOVE) {
+        if (!op->again && op->kind != OP_MOVE && !op->skip) {
             op->record.info.sequence = commit.next_sequence++;
             op->record.info.modified_us = now_us;
         }
+        if (op->kind == OP_BUCKET_CREATE && !op->again)
+            op->bucket.created_us = now_us;
         if (!op->skip && op->record.place == PLACE_JOURNAL)
             op->record.at = commit.body_count++;
     }

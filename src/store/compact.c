@@ -51,10 +51,9 @@ static Code put_live(Compaction *compaction, const CommitOp *op, uint64_t lsn, b
                      ObjectRecord *ret_record, Err *err)
 {
     const ObjectInfo *info = &op->record.info;
-    TRY(store_lookup(compaction->store, info->bucket, info->key, &compaction->arena, ret_record,
-                     ret_live, err));
-    *ret_live = *ret_live && ret_record->info.sequence == info->sequence &&
-                ret_record->place == op->record.place &&
+    TRY(store_lookup_version(compaction->store, info->bucket, info->key, info->sequence,
+                             &compaction->arena, ret_record, ret_live, err));
+    *ret_live = *ret_live && ret_record->place == op->record.place &&
                 (op->record.place != PLACE_JOURNAL || ret_record->at == lsn);
     return E_OK;
 }
@@ -77,9 +76,9 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
                      uint64_t body_lsn, Err *err)
 {
     bool in_segment = commit_lsn < compaction->end;
-    bool put = op->kind == OP_PUT || op->kind == OP_MOVE;
-    if (!put && (!in_segment || op->kind == OP_TRUST))
-        return E_OK; /* the trust of a live version moves with it */
+    bool put = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER;
+    if (!put && (!in_segment || op->kind == OP_TRUST || op->kind == OP_TAGS))
+        return E_OK; /* trust and tags of a live version move with it */
     if (!put) {
         CommitOp again = *op;
         again.again = true;

@@ -4,6 +4,7 @@
  *   b BUCKET                                      a bucket
  *   o BUCKET 00 KEY' 00 00 ~SEQUENCE              a version, the latest first; KEY' has 00 as 00 ff
  *   f SEQUENCE                                    a change of the feed
+ *   q BUCKET                                      how many versions and bytes it has
  *   x BLOB                                        the version that a blob belongs to
  * Numbers are big endian. A bucket's name has no zero byte. */
 #include "store/store_priv.h"
@@ -62,6 +63,12 @@ void key_blob(Buf *buf, const BlobId *blob)
 {
     buf_put_char(buf, 'x');
     buf_put(buf, str_of(blob->bytes, sizeof blob->bytes));
+}
+
+void key_usage(Buf *buf, Str bucket)
+{
+    buf_put_char(buf, 'q');
+    buf_put(buf, bucket);
 }
 
 Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,

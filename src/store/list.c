@@ -35,52 +35,99 @@ bool store_address_parse(Str address, Str *ret_bucket, Str *ret_key)
     return true;
 }
 
-static Code bucket_change(Store *store, Str bucket, OpKind kind, Err *err)
+static Code bucket_change(Store *store, Str bucket, CommitOp *op, Err *err)
 {
     TRY(key_check(bucket, STR("-"), err));
-    CommitOp op = { .kind = kind };
-    op.record.info.bucket = bucket;
-    return store_commit(store, &op, 1, err);
+    op->record.info.bucket = bucket;
+    return store_commit(store, op, 1, err);
 }
 
 Code store_bucket_create(Store *store, Str bucket, Err *err)
 {
-    return bucket_change(store, bucket, OP_BUCKET_CREATE, err);
+    return store_bucket_create_owned(store, bucket, STR_NONE, err);
+}
+
+Code store_bucket_create_owned(Store *store, Str bucket, Str owner, Err *err)
+{
+    CommitOp op = { .kind = OP_BUCKET_CREATE, .bucket.owner = owner };
+    if (owner.len > STORE_OWNER_MAX)
+        return err_set(err, E_LIMIT, "an owner of %zu bytes", owner.len);
+    return bucket_change(store, bucket, &op, err);
 }
 
 Code store_bucket_delete(Store *store, Str bucket, Err *err)
 {
-    return bucket_change(store, bucket, OP_BUCKET_DELETE, err);
+    return bucket_change(store, bucket, &(CommitOp){ .kind = OP_BUCKET_DELETE }, err);
+}
+
+Code store_bucket_set_versioning(Store *store, Str bucket, StoreVersioning versioning, Err *err)
+{
+    CommitOp op = { .kind = OP_BUCKET_SET, .bucket.versioning = versioning };
+    return bucket_change(store, bucket, &op, err);
+}
+
+Code store_bucket_set_property(Store *store, Str bucket, Str name, Str value, Err *err)
+{
+    StoreProperty property = { name, value };
+    CommitOp op = { .kind = OP_BUCKET_SET, .property = &property };
+    if (name.len == 0 || name.len > STORE_PROPERTY_NAME_MAX || value.len > STORE_PROPERTY_MAX)
+        return err_set(err, E_LIMIT, "a property of %zu and %zu bytes", name.len, value.len);
+    return bucket_change(store, bucket, &op, err);
 }
 
 Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err)
 {
-    int64_t created_us;
-    uint64_t sequence;
+    Arena tmp AUTO(arena_done) = { 0 };
+    StoreBucket found;
     *ret_exists = false;
     if (!store_bucket_name_ok(bucket))
         return E_OK;
-    return store_bucket_lookup(store, bucket, &created_us, &sequence, ret_exists, err);
+    return store_bucket_lookup(store, bucket, &tmp, &found, ret_exists, err);
+}
+
+Code store_bucket_get(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket, Err *err)
+{
+    bool exists = false;
+    StoreBucket found = { 0 };
+    if (store_bucket_name_ok(bucket))
+        TRY(store_bucket_lookup(store, bucket, arena, &found, &exists, err));
+    if (!exists)
+        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT,
+                       STR_ARG(str_sub(bucket, 0, STORE_BUCKET_MAX)));
+    TRY(usage_lookup(store, bucket, &found.versions, &found.bytes, err));
+    *ret_bucket = found;
+    return E_OK;
+}
+
+typedef Vec(StoreBucket) BucketVec;
+
+static Code buckets_read(Store *store, Arena *arena, BucketVec *found, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    TRY(cursor_seek(&cursor, STR("b"), err));
+    while (cursor.there && str_starts(cursor_key(&cursor), STR("b"))) {
+        StoreBucket bucket;
+        TRY(bucket_decode(cursor_value(&cursor), arena, &bucket, err));
+        bucket.name = str_copy(arena, str_from(cursor_key(&cursor), 1));
+        vec_push(found, bucket);
+        TRY(cursor_next(&cursor, err));
+    }
+    return E_OK;
 }
 
 Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, size_t *ret_count,
                        Err *err)
 {
-    Vec(StoreBucket) found = { 0 };
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
-    Code code = cursor_seek(&cursor, STR("b"), err);
-    for (; code == E_OK && cursor.there && str_starts(cursor_key(&cursor), STR("b"));
-         code = cursor_next(&cursor, err)) {
-        Reader r = reader_of(cursor_value(&cursor));
-        StoreBucket bucket = { str_copy(arena, str_from(cursor_key(&cursor), 1)),
-                               (int64_t)read_u64le(&r) };
-        vec_push(&found, bucket);
+    BucketVec found = { 0 };
+    Code code = buckets_read(store, arena, &found, err);
+    StoreBucket *buckets = arena_array(arena, StoreBucket, found.len);
+    for (size_t i = 0; i < found.len && code == E_OK; i++) {
+        buckets[i] = found.items[i];
+        code = usage_lookup(store, buckets[i].name, &buckets[i].versions, &buckets[i].bytes, err);
     }
     if (code == E_OK) {
-        *ret_buckets = arena_array(arena, StoreBucket, found.len);
-        for (size_t i = 0; i < found.len; i++)
-            (*ret_buckets)[i] = found.items[i];
+        *ret_buckets = buckets;
         *ret_count = found.len;
     }
     vec_done(&found);
@@ -115,7 +162,11 @@ static Code listing_start(Listing *listing, Err *err)
 {
     const StoreListQuery *query = listing->query;
     buf_clear(&listing->seek);
-    if (str_cmp(query->start_after, query->prefix) >= 0 && query->start_after.len > 0) {
+    bool goes_on = str_cmp(query->start_after, query->prefix) >= 0 && query->start_after.len > 0;
+    if (goes_on && query->versions && query->after_sequence != 0) {
+        key_version(&listing->seek, query->bucket, query->start_after, query->after_sequence);
+        buf_put_char(&listing->seek, 0); /* just behind it */
+    } else if (goes_on) {
         key_object(&listing->seek, query->bucket, query->start_after);
         seek_behind(&listing->seek);
     } else {
@@ -135,6 +186,33 @@ static Str folded(const StoreListQuery *query, Str key)
                   : str_sub(key, 0, query->prefix.len + (size_t)at + query->delimiter.len);
 }
 
+/* Behind what starts with `seek`. The next row is mostly it, and cheaper than a seek. */
+static Code listing_skip(Listing *listing, Err *err)
+{
+    Buf *seek = &listing->seek;
+    TRY(buf_end(seek, "a key", err));
+    TRY(cursor_next(&listing->cursor, err));
+    if (!listing->cursor.there || !str_starts(cursor_key(&listing->cursor), buf_str(seek)))
+        return E_OK;
+    seek_behind(seek);
+    return cursor_seek(&listing->cursor, buf_str(seek), err);
+}
+
+static Code object_take(Listing *listing, Str bucket, Str key, const ObjectRecord *record, Err *err)
+{
+    StoreListPage *page = &listing->page;
+    ObjectInfo *info = &page->objects[page->object_count++];
+    *info = record->info;
+    info->bucket = listing->query->bucket;
+    page->next = info->key = key;
+    page->next_sequence = info->sequence;
+    if (listing->query->versions)
+        return cursor_next(&listing->cursor, err);
+    buf_clear(&listing->seek);
+    key_object(&listing->seek, bucket, key);
+    return listing_skip(listing, err);
+}
+
 /* Takes what the cursor stands on and moves it to the next that can count. */
 static Code listing_step(Listing *listing, bool *ret_more, Err *err)
 {
@@ -142,6 +220,7 @@ static Code listing_step(Listing *listing, bool *ret_more, Err *err)
     const StoreListQuery *query = listing->query;
     Str bucket, key;
     uint64_t sequence;
+    ObjectRecord record;
     TRY(key_object_parse(cursor_key(&listing->cursor), listing->arena, &bucket, &key, &sequence,
                          err));
     *ret_more = str_starts(key, query->prefix);
@@ -149,31 +228,26 @@ static Code listing_step(Listing *listing, bool *ret_more, Err *err)
         return E_OK;
     Str fold = folded(query, key);
     bool given_before = fold.len > 0 && str_cmp(fold, query->start_after) <= 0;
+    TRY(object_decode(cursor_value(&listing->cursor), true, listing->arena, &record, err));
+    if (record.info.delete_marker && !query->versions) { /* the key looks deleted */
+        buf_clear(&listing->seek);
+        key_object(&listing->seek, bucket, key);
+        return listing_skip(listing, err);
+    }
     if (!given_before && page->object_count + page->prefix_count == listing->limit) {
         page->truncated = true;
         *ret_more = false;
         return E_OK;
     }
-    buf_clear(&listing->seek);
-    if (fold.len > 0) {
-        if (!given_before)
-            page->next = page->prefixes[page->prefix_count++] = fold;
-        key_prefix(&listing->seek, bucket, fold);
-    } else {
-        ObjectRecord record;
-        TRY(object_decode(cursor_value(&listing->cursor), listing->arena, &record, err));
-        record.info.bucket = query->bucket;
-        page->next = record.info.key = key;
-        page->objects[page->object_count++] = record.info;
-        key_object(&listing->seek, bucket, key);
+    if (fold.len == 0)
+        return object_take(listing, bucket, key, &record, err);
+    if (!given_before) {
+        page->next = page->prefixes[page->prefix_count++] = fold;
+        page->next_sequence = 0;
     }
-    Buf *seek = &listing->seek;
-    TRY(buf_end(seek, "a key", err));
-    TRY(cursor_next(&listing->cursor, err)); /* mostly enough, and cheaper than a seek */
-    if (!listing->cursor.there || !str_starts(cursor_key(&listing->cursor), buf_str(seek)))
-        return E_OK;
-    seek_behind(seek);
-    return cursor_seek(&listing->cursor, buf_str(seek), err);
+    buf_clear(&listing->seek);
+    key_prefix(&listing->seek, bucket, fold);
+    return listing_skip(listing, err);
 }
 
 Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreListPage *ret_page,
@@ -213,6 +287,7 @@ static Code change_decode(Str key, Str value, Arena *arena, StoreChange *ret_cha
     change.size_bytes = read_u64le(&r);
     change.bucket = str_copy(arena, read_str32(&r, STORE_BUCKET_MAX));
     change.key = str_copy(arena, read_str32(&r, STORE_KEY_MAX));
+    change.of_sequence = read_u64le(&r);
     TRY(reader_end(&k, "a number of the feed", err));
     TRY(reader_end(&r, "a change of the feed", err));
     *ret_change = change;

@@ -34,29 +34,59 @@ Str cursor_value(const Cursor *cursor)
     return cursor->ops->cursor_value(cursor->inner);
 }
 
+static Code row_decode(const Cursor *cursor, Str bucket, Str key, Arena *arena,
+                       ObjectRecord *ret_record, Err *err)
+{
+    ObjectRecord record;
+    TRY(object_decode(cursor_value(cursor), false, arena, &record, err));
+    record.info.bucket = str_copy(arena, bucket);
+    record.info.key = str_copy(arena, key);
+    *ret_record = record;
+    return E_OK;
+}
+
 Code store_lookup(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record,
                   bool *ret_found, Err *err)
 {
-    Buf seek AUTO(buf_done);
+    return store_lookup_version(store, bucket, key, 0, arena, ret_record, ret_found, err);
+}
+
+Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                          ObjectRecord *ret_record, bool *ret_found, Err *err)
+{
+    Buf seek AUTO(buf_done), own AUTO(buf_done);
+    buf_init(&own, INDEX_KEY_MAX);
     buf_init(&seek, INDEX_KEY_MAX);
-    key_object(&seek, bucket, key);
-    TRY(buf_end(&seek, "a key", err));
+    key_object(&own, bucket, key);
+    TRY(buf_end(&own, "a key", err));
+    bool exact = sequence != 0 && sequence != STORE_VERSION_NULL;
+    if (exact)
+        key_version(&seek, bucket, key, sequence);
+    else
+        buf_put(&seek, buf_str(&own));
     Cursor cursor AUTO(cursor_done) = { 0 };
     TRY(cursor_init(&cursor, store, err));
     TRY(cursor_seek(&cursor, buf_str(&seek), err));
     *ret_found = false;
-    if (!cursor.there || !str_starts(cursor_key(&cursor), buf_str(&seek)))
-        return E_OK;
-    ObjectRecord record;
-    TRY(object_decode(cursor_value(&cursor), arena, &record, err));
-    record.info.bucket = str_copy(arena, bucket);
-    record.info.key = str_copy(arena, key);
-    *ret_record = record;
-    *ret_found = true;
+    while (cursor.there && str_starts(cursor_key(&cursor), exact ? buf_str(&seek) : buf_str(&own))) {
+        TRY(row_decode(&cursor, bucket, key, arena, ret_record, err));
+        *ret_found = sequence != STORE_VERSION_NULL || ret_record->info.null_version;
+        if (*ret_found)
+            return E_OK;
+        TRY(cursor_next(&cursor, err));
+    }
     return E_OK;
 }
 
-Code store_bucket_lookup(Store *store, Str bucket, int64_t *ret_created_us, uint64_t *ret_sequence,
+static Code row_find(Store *store, Str key, Cursor *cursor, bool *ret_found, Err *err)
+{
+    TRY(cursor_init(cursor, store, err));
+    TRY(cursor_seek(cursor, key, err));
+    *ret_found = cursor->there && str_eq(cursor_key(cursor), key);
+    return E_OK;
+}
+
+Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
                          bool *ret_found, Err *err)
 {
     Buf seek AUTO(buf_done);
@@ -64,19 +94,29 @@ Code store_bucket_lookup(Store *store, Str bucket, int64_t *ret_created_us, uint
     key_bucket(&seek, bucket);
     TRY(buf_end(&seek, "a bucket", err));
     Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
-    TRY(cursor_seek(&cursor, buf_str(&seek), err));
-    *ret_found = false;
-    if (!cursor.there || !str_eq(cursor_key(&cursor), buf_str(&seek)))
+    TRY(row_find(store, buf_str(&seek), &cursor, ret_found, err));
+    if (!*ret_found)
+        return E_OK;
+    TRY(bucket_decode(cursor_value(&cursor), arena, ret_bucket, err));
+    ret_bucket->name = str_copy(arena, bucket);
+    return E_OK;
+}
+
+Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes, Err *err)
+{
+    Buf seek AUTO(buf_done);
+    bool found;
+    buf_init(&seek, INDEX_KEY_MAX);
+    key_usage(&seek, bucket);
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(row_find(store, buf_str(&seek), &cursor, &found, err));
+    *ret_versions = *ret_bytes = 0;
+    if (!found)
         return E_OK;
     Reader r = reader_of(cursor_value(&cursor));
-    int64_t created_us = (int64_t)read_u64le(&r);
-    uint64_t sequence = read_u64le(&r);
-    TRY(reader_end(&r, "a bucket of the index", err));
-    *ret_created_us = created_us;
-    *ret_sequence = sequence;
-    *ret_found = true;
-    return E_OK;
+    *ret_versions = read_u64le(&r);
+    *ret_bytes = read_u64le(&r);
+    return reader_end(&r, "the usage of a bucket", err);
 }
 
 Code key_check(Str bucket, Str key, Err *err)

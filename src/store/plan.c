@@ -2,9 +2,10 @@
  * effects of earlier ones, and the index gets one batch.
  *
  * Invariants
- * 1. A key has one state a plan; `before` is what the index holds, `now` what it will hold.
- * 2. An op with a lower sequence than the state's changes nothing: replay may see moved records and
- *    repeated deletes behind newer ones.
+ * 1. A version has one state a plan; `before` is what the index holds, `now` what it will hold. What
+ *    was not looked at stays as it is.
+ * 2. Sequences grow with the journal. So what a put or a marker replaces is older than itself, also
+ *    when a replay meets moved records and repeated deletes behind newer ones.
  * 3. The batch carries the applied LSN, so the index is always a prefix of the journal. */
 #include "store/store_priv.h"
 
@@ -23,26 +24,139 @@ Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_stat
             return E_OK;
         }
     KeyState *state = arena_new(&plan->arena, KeyState);
-    TRY(store_lookup(store, bucket, key, &plan->arena, &state->before, &state->was, err));
+    VersionState newest = { 0 };
+    TRY(store_lookup(store, bucket, key, &plan->arena, &newest.before, &newest.was, err));
     state->bucket = str_copy(&plan->arena, bucket);
     state->key = str_copy(&plan->arena, key);
-    state->is = state->was;
-    state->now = state->before;
+    state->all_known = !newest.was;
+    if (newest.was) {
+        newest.is = true;
+        newest.now = newest.before;
+        newest.sequence = newest.before.info.sequence;
+        state->versions = arena_new(&plan->arena, VersionState);
+        *state->versions = newest;
+    }
     state->next = *slot;
     *ret_state = *slot = state;
     return E_OK;
 }
 
+static VersionState *version_known(const KeyState *state, uint64_t sequence)
+{
+    for (VersionState *version = state->versions; version; version = version->next)
+        if (version->sequence == sequence)
+            return version;
+    return NULL;
+}
+
+static VersionState *version_add(Plan *plan, KeyState *state, uint64_t sequence)
+{
+    VersionState *version = arena_new(&plan->arena, VersionState);
+    version->sequence = sequence;
+    version->next = state->versions;
+    state->versions = version;
+    return version;
+}
+
+static Code version_load(Plan *plan, KeyState *state, uint64_t sequence, Str value,
+                         VersionState **ret_version, Err *err)
+{
+    ObjectRecord record;
+    TRY(object_decode(value, false, &plan->arena, &record, err));
+    record.info.bucket = state->bucket;
+    record.info.key = state->key;
+    VersionState *version = version_add(plan, state, sequence);
+    version->was = version->is = true;
+    version->before = version->now = record;
+    *ret_version = version;
+    return E_OK;
+}
+
+Code plan_version(Plan *plan, Store *store, KeyState *state, uint64_t sequence,
+                  VersionState **ret_version, Err *err)
+{
+    *ret_version = version_known(state, sequence);
+    if (*ret_version)
+        return E_OK;
+    Buf seek AUTO(buf_done);
+    buf_init(&seek, INDEX_KEY_MAX);
+    key_version(&seek, state->bucket, state->key, sequence);
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    if (!state->all_known) {
+        TRY(cursor_init(&cursor, store, err));
+        TRY(cursor_seek(&cursor, buf_str(&seek), err));
+        if (cursor.there && str_eq(cursor_key(&cursor), buf_str(&seek)))
+            return version_load(plan, state, sequence, cursor_value(&cursor), ret_version, err);
+    }
+    *ret_version = version_add(plan, state, sequence);
+    return E_OK;
+}
+
+static VersionState *best_known(const KeyState *state, bool null_only)
+{
+    VersionState *best = NULL;
+    for (VersionState *version = state->versions; version; version = version->next)
+        if (version->is && (!best || version->sequence > best->sequence) &&
+            (!null_only || version->now.info.null_version))
+            best = version;
+    return best;
+}
+
+/* Walks the rows of the key, the newest first, until one that is not known counts. */
+static Code best_find(Plan *plan, Store *store, KeyState *state, bool null_only,
+                      VersionState **ret_version, Err *err)
+{
+    *ret_version = best_known(state, null_only);
+    if (state->all_known || (null_only && *ret_version))
+        return E_OK;
+    Buf seek AUTO(buf_done);
+    buf_init(&seek, INDEX_KEY_MAX);
+    key_object(&seek, state->bucket, state->key);
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    Code code = cursor_seek(&cursor, buf_str(&seek), err);
+    for (; code == E_OK && cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek));
+         code = cursor_next(&cursor, err)) {
+        Str row = cursor_key(&cursor);
+        Reader r = reader_of(str_from(row, row.len - 8));
+        uint64_t sequence = ~read_u64be(&r);
+        VersionState *version = version_known(state, sequence);
+        if (version && version->is && !null_only)
+            return E_OK; /* best_known has found one at least as new */
+        if (version)
+            continue;
+        TRY(version_load(plan, state, sequence, cursor_value(&cursor), &version, err));
+        if (null_only && !version->now.info.null_version)
+            continue;
+        if (null_only || !*ret_version || sequence > (*ret_version)->sequence)
+            *ret_version = version;
+        return E_OK;
+    }
+    state->all_known = code == E_OK;
+    return code;
+}
+
+Code plan_newest(Plan *plan, Store *store, KeyState *state, VersionState **ret_version, Err *err)
+{
+    return best_find(plan, store, state, false, ret_version, err);
+}
+
+Code plan_null(Plan *plan, Store *store, KeyState *state, VersionState **ret_version, Err *err)
+{
+    return best_find(plan, store, state, true, ret_version, err);
+}
+
 Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, Err *err)
 {
     for (BucketState *state = plan->buckets; state; state = state->next)
-        if (str_eq(state->name, bucket)) {
+        if (str_eq(state->now.name, bucket)) {
             *ret_state = state;
             return E_OK;
         }
     BucketState *state = arena_new(&plan->arena, BucketState);
-    TRY(store_bucket_lookup(store, bucket, &state->created_us, &state->sequence, &state->was, err));
-    state->name = str_copy(&plan->arena, bucket);
+    TRY(store_bucket_lookup(store, bucket, &plan->arena, &state->before, &state->was, err));
+    state->before.name = str_copy(&plan->arena, bucket);
+    state->now = state->before;
     state->is = state->was;
     state->next = plan->buckets;
     *ret_state = plan->buckets = state;
@@ -54,8 +168,9 @@ static Str arena_of(Plan *plan, Buf *buf)
     return str_copy(&plan->arena, buf_str(buf));
 }
 
-static void feed_put(Plan *plan, const ObjectInfo *info, StoreChangeKind kind, uint64_t size_bytes)
+static void feed_put(Plan *plan, const CommitOp *op, StoreChangeKind kind, uint64_t size_bytes)
 {
+    const ObjectInfo *info = &op->record.info;
     Buf buf AUTO(buf_done);
     buf_init(&buf, INDEX_KEY_MAX + STORE_KEY_MAX);
     key_change(&buf, info->sequence);
@@ -66,83 +181,140 @@ static void feed_put(Plan *plan, const ObjectInfo *info, StoreChangeKind kind, u
     write_u64le(&buf, size_bytes);
     write_str32(&buf, info->bucket);
     write_str32(&buf, info->key);
+    write_u64le(&buf, op->of_sequence);
     write.value = arena_of(plan, &buf);
     vec_push(&plan->writes, write);
 }
 
-static void put_op(Plan *plan, KeyState *state, const CommitOp *op)
+static void version_remove(VersionState *version)
 {
-    const ObjectInfo *info = &op->record.info;
-    feed_put(plan, info, CHANGE_PUT, info->size_bytes);
-    if (state->is && state->now.info.sequence > info->sequence)
-        return;
-    state->is = state->dirty = true;
-    state->now = op->record;
-    state->put = op;
+    version->is = false;
+    version->dirty = true;
+    version->put = NULL;
 }
 
-static void delete_op(Plan *plan, KeyState *state, const CommitOp *op)
+/* All that is older (there is at most one where versions never counted), or the null version. */
+static Code replaced_remove(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
 {
-    bool applies = state->is && state->now.info.sequence < op->record.info.sequence;
-    feed_put(plan, &op->record.info, CHANGE_DELETE, 0);
-    if (!applies)
-        return;
-    state->is = false;
-    state->dirty = true;
-    state->put = NULL;
+    uint64_t sequence = op->record.info.sequence;
+    VersionState *version = NULL;
+    switch (op->replace) {
+    case REPLACE_NOTHING:
+        return E_OK;
+    case REPLACE_NULL:
+        TRY(plan_null(plan, store, state, &version, err));
+        if (version && version->sequence < sequence)
+            version_remove(version);
+        return E_OK;
+    case REPLACE_OLDER:
+        for (;;) {
+            TRY(plan_newest(plan, store, state, &version, err));
+            if (!version || version->sequence >= sequence)
+                return E_OK;
+            version_remove(version);
+        }
+    }
+    return E_OK;
+}
+
+static Code put_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
+{
+    const ObjectInfo *info = &op->record.info;
+    VersionState *version;
+    feed_put(plan, op, info->delete_marker ? CHANGE_DELETE : CHANGE_PUT, info->size_bytes);
+    TRY(replaced_remove(plan, store, state, op, err));
+    if (op->replace == REPLACE_OLDER) {
+        TRY(plan_newest(plan, store, state, &version, err));
+        if (version && version->sequence > info->sequence)
+            return E_OK; /* a moved one, replaced in the meantime */
+    }
+    TRY(plan_version(plan, store, state, info->sequence, &version, err));
+    version->is = version->dirty = true;
+    version->now = op->record;
+    version->put = op;
+    return E_OK;
+}
+
+static Code delete_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
+{
+    VersionState *version = NULL;
+    feed_put(plan, op, CHANGE_DELETE, 0);
+    if (op->of_sequence == 0) {
+        CommitOp older = *op;
+        older.replace = REPLACE_OLDER;
+        return replaced_remove(plan, store, state, &older, err);
+    }
+    TRY(plan_version(plan, store, state, op->of_sequence, &version, err));
+    if (version->is)
+        version_remove(version);
+    return E_OK;
 }
 
 static void bucket_op(Plan *plan, BucketState *state, const CommitOp *op)
 {
-    const ObjectInfo *info = &op->record.info;
-    bool create = op->kind == OP_BUCKET_CREATE;
-    feed_put(plan, info, create ? CHANGE_BUCKET_CREATE : CHANGE_BUCKET_DELETE, 0);
-    if (state->is && state->sequence > info->sequence)
+    Str name = state->now.name;
+    bool lives = op->kind != OP_BUCKET_DELETE;
+    if (op->kind != OP_BUCKET_SET)
+        feed_put(plan, op, lives ? CHANGE_BUCKET_CREATE : CHANGE_BUCKET_DELETE, 0);
+    if (state->is && state->now.sequence > op->record.info.sequence)
         return;
-    state->is = create;
+    state->is = lives;
     state->dirty = true;
-    state->created_us = info->modified_us;
-    state->sequence = info->sequence;
+    state->now = op->bucket;
+    state->now.name = name;
+    state->now.sequence = op->record.info.sequence;
+}
+
+static Code changed_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
+{
+    VersionState *version;
+    feed_put(plan, op, op->kind == OP_TAGS ? CHANGE_TAGS : CHANGE_TRUST, 0);
+    TRY(plan_version(plan, store, state, op->of_sequence, &version, err));
+    if (!version->is)
+        return E_OK;
+    version->dirty = true;
+    if (op->kind == OP_TRUST) {
+        version->now.info.trust = op->record.info.trust;
+    } else {
+        version->now.info.tags = op->record.info.tags;
+        version->now.info.tag_count = op->record.info.tag_count;
+    }
+    return E_OK;
 }
 
 Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
 {
     const ObjectInfo *info = &op->record.info;
-    if (op->kind == OP_BUCKET_CREATE || op->kind == OP_BUCKET_DELETE) {
-        BucketState *bucket;
+    KeyState *state;
+    BucketState *bucket;
+    switch (op->kind) {
+    case OP_BUCKET_CREATE:
+    case OP_BUCKET_SET:
+    case OP_BUCKET_DELETE:
         TRY(plan_bucket(plan, store, info->bucket, &bucket, err));
         bucket_op(plan, bucket, op);
         return E_OK;
-    }
-    KeyState *state;
-    TRY(plan_key(plan, store, info->bucket, info->key, &state, err));
-    switch (op->kind) {
     case OP_PUT:
     case OP_MOVE:
-        put_op(plan, state, op);
-        break;
+    case OP_MARKER:
+        TRY(plan_key(plan, store, info->bucket, info->key, &state, err));
+        return put_op(plan, store, state, op, err);
     case OP_DELETE:
-        delete_op(plan, state, op);
-        break;
+        TRY(plan_key(plan, store, info->bucket, info->key, &state, err));
+        return delete_op(plan, store, state, op, err);
     case OP_TRUST:
-        feed_put(plan, info, CHANGE_TRUST, 0);
-        if (state->is && state->now.info.sequence == op->of_sequence) {
-            state->now.info.trust = info->trust;
-            state->dirty = true;
-        }
-        break;
-    case OP_BUCKET_CREATE:
-    case OP_BUCKET_DELETE:
+    case OP_TAGS:
+        TRY(plan_key(plan, store, info->bucket, info->key, &state, err));
+        return changed_op(plan, store, state, op, err);
+    case OP_UPLOAD_CREATE:
+    case OP_UPLOAD_PART:
+    case OP_UPLOAD_ABORT:
         break;
     }
-    return E_OK;
+    return err_set(err, E_CORRUPT, "a change of a kind that the store does not know");
 }
 
-static bool same_blob(const ObjectRecord *a, const ObjectRecord *b)
-{
-    return a->place == b->place &&
-           str_eq(str_of(a->blob.bytes, sizeof a->blob), str_of(b->blob.bytes, sizeof b->blob));
-}
+/* ---- the batch ---- */
 
 static void write_remove(Plan *plan, Buf *key)
 {
@@ -156,50 +328,112 @@ static void write_put(Plan *plan, Buf *key, Str value)
     buf_clear(key);
 }
 
-static bool blob_dropped(const KeyState *state)
+static size_t blob_count(const ObjectRecord *record)
 {
-    return state->was && state->before.place == PLACE_BLOB &&
-           !(state->is && same_blob(&state->before, &state->now));
+    return record->place == PLACE_BLOB ? 1 : record->place == PLACE_PARTS ? record->info.part_count : 0;
 }
 
-static void key_writes(Plan *plan, KeyState *state, Buf *key)
+static const BlobId *blob_at(const ObjectRecord *record, size_t i)
 {
-    if (state->was && !(state->is && state->now.info.sequence == state->before.info.sequence)) {
-        key_version(key, state->bucket, state->key, state->before.info.sequence);
+    return record->place == PLACE_BLOB ? &record->blob : &record->part_blobs[i];
+}
+
+/* A version keeps its blobs as long as it is there. */
+static bool blobs_dropped(const VersionState *version)
+{
+    return version->was && !version->is && blob_count(&version->before) > 0;
+}
+
+static void version_writes(Plan *plan, const KeyState *state, VersionState *version, Buf *key)
+{
+    if (version->was && !version->is) {
+        key_version(key, state->bucket, state->key, version->sequence);
         write_remove(plan, key);
+        for (size_t i = 0; i < blob_count(&version->before); i++) {
+            key_blob(key, blob_at(&version->before, i));
+            write_remove(plan, key);
+        }
     }
-    if (blob_dropped(state)) {
-        key_blob(key, &state->before.blob);
-        write_remove(plan, key);
-    }
-    if (!state->is)
+    if (!version->is)
         return;
-    if (state->now.place == PLACE_JOURNAL && state->put)
-        state->now.at = state->put->record.at;
+    if (version->now.place == PLACE_JOURNAL && version->put)
+        version->now.at = version->put->record.at;
     Buf value AUTO(buf_done);
     buf_init(&value, JOURNAL_PAYLOAD_MAX);
-    object_encode(&value, &state->now);
-    key_version(key, state->bucket, state->key, state->now.info.sequence);
-    Str version = arena_of(plan, key);
+    object_encode(&value, &version->now);
+    key_version(key, state->bucket, state->key, version->sequence);
+    Str row = arena_of(plan, key);
     write_put(plan, key, arena_of(plan, &value));
-    if (state->now.place == PLACE_BLOB) {
-        key_blob(key, &state->now.blob);
-        write_put(plan, key, version);
+    for (size_t i = 0; i < blob_count(&version->now) && !version->was; i++) {
+        key_blob(key, blob_at(&version->now, i));
+        write_put(plan, key, row);
     }
 }
 
 static void bucket_writes(Plan *plan, const BucketState *state, Buf *key)
 {
-    key_bucket(key, state->name);
+    key_bucket(key, state->now.name);
     if (!state->is) {
+        write_remove(plan, key);
+        key_usage(key, state->now.name);
         write_remove(plan, key);
         return;
     }
     Buf value AUTO(buf_done);
-    buf_init(&value, INDEX_KEY_MAX);
-    write_u64le(&value, (uint64_t)state->created_us);
-    write_u64le(&value, state->sequence);
+    buf_init(&value, JOURNAL_PAYLOAD_MAX);
+    bucket_encode(&value, &state->now);
     write_put(plan, key, arena_of(plan, &value));
+}
+
+typedef struct Delta { /* of a bucket, wrapping where it shrinks */
+    Str bucket;
+    uint64_t versions, bytes;
+    struct Delta *next;
+} Delta;
+
+static Delta *delta_of(Plan *plan, Delta **first, Str bucket)
+{
+    for (Delta *delta = *first; delta; delta = delta->next)
+        if (str_eq(delta->bucket, bucket))
+            return delta;
+    Delta *delta = arena_new(&plan->arena, Delta);
+    delta->bucket = bucket;
+    delta->next = *first;
+    return *first = delta;
+}
+
+static void delta_add(Delta *delta, const VersionState *version)
+{
+    if (version->is && !version->now.info.delete_marker) {
+        delta->versions++;
+        delta->bytes += version->now.info.size_bytes;
+    }
+    if (version->was && !version->before.info.delete_marker) {
+        delta->versions--;
+        delta->bytes -= version->before.info.size_bytes;
+    }
+}
+
+static Code usage_writes(Plan *plan, Store *store, const Delta *delta, StoreUsage *usage, Buf *key,
+                         Err *err)
+{
+    for (; delta; delta = delta->next) {
+        uint64_t versions, bytes;
+        usage->objects += delta->versions;
+        usage->object_bytes += delta->bytes;
+        BucketState *bucket;
+        TRY(plan_bucket(plan, store, delta->bucket, &bucket, err));
+        if (!bucket->is || (delta->versions == 0 && delta->bytes == 0))
+            continue;
+        TRY(usage_lookup(store, delta->bucket, &versions, &bytes, err));
+        Buf value AUTO(buf_done);
+        buf_init(&value, INDEX_KEY_MAX);
+        write_u64le(&value, versions + delta->versions);
+        write_u64le(&value, bytes + delta->bytes);
+        key_usage(key, delta->bucket);
+        write_put(plan, key, arena_of(plan, &value));
+    }
+    return E_OK;
 }
 
 static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence,
@@ -225,15 +459,16 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     }
     Buf key AUTO(buf_done);
     buf_init(&key, INDEX_KEY_MAX);
+    Delta *deltas = NULL;
     for (size_t i = 0; i < PLAN_SLOTS; i++)
-        for (KeyState *state = plan->slots[i]; state; state = state->next) {
-            if (!state->dirty)
-                continue;
-            key_writes(plan, state, &key);
-            usage.objects += (uint64_t)state->is - (uint64_t)state->was;
-            usage.object_bytes += state->is ? state->now.info.size_bytes : 0;
-            usage.object_bytes -= state->was ? state->before.info.size_bytes : 0;
-        }
+        for (KeyState *state = plan->slots[i]; state; state = state->next)
+            for (VersionState *version = state->versions; version; version = version->next) {
+                if (!version->dirty)
+                    continue;
+                version_writes(plan, state, version, &key);
+                delta_add(delta_of(plan, &deltas, state->bucket), version);
+            }
+    TRY(usage_writes(plan, store, deltas, &usage, &key, err));
     for (BucketState *state = plan->buckets; state; state = state->next)
         if (state->dirty)
             bucket_writes(plan, state, &key);
@@ -247,16 +482,24 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     return E_OK;
 }
 
+static bool blobs_remove(Store *store, const ObjectRecord *record)
+{
+    bool orphans = false;
+    for (size_t i = 0; i < blob_count(record); i++) {
+        Code code = store->backend_ops->blob_remove(store->backend, blob_at(record, i), NULL);
+        orphans = orphans || (code != E_OK && code != E_NOT_FOUND);
+    }
+    return orphans;
+}
+
 void plan_drop_blobs(Plan *plan, Store *store)
 {
     bool orphans = false;
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = plan->slots[i]; state; state = state->next)
-            if (state->dirty && blob_dropped(state)) {
-                Code code =
-                    store->backend_ops->blob_remove(store->backend, &state->before.blob, NULL);
-                orphans = orphans || (code != E_OK && code != E_NOT_FOUND);
-            }
+            for (VersionState *version = state->versions; version; version = version->next)
+                if (version->dirty && blobs_dropped(version))
+                    orphans = blobs_remove(store, &version->before) || orphans;
     MUTEX_HELD(&store->mutex);
     store->orphans = store->orphans || orphans;
 }

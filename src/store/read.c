@@ -6,6 +6,8 @@
  * deleting the object takes nothing from it. */
 #include "store/store_priv.h"
 
+#include "base/text.h"
+
 #include <string.h>
 
 enum { OPEN_TRIES = 16 }; /* an object may be replaced or moved while it is being opened */
@@ -15,7 +17,10 @@ struct ObjectReader {
     Arena arena;
     ObjectInfo info;
     Buf body;
-    Blob *blob;
+    Blob *blob;            /* of PLACE_PARTS: the part that was read last */
+    BlobId *part_blobs;    /* in the arena */
+    Mutex mutex;           /* guards what follows and, of PLACE_PARTS, `blob` */
+    size_t part_open;      /* 1 + its index; 0: none */
 };
 
 void object_reader_free(ObjectReader **reader)
@@ -25,6 +30,7 @@ void object_reader_free(ObjectReader **reader)
         return;
     if (r->blob)
         r->store->backend_ops->blob_close(r->blob);
+    mutex_done(&r->mutex);
     buf_done(&r->body);
     arena_done(&r->arena);
     mem_free(reader);
@@ -34,6 +40,7 @@ static ObjectReader *reader_empty(Store *store)
 {
     ObjectReader *reader = mem_new(sizeof *reader);
     reader->store = store;
+    mutex_init(&reader->mutex);
     buf_init(&reader->body, STORE_INLINE_MAX);
     return reader;
 }
@@ -53,6 +60,40 @@ Code reader_new(Store *store, const ObjectRecord *record, Str body, ObjectReader
     return E_OK;
 }
 
+/* The mutex is held, or the reader is not yet given out. */
+static Code part_open(ObjectReader *reader, size_t i, Err *err)
+{
+    const BackendOps *ops = reader->store->backend_ops;
+    if (reader->part_open == i + 1)
+        return E_OK;
+    if (reader->blob)
+        ops->blob_close(TAKE(reader->blob));
+    reader->part_open = 0;
+    TRY(ops->blob_open(reader->store->backend, &reader->part_blobs[i],
+                       reader->info.parts[i].size_bytes, &reader->blob, err));
+    reader->part_open = i + 1;
+    return E_OK;
+}
+
+static Code parts_pread(ObjectReader *reader, char *bytes, size_t len, uint64_t at, Err *err)
+{
+    MUTEX_HELD(&reader->mutex);
+    for (size_t i = 0; i < reader->info.part_count && len > 0; i++) {
+        uint64_t size = reader->info.parts[i].size_bytes;
+        if (at >= size) {
+            at -= size;
+            continue;
+        }
+        size_t piece = (size_t)MIN((uint64_t)len, size - at);
+        TRY(part_open(reader, i, err));
+        TRY(reader->store->backend_ops->blob_pread(reader->blob, bytes, piece, at, err));
+        bytes += piece;
+        len -= piece;
+        at = 0;
+    }
+    return E_OK;
+}
+
 static Code bytes_open(ObjectReader *reader, const ObjectRecord *record, Err *err)
 {
     const BackendOps *ops = reader->store->backend_ops;
@@ -62,6 +103,9 @@ static Code bytes_open(ObjectReader *reader, const ObjectRecord *record, Err *er
         return E_OK;
     case PLACE_BLOB:
         return ops->blob_open(backend, &record->blob, record->info.size_bytes, &reader->blob, err);
+    case PLACE_PARTS:
+        reader->part_blobs = record->part_blobs;
+        return part_open(reader, 0, err); /* so that the first read cannot miss it */
     case PLACE_JOURNAL:
         TRY(ops->body_read(backend, record->at, &reader->body, err));
         if (reader->body.len != record->info.size_bytes)
@@ -86,10 +130,10 @@ Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
         ObjectReader *reader AUTO(object_reader_free) = reader_empty(store);
         ObjectRecord record;
         bool found;
-        TRY(store_lookup(store, bucket, key, &reader->arena, &record, &found, err));
-        if (!found)
+        TRY(store_lookup_version(store, bucket, key, sequence, &reader->arena, &record, &found, err));
+        if ((found && record.info.delete_marker) || (!found && sequence == 0))
             return no_such_key(bucket, key, err);
-        if (sequence != 0 && record.info.sequence != sequence)
+        if (!found)
             return err_set(err, E_GONE, "version %llu of s3://" STR_FMT "/" STR_FMT " was replaced",
                            (unsigned long long)sequence, STR_ARG(bucket), STR_ARG(key));
         if (i > 0 && same_place(&tried, &record)) /* so it was not moved away: the damage is real */
@@ -116,7 +160,9 @@ Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, si
 {
     uint64_t size = reader->info.size_bytes;
     size_t part = at >= size ? 0 : (size_t)MIN((uint64_t)len, size - at);
-    if (part > 0 && reader->blob)
+    if (part > 0 && reader->part_blobs)
+        TRY(parts_pread(reader, bytes, part, at, err));
+    else if (part > 0 && reader->blob)
         TRY(reader->store->backend_ops->blob_pread(reader->blob, bytes, part, at, err));
     else if (part > 0)
         memcpy(bytes, reader->body.ptr + at, part);
@@ -124,30 +170,86 @@ Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, si
     return E_OK;
 }
 
-Code store_head(Store *store, Str bucket, Str key, Arena *arena, ObjectInfo *ret_info, Err *err)
+Code store_head_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                        ObjectInfo *ret_info, Err *err)
 {
     TRY(key_check(bucket, key, err));
     ObjectRecord record;
     bool found;
-    TRY(store_lookup(store, bucket, key, arena, &record, &found, err));
+    TRY(store_lookup_version(store, bucket, key, sequence, arena, &record, &found, err));
     if (!found)
         return no_such_key(bucket, key, err);
     *ret_info = record.info;
     return E_OK;
 }
 
+Code store_head(Store *store, Str bucket, Str key, Arena *arena, ObjectInfo *ret_info, Err *err)
+{
+    ObjectInfo info;
+    TRY(store_head_version(store, bucket, key, 0, arena, &info, err));
+    if (info.delete_marker)
+        return no_such_key(bucket, key, err);
+    *ret_info = info;
+    return E_OK;
+}
+
+Str object_etag(Arena *arena, const ObjectInfo *info)
+{
+    Str hex = hex_format(arena, str_of(info->has_md5 ? info->md5 : info->sha256, 16));
+    return info->part_count > 0 ? str_format(arena, STR_FMT "-%zu", STR_ARG(hex), info->part_count)
+                                : hex;
+}
+
+static Code delete_op_set(const StoreDelete *wanted, CommitOp *op, Err *err)
+{
+    TRY(key_check(wanted->bucket, wanted->key, err));
+    if (wanted->owner.len > STORE_OWNER_MAX)
+        return err_set(err, E_LIMIT, "an owner of %zu bytes", wanted->owner.len);
+    *op = (CommitOp){ .kind = OP_DELETE,
+                      .of_key = wanted->sequence == 0,
+                      .of_sequence = wanted->sequence,
+                      .if_sequence = wanted->if_sequence };
+    op->record.info.bucket = wanted->bucket;
+    op->record.info.key = wanted->key;
+    op->record.info.owner = wanted->owner;
+    return E_OK;
+}
+
+Code store_delete_many(Store *store, const StoreDelete *deletes, size_t count,
+                       StoreDeleted *ret_deleted, Err *err)
+{
+    if (count > STORE_DELETE_MAX)
+        return err_set(err, E_LIMIT, "%zu deletes in one group; at most %d", count, STORE_DELETE_MAX);
+    Arena tmp AUTO(arena_done) = { 0 };
+    CommitOp *ops = arena_array(&tmp, CommitOp, count);
+    for (size_t i = 0; i < count; i++)
+        TRY(delete_op_set(&deletes[i], &ops[i], err));
+    if (count > 0)
+        TRY(store_commit(store, ops, count, err));
+    for (size_t i = 0; i < count; i++) {
+        const ObjectInfo *info = &ops[i].record.info;
+        bool made = ops[i].kind == OP_MARKER;
+        ret_deleted[i] = (StoreDeleted){ .existed = ops[i].existed,
+                                         .marker = info->delete_marker,
+                                         .sequence = made ? info->sequence : ops[i].of_sequence,
+                                         .null_version = info->null_version };
+    }
+    return E_OK;
+}
+
 Code store_delete_version(Store *store, Str bucket, Str key, uint64_t sequence, Err *err)
 {
-    TRY(key_check(bucket, key, err));
-    CommitOp op = { .kind = OP_DELETE, .of_sequence = sequence };
-    op.record.info.bucket = bucket;
-    op.record.info.key = key;
-    return store_commit(store, &op, 1, err);
+    StoreDelete wanted = { bucket, key, sequence, sequence, STR_NONE };
+    StoreDeleted deleted;
+    return store_delete_many(store, &wanted, 1, &deleted, err);
 }
 
 Code store_delete(Store *store, Str bucket, Str key, Err *err)
 {
-    return store_delete_version(store, bucket, key, 0, err);
+    StoreDelete wanted = { bucket, key, 0, 0, STR_NONE };
+    StoreDeleted deleted;
+    TRY(store_delete_many(store, &wanted, 1, &deleted, err));
+    return deleted.existed || deleted.marker ? E_OK : no_such_key(bucket, key, err);
 }
 
 Code store_set_trust(Store *store, Str bucket, Str key, uint64_t sequence, ObjectTrust trust,
@@ -158,5 +260,18 @@ Code store_set_trust(Store *store, Str bucket, Str key, uint64_t sequence, Objec
     op.record.info.bucket = bucket;
     op.record.info.key = key;
     op.record.info.trust = trust;
+    return store_commit(store, &op, 1, err);
+}
+
+Code store_set_tags(Store *store, Str bucket, Str key, uint64_t sequence, const StoreTag *tags,
+                    size_t tag_count, Err *err)
+{
+    TRY(key_check(bucket, key, err));
+    TRY(tags_check(tags, tag_count, err));
+    CommitOp op = { .kind = OP_TAGS, .of_sequence = sequence };
+    op.record.info.bucket = bucket;
+    op.record.info.key = key;
+    op.record.info.tags = (StoreTag *)(uintptr_t)tags; /* read only: encoded */
+    op.record.info.tag_count = tag_count;
     return store_commit(store, &op, 1, err);
 }

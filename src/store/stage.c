@@ -113,6 +113,7 @@ const uint8_t *store_stage_sha256(const StagedObject *staged)
 static void staged_record(const StagedObject *staged, ObjectRecord *record)
 {
     record->info.size_bytes = staged->size_bytes;
+    record->info.has_sha256 = true;
     memcpy(record->info.sha256, staged->sha256, sizeof staged->sha256);
     record->place = staged->has_blob          ? PLACE_BLOB
                     : staged->size_bytes == 0 ? PLACE_NONE
@@ -153,24 +154,36 @@ void store_stage_abort(StagedObject **staged)
     staged_free(staged);
 }
 
-static Code tags_check(const StorePut *put, Err *err)
+Code tags_check(const StoreTag *tags, size_t count, Err *err)
+{
+    if (count > STORE_TAGS_MAX)
+        return err_set(err, E_LIMIT, "%zu tags; at most %d", count, STORE_TAGS_MAX);
+    for (size_t i = 0; i < count; i++)
+        if (tags[i].key.len > STORE_TAG_KEY_MAX || tags[i].value.len > STORE_TAG_VALUE_MAX)
+            return err_set(err, E_LIMIT, "tag '" STR_FMT "' is too long",
+                           STR_ARG(str_sub(tags[i].key, 0, STORE_TAG_KEY_MAX)));
+    return E_OK;
+}
+
+static Code fields_check(const StorePut *put, Err *err)
 {
     if (put->content_type.len > STORE_CONTENT_TYPE_MAX)
         return err_set(err, E_LIMIT, "a content type of %zu bytes", put->content_type.len);
-    if (put->tag_count > STORE_TAGS_MAX)
-        return err_set(err, E_LIMIT, "%zu tags; at most %d", put->tag_count, STORE_TAGS_MAX);
-    for (size_t i = 0; i < put->tag_count; i++)
-        if (put->tags[i].key.len > STORE_TAG_KEY_MAX ||
-            put->tags[i].value.len > STORE_TAG_VALUE_MAX)
-            return err_set(err, E_LIMIT, "tag '" STR_FMT "' is too long",
-                           STR_ARG(str_sub(put->tags[i].key, 0, STORE_TAG_KEY_MAX)));
-    return E_OK;
+    if (put->owner.len > STORE_OWNER_MAX)
+        return err_set(err, E_LIMIT, "an owner of %zu bytes", put->owner.len);
+    if (put->meta_count > STORE_META_MAX)
+        return err_set(err, E_LIMIT, "%zu fields; at most %d", put->meta_count, STORE_META_MAX);
+    for (size_t i = 0; i < put->meta_count; i++)
+        if (put->meta[i].key.len > STORE_META_NAME_MAX || put->meta[i].value.len > STORE_META_VALUE_MAX)
+            return err_set(err, E_LIMIT, "field '" STR_FMT "' is too long",
+                           STR_ARG(str_sub(put->meta[i].key, 0, STORE_TAG_KEY_MAX)));
+    return tags_check(put->tags, put->tag_count, err);
 }
 
 static Code op_of_put(const StorePut *put, CommitOp *op, Err *err)
 {
     TRY(key_check(put->bucket, put->key, err));
-    TRY(tags_check(put, err));
+    TRY(fields_check(put, err));
     *op = (CommitOp){
         .kind = OP_PUT,
         .condition = put->condition,
@@ -182,8 +195,15 @@ static Code op_of_put(const StorePut *put, CommitOp *op, Err *err)
             .content_type = put->content_type,
             .tags = (StoreTag *)(uintptr_t)put->tags, /* read only: encoded */
             .tag_count = put->tag_count,
+            .meta = (StoreTag *)(uintptr_t)put->meta,
+            .meta_count = put->meta_count,
+            .owner = put->owner,
+            .has_md5 = put->md5 != NULL,
+            .checksum = put->checksum,
         },
     };
+    if (put->md5)
+        memcpy(op->record.info.md5, put->md5, sizeof op->record.info.md5);
     return E_OK;
 }
 
@@ -254,6 +274,7 @@ Code store_put(Store *store, const StorePut *put, Str bytes, uint64_t *ret_seque
     op.record.place = bytes.len ? PLACE_JOURNAL : PLACE_NONE;
     op.record.info.size_bytes = bytes.len;
     op.body = bytes;
+    op.record.info.has_sha256 = true;
     sha256_of(bytes, op.record.info.sha256);
     TRY(store_commit(store, &op, 1, err));
     if (ret_sequence)

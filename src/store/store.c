@@ -82,7 +82,8 @@ static Code replay_record(void *arg, const JournalRecord *record, Err *err)
     return E_OK;
 }
 
-static Code state_load(Store *store, Err *err)
+/* `*ret_older`: nothing was taken over. */
+static Code state_load(Store *store, bool *ret_older, Err *err)
 {
     Cursor cursor AUTO(cursor_done) = { 0 };
     TRY(cursor_init(&cursor, store, err));
@@ -93,6 +94,9 @@ static Code state_load(Store *store, Err *err)
     uint32_t version = read_u32le(&r);
     if (version > INDEX_VERSION)
         return err_set(err, E_UNSUPPORTED, "the index was written by a newer version of tarn");
+    *ret_older = version < INDEX_VERSION;
+    if (*ret_older)
+        return E_OK;
     store->applied_lsn = read_u64le(&r);
     store->next_sequence = read_u64le(&r);
     store->usage.objects = read_u64le(&r);
@@ -122,9 +126,14 @@ static Code index_open(Store *store, const StoreOptions *options, Err *err)
     int len = snprintf(path, sizeof path, "%s/index", options->dir ? options->dir : "");
     if (len >= (int)sizeof path)
         return err_set(err, E_LIMIT, "the path of the store is too long");
-    TRY(store->index_ops->open(store->os, path, options->index_cache_bytes,
-                               !store->backend_ops->durable, &store->index, err));
-    return state_load(store, err);
+    bool fresh = !store->backend_ops->durable, older = false;
+    TRY(store->index_ops->open(store->os, path, options->index_cache_bytes, fresh, &store->index, err));
+    TRY(state_load(store, &older, err));
+    if (!older)
+        return E_OK;
+    store->index_ops->close(TAKE(store->index)); /* of the version before: made again */
+    return store->index_ops->open(store->os, path, options->index_cache_bytes, true, &store->index,
+                                  err);
 }
 
 static Code dir_prepare(Os *os, const char *dir, Err *err)

@@ -5,54 +5,20 @@
  *          version was asked for), LIMIT, CORRUPT (a checksum differs, damage on disk), NO_SPACE,
  *          IO; after a failed sync everything that writes gives UNAVAILABLE (the drive is fenced);
  *          UNKNOWN_OUTCOME: the bytes are durable or not, the next start shows which.
- * Limits:  the enum below.
+ * Limits:  those of object.h.
  * Units:   bytes; _us: microseconds since 1970 UTC; sequence: number of the change, from 1. */
 #pragma once
 
 #include "base/err.h"
-#include "base/str.h"
 #include "os/os.h"
-
-enum {
-    STORE_BUCKET_MIN = 3,
-    STORE_BUCKET_MAX = 63, /* a-z 0-9 - . ; starts and ends with a letter or digit */
-    STORE_KEY_MAX = 1024,  /* opaque bytes, at least one */
-    STORE_CONTENT_TYPE_MAX = 256,
-    STORE_TAGS_MAX = 64,
-    STORE_TAG_KEY_MAX = 128,
-    STORE_TAG_VALUE_MAX = 2048,
-    STORE_LIST_MAX = 1000,         /* objects and prefixes of one page */
-    STORE_FEED_MAX = 10000,        /* changes of one read */
-    STORE_PUBLISH_MAX = 10000,     /* puts of one group */
-    STORE_INLINE_MAX = 128 * 1024, /* bodies up to this travel in the journal */
-    STORE_BLOCK_BYTES = 64 * 1024  /* one CRC32C each */
-};
-#define STORE_OBJECT_MAX ((uint64_t)1 << 40)
+#include "store/object.h"
 
 typedef struct Store Store;
 typedef struct StagedObject StagedObject;
 typedef struct ObjectReader ObjectReader;
 
-/* PROTOCOLS: trust is a property of the object's version. */
-typedef enum ObjectTrust { TRUST_UNKNOWN, TRUST_OURS, TRUST_CHECKED, TRUST_REFUSED } ObjectTrust;
-
-typedef struct StoreTag {
-    Str key;
-    Str value;
-} StoreTag;
-
-typedef struct ObjectInfo {
-    Str bucket;
-    Str key;
-    uint64_t size_bytes;
-    uint64_t sequence; /* of the put that made this version */
-    int64_t modified_us;
-    uint8_t sha256[32];
-    ObjectTrust trust;
-    Str content_type;
-    StoreTag *tags;
-    size_t tag_count;
-} ObjectInfo;
+/* Hexadecimal, without quotes, "-N" behind it for N parts. */
+Str object_etag(Arena *arena, const ObjectInfo *info);
 
 typedef struct StoreOptions {
     const char *backend;    /* "drives" (NULL) or "memory" (nothing survives) */
@@ -69,12 +35,16 @@ void store_free(Store **store); /* no reader and no staged object may be left */
 bool store_address_parse(Str address, Str *ret_bucket, Str *ret_key);
 bool store_bucket_name_ok(Str bucket);
 Code store_bucket_create(Store *store, Str bucket, Err *err) CHECKED; /* EXISTS */
+Code store_bucket_create_owned(Store *store, Str bucket, Str owner, Err *err) CHECKED;
+Code store_bucket_get(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
+                      Err *err) CHECKED; /* NOT_FOUND */
+/* Once counted, versions are suspended, not forgotten: INVALID for VERSIONING_NEVER. */
+Code store_bucket_set_versioning(Store *store, Str bucket, StoreVersioning versioning,
+                                 Err *err) CHECKED;
+/* A value without a pointer removes it; removing what is not there is fine. */
+Code store_bucket_set_property(Store *store, Str bucket, Str name, Str value, Err *err) CHECKED;
 Code store_bucket_delete(Store *store, Str bucket, Err *err) CHECKED; /* CONFLICT: not empty */
 Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err) CHECKED;
-typedef struct StoreBucket {
-    Str name;
-    int64_t created_us;
-} StoreBucket;
 Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, size_t *ret_count,
                        Err *err) CHECKED;
 
@@ -100,6 +70,11 @@ typedef struct StorePut {
     const StoreTag *tags;
     size_t tag_count;
     ObjectTrust trust;
+    const StoreTag *meta;
+    size_t meta_count;
+    Str owner;
+    const uint8_t *md5; /* 16 bytes; NULL: not known */
+    DigestValue checksum; /* DIGEST_NONE: none */
 } StorePut;
 
 /* All or nothing, durable on return, seen by all readers at once. `ret_sequences` is an array of
@@ -112,6 +87,11 @@ Code store_put(Store *store, const StorePut *put, Str bytes, uint64_t *ret_seque
 
 Code store_head(Store *store, Str bucket, Str key, Arena *arena, ObjectInfo *ret_info,
                 Err *err) CHECKED;
+/* A version by its number, STORE_VERSION_NULL for the null version, 0 for the newest; a delete marker
+ * is given too, with `delete_marker` set. NOT_FOUND: no such version. */
+#define STORE_VERSION_NULL UINT64_MAX
+Code store_head_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                        ObjectInfo *ret_info, Err *err) CHECKED;
 /* `sequence` 0: the newest version; another: GONE when that version is not there any more. */
 Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
                        ObjectReader **ret_reader, Err *err) CHECKED;
@@ -122,6 +102,28 @@ Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, si
 void object_reader_free(ObjectReader **reader);
 
 Code store_delete(Store *store, Str bucket, Str key, Err *err) CHECKED; /* NOT_FOUND */
+
+/* As the bucket's versioning says: removes the object, or puts a delete marker over it; with a
+ * `sequence` removes that version, or STORE_VERSION_NULL. What is not there is no error. */
+typedef struct StoreDelete {
+    Str bucket;
+    Str key;
+    uint64_t sequence;    /* 0: the key */
+    uint64_t if_sequence; /* the newest version has to be this one: PRECONDITION; 0: any */
+    Str owner;            /* of the marker */
+} StoreDelete;
+typedef struct StoreDeleted {
+    bool existed;      /* something was removed or covered */
+    bool marker;       /* a delete marker was made, or the version that was removed was one */
+    uint64_t sequence; /* of the marker, or of the version that was removed */
+    bool null_version;
+} StoreDeleted;
+/* All in one group, durable on return. Each key, or each of its versions, once. */
+Code store_delete_many(Store *store, const StoreDelete *deletes, size_t count,
+                       StoreDeleted *ret_deleted, Err *err) CHECKED;
+/* GONE: the version is not there any more. `sequence` 0: the newest. */
+Code store_set_tags(Store *store, Str bucket, Str key, uint64_t sequence, const StoreTag *tags,
+                    size_t tag_count, Err *err) CHECKED;
 /* Only this version: PRECONDITION when the newest is another. */
 Code store_delete_version(Store *store, Str bucket, Str key, uint64_t sequence, Err *err) CHECKED;
 Code store_set_trust(Store *store, Str bucket, Str key, uint64_t sequence, ObjectTrust trust,
@@ -133,6 +135,8 @@ typedef struct StoreListQuery {
     Str start_after; /* keys and prefixes greater than this; `next` of the page before */
     Str delimiter;   /* empty: none; keys are folded at its first place behind the prefix */
     size_t limit;    /* 0: STORE_LIST_MAX */
+    bool versions;   /* all versions and delete markers, the newest of a key first */
+    uint64_t after_sequence; /* with `versions`: of start_after's versions only older ones; 0: none */
 } StoreListQuery;
 
 typedef struct StoreListPage {
@@ -142,60 +146,8 @@ typedef struct StoreListPage {
     size_t prefix_count;
     bool truncated;
     Str next; /* start_after of the next page */
+    uint64_t next_sequence; /* with `versions`: after_sequence of the next page */
 } StoreListPage;
 
 Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreListPage *ret_page,
                 Err *err) CHECKED;
-
-/* The feed: one change a sequence, in order. The change of a version that was replaced since may be
- * missing once its segment was compacted; the newest of each key and every delete stay. */
-typedef enum StoreChangeKind {
-    CHANGE_PUT = 1,
-    CHANGE_DELETE = 2,
-    CHANGE_TRUST = 3,
-    CHANGE_BUCKET_CREATE = 4,
-    CHANGE_BUCKET_DELETE = 5
-} StoreChangeKind;
-
-typedef struct StoreChange {
-    uint64_t sequence;
-    StoreChangeKind kind;
-    Str bucket;
-    Str key;
-    uint64_t size_bytes;
-    int64_t time_us;
-} StoreChange;
-
-Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
-                     StoreChange **ret_changes, size_t *ret_count, Err *err) CHECKED;
-uint64_t store_sequence(Store *store); /* of the newest change; 0: none yet */
-
-/* Moves live records out of the oldest journal segments while they hold mostly dead bytes, then
- * recycles these. `ret_segments`: how many became free. Safe at any time, for a maintenance job.
- * `stop` is read atomically before each segment: true ends the work early; NULL: never. */
-Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *err) CHECKED;
-
-typedef struct StoreUsage {
-    uint64_t objects;
-    uint64_t object_bytes;
-    uint64_t journal_bytes; /* in segments */
-} StoreUsage;
-Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
-
-/* For doctor: the journal is whole, every object has its bytes, of the right length; with `hashes`
- * every block and SHA-256 too. Findings go to the visitor; E_OK when the walk could be finished. */
-typedef struct StoreFinding {
-    Code code; /* CORRUPT, NOT_FOUND (bytes are missing), IO */
-    Str bucket;
-    Str key;
-    const char *text;
-} StoreFinding;
-typedef void StoreFindingVisit(void *arg, const StoreFinding *finding);
-typedef struct StoreVerified {
-    uint64_t objects;
-    uint64_t bytes;
-    uint64_t records; /* of the journal */
-    uint64_t findings;
-} StoreVerified;
-Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg,
-                  StoreVerified *ret_verified, Err *err) CHECKED;

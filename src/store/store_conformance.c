@@ -1,5 +1,6 @@
 /* store_conformance.c: the one suite of the storage rows. */
 #include "store/store_conformance.h"
+#include "store/store_keep.h"
 
 #include "base/test.h"
 #include "format/checksum.h"

@@ -3,6 +3,7 @@
 #include "base/test.h"
 #include "os/os_sim.h"
 #include "store/store_conformance.h"
+#include "store/store_keep.h"
 
 #include <string.h>
 

@@ -11,7 +11,7 @@
 #include "format/checksum.h"
 #include "journal/journal.h"
 #include "os/thread.h"
-#include "store/store.h"
+#include "store/store_keep.h"
 
 /* ---- records (record.c) ---- */
 
@@ -19,36 +19,53 @@ typedef struct BlobId {
     uint8_t bytes[16]; /* random; the first is the fan-out directory */
 } BlobId;
 
-typedef enum PlaceKind { PLACE_NONE, PLACE_JOURNAL, PLACE_BLOB } PlaceKind;
+typedef enum PlaceKind { PLACE_NONE, PLACE_JOURNAL, PLACE_BLOB, PLACE_PARTS } PlaceKind;
 
 /* Where the bytes are. In a commit record `at` of PLACE_JOURNAL counts the BODY records right
- * before it, from 0; in the index it is the LSN. */
+ * before it, from 0; in the index it is the LSN. PLACE_PARTS: a blob a part, in their order. */
 typedef struct ObjectRecord {
     ObjectInfo info;
     PlaceKind place;
     uint64_t at;
     BlobId blob;
+    BlobId *part_blobs;      /* of PLACE_PARTS: info.part_count of them; NULL when decoded light */
+    StoreUploadId upload;    /* that it was completed from; all zero: none */
 } ObjectRecord;
 
 typedef enum OpKind {
     OP_PUT = 1,
-    OP_DELETE = 2,
+    OP_DELETE = 2, /* of a version */
     OP_TRUST = 3,
     OP_BUCKET_CREATE = 4,
     OP_BUCKET_DELETE = 5,
-    OP_MOVE = 6 /* a live put again, with its own sequence, out of an old segment */
+    OP_MOVE = 6,   /* a live put again, with its own sequence, out of an old segment */
+    OP_MARKER = 7, /* a delete marker */
+    OP_TAGS = 8,
+    OP_BUCKET_SET = 9, /* the whole bucket, as it is now */
+    OP_UPLOAD_CREATE = 10,
+    OP_UPLOAD_PART = 11,
+    OP_UPLOAD_ABORT = 12
 } OpKind;
+
+/* What a put or a marker takes away. */
+typedef enum ReplaceKind { REPLACE_OLDER, REPLACE_NOTHING, REPLACE_NULL } ReplaceKind;
 
 /* One change. Sequence, time, bucket and key stand in record.info for every kind. */
 typedef struct CommitOp {
     OpKind kind;
     ObjectRecord record;
-    uint64_t of_sequence; /* OP_TRUST: the version; OP_DELETE: the version, 0: any */
+    ReplaceKind replace;  /* of OP_PUT, OP_MOVE and OP_MARKER; the leader sets it */
+    uint64_t of_sequence; /* OP_TRUST, OP_TAGS, OP_DELETE: the version; 0 in OP_DELETE: any */
+    StoreBucket bucket;   /* OP_BUCKET_CREATE, OP_BUCKET_SET: all but name and counts */
     bool again;           /* compaction repeats an old delete or bucket: no condition, no number */
     /* Not on disk: */
     StoreCondition condition;
     uint64_t if_sequence;
+    bool of_key;      /* OP_DELETE as the bucket's versioning says */
+    bool of_newest;   /* OP_DELETE, OP_TRUST, OP_TAGS: only while it is the newest */
+    bool existed;     /* OP_DELETE: something was there */
     uint64_t old_lsn; /* OP_MOVE: skipped when the version is not there any more */
+    const StoreProperty *property; /* OP_BUCKET_SET: what changes; NULL: the versioning */
     Str body;
     bool skip;
 } CommitOp;
@@ -60,13 +77,16 @@ typedef struct Commit {
     size_t op_count;
 } Commit;
 
-enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 1 };
+enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 2 };
 
 void commit_encode(Buf *buf, const Commit *commit);
 Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err) CHECKED;
 void object_encode(Buf *buf, const ObjectRecord *record);
-Code object_decode(Str bytes, Arena *arena, ObjectRecord *ret_record,
-                   Err *err) CHECKED; /* no names */
+/* No names. `light`: without its parts. */
+Code object_decode(Str bytes, bool light, Arena *arena, ObjectRecord *ret_record,
+                   Err *err) CHECKED;
+void bucket_encode(Buf *buf, const StoreBucket *bucket);
+Code bucket_decode(Str bytes, Arena *arena, StoreBucket *ret_bucket, Err *err) CHECKED;
 
 /* ---- the index: ordered bytes to bytes ---- */
 
@@ -102,7 +122,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 1 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 2 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
@@ -114,6 +134,7 @@ void key_object(Buf *buf, Str bucket, Str key);    /* of all versions of it */
 void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
 void key_change(Buf *buf, uint64_t sequence);
 void key_blob(Buf *buf, const BlobId *blob);
+void key_usage(Buf *buf, Str bucket);
 /* The object key of an index key of key_version's form. */
 Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,
                       uint64_t *ret_sequence, Err *err) CHECKED;
@@ -152,22 +173,27 @@ extern const BackendOps backend_memory;
 
 /* ---- the plan of a group: what changes in the index (plan.c) ---- */
 
+typedef struct VersionState {
+    bool was, is; /* there before the group; there now */
+    bool dirty;
+    uint64_t sequence;
+    ObjectRecord before, now;
+    const CommitOp *put; /* of this group, when it made `now`: knows the LSN after the append */
+    struct VersionState *next;
+} VersionState;
+
 typedef struct KeyState {
     Str bucket, key;
-    bool was, is; /* there before the group; there now */
-    ObjectRecord before, now;
-    bool dirty;
-    const void *request; /* the last that touched it, to refuse one key twice */
-    const CommitOp *put; /* of this group, when it made `now`: knows the LSN after the append */
+    VersionState *versions; /* those that were looked at or made */
+    bool all_known;         /* no row of the index is unlooked at */
+    const void *request;    /* the last that touched it, to refuse one key twice */
     struct KeyState *next;
 } KeyState;
 
 typedef struct BucketState {
-    Str name;
+    StoreBucket before, now;
     bool was, is;
     bool dirty;
-    int64_t created_us;
-    uint64_t sequence;
     struct BucketState *next;
 } BucketState;
 
@@ -182,6 +208,14 @@ typedef struct Plan {
 void plan_done(Plan *plan);
 Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state,
               Err *err) CHECKED;
+/* NULL: there is none. A delete marker is a version too. */
+Code plan_newest(Plan *plan, Store *store, KeyState *state, VersionState **ret_version,
+                 Err *err) CHECKED;
+Code plan_null(Plan *plan, Store *store, KeyState *state, VersionState **ret_version,
+               Err *err) CHECKED;
+/* Never NULL: `is` says whether it is there. */
+Code plan_version(Plan *plan, Store *store, KeyState *state, uint64_t sequence,
+                  VersionState **ret_version, Err *err) CHECKED;
 Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, Err *err) CHECKED;
 /* Changes the states and adds to the feed; conditions were checked before. */
 Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
@@ -237,12 +271,19 @@ Code cursor_seek(Cursor *cursor, Str key, Err *err) CHECKED;
 Code cursor_next(Cursor *cursor, Err *err) CHECKED;
 Str cursor_key(const Cursor *cursor);
 Str cursor_value(const Cursor *cursor);
-/* The newest version, or `*ret_found` false. */
+/* The newest version, a delete marker too, or `*ret_found` false. */
 Code store_lookup(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record,
                   bool *ret_found, Err *err) CHECKED;
-Code store_bucket_lookup(Store *store, Str bucket, int64_t *ret_created_us, uint64_t *ret_sequence,
+/* `sequence` as store_head_version has it. */
+Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                          ObjectRecord *ret_record, bool *ret_found, Err *err) CHECKED;
+/* Without its counts. */
+Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
                          bool *ret_found, Err *err) CHECKED;
+Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes,
+                  Err *err) CHECKED;
 Code key_check(Str bucket, Str key, Err *err) CHECKED; /* INVALID */
+Code tags_check(const StoreTag *tags, size_t count, Err *err) CHECKED;
 Code no_such_key(Str bucket, Str key, Err *err);       /* sets NOT_FOUND */
 
 /* read.c: a reader of these bytes; `body` is of PLACE_JOURNAL. */

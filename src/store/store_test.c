@@ -5,6 +5,7 @@
 
 #include "base/test.h"
 #include "store/store_conformance.h"
+#include "store/store_keep.h"
 
 #include <stdio.h>
 #include <string.h>

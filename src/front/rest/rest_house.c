@@ -3,6 +3,7 @@
 #include "front/rest/rest_priv.h"
 #include "os/loop.h"
 #include "os/tls.h"
+#include "store/store_keep.h"
 
 #include <string.h>
 

@@ -1,0 +1,64 @@
+/* store_keep.h: what keeps a store: its feed of changes, compaction, usage, verification.
+ * Owner:   as store.h.
+ * Threads: any; one compaction at a time, others wait.
+ * Errors:  as store.h.
+ * Limits:  STORE_FEED_MAX changes of one read.
+ * Units:   bytes; _us: microseconds since 1970 UTC. */
+#pragma once
+
+#include "store/store.h"
+
+/* The feed: one change a sequence, in order. The change of a version that was replaced since may be
+ * missing once its segment was compacted; the newest of each key and every delete stay. */
+typedef enum StoreChangeKind {
+    CHANGE_PUT = 1,
+    CHANGE_DELETE = 2,
+    CHANGE_TRUST = 3,
+    CHANGE_BUCKET_CREATE = 4,
+    CHANGE_BUCKET_DELETE = 5,
+    CHANGE_TAGS = 6
+} StoreChangeKind;
+
+typedef struct StoreChange {
+    uint64_t sequence;
+    StoreChangeKind kind;
+    Str bucket;
+    Str key;
+    uint64_t size_bytes;
+    int64_t time_us;
+    uint64_t of_sequence; /* the version that was removed or changed; 0: none */
+} StoreChange;
+
+Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
+                     StoreChange **ret_changes, size_t *ret_count, Err *err) CHECKED;
+uint64_t store_sequence(Store *store); /* of the newest change; 0: none yet */
+
+/* Moves live records out of the oldest journal segments while they hold mostly dead bytes, then
+ * recycles these. `ret_segments`: how many became free. Safe at any time, for a maintenance job.
+ * `stop` is read atomically before each segment: true ends the work early; NULL: never. */
+Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *err) CHECKED;
+
+typedef struct StoreUsage {
+    uint64_t objects;
+    uint64_t object_bytes;
+    uint64_t journal_bytes; /* in segments */
+} StoreUsage;
+Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
+
+/* For doctor: the journal is whole, every object has its bytes, of the right length; with `hashes`
+ * every block and SHA-256 too. Findings go to the visitor; E_OK when the walk could be finished. */
+typedef struct StoreFinding {
+    Code code; /* CORRUPT, NOT_FOUND (bytes are missing), IO */
+    Str bucket;
+    Str key;
+    const char *text;
+} StoreFinding;
+typedef void StoreFindingVisit(void *arg, const StoreFinding *finding);
+typedef struct StoreVerified {
+    uint64_t objects;
+    uint64_t bytes;
+    uint64_t records; /* of the journal */
+    uint64_t findings;
+} StoreVerified;
+Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg,
+                  StoreVerified *ret_verified, Err *err) CHECKED;
