@@ -56,7 +56,7 @@ static void decode(Str in, size_t piece_len, Decoded *ret_decoded)
     buf_init(&d->data, 16 << 20);
     buf_init(&d->trailers, HTTP_TRAILER_BYTES_MAX);
     while (in.len > 0 && d->step == HTTP_MORE) {
-        Str piece = str_sub(in, 0, piece_len ? piece_len : 1 + (uint8_t)in.ptr[in.len / 2] % 16),
+        Str piece = str_sub(in, 0, piece_len ? piece_len : 1u + (uint8_t)in.ptr[in.len / 2] % 16u),
             data;
         size_t before = piece.len;
         do {
