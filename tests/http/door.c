@@ -287,12 +287,22 @@ static void raw_end(HttpReq *r)
 
 /* ---- waiting ---- */
 
-static void sleep_end(HttpReq *r)
+static void pause_ms(uint64_t ms)
 {
-    uint64_t ms = number_arg(r, "ms", 600000);
     struct timespec pause = { (time_t)(ms / 1000), (long)(ms % 1000) * 1000000 };
     nanosleep(&pause, NULL); /* what a handler that blocks is */
+}
+
+static void sleep_end(HttpReq *r)
+{
+    pause_ms(number_arg(r, "ms", 600000));
     http_reply(r, 200, "text/plain", STR("slept\n"));
+}
+
+/* The body comes while nobody reads it. */
+static void slow_head(HttpReq *r)
+{
+    pause_ms(number_arg(r, "ms", 600000));
 }
 
 struct DoorParked {
@@ -392,6 +402,8 @@ static const HttpRoute routes[] = {
     { "GET", "/status/{code}", "status", .on_end = status_end },
     { "GET", "/headers", "headers", .on_end = headers_end },
     { "POST", "/headers", "headersPost", .on_end = headers_end },
+    { "GET", "/", "root", .on_end = headers_end },
+    { "POST", "/", "rootPost", .on_end = headers_end },
     { "GET", "/counts", "counts", .on_end = counts_end },
     { "GET", "/bytes/{n}", "bytes", .on_end = bytes_end },
     { "GET", "/file", "file", .on_end = file_end },
@@ -407,6 +419,8 @@ static const HttpRoute routes[] = {
     { "POST", "/echo", "echo", .body_max = 1ull << 40, .on_head = echo_head, .on_end = echo_end },
     { "GET", "/raw", "raw", .on_end = raw_end },
     { "GET", "/sleep/{ms}", "sleep", .lane = HTTP_ON_IO_WORKER, .on_end = sleep_end },
+    { "POST", "/slow/{ms}", "slow", .lane = HTTP_ON_IO_WORKER, .body_max = 1ull << 40, .on_head = slow_head,
+      .on_body = drop_body, .on_end = drop_end },
     { "GET", "/park/{name}", "park", .timeout_ms = 3600000, .on_end = park_end },
     { "POST", "/resume/{name}", "resume", .on_end = resume_end },
     { "GET", "/never", "never", .on_end = never_end },

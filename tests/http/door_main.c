@@ -9,7 +9,7 @@
  *   --proxy                    the listeners behind it want a PROXY v2 header
  *   --trusted NET              a trusted proxy; may come several times
  *   --limit NAME=N             a number of HttpOptions or of LimitOptions by its name
- *   --tier NAME:REQUESTS:SECONDS, --cors ORIGIN, --hsts SECONDS, --compress-off, --access FORMAT
+ *   --tier NAME:REQUESTS:SECONDS, --cors ORIGIN, --hsts SECONDS, --compress-off, --access FORMAT[:PATH]
  *   --loops N, --drain MS, --file F (what GET /file sends), --log */
 #include "door.h"
 
@@ -183,9 +183,15 @@ static void listener_add(Setup *setup, const char *address, bool tls)
         (HttpListener){ .address = str_z(address), .proxy_protocol = setup->proxy };
 }
 
-static void access_set(Setup *setup, const char *format)
+/* FORMAT or FORMAT:PATH */
+static void access_set(Setup *setup, char *format)
 {
     static const char *const names[] = { "line", "json", "combined", "none" };
+    char *path = strchr(format, ':');
+    if (path) {
+        *path = 0;
+        setup->policy.log_path = path + 1;
+    }
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (strcmp(names[i], format) == 0)
             setup->policy.log_format = (HttpLogFormat)i;

@@ -5,17 +5,36 @@
  * 2. Its memory goes when it is asked for and nothing of the connection is running (`inside`). */
 #include "front/http/http_priv.h"
 
+#include <string.h>
+
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113 3.4 */
 
 /* ---- before the first bytes ---- */
 
 static const HttpTalk first_talk;
 
+/* A first line of three words that no client of HTTP/1.1 sends: a preface gone wrong, which HTTP/2
+ * answers by GOAWAY (RFC 9113 3.4). */
+static bool preface_broken(Str bytes)
+{
+    Str rest = bytes, line, word[3] = { STR_NONE };
+    if (str_find_char(bytes, '\r') < 0 || !str_split(&rest, '\r', &line))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(word); i++) {
+        if (!str_split(&line, ' ', &word[i]) || word[i].len == 0)
+            return false;
+    }
+    char second = word[1].ptr[0];
+    return !line.ptr && !strchr("/*hH", second) && !str_starts(word[2], STR("HTTP/"));
+}
+
 static size_t first_bytes_in(HttpConn *conn, Str bytes)
 {
     Str preface = STR(PREFACE);
     size_t common = MIN(bytes.len, preface.len);
-    if (!str_eq(str_sub(bytes, 0, common), str_sub(preface, 0, common)))
+    if (preface_broken(bytes))
+        http2_open(conn);
+    else if (!str_eq(str_sub(bytes, 0, common), str_sub(preface, 0, common)))
         http1_open(conn);
     else if (bytes.len >= preface.len)
         http2_open(conn);
