@@ -171,16 +171,21 @@ Code loop_watch_set(Loop *loop, LoopWatch *watch, Err *err)
     return err_set(err, E_UNAVAILABLE, "the loop cannot watch a descriptor");
 }
 
+void loop_forget(Loop *loop, int fd, const void *pointer)
+{
+    IGNORE(epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, fd, NULL) != 0); /* gone is as good */
+    for (int i = loop->event_at; i < loop->event_count; i++) {
+        if (loop->events[i].data.ptr == pointer)
+            loop->events[i].data.ptr = loop; /* as a post: run every turn */
+    }
+}
+
 void loop_watch_stop(Loop *loop, LoopWatch *watch)
 {
     if (watch->kind != HANDLE_WATCH)
         return;
     watch->kind = 0;
-    IGNORE(epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL) != 0); /* gone is as good */
-    for (int i = loop->event_at; i < loop->event_count; i++) {
-        if (loop->events[i].data.ptr == watch)
-            loop->events[i].data.ptr = loop; /* as a post: run every turn */
-    }
+    loop_forget(loop, watch->fd, watch);
 }
 
 /* ---- the turn ---- */
@@ -230,9 +235,9 @@ static void *loop_run(void *arg)
         int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms);
         loop->now_us = os_monotonic_us(loop->loops->os);
         loop->handshakes = 0;
-        posts_run(loop);
         loop->event_at = 0;
         loop->event_count = MAX(count, 0);
+        posts_run(loop);
         events_take(loop);
         timers_fire(loop);
         ready_run(loop);

@@ -115,8 +115,6 @@ void conn_begin(LoopConn *conn)
     conn->phase = CONN_OPEN;
     conn->state = listen->protocol->opened(conn, listen->context);
     conn->opened = true;
-    if (atomic_load(&conn->loop->loops->draining) && listen->protocol->drain)
-        listen->protocol->drain(conn->state);
 }
 
 static void conn_close(LoopConn *conn)
@@ -291,6 +289,16 @@ static void conn_settle(LoopConn *conn)
     conn_ready(conn);
 }
 
+/* The door closes: told after what had come before was shown. */
+static void conn_drain(LoopConn *conn)
+{
+    if (conn->phase != CONN_OPEN || conn->drain_told || !atomic_load(&conn->loop->loops->draining))
+        return;
+    conn->drain_told = true;
+    if (protocol_of(conn)->drain)
+        protocol_of(conn)->drain(conn->state);
+}
+
 void conn_turn(LoopConn *conn)
 {
     size_t out_budget = LOOP_TURN_BYTES_MAX;
@@ -301,6 +309,7 @@ void conn_turn(LoopConn *conn)
     conn_read(conn, &in_budget);
     if (conn->phase == CONN_OPEN && conn->peer_ended && conn->resting)
         conn_tell_end(conn, false);
+    conn_drain(conn);
     if (conn->phase == CONN_DEAD || !out_flush(conn, &out_budget))
         return;
     if (conn->phase == CONN_CLOSING && conn->tls && !out_waits(conn)) {

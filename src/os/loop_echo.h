@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 /* Lines come back. `work ...` goes through a worker, `close` ends, `wait` is answered by a timer,
- * `peer` gives the client's address, `tls` what is known of TLS, `big N` N bytes, `file` the
+ * `peer` gives the client's address, `loop` its loop's index, `tls` what is known of TLS, `big N` N bytes, `file` the
  * door's file between two lines. */
 typedef struct EchoDoor {
     Loops *loops;

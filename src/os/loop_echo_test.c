@@ -122,6 +122,9 @@ static size_t echo_in(void *state, Str bytes)
     } else if (str_eq(line, STR("peer\n"))) {
         loop_conn_send(echo->conn, loop_conn_peer(echo->conn));
         loop_conn_send(echo->conn, STR("\n"));
+    } else if (str_eq(line, STR("loop\n"))) {
+        char text[2] = { (char)('0' + loop_index(echo->loop) % 10), '\n' };
+        loop_conn_send(echo->conn, str_of(text, 2));
     } else if (str_eq(line, STR("tls\n"))) {
         tls_send(echo);
     } else if (str_eq(line, STR("file\n"))) {

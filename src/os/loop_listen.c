@@ -132,10 +132,8 @@ static void conns_drain(Loop *loop)
     LoopConn *next;
     for (LoopConn *conn = loop->conns.next; conn != &loop->conns; conn = next) {
         next = conn->next;
-        conn->readable = true;
-        conn_turn(conn); /* what has come already is no longer idle */
-        if (conn->phase == CONN_OPEN && protocol_of(conn)->drain)
-            protocol_of(conn)->drain(conn->state);
+        conn->readable = true; /* looks once more: what has come already is no longer idle */
+        conn_turn(conn);
     }
 }
 
@@ -146,7 +144,7 @@ static void loop_stop_listening(LoopPost *post)
     for (LoopListener *l = loop->loops->listeners; l; l = l->next) {
         LoopDoor *door = &l->doors[loop_index(loop)];
         door_accept(loop, door, true); /* who waits already is served, not reset */
-        IGNORE(epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, door->fd, NULL) != 0); /* gone is as good */
+        loop_forget(loop, door->fd, door);
     }
     conns_drain(loop);
     mem_free(&stop);

@@ -60,7 +60,8 @@ struct LoopConn {
     LoopTimer timer;               /* of the greeting, then of lingering */
     NetAddress address;
     uint8_t phase;
-    bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told;
+    bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told,
+        drain_told;
 };
 
 typedef struct TimerClass {
@@ -127,6 +128,9 @@ static inline const LoopProtocol *protocol_of(const LoopConn *conn)
 {
     return conn->listener->listen.protocol;
 }
+
+/* loop.c: takes `fd` out of the loop, and `pointer` out of what is left of this turn's events. */
+void loop_forget(Loop *loop, int fd, const void *pointer);
 
 /* loop_listen.c */
 void conn_refuse(int fd, const LoopListen *listen); /* tells why, where that can be read */

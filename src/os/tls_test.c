@@ -6,6 +6,7 @@
 #include "os/loop_echo.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -665,6 +666,31 @@ TEST(tls_behind_a_proxy_header)
     Client bare AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test" };
     CHECK_STR(client_try(&bare, &rig.door, line, sizeof line), STR_NONE);
     CHECK_INT(atomic_load(&rig.door.admitted), 1);
+}
+
+TEST(tls_idle_connections_are_small)
+{
+    enum { COUNT = 400, BYTES_MAX = 16 << 10 };
+    Rig rig AUTO(rig_done) = { 0 };
+    int fds[COUNT];
+    size_t before = 0, warm = COUNT / 4;
+    rig_init(&rig);
+    rig_start(&rig);
+    for (size_t i = 0; i < COUNT; i++) {
+        Client client AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test", .alpn = "\2h2" };
+        if (i == warm)
+            before = mallinfo2().uordblks;
+        CHECK(client_open(&client, &rig.door));
+        CHECK_ASK(&client, "one\n", "one");
+        SSL_set_quiet_shutdown(client.ssl, 1); /* the client forgets it, the server does not know */
+        fds[i] = dup(client.fd);
+    }
+    size_t each = (mallinfo2().uordblks - before) / (COUNT - warm);
+    printf("     %zu bytes an idle connection\n", each);
+    CHECK(each <= BYTES_MAX);
+    CHECK_INT(loops_connections(rig.door.loops), COUNT);
+    for (size_t i = 0; i < COUNT; i++)
+        net_close(&fds[i]);
 }
 
 TEST(tls_options_that_are_none)
