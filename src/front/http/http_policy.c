@@ -310,8 +310,8 @@ static void trace_take(HttpReq *r)
 static void client_find(HttpReq *r, const PolicyRules *rules)
 {
     Forward forward;
-    forward_find(&r->head, rules->forwarded, &r->policy.client, rules->nets, rules->net_count, &forward);
-    r->policy.client = forward.client;
+    forward_find(&r->head, rules->forwarded, &r->address, rules->nets, rules->net_count, &forward);
+    r->address = forward.client;
     if (forward.scheme.ptr)
         r->policy.scheme = forward.scheme;
     if (forward.host.ptr)
@@ -339,7 +339,7 @@ void policy_head(HttpReq *r)
 static LimitKey client_key(HttpReq *r)
 {
     if (!r->policy.known)
-        r->policy.key = limit_key_address(&r->policy.client);
+        r->policy.key = limit_key_address(&r->address);
     r->policy.known = true;
     return r->policy.key;
 }
@@ -555,7 +555,7 @@ static void access_write(HttpReq *r, uint64_t took_us)
                           .in = r->body_bytes,
                           .out = r->sent_bytes,
                           .status = r->status ? r->status : 499,
-                          .client = ip_format(&r->policy.client, client),
+                          .client = ip_format(&r->address, client),
                           .method = r->head.method,
                           .target = r->head.target,
                           .protocol = protocol_of(r),

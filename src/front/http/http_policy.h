@@ -76,8 +76,7 @@ bool policy_trusts(void *policy, const NetAddress *peer);
 /* What a request carries for the policy: a field of HttpReq, all zero at first. */
 typedef struct PolicyReq {
     const PolicyRules *rules;    /* those of its head: a reload does not change a request */
-    NetAddress client;           /* the peer at first, then whom proxies named; http_req_peer is its text */
-    LimitKey key;                /* of client, when `known` */
+    LimitKey key;                /* of the client, when `known` */
     LimitEntry *entry;
     LimitRate rate;
     Str scheme, host;            /* as the client asked for them; no pointer: as the head says */
@@ -88,7 +87,7 @@ typedef struct PolicyReq {
 
 /* The hooks, in the order of a request's life. Each is called once, but policy_reply and policy_fields
  * once for each head that goes out, and not at all where the client is gone first. */
-void policy_head(HttpReq *r);      /* the head is parsed, nothing is routed; sets r->id, r->trace, r->peer */
+void policy_head(HttpReq *r);      /* the head is parsed, nothing is routed; sets r->id, r->trace, r->address */
 bool policy_admit(HttpReq *r);     /* routed, no handler has run; false: it has replied */
 bool policy_admit_key(HttpReq *r); /* authorize has let it in; false: it has replied */
 void policy_reply(HttpReq *r);     /* status, type, fields and body are set; in the lane that set them */
