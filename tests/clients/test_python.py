@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx
 import yarl
-from script import Answer, go_through
+from script import Answer, Beginning, Client, go_through
 from stand import Results, Stand
 
 
@@ -24,9 +24,9 @@ def reset(sock):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-class Standard:
+class Standard(Client):
     """http.client, a connection a thread."""
-    can = {"upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "parallel"}
+    can = {"upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "many", "parallel"}
 
     def __init__(self, stand, tls):
         self.name = "http.client, " + ("TLS" if tls else "clear")
@@ -84,13 +84,8 @@ class Standard:
         self.connection().close()
 
 
-class Beginning:
-    def __init__(self, read, close):
-        self.read, self.close = read, close
-
-
-class Httpx:
-    can = {"upload", "begin", "abort upload", "cut", "reuse", "odd", "parallel"}
+class Httpx(Client):
+    can = {"upload", "begin", "abort upload", "cut", "reuse", "odd", "many", "parallel"}
 
     def __init__(self, stand, tls, http2):
         self.name = f"httpx HTTP/{2 if http2 else 1}, " + ("TLS" if tls else "clear")
@@ -161,9 +156,9 @@ class Httpx:
         self.client.close()
 
 
-class Aio:
+class Aio(Client):
     """aiohttp on a loop in a thread of its own."""
-    can = {"upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "parallel", "expect"}
+    can = {"upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "many", "parallel", "expect"}
 
     def __init__(self, stand, tls):
         self.name = "aiohttp, " + ("TLS" if tls else "clear")
