@@ -130,6 +130,7 @@ struct HttpReq {
     void *pull_self;
     HttpPullState pull_state;
     Code pull_code;
+    Err *pull_err;                   /* in the arena, when the code is not OK */
     size_t pull_ahead;               /* bytes that may be queued when more is pulled */
     bool head_sent, pull_waits, finishing;
     Str text;                        /* what positions of problems count in */
@@ -149,7 +150,6 @@ struct HttpReq {
     Arena arena;
     NetAddress address;              /* of the client as the socket has it; http_req_peer formats it */
     Buf reply_body;                  /* whole, or the block just pulled; empty in a new request */
-    Err pull_err;
     HttpArg args[HTTP_ARGS_MAX];
     HttpHead head;                   /* last: its unused fields are not touched */
 };

@@ -104,10 +104,13 @@ static void pull_done(HttpReq *r)
 
 static void pull_run(HttpReq *r)
 {
-    err_clear(&r->pull_err);
-    r->pull_code = r->pull->pull(r->pull_self, &r->reply_body, &r->pull_state, &r->pull_err);
+    Err err;
+    err_clear(&err);
+    r->pull_code = r->pull->pull(r->pull_self, &r->reply_body, &r->pull_state, &err);
     if (r->pull_code == E_OK)
-        r->pull_code = buf_end(&r->reply_body, "a block of the reply", &r->pull_err);
+        r->pull_code = buf_end(&r->reply_body, "a block of the reply", &err);
+    if (r->pull_code != E_OK)
+        r->pull_err = arena_copy(&r->arena, &err, sizeof err);
     if (r->pull_code != E_OK || r->pull_state == HTTP_PULL_END || r->pull_state == HTTP_PULL_CUT)
         pull_done(r);
 }
@@ -194,7 +197,8 @@ bool lane_go(HttpReq *r, unsigned run)
     if (run & RUN_FREE) {
         stages_run(r); /* it must run; the lane is full or the server ends */
     } else if (run & RUN_PULL) {
-        r->pull_code = err_set(&r->pull_err, E_UNAVAILABLE, "too many requests wait for a worker");
+        r->pull_err = arena_new(&r->arena, Err);
+        r->pull_code = err_set(r->pull_err, E_UNAVAILABLE, "too many requests wait for a worker");
     } else {
         Err err;
         IGNORE(err_set(&err, E_UNAVAILABLE, "too many requests wait for a worker")); /* replied */

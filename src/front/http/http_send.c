@@ -60,7 +60,7 @@ static void stream_abort(HttpReq *r)
     if (log_on(LOG_WARN))
         log_line(LOG_WARN, "reply cut off route=%s id=" STR_FMT " code=%s text=%s",
                  r->route ? r->route->name : "none", STR_ARG(r->id),
-                 code_info(r->pull_code)->name, r->pull_err.text);
+                 code_info(r->pull_code)->name, r->pull_err->text);
     reply_cut(r);
 }
 
@@ -85,7 +85,7 @@ static void problem_send(HttpReq *r, const Err *err)
 bool block_send(HttpReq *r)
 {
     if (r->pull_code != E_OK && !r->head_sent) {
-        problem_send(r, &r->pull_err);
+        problem_send(r, r->pull_err);
         return false;
     }
     uint64_t sum = r->sent_bytes + r->reply_body.len;
