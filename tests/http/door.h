@@ -35,6 +35,11 @@ DoorRoutes door_ws_routes(void);
 #ifdef DOOR_GRPC
 DoorRoutes door_grpc_routes(void);
 #endif
+#ifdef DOOR_LIMIT
+DoorRoutes door_limit_routes(void);
+void door_limit_setup(HttpOptions *http, HttpPolicy *policy);            /* keys and their tiers */
+bool door_limit_option(HttpPolicy *policy, const char *name, const char *value); /* false: not one of these */
+#endif
 
 /* The table as the server gets it: each entry and end of a handler is counted. */
 size_t door_table(const HttpRoute **ret_table);

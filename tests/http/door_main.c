@@ -10,6 +10,7 @@
  *   --trusted NET              a trusted proxy; may come several times
  *   --limit NAME=N             a number of HttpOptions or of LimitOptions by its name
  *   --tier NAME:REQUESTS:SECONDS, --cors ORIGIN, --hsts SECONDS, --compress-off, --access FORMAT[:PATH]
+ *   --access-file F, --forwarded forwarded, --public-url U, --tier-address N, --credentials yes
  *   --loops N, --drain MS, --file F (what GET /file sends), --log */
 #include "door.h"
 
@@ -91,6 +92,9 @@ size_t door_table(const HttpRoute **ret_table)
 #endif
 #ifdef DOOR_GRPC
     table_add(door_grpc_routes());
+#endif
+#ifdef DOOR_LIMIT
+    table_add(door_limit_routes());
 #endif
     *ret_table = table;
     return table_count;
@@ -255,6 +259,10 @@ static void option_take(Setup *setup, const char *name, char *value)
         setup->drain_ms = (uint32_t)atoi(value);
     else if (strcmp(name, "--file") == 0)
         setup->file_path = value;
+#ifdef DOOR_LIMIT
+    else if (door_limit_option(&setup->policy, name, value))
+        return;
+#endif
     else
         fail(name, "is no option");
 }
@@ -317,6 +325,8 @@ static void live(HttpServer *server, TlsServer *tls, Setup *setup, const sigset_
             fail("sigwait", "failed");
         if (got == SIGHUP && tls && tls_server_reload(tls, &setup->tls, &err) != E_OK)
             fprintf(stderr, "door: %s\n", err.text);
+        if (got == SIGHUP && policy_reopen(http_server_policy(server), &err) != E_OK)
+            fprintf(stderr, "door: %s\n", err.text);
     }
     bool whole = http_server_drain(server, setup->drain_ms);
     printf("door: %s\n", whole ? "drained" : "cut off");
@@ -350,6 +360,9 @@ int main(int count, char **items)
     setup.http.route_count = door_table(&setup.http.routes);
     setup.http.context = &door;
     setup.http.policy = &setup.policy;
+#ifdef DOOR_LIMIT
+    door_limit_setup(&setup.http, &setup.policy);
+#endif
     if (http_server_start(&setup.http, &server, &err) != E_OK)
         fail("start", err.text);
     for (size_t i = 0; i < setup.http.listener_count; i++)
