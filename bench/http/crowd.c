@@ -149,8 +149,11 @@ static void conn_closed(Conn *c)
         the.opening--;
     if (c->kind >= SLOW_HEAD)
         the.cut++;
-    else if (asked || c->step == CONNECTING || c->step == SHAKING)
+    else if (asked || c->step == CONNECTING || c->step == SHAKING) {
         the.failed++;
+        fprintf(stderr, "crowd: connection %d of kind %d ended in step %d with %zu bytes of a head behind %llu replies: %s\n", c->number,
+                c->kind, c->step, c->head_len, (unsigned long long)c->replies, strerror(errno));
+    }
     else
         the.closed_idle++;
     c->step = CLOSED;

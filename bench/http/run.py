@@ -184,7 +184,103 @@ def idle(bench):
         row(f"{IDLE:,} idle connections, {'TLS' if scheme == 'https' else 'clear'}, user memory each", found[0], found[1], "bytes", bar)
 
 
-ROWS = {"idle": idle, "bodies": bodies, "small": small, "tls": tls, "pipelined": pipelined}
+PARKED, CYCLES = int(os.environ.get("PARKED", "15000")), int(os.environ.get("CYCLES", "20000"))
+
+
+def parked(bench):
+    """Park and resume one request after the other, alone and beside PARKED parked ones."""
+    bench.stop()
+    server = bench.door_new(*OPEN)
+    try:
+        crowd = Crowd("park", server.http, 0)
+        crowd.hear()
+
+        def cycles(who):
+            before = server.cpu()
+            who.tell(f"cycle {CYCLES}")
+            said = who.hear()
+            return (server.cpu() - before) / (CYCLES * 2 + said["misses"]) * 1e6
+        alone, among = [], []
+        for turn in range(ROUNDS + 1):
+            a = cycles(crowd)
+            many = Crowd("park", server.http, PARKED)
+            many.hear()
+            time.sleep(1)
+            b = cycles(crowd)
+            if turn:
+                alone.append(a)
+                among.append(b)
+            many.tell("wake")
+            many.hear()
+            end = many.end()
+            if end["ok"] != PARKED or end["failed"]:
+                raise RuntimeError(f"parked: {end}")
+        crowd.end()
+    finally:
+        server.stop()
+    alone, among = statistics.median(alone), statistics.median(among)
+    row(f"CPU a request of park and resume, {PARKED:,} parked (right: none)", among, alone, "us", "no growth")
+
+
+SLOW = int(os.environ.get("SLOW", "2000"))
+
+
+def slow(bench):
+    """p99 of 64 fast connections, with and without SLOW that send or take a byte a second; when those are closed."""
+    bounds = ("--limit", "head_ms_max=10000", "--limit", "rate_window_ms=15000", "--limit", "rate_bytes_min=1024")
+    for name, make in (("tarn", lambda: bench.door_new(*OPEN, *bounds)), ("nginx", bench.nginx_new)):
+        bench.stop()
+        server = make()
+        try:
+            url, without, among = f"http://{server.http}/fixed", [], []
+            wrk(url, 1, 64)
+            for turn in range(ROUNDS):
+                without.append(wrk(url, SECONDS, 64)["p99_us"])
+                crowd = Crowd("slow", server.http, SLOW)
+                crowd.hear()
+                among.append(wrk(url, SECONDS, 64)["p99_us"])
+                if turn < ROUNDS - 1:
+                    crowd.end()
+            end = time.monotonic() + (60 if name == "tarn" else 30)
+            while time.monotonic() < end:
+                time.sleep(1)
+                crowd.tell("state")
+                state = crowd.hear()
+                if state["cut"] == SLOW:
+                    break
+            crowd.end()
+        finally:
+            server.stop()
+        row(f"{name}: p99 of 64 fast beside {SLOW:,} slow (right: without)", statistics.median(among), statistics.median(without), "us",
+            "<= 1.5" if name == "tarn" else "-")
+        kinds = ("heads", "bodies", "chunks", "replies")
+        print("| " + f"{name}: slow ones closed after" + " | " +
+              ", ".join(f"{k} {state[k]['last_s']:.0f} s" + (f" ({state[k]['open']} never)" if state[k]['open'] else "") for k in kinds) +
+              f" | | | {'all' if name == 'tarn' else '-'} |", flush=True)
+
+
+def drain(bench):
+    """SIGTERM while 2,000 connections are idle and 100 ask for 50 ms of work again and again."""
+    failed, took = 0, []
+    bench.stop()
+    for turn in range(ROUNDS):
+        server = bench.door_new(*OPEN, "--drain", "10000")
+        try:
+            crowd = Crowd("drain", server.http, 2000, 100)
+            crowd.hear()
+            began = time.monotonic()
+            server.stop()
+            took.append(time.monotonic() - began)
+            time.sleep(0.3)
+            said = crowd.end()
+            failed += said["failed"] + said["bad_status"]
+        finally:
+            server.kill()
+    row("SIGTERM with 2,000 idle and 100 active: failed requests", failed, None, "", "0")
+    row("the same: until the process has ended, longest", max(took), None, "s", "<= 10 s")
+
+
+ROWS = {"parked": parked, "slow": slow, "drain": drain, "idle": idle, "bodies": bodies, "small": small, "tls": tls, "pipelined": pipelined}
 
 
 def main():
