@@ -2,7 +2,7 @@
  *
  *   crowd idle  ADDRESS COUNT [tls]   each asks for /fixed once and stays
  *   crowd park  ADDRESS COUNT         each asks for /park/pN and waits
- *   crowd slow  ADDRESS COUNT         a byte a second: a quarter each of heads, bodies, chunks, replies
+ *   crowd slow  ADDRESS COUNT PATH    a byte a second: a quarter each of heads, bodies, chunks, replies to PATH
  *   crowd drain ADDRESS COUNT ACTIVE  idle ones, and ACTIVE that ask for /sleep/50 again and again
  *
  * Prints a line of JSON for each step and takes commands from standard input, a line each:
@@ -52,7 +52,7 @@ typedef struct Conn {
 
 static struct {
     struct sockaddr_in to;
-    const char *mode;
+    const char *mode, *path;
     int count, active, epoll_fd, opened, opening, next;
     SSL_CTX *tls;
     Conn *conns;
@@ -99,7 +99,7 @@ static int request_text(const Conn *c, char *text, size_t cap)
     case SLOW_CHUNK:
         return snprintf(text, cap, "PUT /drop HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s", host);
     case SLOW_REPLY:
-        return snprintf(text, cap, "GET /bytes/100000000 HTTP/1.1\r\n%s", host);
+        return snprintf(text, cap, "GET %s HTTP/1.1\r\n%s", the.path, host);
     }
     return 0;
 }
@@ -453,7 +453,7 @@ static void command(void)
 static void setup(int argc, char **argv)
 {
     if (argc < 4) {
-        fprintf(stderr, "usage: crowd idle|park|slow|drain ADDRESS:PORT COUNT [tls | ACTIVE]\n");
+        fprintf(stderr, "usage: crowd idle|park|slow|drain ADDRESS:PORT COUNT [tls | ACTIVE | PATH]\n");
         exit(2);
     }
     char *colon = strrchr(argv[2], ':');
@@ -465,6 +465,8 @@ static void setup(int argc, char **argv)
     the.count = atoi(argv[3]);
     if (the.mode[0] == 'd')
         the.active = argc > 4 ? atoi(argv[4]) : 0;
+    else if (the.mode[0] == 's')
+        the.path = argc > 4 ? argv[4] : "/fixed";
     else if (argc > 4 && strcmp(argv[4], "tls") == 0)
         the.tls = SSL_CTX_new(TLS_client_method());
     if (the.tls)
