@@ -239,7 +239,19 @@ static Code object_check(Group *group, Store *store, const Request *request, Com
     TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
     TRY(plan_newest(&group->plan, store, state, &newest, err));
     TRY(put_check(op, newest, bucket, err));
+    if (op->complete)
+        TRY(upload_check(&group->plan, store, op, err));
     return versioning_set(group, store, state, op, bucket->now.versioning, err);
+}
+
+static bool of_upload(const CommitOp *op)
+{
+    return op->kind == OP_UPLOAD_CREATE || op->kind == OP_UPLOAD_PART || op->kind == OP_UPLOAD_ABORT;
+}
+
+static bool of_bucket(const CommitOp *op)
+{
+    return op->kind == OP_BUCKET_CREATE || op->kind == OP_BUCKET_DELETE || op->kind == OP_BUCKET_SET;
 }
 
 static Code ops_check(Group *group, Store *store, Request *request, Err *err)
@@ -247,10 +259,12 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
     for (size_t i = 0; i < request->count; i++) {
         CommitOp *op = &request->ops[i];
         op->skip = false;
-        bool of_bucket = op->kind == OP_BUCKET_CREATE || op->kind == OP_BUCKET_DELETE ||
-                         op->kind == OP_BUCKET_SET;
-        TRY(of_bucket ? bucket_check(group, store, op, err)
-                      : object_check(group, store, request, op, err));
+        if (of_bucket(op))
+            TRY(bucket_check(group, store, op, err));
+        else if (of_upload(op))
+            TRY(upload_check(&group->plan, store, op, err));
+        else
+            TRY(object_check(group, store, request, op, err));
     }
     return E_OK;
 }

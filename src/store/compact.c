@@ -79,6 +79,8 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     bool put = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER;
     if (!put && (!in_segment || op->kind == OP_TRUST || op->kind == OP_TAGS))
         return E_OK; /* trust and tags of a live version move with it */
+    if (!put && op->kind == OP_UPLOAD_ABORT)
+        return E_OK;
     if (!put) {
         CommitOp again = *op;
         again.again = true;

@@ -150,7 +150,7 @@ static void listing_done(Listing *listing)
 }
 
 /* Behind every key that starts with what is in `seek`: its successor in byte order. */
-static void seek_behind(Buf *seek)
+void seek_behind(Buf *seek)
 {
     while (seek->len > 0 && (uint8_t)seek->ptr[seek->len - 1] == 0xff)
         seek->len--;

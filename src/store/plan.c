@@ -12,6 +12,7 @@
 void plan_done(Plan *plan)
 {
     arena_done(&plan->arena);
+    vec_done(&plan->dropped);
     vec_done(&plan->writes);
 }
 
@@ -163,7 +164,7 @@ Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, 
     return E_OK;
 }
 
-static Str arena_of(Plan *plan, Buf *buf)
+Str plan_text(Plan *plan, Buf *buf)
 {
     return str_copy(&plan->arena, buf_str(buf));
 }
@@ -174,7 +175,7 @@ static void feed_put(Plan *plan, const CommitOp *op, StoreChangeKind kind, uint6
     Buf buf AUTO(buf_done);
     buf_init(&buf, INDEX_KEY_MAX + STORE_KEY_MAX);
     key_change(&buf, info->sequence);
-    IndexWrite write = { .key = arena_of(plan, &buf) };
+    IndexWrite write = { .key = plan_text(plan, &buf) };
     buf_clear(&buf);
     write_u8(&buf, (uint8_t)kind);
     write_u64le(&buf, (uint64_t)info->modified_us);
@@ -182,7 +183,7 @@ static void feed_put(Plan *plan, const CommitOp *op, StoreChangeKind kind, uint6
     write_str32(&buf, info->bucket);
     write_str32(&buf, info->key);
     write_u64le(&buf, op->of_sequence);
-    write.value = arena_of(plan, &buf);
+    write.value = plan_text(plan, &buf);
     vec_push(&plan->writes, write);
 }
 
@@ -232,7 +233,8 @@ static Code put_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op
     version->is = version->dirty = true;
     version->now = op->record;
     version->put = op;
-    return E_OK;
+    return upload_is_none(&op->record.upload) || op->kind != OP_PUT ? E_OK
+                                                                   : plan_upload_op(plan, store, op, err);
 }
 
 static Code delete_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
@@ -309,22 +311,22 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     case OP_UPLOAD_CREATE:
     case OP_UPLOAD_PART:
     case OP_UPLOAD_ABORT:
-        break;
+        return plan_upload_op(plan, store, op, err);
     }
     return err_set(err, E_CORRUPT, "a change of a kind that the store does not know");
 }
 
 /* ---- the batch ---- */
 
-static void write_remove(Plan *plan, Buf *key)
+void plan_write_remove(Plan *plan, Buf *key)
 {
-    vec_push(&plan->writes, (IndexWrite){ .remove = true, .key = arena_of(plan, key) });
+    vec_push(&plan->writes, (IndexWrite){ .remove = true, .key = plan_text(plan, key) });
     buf_clear(key);
 }
 
-static void write_put(Plan *plan, Buf *key, Str value)
+void plan_write_put(Plan *plan, Buf *key, Str value)
 {
-    vec_push(&plan->writes, (IndexWrite){ .key = arena_of(plan, key), .value = value });
+    vec_push(&plan->writes, (IndexWrite){ .key = plan_text(plan, key), .value = value });
     buf_clear(key);
 }
 
@@ -348,10 +350,12 @@ static void version_writes(Plan *plan, const KeyState *state, VersionState *vers
 {
     if (version->was && !version->is) {
         key_version(key, state->bucket, state->key, version->sequence);
-        write_remove(plan, key);
+        plan_write_remove(plan, key);
         for (size_t i = 0; i < blob_count(&version->before); i++) {
+            if (blob_is_none(blob_at(&version->before, i)))
+                continue;
             key_blob(key, blob_at(&version->before, i));
-            write_remove(plan, key);
+            plan_write_remove(plan, key);
         }
     }
     if (!version->is)
@@ -362,11 +366,13 @@ static void version_writes(Plan *plan, const KeyState *state, VersionState *vers
     buf_init(&value, JOURNAL_PAYLOAD_MAX);
     object_encode(&value, &version->now);
     key_version(key, state->bucket, state->key, version->sequence);
-    Str row = arena_of(plan, key);
-    write_put(plan, key, arena_of(plan, &value));
+    Str row = plan_text(plan, key);
+    plan_write_put(plan, key, plan_text(plan, &value));
     for (size_t i = 0; i < blob_count(&version->now) && !version->was; i++) {
+        if (blob_is_none(blob_at(&version->now, i)))
+            continue;
         key_blob(key, blob_at(&version->now, i));
-        write_put(plan, key, row);
+        plan_write_put(plan, key, row);
     }
 }
 
@@ -374,15 +380,15 @@ static void bucket_writes(Plan *plan, const BucketState *state, Buf *key)
 {
     key_bucket(key, state->now.name);
     if (!state->is) {
-        write_remove(plan, key);
+        plan_write_remove(plan, key);
         key_usage(key, state->now.name);
-        write_remove(plan, key);
+        plan_write_remove(plan, key);
         return;
     }
     Buf value AUTO(buf_done);
     buf_init(&value, JOURNAL_PAYLOAD_MAX);
     bucket_encode(&value, &state->now);
-    write_put(plan, key, arena_of(plan, &value));
+    plan_write_put(plan, key, plan_text(plan, &value));
 }
 
 typedef struct Delta { /* of a bucket, wrapping where it shrinks */
@@ -431,7 +437,7 @@ static Code usage_writes(Plan *plan, Store *store, const Delta *delta, StoreUsag
         write_u64le(&value, versions + delta->versions);
         write_u64le(&value, bytes + delta->bytes);
         key_usage(key, delta->bucket);
-        write_put(plan, key, arena_of(plan, &value));
+        plan_write_put(plan, key, plan_text(plan, &value));
     }
     return E_OK;
 }
@@ -447,7 +453,7 @@ static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence
     write_u64le(&value, usage->objects);
     write_u64le(&value, usage->object_bytes);
     key_state(key);
-    write_put(plan, key, arena_of(plan, &value));
+    plan_write_put(plan, key, plan_text(plan, &value));
 }
 
 Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_sequence, Err *err)
@@ -472,6 +478,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     for (BucketState *state = plan->buckets; state; state = state->next)
         if (state->dirty)
             bucket_writes(plan, state, &key);
+    upload_writes(plan, &key);
     state_write(plan, applied_lsn, next_sequence, &usage, &key);
     TRY(buf_end(&key, "a key of the index", err));
     TRY(store->index_ops->apply(store->index, plan->writes.items, plan->writes.len, err));
@@ -482,13 +489,20 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     return E_OK;
 }
 
+/* True: it may still be there, and nothing names it. */
+static bool blob_remove(Store *store, const BlobId *blob)
+{
+    if (blob_is_none(blob))
+        return false;
+    Code code = store->backend_ops->blob_remove(store->backend, blob, NULL);
+    return code != E_OK && code != E_NOT_FOUND;
+}
+
 static bool blobs_remove(Store *store, const ObjectRecord *record)
 {
     bool orphans = false;
-    for (size_t i = 0; i < blob_count(record); i++) {
-        Code code = store->backend_ops->blob_remove(store->backend, blob_at(record, i), NULL);
-        orphans = orphans || (code != E_OK && code != E_NOT_FOUND);
-    }
+    for (size_t i = 0; i < blob_count(record); i++)
+        orphans = blob_remove(store, blob_at(record, i)) || orphans;
     return orphans;
 }
 
@@ -500,6 +514,8 @@ void plan_drop_blobs(Plan *plan, Store *store)
             for (VersionState *version = state->versions; version; version = version->next)
                 if (version->dirty && blobs_dropped(version))
                     orphans = blobs_remove(store, &version->before) || orphans;
+    for (size_t i = 0; i < plan->dropped.len; i++)
+        orphans = blob_remove(store, &plan->dropped.items[i]) || orphans;
     MUTEX_HELD(&store->mutex);
     store->orphans = store->orphans || orphans;
 }

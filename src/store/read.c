@@ -69,6 +69,8 @@ static Code part_open(ObjectReader *reader, size_t i, Err *err)
     if (reader->blob)
         ops->blob_close(TAKE(reader->blob));
     reader->part_open = 0;
+    if (blob_is_none(&reader->part_blobs[i]))
+        return E_OK;
     TRY(ops->blob_open(reader->store->backend, &reader->part_blobs[i],
                        reader->info.parts[i].size_bytes, &reader->blob, err));
     reader->part_open = i + 1;

@@ -65,24 +65,26 @@ static StoreTag *tags_read(Reader *r, Arena *arena, size_t count_max, size_t nam
 static unsigned flags_of(const ObjectRecord *record)
 {
     const ObjectInfo *info = &record->info;
-    static const StoreUploadId none;
     return (info->has_sha256 ? HAS_SHA256 : 0u) | (info->has_md5 ? HAS_MD5 : 0u) |
            (info->delete_marker ? IS_MARKER : 0u) | (info->null_version ? IS_NULL : 0u) |
            (info->checksum_composite ? IS_COMPOSITE : 0u) |
-           (memcmp(&record->upload, &none, sizeof none) != 0 ? HAS_UPLOAD : 0u);
+           (upload_is_none(&record->upload) ? 0u : HAS_UPLOAD);
+}
+
+void part_encode(Buf *buf, const StorePart *part, const BlobId *blob)
+{
+    write_varint(buf, part->number);
+    write_varint(buf, part->size_bytes);
+    buf_put(buf, str_of(part->md5, sizeof part->md5));
+    digest_write(buf, &part->checksum);
+    buf_put(buf, str_of(blob->bytes, sizeof blob->bytes));
 }
 
 static void parts_write(Buf *buf, const ObjectRecord *record)
 {
     write_varint(buf, record->info.part_count);
-    for (size_t i = 0; i < record->info.part_count; i++) {
-        const StorePart *part = &record->info.parts[i];
-        write_varint(buf, part->number);
-        write_varint(buf, part->size_bytes);
-        buf_put(buf, str_of(part->md5, sizeof part->md5));
-        digest_write(buf, &part->checksum);
-        buf_put(buf, str_of(record->part_blobs[i].bytes, sizeof record->part_blobs[i].bytes));
-    }
+    for (size_t i = 0; i < record->info.part_count; i++)
+        part_encode(buf, &record->info.parts[i], &record->part_blobs[i]);
 }
 
 void object_encode(Buf *buf, const ObjectRecord *record)
@@ -121,6 +123,29 @@ static void bytes_read(Reader *r, void *to, size_t len)
         memcpy(to, bytes.ptr, bytes.len);
 }
 
+static void part_read(Reader *r, StorePart *part, BlobId *blob)
+{
+    part->number = (uint32_t)read_count(r, read_varint(r), STORE_PARTS_MAX);
+    part->size_bytes = read_count(r, read_varint(r), STORE_OBJECT_MAX);
+    bytes_read(r, part->md5, sizeof part->md5);
+    part->checksum = digest_read(r);
+    bytes_read(r, blob->bytes, sizeof blob->bytes);
+    if ((part->size_bytes == 0) != blob_is_none(blob))
+        reader_fail(r, "a part without bytes, or bytes without a part");
+}
+
+Code part_decode(Str bytes, StorePart *ret_part, BlobId *ret_blob, Err *err)
+{
+    Reader r = reader_of(bytes);
+    StorePart part = { 0 };
+    BlobId blob = { 0 };
+    part_read(&r, &part, &blob);
+    TRY(reader_end(&r, "a part of the index", err));
+    *ret_part = part;
+    *ret_blob = blob;
+    return E_OK;
+}
+
 static void parts_read(Reader *r, bool light, Arena *arena, ObjectRecord *record)
 {
     ObjectInfo *info = &record->info;
@@ -136,13 +161,8 @@ static void parts_read(Reader *r, bool light, Arena *arena, ObjectRecord *record
     record->part_blobs = arena_array(arena, BlobId, info->part_count);
     uint64_t sum = 0;
     for (size_t i = 0; i < info->part_count && reader_ok(r); i++) {
-        StorePart *part = &info->parts[i];
-        part->number = (uint32_t)read_count(r, read_varint(r), STORE_PARTS_MAX);
-        part->size_bytes = read_count(r, read_varint(r), STORE_OBJECT_MAX);
-        bytes_read(r, part->md5, sizeof part->md5);
-        part->checksum = digest_read(r);
-        bytes_read(r, record->part_blobs[i].bytes, sizeof record->part_blobs[i].bytes);
-        sum += part->size_bytes;
+        part_read(r, &info->parts[i], &record->part_blobs[i]);
+        sum += info->parts[i].size_bytes;
     }
     if (info->part_count > 0 && sum != info->size_bytes)
         reader_fail(r, "parts that are not the whole");
@@ -264,17 +284,24 @@ static void op_encode(Buf *buf, const CommitOp *op)
     case OP_BUCKET_SET:
         bucket_encode(buf, &op->bucket);
         break;
-    case OP_BUCKET_DELETE:
     case OP_UPLOAD_CREATE:
+        object_encode(buf, &op->record);
+        break;
     case OP_UPLOAD_PART:
+        buf_put(buf, str_of(op->record.upload.bytes, sizeof op->record.upload.bytes));
+        part_encode(buf, &op->part, &op->record.blob);
+        break;
     case OP_UPLOAD_ABORT:
+        buf_put(buf, str_of(op->record.upload.bytes, sizeof op->record.upload.bytes));
+        break;
+    case OP_BUCKET_DELETE:
         break;
     }
 }
 
 static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
 {
-    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : OP_BUCKET_SET);
+    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : OP_UPLOAD_ABORT);
     op->again = read_count(r, read_u8(r), 1) != 0;
     ObjectInfo named = { .sequence = read_u64le(r), .modified_us = (int64_t)read_u64le(r) };
     named.bucket = str_copy(arena, str_read(r, STORE_BUCKET_MAX));
@@ -313,9 +340,19 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
     case OP_BUCKET_DELETE:
         return;
     case OP_UPLOAD_CREATE:
+        object_read(r, false, arena, &op->record);
+        op->record.info.bucket = named.bucket;
+        op->record.info.key = named.key;
+        if (op->record.place != PLACE_NONE || upload_is_none(&op->record.upload))
+            reader_fail(r, "an upload without an id, or with bytes");
+        return;
     case OP_UPLOAD_PART:
+        bytes_read(r, op->record.upload.bytes, sizeof op->record.upload.bytes);
+        part_read(r, &op->part, &op->record.blob);
+        return;
     case OP_UPLOAD_ABORT:
-        break;
+        bytes_read(r, op->record.upload.bytes, sizeof op->record.upload.bytes);
+        return;
     }
     reader_fail(r, "an unknown kind of change");
 }

@@ -19,6 +19,7 @@ struct StagedObject {
     Blob *blob; /* open while writing */
     BlobId blob_id;
     bool has_blob;
+    bool is_part; /* its bytes never travel in the journal */
     bool finished;
     bool failed;
     bool unknown; /* a record may name its blob */
@@ -49,7 +50,7 @@ Code store_stage(Store *store, StagedObject **ret_staged, Err *err)
 static Code bytes_keep(StagedObject *staged, Str bytes, Err *err)
 {
     const BackendOps *ops = staged->store->backend_ops;
-    if (!staged->has_blob && staged->small.len + bytes.len <= STORE_INLINE_MAX) {
+    if (!staged->has_blob && !staged->is_part && staged->small.len + bytes.len <= STORE_INLINE_MAX) {
         buf_put(&staged->small, bytes);
         return buf_end(&staged->small, "a small object", err);
     }
@@ -62,10 +63,29 @@ static Code bytes_keep(StagedObject *staged, Str bytes, Err *err)
     return ops->blob_write(staged->blob, bytes, err);
 }
 
+Code store_stage_part(Store *store, StagedObject **ret_staged, Err *err)
+{
+    TRY(store_stage(store, ret_staged, err));
+    (*ret_staged)->is_part = true;
+    return E_OK;
+}
+
+Code staged_part(const Store *store, const StagedObject *staged, StorePart *part, BlobId *ret_blob,
+                 Err *err)
+{
+    if (!staged || staged->store != store || !staged->finished || !staged->is_part)
+        return err_set(err, E_INVALID, "only a finished staged part can be a part of an upload");
+    part->size_bytes = staged->size_bytes;
+    *ret_blob = staged->has_blob ? staged->blob_id : (BlobId){ 0 };
+    return E_OK;
+}
+
 Code store_stage_write(StagedObject *staged, Str bytes, Err *err)
 {
     if (staged->finished || staged->failed)
         return err_set(err, E_INVALID, "this staged object takes no more bytes");
+    if (bytes.len == 0)
+        return E_OK;
     if (bytes.len > STORE_OBJECT_MAX - staged->size_bytes)
         return err_set(err, E_LIMIT, "an object of more than %llu bytes",
                        (unsigned long long)STORE_OBJECT_MAX);
@@ -165,7 +185,7 @@ Code tags_check(const StoreTag *tags, size_t count, Err *err)
     return E_OK;
 }
 
-static Code fields_check(const StorePut *put, Err *err)
+Code fields_check(const StorePut *put, Err *err)
 {
     if (put->content_type.len > STORE_CONTENT_TYPE_MAX)
         return err_set(err, E_LIMIT, "a content type of %zu bytes", put->content_type.len);
@@ -207,11 +227,21 @@ static Code op_of_put(const StorePut *put, CommitOp *op, Err *err)
     return E_OK;
 }
 
+void staged_after_commit(StagedObject **staged, Code code)
+{
+    Store *store = (*staged)->store;
+    (*staged)->unknown = code == E_UNKNOWN_OUTCOME;
+    if (code != E_OK)
+        return;
+    staged_free(staged);
+    staged_count(store, -1, false);
+}
+
 static Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err)
 {
     const StagedObject *staged = put->take_staged;
     TRY(op_of_put(put, op, err));
-    if (!staged || staged->store != store || !staged->finished)
+    if (!staged || staged->store != store || !staged->finished || staged->is_part)
         return err_set(err, E_INVALID, "only a finished staged object can be published");
     staged_record(staged, &op->record);
     if (op->record.place == PLACE_JOURNAL)

@@ -39,7 +39,7 @@ bool pattern_is(Store *store, Str bucket, Str key, size_t len, uint64_t number)
     size_t got_len = 0;
     return info->size_bytes == len &&
            object_pread(reader, got, len + 1, 0, &got_len, &err) == E_OK && got_len == len &&
-           memcmp(got, wanted, len) == 0 && memcmp(digest, info->sha256, sizeof digest) == 0;
+           memcmp(got, wanted, len) == 0 && (!info->has_sha256 || memcmp(digest, info->sha256, sizeof digest) == 0);
 }
 
 static Store *open_with_bucket(Os *os, const StoreOptions *options)

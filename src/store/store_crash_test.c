@@ -4,6 +4,7 @@
 #include "os/os_sim.h"
 #include "store/store_conformance.h"
 #include "store/store_keep.h"
+#include "store/upload.h"
 
 #include <string.h>
 
@@ -12,7 +13,7 @@ enum { SMALL_LEN = 5000, LARGE_LEN = 140000, MANY = 5 };
 
 /* What was acknowledged, step by step. */
 typedef struct Acks {
-    bool bucket, small, large, replaced, many, deleted;
+    bool bucket, small, large, replaced, many, deleted, part, completed, versioned, marked;
 } Acks;
 
 static Code sim_open(OsSim *sim, Store **store, Err *err)
@@ -46,6 +47,41 @@ static Code publish_many(Store *store, Err *err)
     return code;
 }
 
+static Code part_put(Store *store, const StoreUploadId *id, StorePart *part, Err *err)
+{
+    static char bytes[LARGE_LEN];
+    StagedObject *staged AUTO(store_stage_abort) = NULL;
+    pattern_fill(bytes, LARGE_LEN, 50, 0);
+    *part = (StorePart){ .number = 7, .size_bytes = LARGE_LEN, .md5 = { 1 } };
+    TRY(store_stage_part(store, &staged, err));
+    TRY(store_stage_write(staged, str_of(bytes, LARGE_LEN), err));
+    TRY(store_stage_finish(staged, err));
+    return store_upload_part(store, BUCKET, STR("up"), id, part, &staged, err);
+}
+
+/* An upload of one part, sent twice; then versions count. */
+static Code late_steps(Store *store, Acks *acks, Err *err)
+{
+    StoreUpload upload = { .bucket = BUCKET, .key = STR("up") };
+    StoreUploadId id;
+    StorePart part;
+    uint64_t sequence;
+    TRY(store_upload_create(store, &upload, &id, err));
+    TRY(part_put(store, &id, &part, err));
+    acks->part = true;
+    TRY(part_put(store, &id, &part, err));
+    StoreComplete complete = { .bucket = BUCKET, .key = STR("up"), .id = id, .parts = &part, .part_count = 1 };
+    TRY(store_upload_complete(store, &complete, &sequence, err));
+    acks->completed = true;
+    TRY(store_bucket_set_versioning(store, BUCKET, VERSIONING_ENABLED, err));
+    TRY(pattern_put(store, BUCKET, STR("v"), SMALL_LEN, 60, err));
+    TRY(pattern_put(store, BUCKET, STR("v"), SMALL_LEN + 1, 61, err));
+    acks->versioned = true;
+    TRY(store_delete(store, BUCKET, STR("v"), err));
+    acks->marked = true;
+    return E_OK;
+}
+
 static Code steps(Store *store, Acks *acks, Err *err)
 {
     TRY(store_bucket_create(store, BUCKET, err));
@@ -60,7 +96,7 @@ static Code steps(Store *store, Acks *acks, Err *err)
     acks->many = true;
     TRY(store_delete(store, BUCKET, STR("small"), err));
     acks->deleted = true;
-    return E_OK;
+    return late_steps(store, acks, err);
 }
 
 static Code work(OsSim *sim, Acks *acks, Err *err)
@@ -84,6 +120,31 @@ static bool is_there(Store *store, Str key)
                         (unsigned long long)point, variant, #condition); \
     } while (0)
 
+static size_t versions_of(Store *store, Str key)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreListQuery query = { .bucket = BUCKET, .prefix = key, .versions = true };
+    StoreListPage page = { 0 };
+    return store_list(store, &query, &arena, &page, NULL) == E_OK ? page.object_count : 0;
+}
+
+static size_t parts_waiting(Store *store)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreUploadQuery query = { .bucket = BUCKET };
+    StoreUploadPage page = { 0 };
+    StorePart *parts;
+    size_t sum = 0, count = 0;
+    bool truncated;
+    if (store_upload_list(store, &query, &arena, &page, NULL) != E_OK)
+        return 0; /* no bucket yet */
+    for (size_t i = 0; i < page.upload_count; i++, sum += count)
+        if (store_upload_parts(store, BUCKET, STR("up"), &page.uploads[i].id, 0, 0, &arena, &parts, &count,
+                               &truncated, NULL) != E_OK)
+            count = 0;
+    return sum;
+}
+
 /* Acknowledged is there; unacknowledged is whole or absent. */
 static void check_state(Store *store, const Acks *acks, uint64_t point, int variant)
 {
@@ -104,6 +165,10 @@ static void check_state(Store *store, const Acks *acks, uint64_t point, int vari
         HOLDS(!is_there(store, keys[i]) ||
               pattern_is(store, BUCKET, keys[i], i % 2 ? LARGE_LEN : SMALL_LEN, 10 + i));
     }
+    HOLDS(!acks->completed || pattern_is(store, BUCKET, STR("up"), LARGE_LEN, 50));
+    HOLDS(!acks->versioned || versions_of(store, STR("v")) >= 2);
+    HOLDS(!acks->marked || (versions_of(store, STR("v")) == 3 && !is_there(store, STR("v"))));
+    HOLDS(!acks->part || is_there(store, STR("up")) || parts_waiting(store) == 1);
     HOLDS(many == 0 || many == MANY);
     HOLDS(!acks->many || many == MANY);
 }
@@ -115,6 +180,7 @@ static void check_no_leak(OsSim *sim, Store *store, uint64_t point, int variant)
     Err err;
     size_t files = 0, wanted = is_there(store, STR("large"));
     wanted += is_there(store, STR("m1")) + is_there(store, STR("m3"));
+    wanted += is_there(store, STR("up")) + parts_waiting(store);
     for (unsigned i = 0; i < 256; i++) {
         Str dir = str_format(&arena, "/s/objects/%02x%c", i, 0);
         OsDirEntry *entries;
@@ -155,7 +221,7 @@ static uint64_t count_calls(uint64_t seed, uint64_t *ret_start)
     CHECK_OK(sim_open(sim, &store, &err), &err);
     *ret_start = os_sim_calls(sim);
     CHECK_OK(steps(store, &acks, &err), &err);
-    CHECK(acks.deleted);
+    CHECK(acks.deleted && acks.marked);
     store_free(&store);
     return os_sim_calls(sim);
 }

@@ -12,6 +12,7 @@
 #include "journal/journal.h"
 #include "os/thread.h"
 #include "store/store_keep.h"
+#include "store/upload.h"
 
 /* ---- records (record.c) ---- */
 
@@ -57,6 +58,7 @@ typedef struct CommitOp {
     ReplaceKind replace;  /* of OP_PUT, OP_MOVE and OP_MARKER; the leader sets it */
     uint64_t of_sequence; /* OP_TRUST, OP_TAGS, OP_DELETE: the version; 0 in OP_DELETE: any */
     StoreBucket bucket;   /* OP_BUCKET_CREATE, OP_BUCKET_SET: all but name and counts */
+    StorePart part;       /* OP_UPLOAD_PART; its bytes in record.blob, unless it has none */
     bool again;           /* compaction repeats an old delete or bucket: no condition, no number */
     /* Not on disk: */
     StoreCondition condition;
@@ -65,6 +67,7 @@ typedef struct CommitOp {
     bool of_newest;   /* OP_DELETE, OP_TRUST, OP_TAGS: only while it is the newest */
     bool existed;     /* OP_DELETE: something was there */
     uint64_t old_lsn; /* OP_MOVE: skipped when the version is not there any more */
+    const StoreComplete *complete; /* OP_PUT of an upload: the leader makes the record */
     const StoreProperty *property; /* OP_BUCKET_SET: what changes; NULL: the versioning */
     Str body;
     bool skip;
@@ -135,6 +138,14 @@ void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
 void key_change(Buf *buf, uint64_t sequence);
 void key_blob(Buf *buf, const BlobId *blob);
 void key_usage(Buf *buf, Str bucket);
+void key_bucket_uploads(Buf *buf, Str bucket);
+void key_upload_prefix(Buf *buf, Str bucket, Str prefix); /* of all keys that start so */
+void key_upload(Buf *buf, Str bucket, Str key, const StoreUploadId *id);
+void key_parts(Buf *buf, const StoreUploadId *id);
+void key_part(Buf *buf, const StoreUploadId *id, uint32_t number);
+/* The object key and id of an index key of key_upload's form. */
+Code key_upload_parse(Str index_key, Arena *arena, Str *ret_key, StoreUploadId *ret_id,
+                      Err *err) CHECKED;
 /* The object key of an index key of key_version's form. */
 Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,
                       uint64_t *ret_sequence, Err *err) CHECKED;
@@ -197,11 +208,31 @@ typedef struct BucketState {
     struct BucketState *next;
 } BucketState;
 
+typedef struct PartState {
+    uint32_t number;
+    bool was, is, dirty;
+    StorePart part; /* now */
+    BlobId blob;
+    struct PartState *next;
+} PartState;
+
+typedef struct UploadState {
+    Str bucket, key;
+    StoreUploadId id;
+    bool was, is, dirty;
+    ObjectRecord record;
+    PartState *parts; /* those that were looked at */
+    bool all_known;
+    struct UploadState *next;
+} UploadState;
+
 enum { PLAN_SLOTS = 1024 };
 typedef struct Plan {
     Arena arena;
     KeyState *slots[PLAN_SLOTS];
     BucketState *buckets;
+    UploadState *uploads;
+    Vec(BlobId) dropped;    /* of parts that nothing names any more */
     Vec(IndexWrite) writes; /* of the feed */
 } Plan;
 
@@ -217,6 +248,22 @@ Code plan_null(Plan *plan, Store *store, KeyState *state, VersionState **ret_ver
 Code plan_version(Plan *plan, Store *store, KeyState *state, uint64_t sequence,
                   VersionState **ret_version, Err *err) CHECKED;
 Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, Err *err) CHECKED;
+/* upload.c: their part of the plan. */
+Code plan_upload(Plan *plan, Store *store, const CommitOp *op, UploadState **ret_state,
+                 Err *err) CHECKED;
+/* Loads what plan_upload_op looks at, judges, and makes the record of a completion. */
+Code upload_check(Plan *plan, Store *store, CommitOp *op, Err *err) CHECKED;
+Code plan_upload_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
+void upload_writes(Plan *plan, Buf *key);
+Str plan_text(Plan *plan, Buf *buf); /* a copy that lives as long as the plan */
+void plan_write_remove(Plan *plan, Buf *key);
+void plan_write_put(Plan *plan, Buf *key, Str value);
+bool blob_is_none(const BlobId *blob); /* of a part without bytes */
+bool upload_is_none(const StoreUploadId *id);
+/* record.c */
+void part_encode(Buf *buf, const StorePart *part, const BlobId *blob);
+Code part_decode(Str bytes, StorePart *ret_part, BlobId *ret_blob, Err *err) CHECKED;
+
 /* Changes the states and adds to the feed; conditions were checked before. */
 Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
 /* Writes it all with the state of the store in one batch. */
@@ -283,6 +330,13 @@ Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *re
 Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes,
                   Err *err) CHECKED;
 Code key_check(Str bucket, Str key, Err *err) CHECKED; /* INVALID */
+/* stage.c */
+Code fields_check(const StorePut *put, Err *err) CHECKED;
+/* Size and blob of a finished staged part. */
+Code staged_part(const Store *store, const StagedObject *staged, StorePart *part, BlobId *ret_blob,
+                 Err *err) CHECKED;
+void staged_after_commit(StagedObject **staged, Code code); /* frees it when it was taken */
+void seek_behind(Buf *seek); /* list.c: the successor of all keys that start so */
 Code tags_check(const StoreTag *tags, size_t count, Err *err) CHECKED;
 Code no_such_key(Str bucket, Str key, Err *err);       /* sets NOT_FOUND */
 
