@@ -165,10 +165,8 @@ static void ws_route(HttpReq *r)
 }
 
 static const HttpRoute routes[] = {
-    { "GET", "/ws", "ws", .on_head = ws_route, .on_end = ws_route },
-    { "CONNECT", "/ws", "wsConnect", .on_head = ws_route, .on_end = ws_route },
-    { "GET", "/ws/{kind}", "wsKind", .on_head = ws_route, .on_end = ws_route },
-    { "CONNECT", "/ws/{kind}", "wsKindConnect", .on_head = ws_route, .on_end = ws_route },
+    { "GET", "/ws", "ws", .on_end = ws_route },
+    { "GET", "/ws/{kind}", "wsKind", .on_end = ws_route },
     { "GET", "/ws-closed", "wsClosed", .on_end = ends_reply },
 };
 

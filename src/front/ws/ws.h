@@ -8,10 +8,9 @@
  *          WS_QUEUE_BYTES wait to go out nothing is read.
  * Units:   bytes; _ms.
  *
- * A route names the same handler as on_head and as on_end, with the lane HTTP_ON_LOOP, once with the method
- * GET and once with CONNECT (HTTP/2):
+ * A route has the method GET (the CONNECT of HTTP/2 finds it too) and the lane HTTP_ON_LOOP; on_end accepts:
  *
- *     static void chat(HttpReq *r) { ws_accept(r, &chat_options, NULL); } */
+ *     static void chat(HttpReq *r) { IGNORE(ws_accept(r, &chat_options, NULL)); } */
 #pragma once
 
 #include "front/http/http_server.h"
@@ -59,7 +58,7 @@ typedef struct WsOptions {
     uint32_t close_ms;        /* for the peer's answer to a close frame; 0: WS_CLOSE_MS */
 } WsOptions;
 
-/* From on_head or on_end. NULL: it was no handshake that can be taken, and the refusal is replied.
+/* From on_end. NULL: it was no handshake that can be taken, and the refusal is replied.
  * `options` stay as long as the connection. */
 Ws *ws_accept(HttpReq *r, const WsOptions *options, void *self);
 
