@@ -88,10 +88,7 @@ static void conn_refuse(HttpConn *conn, int status, const char *text)
     loop_conn_send(conn->conn, buf_str(&reply));
     buf_done(&body);
     buf_done(&reply);
-    counts_refused(conn->room);
-    if (log_on(LOG_INFO))
-        log_line(LOG_INFO, "request refused status=%d peer=" STR_FMT " text=%s", status,
-                 STR_ARG(loop_conn_peer(conn->conn)), text);
+    policy_refused(conn->room, loop_conn_address(conn->conn), status, text);
     conn->closes = true;
     conn_close(conn);
 }

@@ -222,6 +222,7 @@ size_t access_json(const AccessEntry *entry, char *to)
     put_field(&line, STR("referer"), entry->referer);
     put_field(&line, STR("agent"), entry->agent);
     put_field(&line, STR("tls"), entry->tls);
+    put_field(&line, STR("refused"), entry->refused);
     put(&line, STR("}\n"));
     ASSERT(line.len <= ACCESS_LINE_MAX);
     return line.len;

@@ -30,7 +30,7 @@ typedef struct AccessEntry {
     int64_t time_us;    /* since 1970 UTC, of the head */
     uint64_t took_us, in, out;
     int status;
-    Str client, method, target, protocol, host, route, principal, id, trace, referer, agent, tls;
+    Str client, method, target, protocol, host, route, principal, id, trace, referer, agent, tls, refused;
 } AccessEntry;
 
 /* One line with its newline, at most ACCESS_LINE_MAX bytes into `to`. No byte of an entry can end the

@@ -546,15 +546,22 @@ static Str protocol_of(const HttpReq *r)
     return str_z(r->wire->name);
 }
 
+static void entry_write(Policy *policy, size_t shard, const AccessEntry *entry)
+{
+    char line[ACCESS_LINE_MAX];
+    size_t len = policy->log_format == HTTP_LOG_JSON ? access_json(entry, line) : access_combined(entry, line);
+    access_put(policy->access, shard, str_of(line, len));
+}
+
 static void access_write(HttpReq *r, uint64_t took_us)
 {
     Policy *policy = r->server->policy;
-    char line[ACCESS_LINE_MAX], client[NET_ADDRESS_TEXT_MAX];
+    char client[NET_ADDRESS_TEXT_MAX];
     AccessEntry entry = { .time_us = os_now_us(policy->os) - (int64_t)took_us,
                           .took_us = took_us,
                           .in = r->body_bytes,
                           .out = r->sent_bytes,
-                          .status = r->status ? r->status : 499,
+                          .status = r->status,
                           .client = ip_format(&r->address, client),
                           .method = r->head.method,
                           .target = r->head.target,
@@ -567,8 +574,7 @@ static void access_write(HttpReq *r, uint64_t took_us)
                           .referer = http_field(&r->head, STR("Referer")),
                           .agent = http_field(&r->head, STR("User-Agent")),
                           .tls = r->policy.tls };
-    size_t len = policy->log_format == HTTP_LOG_JSON ? access_json(&entry, line) : access_combined(&entry, line);
-    access_put(policy->access, r->room->index, str_of(line, len));
+    entry_write(policy, r->room->index, &entry);
 }
 
 static void line_log(HttpReq *r, uint64_t took_us)
@@ -587,6 +593,8 @@ void policy_over(HttpReq *r)
 {
     Policy *policy = r->server->policy;
     uint64_t took_us = (uint64_t)MAX(os_monotonic_us(policy->os) - r->started_us, 0);
+    if (!r->head_sent)
+        r->status = 499; /* the client was gone first, whatever the handler said */
     counts_add(policy->counts, r, took_us);
     if (r->policy.admitted)
         limits_request_give(policy->limits, TAKE(r->policy.entry));
@@ -601,6 +609,21 @@ void policy_over(HttpReq *r)
         access_write(r, took_us);
     else if (policy->log_format == HTTP_LOG_LINE && log_on(LOG_INFO))
         line_log(r, took_us);
+}
+
+void policy_refused(HttpRoom *room, const NetAddress *peer, int status, const char *text)
+{
+    Policy *policy = room->server->policy;
+    char client[NET_ADDRESS_TEXT_MAX];
+    counts_refused(room);
+    if (policy->access) {
+        AccessEntry entry = { .time_us = os_now_us(policy->os), .status = status,
+                              .client = ip_format(peer, client), .refused = str_z(text) };
+        entry_write(policy, room->index, &entry);
+    } else if (policy->log_format == HTTP_LOG_LINE && log_on(LOG_INFO)) {
+        log_line(LOG_INFO, "request refused status=%d peer=" STR_FMT " text=%s", status,
+                 STR_ARG(net_address_format(peer, client)), text);
+    }
 }
 
 /* ---- for handlers ---- */

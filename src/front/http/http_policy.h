@@ -93,6 +93,8 @@ bool policy_admit_key(HttpReq *r); /* authorize has let it in; false: it has rep
 void policy_reply(HttpReq *r);     /* status, type, fields and body are set; in the lane that set them */
 size_t policy_fields(HttpReq *r, HttpPair *ret_fields); /* at most POLICY_FIELDS_MAX, until the head is out */
 void policy_over(HttpReq *r);      /* the last call: counts, logs, gives back */
+/* A head that was none, so that there is no request: counted and logged. */
+void policy_refused(HttpRoom *room, const NetAddress *peer, int status, const char *text);
 
 Str http_req_base_url(HttpReq *r);        /* "https://lake.example.org", without a slash: for links */
 Str http_req_trace_state(const HttpReq *r); /* tracestate to pass on beside http_req_trace */

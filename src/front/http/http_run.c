@@ -305,7 +305,8 @@ void stage_over(HttpReq *r)
     }
     if (!http_replied(r) && (r->phase == REQ_END || r->timed_out)) {
         Err err;
-        IGNORE(err_set(&err, E_INTERNAL, "the request was not answered")); /* it is now */
+        bool left = http_req_cancelled(r) && !r->timed_out; /* 499: nobody is there to read it */
+        IGNORE(err_set(&err, left ? E_CANCELLED : E_INTERNAL, "the request was not answered")); /* it is now */
         http_reply_problem(r, &err);
     }
     if (http_replied(r)) {
@@ -368,8 +369,10 @@ static void not_routed(HttpReq *r)
 void req_begin(HttpReq *r)
 {
     room_count(&r->room->requests);
-    r->address = *loop_conn_address(r->conn->conn);
-    const TlsInfo *tls = loop_conn_tls(r->conn->conn);
+    const LoopConn *socket = r->conn->conn;
+    const TlsInfo *tls = socket ? loop_conn_tls(socket) : NULL;
+    if (socket)
+        r->address = *loop_conn_address(socket);
     if (tls) {
         r->policy.scheme = STR("https");
         r->tls_name = str_copy(&r->arena, tls->peer_name);
