@@ -4,6 +4,7 @@ artefacts of deps/deps.lock. Idempotent; needs no network when nothing is missin
 
 usage: tools/deps.py [--cache DIR] GROUP...      groups: build test interop demo lane bench
 """
+import fcntl
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("TARN_DEPS") or
              Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tarn" / "deps")
+VENVS_KEPT = 3
 POLICY = "/usr/sbin/policy-rc.d"  # Debian asks it before a service is started
 CLIENT_PACKAGE = {"go": "golang-go", "cargo": "cargo-web", "pip": "python3-pip", "npm": "npm"}
 
@@ -212,24 +214,36 @@ def install_bench():
 
 
 def install_venv():
+    """CACHE/venv points at the one of these requirements; one of other requirements stays for who works with them."""
     wanted = TOP / "deps/requirements.txt"
-    venv = CACHE / "venv"
-    stamp = venv / ".tarn-deps"
     key = hashlib.sha256(wanted.read_bytes()).hexdigest()
-    if stamp.exists() and stamp.read_text() == key:
-        return False
-    say("Python packages of the tests: deps/requirements.txt")
-    shutil.rmtree(venv, ignore_errors=True)
-    run(sys.executable, "-m", "venv", str(venv))
-    run(str(venv / "bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
-        "--only-binary", ":all:", "-r", str(wanted))
-    stamp.write_text(key)
-    return True
+    venv, link = CACHE / f"venv-{key[:12]}", CACHE / "venv"
+    stamp = venv / ".tarn-deps"
+    if not (stamp.exists() and stamp.read_text() == key):
+        say("Python packages of the tests: deps/requirements.txt")
+        shutil.rmtree(venv, ignore_errors=True)
+        run(sys.executable, "-m", "venv", str(venv))
+        run(str(venv / "bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
+            "--only-binary", ":all:", "-r", str(wanted))
+        stamp.write_text(key)
+    if not link.is_symlink():
+        shutil.rmtree(link, ignore_errors=True)
+    if not (link.is_symlink() and os.readlink(link) == venv.name):
+        fresh = CACHE / ".venv.new"
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(venv.name)
+        fresh.replace(link)
+    os.utime(venv)
+    others = sorted(CACHE.glob("venv-*"), key=lambda path: path.stat().st_mtime)
+    for old in others[:-VENVS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def main(arguments):
     groups = set(arguments) or {"build"}
     CACHE.mkdir(parents=True, exist_ok=True)
+    lock = open(CACHE / ".lock", "w")  # one at a time; released at the end of the process
+    fcntl.flock(lock, fcntl.LOCK_EX)
     debian_install(debian_missing(list(debian_wanted(groups))))
     rows = tomllib.loads((TOP / "deps/deps.lock").read_text())["artefact"]
     for row in rows:
