@@ -10,7 +10,7 @@ TOP = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests/http"))
 from harness import DEPS, Door, pattern  # noqa: E402
 
-__all__ = ["DEPS", "Door", "Stand", "Results", "pattern"]
+__all__ = ["DEPS", "TOP", "Door", "Stand", "Results", "pattern"]
 
 EXTENSIONS = """[ca]
 basicConstraints=critical,CA:TRUE

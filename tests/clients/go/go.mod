@@ -1,0 +1,3 @@
+module tarn/clients
+
+go 1.19
