@@ -2,8 +2,6 @@
 
 enum { LIST_PARTS_MAX = 64, BUFFERED_SHARE = 8 /* of memory.total */ };
 
-_Static_assert((int)LIST_PARTS_MAX <= (int)POLICY_PROXIES_MAX, "lists fit");
-_Static_assert((int)LIST_PARTS_MAX <= (int)POLICY_ORIGINS_MAX, "lists fit");
 _Static_assert((int)LIST_PARTS_MAX <= (int)TLS_CERTS_MAX, "lists fit");
 
 static Code setting_refuse(const char *key, Str value, const char *right, Err *err)

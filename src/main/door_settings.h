@@ -2,7 +2,7 @@
  * Owner:   the texts live in the arena that was passed in.
  * Threads: any; no state.
  * Errors:  INVALID with the setting and what would be right.
- * Limits:  POLICY_PROXIES_MAX, POLICY_ORIGINS_MAX, TLS_CERTS_MAX.
+ * Limits:  64 values in a list; those of http_policy.h and TLS_CERTS_MAX.
  * Units:   bytes, _ms, _s. */
 #pragma once
 

@@ -151,6 +151,7 @@ Code doors_reload(Doors *doors, const Conf *conf, Err *err)
     TlsOptions tls;
     if (!doors->rest)
         return E_OK;
+    Policy *live = http_server_policy(rest_http(doors->rest));
     TRY(door_policy(conf, lake_memory(conf), &tmp, &policy, err));
     policy.tier = rest_tier;
     if (doors->tls) {
@@ -158,9 +159,10 @@ Code doors_reload(Doors *doors, const Conf *conf, Err *err)
         TRY(tls_server_reload(doors->tls, &tls, err));
         expiry_tell(doors->tls);
     }
+    TRY(policy_reload(live, &policy, err));
     DoorTiers tiers = door_tiers(conf);
     rest_set_tiers(doors->rest, tiers.reader, tiers.admin);
-    return E_OK;
+    return policy_reopen(live, err);
 }
 
 bool doors_drain(Doors *doors, uint32_t wait_ms)
