@@ -252,7 +252,7 @@ static void duplex_ended(void *self)
 static void duplex_writable(void *self)
 {
     Ws *ws = self;
-    ws->heard = true; /* it takes what we send: it is there */
+    ws->heard = ws->heard || ws->full; /* it takes what we send: it is there */
     if (http_duplex_queued(ws->req) > WS_QUEUE_BYTES / 2)
         return;
     if (ws->full) {
