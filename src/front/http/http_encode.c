@@ -188,6 +188,7 @@ static Code stream_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err
         if (!nothing)
             TRY(encoder_put(stream->encoder, buf_str(&stream->in), step, out, err));
     } while (*ret_state == HTTP_PULL_MORE && out->len == before);
+    buf_done(&stream->in); /* a reader that is slow holds one block, not two */
     return E_OK;
 }
 
@@ -229,11 +230,13 @@ static bool transformable(HttpReq *r)
 void encode_reply(HttpReq *r, const EncodeRules *rules, Limits *limits)
 {
     bool whole = r->reply == REPLY_WHOLE, stream = r->reply == REPLY_STREAM;
-    if (rules->off || (!whole && !stream) || !r->type || !encode_type_ok(str_z(r->type)) ||
-        r->status < 200 || r->status == 204 || r->status == 206 || r->status == 304 || !transformable(r))
+    if (rules->off || (!whole && !stream) || !r->type || r->status < 200 || r->status == 204 ||
+        r->status == 206 || r->status == 304)
         return;
     if (whole ? r->reply_body.len < rules->bytes_min
               : r->length >= 0 && (uint64_t)r->length < rules->bytes_min)
+        return;
+    if (!encode_type_ok(str_z(r->type)) || !transformable(r))
         return;
     if (r->route && (r->route->flags & HTTP_ROUTE_NO_COMPRESS))
         return;
