@@ -102,7 +102,7 @@ typedef struct FetchOptions {
     bool from_user;      /* the target comes from a user's input: FetchRules hold */
     uint32_t connect_ms; /* 0: the defaults above */
     uint32_t total_ms;   /* over all tries and redirects */
-    uint32_t stall_ms;   /* without a byte in that time (in seconds, rounded up); TIMEOUT */
+    uint32_t stall_ms;   /* without a byte in that time (whole seconds, at least about 5); TIMEOUT */
     uint64_t reply_max;  /* of the body; LIMIT */
     uint32_t redirects_max; /* 0: a redirect is the reply */
     /* Retries after a failure on the way and after 408, 425, 429, 502, 503, 504: of GET, HEAD, OPTIONS,
