@@ -294,7 +294,7 @@ def main():
         os.chmod(work, 0o755)  # nginx drops its rights
         bench = Bench(Path(work))
         try:
-            for name in sys.argv[3:] or ROWS:
+            for name in sys.argv[2:] or ROWS:
                 ROWS[name](bench)
         finally:
             bench.stop()
