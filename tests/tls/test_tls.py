@@ -374,8 +374,9 @@ def testssl_finds_nothing():
     server = Server(*HTTPS, "--set", "http.hsts=8760h", data=data)
     findings = testssl(server, "-p", "-s", "-f", "-S", "-U", "--add-ca", str(ca))
     holds(len(findings) > 30, f"{len(findings)} findings of all kinds")
-    # The first is of the tool's openssl; an authority of one's own publishes no list of revoked certificates.
-    own = {"engine_problem", "cert_revocation"}
+    # The first is of the tool's openssl; an authority of one's own publishes no list of revoked certificates; the last
+    # one's client ends before a slow server's ticket has come (a case of ours is sessions_resume_also_after_a_reload).
+    own = {"engine_problem", "cert_revocation", "sessionresumption_ticket"}
     equal([(f["id"], f["severity"], f["finding"]) for f in findings if f["severity"] in UNSAFE_LEVELS and f["id"] not in own],
           [], "findings above info")
     equal(server.stop(), 0)
