@@ -53,6 +53,7 @@ def door(*more):
     else:
         raise RuntimeError(f"the door ended with {process.wait()}: {(path / 'log').read_text()[-2000:]}")
     target = Target("door", found["http"], found["https"], process)
+    target.log = path / "log"
     atexit.register(target.end)
     return target
 

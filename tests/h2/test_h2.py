@@ -82,6 +82,9 @@ def main():
             failures.append(f"{name}: {what}")
     if target.process.poll() is not None:
         failures.append(f"{target.name} ended with {target.process.returncode}")
+    target.end()
+    if args.against == "door" and target.process.returncode != 0:
+        failures.append(f"the door ended with {target.process.returncode}: {target.log.read_text()[-3000:]}")
     for line in failures:
         print("FAIL", line)
     print(f"{len(chosen)} cases, {time.monotonic() - started:.1f} s against {target.name}")

@@ -115,10 +115,13 @@ static int send_data(nghttp2_session *session, nghttp2_frame *frame, const uint8
     if (out_full(h2))
         return NGHTTP2_ERR_WOULDBLOCK;
     Buf *out = out_for(h2, H2_FRAME_HEAD + len);
+    size_t before = out->len;
     buf_put(out, str_of(head, H2_FRAME_HEAD));
-    h2_stream_copy(s, out, len);
-    if (s->full && s->r && s->queued < H2_AHEAD_MAX / 2) {
-        s->full = false;
+    if (!h2_stream_copy(s, out, len)) {
+        out->len = before;
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM with INTERNAL_ERROR */
+    }
+    if (s->r && s->queued < H2_AHEAD_MAX / 2) {
         s->writes = true;
         h2_stream_due(s);
     }

@@ -39,10 +39,15 @@ enum {
 
 typedef struct H2 H2;
 
+/* A part of a reply: bytes, or a part of a file. */
 typedef struct H2Block {
     struct H2Block *next;
     Buf bytes;
     size_t at;
+    int fd;                           /* -1: `bytes` */
+    uint64_t file_at, file_left;
+    void (*done)(void *arg);          /* of a file; may be NULL */
+    void *arg;
 } H2Block;
 
 typedef struct H2Stream {
@@ -52,7 +57,7 @@ typedef struct H2Stream {
     HttpReq *r;                       /* NULL: over, or never begun */
     int32_t id;
     bool open;                        /* nghttp2 knows it */
-    bool due, writes;                 /* in h2->due; some of what filled the queue has gone */
+    bool due, writes;                 /* in h2->due; some of what was queued has gone */
     /* in */
     bool rests, in_ended, in_told, peer_reset;
     Buf kept;                         /* of the body, from `kept_at`: what the request did not take */
@@ -60,13 +65,14 @@ typedef struct H2Stream {
     Buf trailers;
     uint64_t in_bytes, in_mark;
     /* out */
-    bool head_out, out_ended, cuts, deferred, full;
+    bool head_out, out_ended, cuts, deferred;
     Buf small;                        /* of the body, from `small_at`; `blocks` come behind it */
     size_t small_at;
     H2Block *blocks, *last;
     Buf reply_trailers;
     LoopTimer linger;                 /* set behind a reply whose request was not read to its end */
-    size_t queued, budget;            /* budget: of the server's bytes, `kept` and `queued` */
+    size_t queued;
+    size_t kept_budget, sent_budget;  /* of the bytes of all: `kept`, and what a duplex has queued */
     uint64_t out_bytes, out_mark;
 } H2Stream;
 
@@ -151,8 +157,9 @@ void h2_data_over(H2Stream *s);
 void h2_stream_rate(H2Stream *s, uint64_t least); /* a window of the minimum rate is over */
 void h2_stream_linger(H2Stream *s);   /* its reply has gone, its request still comes */
 bool h2_stream_stalled(const H2Stream *s);        /* a window holds its reply */
-/* The next `len` bytes of the reply; `len` <= queued. */
-void h2_stream_copy(H2Stream *s, Buf *out, size_t len);
+/* Takes the next `len` bytes of the reply, `len` <= queued; false: a file is shorter than it was. */
+bool h2_stream_copy(H2Stream *s, Buf *out, size_t len);
+void h2_block_free(H2Block **block);
 
 /* http2.c */
 Limits *h2_limits(const H2 *h2);

@@ -20,41 +20,72 @@ enum { FIELDS_MAX = 1 + HTTP_FIXED_FIELDS_MAX + HTTP_REPLY_HEADERS_MAX + 16, PLA
 
 /* ---- what waits ---- */
 
-static void queue_put(H2Stream *s, Str bytes, Buf *take)
+void h2_block_free(H2Block **block)
 {
-    s->queued += bytes.len;
-    if (limits_bytes_take(h2_limits(s->h2), bytes.len))
-        s->budget += bytes.len;
-    else
-        s->cuts = true; /* the budget of all is spent: this one is given up, not the process */
-    if (!s->blocks && s->small.len + bytes.len <= HTTP_SMALL_BODY) {
-        buf_put(&s->small, bytes);
-        buf_clear(take);
-        return;
-    }
-    H2Block *last = s->last;
-    if (last && bytes.len <= last->bytes.cap - last->bytes.len) {
-        buf_put(&last->bytes, bytes);
-        buf_clear(take);
-        return;
-    }
+    H2Block *b = *block;
+    buf_done(&b->bytes);
+    if (b->fd >= 0 && b->done)
+        b->done(b->arg);
+    mem_free(block);
+}
+
+static H2Block *block_add(H2Stream *s)
+{
     H2Block *block = mem_new(sizeof *block);
-    block->bytes = *take;
-    *take = (Buf){ .max = take->max };
-    if (last)
-        last->next = block;
+    block->fd = -1;
+    if (s->last)
+        s->last->next = block;
     else
         s->blocks = block;
     s->last = block;
+    return block;
 }
 
-void h2_stream_copy(H2Stream *s, Buf *out, size_t len)
+static void queue_put(H2Stream *s, Buf *take)
 {
-    size_t given = MIN(s->budget, len);
+    Str bytes = buf_str(take);
+    H2Block *last = s->last;
+    s->queued += bytes.len;
+    if (!last && s->small.len + bytes.len <= HTTP_SMALL_BODY) {
+        buf_put(&s->small, bytes);
+        buf_clear(take);
+    } else if (last && last->fd < 0 && bytes.len <= last->bytes.cap - last->bytes.len) {
+        buf_put(&last->bytes, bytes);
+        buf_clear(take);
+    } else {
+        block_add(s)->bytes = *take;
+        *take = (Buf){ .max = take->max };
+    }
+}
+
+/* Of one block, as much as it has and is wanted. */
+static bool block_copy(H2Block *block, Buf *out, size_t *len)
+{
+    if (block->fd < 0) {
+        size_t part = MIN(*len, block->bytes.len - block->at);
+        buf_put(out, str_sub(buf_str(&block->bytes), block->at, part));
+        block->at += part;
+        *len -= part;
+        return true;
+    }
+    size_t part = (size_t)MIN((uint64_t)*len, block->file_left);
+    if (!buf_reserve(out, part) || !net_file_read(block->fd, out->ptr + out->len, part, block->file_at))
+        return false;
+    out->len += part;
+    block->file_at += part;
+    block->file_left -= part;
+    *len -= part;
+    return true;
+}
+
+bool h2_stream_copy(H2Stream *s, Buf *out, size_t len)
+{
+    size_t given = MIN(s->sent_budget, len);
     s->queued -= len;
     s->out_bytes += len;
-    limits_bytes_give(h2_limits(s->h2), given);
-    s->budget -= given;
+    if (given > 0)
+        limits_bytes_give(h2_limits(s->h2), given);
+    s->sent_budget -= given;
     size_t part = MIN(len, s->small.len - s->small_at);
     buf_put(out, str_sub(buf_str(&s->small), s->small_at, part));
     s->small_at += part;
@@ -65,18 +96,16 @@ void h2_stream_copy(H2Stream *s, Buf *out, size_t len)
     }
     while (len > 0) {
         H2Block *block = s->blocks;
-        part = MIN(len, block->bytes.len - block->at);
-        buf_put(out, str_sub(buf_str(&block->bytes), block->at, part));
-        block->at += part;
-        len -= part;
-        if (block->at < block->bytes.len)
+        if (!block_copy(block, out, &len))
+            return false;
+        if (block->fd < 0 ? block->at < block->bytes.len : block->file_left > 0)
             continue;
         s->blocks = block->next;
         if (!s->blocks)
             s->last = NULL;
-        buf_done(&block->bytes);
-        mem_free(&block);
+        h2_block_free(&block);
     }
+    return true;
 }
 
 static void trailers_submit(H2Stream *s)
@@ -223,7 +252,31 @@ static void wire_body(HttpReq *r, Buf *take_bytes)
         buf_clear(take_bytes);
         return;
     }
-    queue_put(s, buf_str(take_bytes), take_bytes);
+    if (r->phase == REQ_DUPLEX) { /* other replies are charged where they are made */
+        if (limits_bytes_take(h2_limits(s->h2), take_bytes->len))
+            s->sent_budget += take_bytes->len;
+        else
+            s->cuts = true; /* the budget of all is spent: this one is given up, not the process */
+    }
+    queue_put(s, take_bytes);
+    resume(s);
+}
+
+static void wire_file(HttpReq *r, int fd, uint64_t at, uint64_t len, void (*done)(void *arg), void *arg)
+{
+    H2Stream *s = stream_of(r);
+    if (!s) {
+        if (done)
+            done(arg);
+        return;
+    }
+    H2Block *block = block_add(s);
+    block->fd = fd;
+    block->file_at = at;
+    block->file_left = len;
+    block->done = done;
+    block->arg = arg;
+    s->queued += len;
     resume(s);
 }
 
@@ -249,8 +302,8 @@ static size_t wire_queued(const HttpReq *r)
         return 0;
     if (r->phase != REQ_SENDING)
         return s->queued;
-    s->full = s->queued >= H2_AHEAD_MAX || (s->queued > 0 && h2_stream_stalled(s));
-    return s->full ? SIZE_MAX : s->queued;
+    bool full = s->queued >= H2_AHEAD_MAX || (s->queued > 0 && h2_stream_stalled(s));
+    return full ? SIZE_MAX : s->queued;
 }
 
 static void wire_cut(HttpReq *r)
@@ -284,6 +337,7 @@ const HttpWire http2_wire = {
     .proceed = wire_proceed,
     .head = wire_head,
     .body = wire_body,
+    .file = wire_file,
     .end = wire_end,
     .queued = wire_queued,
     .cut = wire_cut,
@@ -311,7 +365,7 @@ void h2_reply_plain(H2Stream *s, int status, const char *text)
         { STR("content-length"), str_of(digits, (size_t)snprintf(digits, sizeof digits, "%zu", body.len)) },
     };
     head_submit(s, status, list, pairs_add(list, 1, pairs, ARRAY_LEN(pairs)), false);
-    queue_put(s, buf_str(&body), &body);
+    queue_put(s, &body);
     s->out_ended = true;
     buf_done(&body);
     if (log_on(LOG_INFO))

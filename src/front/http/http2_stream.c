@@ -43,17 +43,16 @@ static void blocks_free(H2Stream *s)
     while (s->blocks) {
         H2Block *block = s->blocks;
         s->blocks = block->next;
-        buf_done(&block->bytes);
-        mem_free(&block);
+        h2_block_free(&block);
     }
     s->last = NULL;
 }
 
 static void stream_empty(H2Stream *s)
 {
-    if (s->h2 && s->budget > 0)
-        limits_bytes_give(h2_limits(s->h2), s->budget);
-    s->budget = s->queued = 0;
+    if (s->kept_budget + s->sent_budget > 0)
+        limits_bytes_give(h2_limits(s->h2), s->kept_budget + s->sent_budget);
+    s->kept_budget = s->sent_budget = s->queued = 0;
     blocks_free(s);
     buf_done(&s->kept);
     buf_done(&s->trailers);
@@ -177,11 +176,9 @@ static void kept_show(H2Stream *s)
         taken = req_body_in(s->r, str_from(buf_str(&s->kept), s->kept_at));
         s->kept_at += taken;
     }
-    if (s->kept.len == s->kept_at && s->kept.cap > 0) {
-        if (s->h2)
-            limits_bytes_give(h2_limits(s->h2), s->kept.len);
-        s->budget -= MIN(s->budget, s->kept.len);
-        s->kept_at = 0;
+    if (s->kept.len == s->kept_at && s->kept.len > 0) {
+        limits_bytes_give(h2_limits(s->h2), s->kept_budget);
+        s->kept_budget = s->kept_at = 0;
         buf_done(&s->kept);
     }
 }
@@ -213,14 +210,14 @@ static void keep(H2Stream *s, Str bytes)
     if (s->kept_at > 0 && s->kept.len + bytes.len > H2_STREAM_WINDOW) {
         buf_drop_front(&s->kept, s->kept_at);
         limits_bytes_give(h2_limits(s->h2), s->kept_at);
-        s->budget -= s->kept_at;
+        s->kept_budget -= s->kept_at;
         s->kept_at = 0;
     }
     if (!limits_bytes_take(h2_limits(s->h2), bytes.len)) {
         h2_reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }
-    s->budget += bytes.len;
+    s->kept_budget += bytes.len;
     buf_put(&s->kept, bytes);
 }
 
@@ -436,10 +433,10 @@ static HttpStep head_fill(HttpReq *r, Str records, bool ends, HttpRefusal *ret_r
     Str expect = http_known(head, HTTP_FIELD_EXPECT);
     if (expect.ptr && !str_ieq(expect, STR("100-continue")))
         return refuse(ret_refusal, 417, "only Expect: 100-continue");
-    r->has_body = !ends;
-    head->chunked = !ends && !head->has_length;
-    head->expects_continue = expect.ptr && r->has_body;
     r->protocol = p.protocol;
+    r->has_body = !ends && !p.protocol.ptr; /* what follows an extended CONNECT is the handler's */
+    head->chunked = r->has_body && !head->has_length;
+    head->expects_continue = expect.ptr && r->has_body;
     return HTTP_DONE;
 }
 
