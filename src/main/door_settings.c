@@ -93,7 +93,9 @@ static Code log_fill(const Conf *conf, Arena *arena, HttpPolicy *policy, Err *er
 
 Code door_policy(const Conf *conf, uint64_t memory_bytes, Arena *arena, HttpPolicy *ret_policy, Err *err)
 {
+    static const ForwardKind kinds[] = { FORWARD_X, FORWARD_RFC7239 };
     HttpPolicy policy = {
+        .forwarded = kinds[conf_number(conf, "http.forwarded")],
         .public_url = str_copy(arena, conf_text(conf, "http.public_url")),
         .tier_address = door_tiers(conf).anonymous,
         .failures_a_minute = (uint32_t)conf_number(conf, "rate.failures"),

@@ -54,12 +54,14 @@ TEST(door_settings_lists)
     HttpPolicy policy;
     settings_make(&conf, (const char *[]){ "http.trusted_proxies=10.0.0.0/8 , ::1", "cors.origins=https://a.example",
                                            "cors.credentials=true", "http.hsts=24h", "http.public_url=https://x.example",
-                                           "http.access_log=json", "http.access_log_file=/var/log/a.log", NULL });
+                                           "http.forwarded=forwarded", "http.access_log=json",
+                                           "http.access_log_file=/var/log/a.log", NULL });
     CHECK_OK(door_policy(&conf, 8000, &arena, &policy, &err), &err);
     CHECK_INT(policy.trusted_proxy_count, 2);
     CHECK_STR(policy.trusted_proxies[0], STR("10.0.0.0/8"));
     CHECK_STR(policy.trusted_proxies[1], STR("::1"));
     CHECK_STR(policy.cors_origins[0], STR("https://a.example"));
+    CHECK_INT(policy.forwarded, FORWARD_RFC7239);
     CHECK_INT(policy.hsts_max_age_s, 86400);
     CHECK_INT(policy.log_format, HTTP_LOG_JSON);
     CHECK_INT(strcmp(policy.log_path, "/var/log/a.log"), 0);

@@ -1,4 +1,5 @@
 /* The lake about itself: health, metrics, its own description. */
+#include "front/http/http_access.h"
 #include "front/http/http_policy.h"
 #include "front/rest/rest_priv.h"
 #include "os/loop.h"
@@ -156,6 +157,18 @@ static void limits_put(Buf *out, HttpServer *http)
                    (unsigned long long)refused[i].count);
 }
 
+static void log_put(Buf *out, HttpServer *http)
+{
+    AccessStats stats;
+    AccessLog *log = policy_access(http_server_policy(http));
+    if (!log)
+        return;
+    access_stats(log, &stats);
+    metric_one(out, "tarn_http_access_lines_total", "counter", "lines of the access log", stats.written);
+    metric_one(out, "tarn_http_access_lost_total", "counter", "lines of it that could not be written",
+               stats.dropped + stats.failed);
+}
+
 static void tls_put(Buf *out, const RestServer *rest)
 {
     uint64_t failed = loops_handshakes_failed(http_server_loops(rest->http));
@@ -183,6 +196,7 @@ void rest_metrics(HttpReq *r)
     requests_put(&out, http);
     latencies_put(&out, http);
     limits_put(&out, rest->http);
+    log_put(&out, rest->http);
     tls_put(&out, rest);
     verbs_put(&out, lake);
     metric_one(&out, "tarn_resident_bytes", "gauge", "resident memory of the process",
