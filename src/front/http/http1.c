@@ -256,7 +256,7 @@ static void drain(HttpConn *conn)
     if (conn->req)
         req_drain(conn->req);
     else if (!conn->head_begun)
-        conn_close(conn);
+        conn_drain(conn);
 }
 
 static void closed(HttpConn *conn)
@@ -382,11 +382,13 @@ static void wire_over(HttpReq *r)
         conn_free(conn);
     } else if (conn->aborts) {
         loop_conn_abort(conn->conn);
-    } else if (conn->closes || atomic_load_explicit(&server_of(conn)->draining, memory_order_relaxed)) {
+    } else if (conn->closes) {
         conn_close(conn);
     } else {
         loop_timer_set(loop_of(conn), &conn->idle, server_of(conn)->options.idle_ms_max);
         loop_conn_rest(conn->conn, false);
+        if (atomic_load_explicit(&server_of(conn)->draining, memory_order_relaxed))
+            conn_drain(conn); /* its reply did not say that it would be the last */
     }
 }
 

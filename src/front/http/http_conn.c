@@ -7,6 +7,11 @@
 
 #include <string.h>
 
+enum {
+    DRAIN_RECENT_US = 1000 * 1000, /* since the last request, or the accept */
+    DRAIN_GRACE_MS = 300
+};
+
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" /* RFC 9113 3.4 */
 
 /* ---- before the first bytes ---- */
@@ -52,9 +57,16 @@ static void first_ended(HttpConn *conn, bool all_read)
     loop_conn_close(conn->conn);
 }
 
-static void first_drain(HttpConn *conn)
+/* A client that was heard lately may have its next request on the way: it gets a last chance. */
+void conn_drain(HttpConn *conn)
 {
-    loop_conn_close(conn->conn);
+    Loop *loop = loop_conn_loop(conn->conn);
+    int64_t idle_us = (int64_t)conn->room->server->options.idle_ms_max * 1000;
+    int64_t since_us = conn->idle.class_at ? loop_now_us(loop) - (conn->idle.due_us - idle_us) : INT64_MAX;
+    if (since_us > DRAIN_RECENT_US)
+        loop_conn_close(conn->conn);
+    else
+        loop_timer_set(loop, &conn->idle, DRAIN_GRACE_MS);
 }
 
 static void first_closed(HttpConn *conn)
@@ -65,7 +77,7 @@ static void first_closed(HttpConn *conn)
 static const HttpTalk first_talk = {
     .bytes_in = first_bytes_in,
     .ended = first_ended,
-    .drain = first_drain,
+    .drain = conn_drain,
     .closed = first_closed,
 };
 
@@ -91,6 +103,8 @@ static void *opened(LoopConn *loop_conn, void *context)
         http2_open(conn);
     else if (tls && tls->alpn.len > 0)
         http1_open(conn);
+    if (atomic_load_explicit(&conn->room->server->draining, memory_order_relaxed) && !conn->h2)
+        conn_drain(conn); /* it waited while the listener closed */
     return conn;
 }
 

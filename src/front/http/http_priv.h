@@ -203,6 +203,7 @@ void later_over(LoopTimer *timer);
 
 /* http_conn.c, http1.c */
 void conn_free(HttpConn *conn);
+void conn_drain(HttpConn *conn);               /* between requests while the server ends */
 void http1_open(HttpConn *conn);
 
 /* http_reply.c */

@@ -12,7 +12,9 @@
 
 enum {
     TAIL_BYTES = 64 << 10,   /* that may be queued when a request is over */
-    FREE_BYTES = 16 << 10    /* of a reply that are not charged */
+    FREE_BYTES = 16 << 10,   /* of a reply that are not charged */
+    AHEAD_BYTES_MIN = 64 << 10,
+    AHEAD_SHARE = 64         /* of what was sent */
 };
 
 bool reply_bodiless(const HttpReq *r)
@@ -81,6 +83,16 @@ static void problem_send(HttpReq *r, const Err *err)
     whole_send(r);
 }
 
+/* How much may be queued when more is pulled: little at first, so that a reader who stops at once
+ * holds little, and more for one who has taken much. */
+static void ahead_grow(HttpReq *r)
+{
+    size_t ahead = (size_t)MIN(AHEAD_BYTES_MIN + r->sent_bytes / AHEAD_SHARE,
+                               (uint64_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES);
+    if (ahead >= r->pull_ahead + AHEAD_BYTES_MIN && body_charge(r, ahead + HTTP_PULL_BYTES))
+        r->pull_ahead = ahead;
+}
+
 /* Sends what was pulled; false: the request is over or the client is gone. */
 bool block_send(HttpReq *r)
 {
@@ -98,6 +110,7 @@ bool block_send(HttpReq *r)
     if (!r->head_sent)
         stream_head_send(r);
     r->sent_bytes = sum;
+    ahead_grow(r);
     if (r->reply_body.len > 0)
         r->wire->body(r, &r->reply_body);
     if (r->pull_state == HTTP_PULL_CUT) {
@@ -144,13 +157,12 @@ void later_over(LoopTimer *timer)
 /* What the reply may have in memory; false: there is no room. */
 static bool room_take(HttpReq *r)
 {
-    size_t ahead = (size_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES;
     if (r->reply == REPLY_WHOLE)
         return r->reply_body.len <= FREE_BYTES || body_charge(r, r->reply_body.len);
     if (r->reply != REPLY_STREAM)
         return true;
-    r->pull_ahead = body_charge(r, ahead) ? ahead : HTTP_PULL_BYTES;
-    return r->pull_ahead == ahead || body_charge(r, HTTP_PULL_BYTES);
+    r->pull_ahead = AHEAD_BYTES_MIN;
+    return body_charge(r, AHEAD_BYTES_MIN + HTTP_PULL_BYTES);
 }
 
 void reply_begin(HttpReq *r)
