@@ -20,9 +20,7 @@ def main():
     for tls in (False, True):
         for version in ("1", "2"):
             label = f"go HTTP/{version}, " + ("TLS" if tls else "clear")
-            done = subprocess.run([program, stand.url(tls), stand.ca, version], capture_output=True, text=True, timeout=120)
-            if results.read(label, done.stdout) == 0 or done.returncode != 0:
-                results.line("FAIL", f"{label}: the client ends with {done.returncode}", done.stderr[-500:])
+            results.run(label, program, stand.url(tls), stand.ca, version)
     if stand.end() != 0:
         results.line("FAIL", "the door ends well")
     return results.close()

@@ -89,6 +89,16 @@ class Results:
                 seen += 1
         return seen
 
+    def run(self, label, *words):
+        """A client in another language, to its end."""
+        try:
+            done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=180)
+            output, told, status = done.stdout, done.stderr, done.returncode
+        except subprocess.TimeoutExpired as e:
+            output, told, status = (e.stdout or b"").decode(), "no end within 180 s", 124
+        if self.read(label, output) == 0 or status != 0:
+            self.line("FAIL", f"{label}: the client ends with {status}", told[-500:])
+
     def close(self):
         print(f"{self.passed} passed, {self.failed} failed" if not self.skipped else
               f"{self.skipped} exchanges that a client cannot do were left out\n{self.passed} passed, {self.failed} failed")
