@@ -14,6 +14,8 @@ TABLES = [  # (title, .def file, macro, columns: (heading, index of the argument
      [("code", 0), ("retry", 1), ("HTTP", 2), ("gRPC", 3), ("S3", 4), ("Kafka", 5), ("SQLSTATE", 6), ("exit", 7), ("meaning", 8)]),
     ("REST routes", "src/front/rest/routes.def", "ROUTE",
      [("method", 0), ("path", 1), ("name", 2), ("right", 4), ("body", 6), ("ms", 7), ("flags", 3), ("query", 13), ("what", 14)]),
+    ("Limits", "src/front/limits.def", "LIMIT",
+     [("of", 0), ("what", 1), ("default", 3), ("setting", 4), ("beyond it", 5), ("why", 6), ("in the code", 2)]),
     ("SQL functions", "src/sql/functions.def", None, None),
     ("Expectations", "src/flow/expect.def", None, None),
     ("System tables", "src/api/system_tables.def", "SYSTEM_TABLE",

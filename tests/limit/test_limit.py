@@ -553,4 +553,19 @@ def a_client_that_leaves_is_logged_too():
         equal(line["status"], 499)
 
 
+# ---- the table of limits ----
+
+@case
+def settings_have_the_defaults_that_the_table_of_limits_tells():
+    top = Path(__file__).resolve().parent.parent.parent
+    settings = dict(re.findall(r'^SETTING\("([^"]+)",\s*\w+,\s*"([^"]*)"', (top / "src/main/settings.def").read_text(), re.M))
+    rows = re.findall(r'^LIMIT\("([^"]+)", "([^"]+)", (\w+), "([^"]*)", "([^"]*)"', (top / "src/front/limits.def").read_text(), re.M)
+    check(len(rows) > 40, "the table is read")
+    for of, what, constant, value, setting in rows:
+        if constant == "SETTING":
+            equal(settings.get(setting), value, f"{of}, {what}: {setting}")
+        else:
+            check(not setting or setting in settings, setting)
+
+
 run()
