@@ -4,7 +4,6 @@ is behind proxies; CORS, security fields, compression, the access log. Drives th
 import gzip
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -13,8 +12,10 @@ import time
 import zlib
 from pathlib import Path
 
+import zstandard
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "http"))
-from harness import Door, Raw, case, certificate, run, soon, trusting_context  # noqa: E402
+from harness import BUILD, Door, Raw, case, certificate, run, soon  # noqa: E402
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 FOLDER = Path(tempfile.mkdtemp(prefix="tarn-limit-"))
@@ -49,7 +50,7 @@ def item(value):
 
 
 def unzstd(data):
-    return subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True).stdout
+    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
 
 
 # ---- rates ----
@@ -213,7 +214,8 @@ def two_thousand_slow_bodies_beyond_the_budget_leave_memory_flat():
             said[key] = said.get(key, 0) + 1
         grown = (peak - before) // 1024
         print(f"     grown by {grown} MiB at most; {said}")
-        check(grown < 32 * 2 + 2000 * 33 // 1024 + 40, f"grown by {grown} MiB")
+        most = 32 * 2 + 2000 * 33 // 1024 + 40
+        check(grown < most * (4 if "san" in str(BUILD) else 1), f"grown by {grown} MiB")
         check(set(said) <= {"waits", "503", "429"}, said)
         for sock in socks:
             sock.close()
@@ -421,11 +423,11 @@ def a_strong_tag_becomes_a_weak_one():
 @case
 def events_arrive_at_once_through_an_encoder():
     with Door() as door:
-        for coding, step in (("gzip", zlib.decompressobj(31)),):
+        for coding, step in (("gzip", zlib.decompressobj(31)), ("zstd", zstandard.ZstdDecompressor().decompressobj())):
             with door.raw() as raw:
                 raw.send(f"GET /events/4 HTTP/1.1\r\nHost: door\r\nAccept-Encoding: {coding}\r\n\r\n")
                 head, _ = raw.until(b"\r\n\r\n")
-                check(b"Content-Encoding: gzip" in head or b"Content-Encoding" not in head, head)
+                check(b"Content-Encoding: " + coding.encode() in head, head)
                 seen, text = [], b""
                 while b"row 3" not in text:
                     size = int(raw.until(b"\r\n")[0], 16)
