@@ -179,7 +179,7 @@ Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *
     Str id, secret;
     if (!govern_role_parse(role, &create.role))
         return err_hint(err, err_set(err, E_INVALID, "there is no role '" STR_FMT "'", STR_ARG(role)),
-                        "the roles are admin and reader");
+                        "the roles are data_viewer, data_scientist, data_engineer and admin");
     TRY(govern_key_create(call->lake->govern, &create, call->arena, &id, &secret, err));
     api_count(call, API_COUNT_mutations, 1);
     JsonWriter w = json_writer(out);

@@ -1,3 +1,4 @@
+/* Covers digest.c and crc64.c. */
 #include "format/digest.h"
 
 #include "base/buf.h"

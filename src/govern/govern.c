@@ -1,11 +1,9 @@
-#include "govern/govern.h"
+#include "govern/govern_priv.h"
 
 #include "format/checksum.h"
 
-struct Govern {
-    Os *os;
-    Meta *meta;
-};
+#include <string.h>
+
 
 static const Str token_prefix = STR_INIT("tarn_");
 
@@ -13,28 +11,40 @@ Code govern_open(Os *os, Meta *meta, Govern **ret_govern, Err *err)
 {
     (void)err; /* nothing can fail yet */
     Govern *govern = mem_new(sizeof *govern);
-    *govern = (Govern){ os, meta };
+    *govern = (Govern){ .os = os, .meta = meta };
+    mutex_init(&govern->mutex);
     *ret_govern = govern;
     return E_OK;
 }
 
 void govern_free(Govern **govern)
 {
+    if (!*govern)
+        return;
+    access_cache_done(*govern);
+    explicit_bzero((*govern)->master, sizeof (*govern)->master);
+    mutex_done(&(*govern)->mutex);
     mem_free(govern);
 }
 
 bool govern_role_parse(Str name, GovernRole *ret_role)
 {
-    bool admin = str_eq(name, STR("admin"));
-    if (!admin && !str_eq(name, STR("reader")))
-        return false;
-    *ret_role = admin ? ROLE_ADMIN : ROLE_READER;
-    return true;
+    for (int role = ROLE_READER; role <= ROLE_ADMIN; role++) {
+        if (str_eq(name, govern_role_name((GovernRole)role))) {
+            *ret_role = (GovernRole)role;
+            return true;
+        }
+    }
+    bool older = str_eq(name, STR("reader"));
+    if (older)
+        *ret_role = ROLE_READER;
+    return older;
 }
 
 Str govern_role_name(GovernRole role)
 {
-    return role == ROLE_ADMIN ? STR("admin") : STR("reader");
+    static const char *const names[] = { "data_viewer", "data_scientist", "data_engineer", "admin" };
+    return str_z(names[role]);
 }
 
 static Str secret_hash(Str token, uint8_t digest[32])
@@ -76,7 +86,15 @@ Code govern_authenticate(Govern *govern, Str bearer, Arena *arena, Principal *re
 
 bool govern_role_may(GovernRole role, GovernRight right)
 {
-    return role == ROLE_ADMIN || right == RIGHT_READ;
+    switch (right) {
+    case RIGHT_READ:
+        return true;
+    case RIGHT_WRITE:
+        return role >= ROLE_ENGINEER;
+    case RIGHT_ADMIN:
+        return role == ROLE_ADMIN;
+    }
+    return false;
 }
 
 Code govern_check(const Principal *principal, GovernRight right, Str target, Err *err)

@@ -14,7 +14,8 @@ enum { GOVERN_NAME_MAX = 128, GOVERN_SECRET_BYTES = 32 };
 
 typedef struct Govern Govern;
 
-typedef enum GovernRole { ROLE_READER, ROLE_ADMIN } GovernRole;
+/* From the least to the most. `reader` is an older name of data_viewer. */
+typedef enum GovernRole { ROLE_READER, ROLE_SCIENTIST, ROLE_ENGINEER, ROLE_ADMIN } GovernRole;
 typedef enum GovernRight { RIGHT_READ, RIGHT_WRITE, RIGHT_ADMIN } GovernRight;
 
 typedef struct Principal {
@@ -30,7 +31,8 @@ void govern_free(Govern **govern);
 Code govern_authenticate(Govern *govern, Str bearer, Arena *arena, Principal *ret_principal,
                          Err *err) CHECKED;
 
-/* FORBIDDEN names the right, the principal and `target`. Readers may only read. */
+/* FORBIDDEN names the right, the principal and `target`. Viewers and scientists may only read what
+ * belongs to the lake; buckets of their own are judged by access.h. */
 Code govern_check(const Principal *principal, GovernRight right, Str target, Err *err) CHECKED;
 bool govern_role_may(GovernRole role, GovernRight right);
 

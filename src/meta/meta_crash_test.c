@@ -233,7 +233,7 @@ static bool migration_crashes(uint64_t seed, uint32_t from, uint64_t at)
     CHECK_INT(state_count(work.meta, 1), 1);
     meta_free(&work.meta);
     CHECK_OK(meta_open(os, &options, &work.meta, &err), &err);
-    CHECK_INT(meta_version(work.meta), 3);
+    CHECK_INT(meta_version(work.meta), 4);
     CHECK_INT(state_count(work.meta, 1), 1);
     meta_free(&work.meta);
     return over;

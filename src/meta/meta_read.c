@@ -306,6 +306,31 @@ Code meta_list_keys(MetaRead *read, META_LIST(MetaKey))
     return rows_list(read, READ_list_keys, NO_VALUES, arena, ret_rows, ret_count, err);
 }
 
+Code meta_get_principal(MetaRead *read, Str id, META_GET(MetaPrincipal))
+{
+    return row_get(read, READ_get_principal, VALUES(TEXT(id)), arena, ret_row, err);
+}
+
+Code meta_get_principal_named(MetaRead *read, Str name, META_GET(MetaPrincipal))
+{
+    return row_get(read, READ_get_principal_named, VALUES(TEXT(name)), arena, ret_row, err);
+}
+
+Code meta_list_principals(MetaRead *read, META_LIST(MetaPrincipal))
+{
+    return rows_list(read, READ_list_principals, NO_VALUES, arena, ret_rows, ret_count, err);
+}
+
+Code meta_get_access_key(MetaRead *read, Str id, META_GET(MetaAccessKey))
+{
+    return row_get(read, READ_get_access_key, VALUES(TEXT(id)), arena, ret_row, err);
+}
+
+Code meta_list_access_keys(MetaRead *read, Str principal_id, META_LIST(MetaAccessKey))
+{
+    return rows_list(read, READ_list_access_keys, VALUES(TEXT(principal_id)), arena, ret_rows, ret_count, err);
+}
+
 Code meta_list_audit(MetaRead *read, int64_t after_id, size_t limit, META_LIST(MetaAudit))
 {
     return rows_list(read, READ_list_audit, VALUES(NUMBER(after_id), NUMBER(limit_of(limit))),

@@ -56,6 +56,12 @@ Code meta_list_lineage(MetaRead *read, Str name, META_LIST(MetaLineage)) CHECKED
 Code meta_get_key(MetaRead *read, Str id, META_GET(MetaKey)) CHECKED;
 Code meta_get_key_of_secret(MetaRead *read, Str secret_sha256, META_GET(MetaKey)) CHECKED;
 Code meta_list_keys(MetaRead *read, META_LIST(MetaKey)) CHECKED; /* oldest first */
+Code meta_get_principal(MetaRead *read, Str id, META_GET(MetaPrincipal)) CHECKED;
+Code meta_get_principal_named(MetaRead *read, Str name, META_GET(MetaPrincipal)) CHECKED;
+Code meta_list_principals(MetaRead *read, META_LIST(MetaPrincipal)) CHECKED;
+Code meta_get_access_key(MetaRead *read, Str id, META_GET(MetaAccessKey)) CHECKED;
+/* Of one principal, or of all with an empty id; oldest first. */
+Code meta_list_access_keys(MetaRead *read, Str principal_id, META_LIST(MetaAccessKey)) CHECKED;
 /* Rows with a greater id, oldest first. */
 Code meta_list_audit(MetaRead *read, int64_t after_id, size_t limit, META_LIST(MetaAudit)) CHECKED;
 Code meta_get_setting(MetaRead *read, Str key, META_GET(MetaSetting)) CHECKED;

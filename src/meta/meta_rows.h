@@ -96,6 +96,25 @@ typedef struct MetaKey {
     int64_t revoked_us;
 } MetaKey;
 
+typedef struct MetaPrincipal {
+    Str id;
+    Str name;
+    Str role;            /* data_viewer, data_scientist, data_engineer, admin */
+    int64_t epoch;       /* of its session tokens: a higher one ends those given before */
+    int64_t created_us;
+    int64_t disabled_us; /* 0: it may sign */
+} MetaPrincipal;
+
+typedef struct MetaAccessKey {
+    Str id;
+    Str principal_id;
+    Str secret_sealed; /* by the master key, with the id as context */
+    int64_t created_us;
+    int64_t expires_us;  /* 0: never */
+    int64_t disabled_us; /* 0: active */
+    int64_t revoked_us;
+} MetaAccessKey;
+
 typedef struct MetaSetting {
     Str key;
     Str value;

@@ -236,6 +236,31 @@ void meta_revoke_key(MetaTxn *txn, Str id, int64_t time_us)
     ITEM(txn, OP_revoke_key, TEXT(id), NUMBER(time_us));
 }
 
+void meta_add_principal(MetaTxn *txn, const MetaPrincipal *row)
+{
+    row_add(txn, OP_add_principal, row);
+}
+
+void meta_set_principal(MetaTxn *txn, Str id, Str role, int64_t epoch, int64_t disabled_us)
+{
+    ITEM(txn, OP_set_principal, TEXT(id), TEXT(role), NUMBER(epoch), NUMBER(disabled_us));
+}
+
+void meta_require_principal_exists(MetaTxn *txn, Str id)
+{
+    ITEM(txn, OP_require_principal_exists, TEXT(id));
+}
+
+void meta_add_access_key(MetaTxn *txn, const MetaAccessKey *row)
+{
+    row_add(txn, OP_add_access_key, row);
+}
+
+void meta_set_access_key(MetaTxn *txn, Str id, int64_t expires_us, int64_t disabled_us, int64_t revoked_us)
+{
+    ITEM(txn, OP_set_access_key, TEXT(id), NUMBER(expires_us), NUMBER(disabled_us), NUMBER(revoked_us));
+}
+
 void meta_add_audit(MetaTxn *txn, const MetaAudit *row)
 {
     row_add(txn, OP_add_audit, row);

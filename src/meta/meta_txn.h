@@ -72,6 +72,12 @@ void meta_require_key_active(MetaTxn *txn, Str id, int64_t now_us); /* FORBIDDEN
 void meta_require_key_name_free(MetaTxn *txn, Str name);            /* EXISTS: an unrevoked one */
 void meta_add_key(MetaTxn *txn, const MetaKey *row);
 void meta_revoke_key(MetaTxn *txn, Str id, int64_t time_us);
+void meta_add_principal(MetaTxn *txn, const MetaPrincipal *row);
+void meta_set_principal(MetaTxn *txn, Str id, Str role, int64_t epoch, int64_t disabled_us);
+void meta_require_principal_exists(MetaTxn *txn, Str id);
+void meta_add_access_key(MetaTxn *txn, const MetaAccessKey *row);
+void meta_set_access_key(MetaTxn *txn, Str id, int64_t expires_us, int64_t disabled_us,
+                         int64_t revoked_us);
 void meta_add_audit(MetaTxn *txn, const MetaAudit *row);
 /* Of the commits' UUIDs; the last one stays. For maintenance: long after anybody could replay. */
 void meta_delete_commits_before(MetaTxn *txn, int64_t time_us);

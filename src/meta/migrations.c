@@ -63,6 +63,13 @@ static const Migration migrations[] = {
       "CREATE TABLE feed_cursors (consumer TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT;"
       "CREATE TABLE outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL,"
       " payload_json TEXT NOT NULL, created_us INTEGER NOT NULL) STRICT;" },
+    { 4, "principals, access keys",
+      "CREATE TABLE principals (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL,"
+      " epoch INTEGER NOT NULL, created_us INTEGER NOT NULL, disabled_us INTEGER NOT NULL) STRICT;"
+      "CREATE TABLE access_keys (id TEXT PRIMARY KEY, principal_id TEXT NOT NULL REFERENCES principals (id),"
+      " secret_sealed BLOB NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,"
+      " disabled_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL) STRICT;"
+      "CREATE INDEX access_keys_by_principal ON access_keys (principal_id);" },
 };
 
 static Code step_run(MetaDb *db, const Migration *step, Err *err)

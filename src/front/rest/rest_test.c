@@ -193,7 +193,7 @@ TEST(rest_keys_and_models)
     door_open(&door);
     Str made = ask(&door, "POST /v1/keys", "", "{\"name\":\"k\",\"role\":\"reader\"}");
     WANT(made, 201, "\"key\":\"tarn_");
-    WANT(ask(&door, "POST /v1/keys", "", "{\"name\":\"k2\",\"role\":\"king\"}"), 400, "admin and reader");
+    WANT(ask(&door, "POST /v1/keys", "", "{\"name\":\"k2\",\"role\":\"king\"}"), 400, "data_engineer and admin");
     WANT(ask(&door, "POST /v1/keys", "", "{"), 400, "SYNTAX");
     const Json *root;
     Err err;
