@@ -196,8 +196,10 @@ def parked(bench):
         crowd.hear()
 
         def cycles(who):
-            before = server.cpu()
             who.tell(f"cycle {CYCLES}")
+            who.hear()
+            before = server.cpu()
+            who.tell("go")
             said = who.hear()
             return (server.cpu() - before) / (CYCLES * 2 + said["misses"]) * 1e6
         alone, among = [], []
@@ -212,6 +214,11 @@ def parked(bench):
                 among.append(b)
             many.tell("wake")
             many.hear()
+            for _ in range(50):
+                many.tell("state")
+                if many.hear()["ok"] == PARKED:
+                    break
+                time.sleep(0.1)
             end = many.end()
             if end["ok"] != PARKED or end["failed"]:
                 raise RuntimeError(f"parked: {end}")
