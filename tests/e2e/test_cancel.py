@@ -3,9 +3,13 @@ counts the processor time that the server (with its workers) spends from then on
 that on each core, however busy the machine is."""
 import os
 import socket
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "h2"))
+import wire
 from lake import DEPS, Lake, VEGA, case, equal, holds, main
 
 CORES = len(os.sched_getaffinity(0))
@@ -215,6 +219,43 @@ def a_reset_connection():
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     spent = spent_after(sock.close)
     holds(spent <= STOP_S, f"{spent:.2f} s behind the reset")
+
+
+def two():
+    """A connection of HTTP/2, and what asks on it for rows of a statement."""
+    h2 = wire.H2(SimpleNamespace(clear=lake.address))
+
+    def query(stream, text):
+        h2.headers(stream, h2.request("POST", "/v1/sql", ("authorization", f"Bearer {lake.token}"), ("content-type", "text/plain")),
+                   end=False)
+        h2.data(stream, text.encode())
+    return h2, query
+
+
+@case
+def a_stream_that_is_reset():
+    h2, query = two()
+    before = cpu()
+    query(1, "SELECT count(*) FROM range(100000000000) t(i) WHERE i % 7 = 3")
+    busy(before, 0.3)
+    spent = spent_after(lambda: h2.rst(1))
+    holds(spent <= STOP_S, f"{spent:.2f} s behind the reset of the stream")
+    query(3, "SELECT 1")
+    equal(h2.reply(3).status, 200)
+    h2.close()
+
+
+@case
+def streams_of_a_connection_that_ends():
+    h2, query = two()
+    before = cpu()
+    for i in range(6):
+        query(2 * i + 1, f"SELECT count(*) FROM range(100000000000) t(i) WHERE i % {i + 5} = 3")
+    query(13, "SELECT a.*, k FROM big.t a, range(1000) r(k)")
+    busy(before, 0.4)
+    spent = spent_after(h2.close)
+    holds(spent <= STOP_S, f"{spent:.2f} s behind the end of the connection")
+    wait_for(lambda: metric("tarn_http_in_flight") == 1, "the end of all requests")
 
 
 @case
