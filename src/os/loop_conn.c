@@ -111,7 +111,6 @@ void conn_begin(LoopConn *conn)
 {
     const LoopListen *listen = &conn->listener->listen;
     loop_timer_stop(conn->loop, &conn->timer);
-    conn->timer.fire = linger_over;
     conn->phase = CONN_OPEN;
     conn->state = listen->protocol->opened(conn, listen->context);
     conn->opened = true;
@@ -120,6 +119,7 @@ void conn_begin(LoopConn *conn)
 static void conn_close(LoopConn *conn)
 {
     conn->phase = CONN_CLOSING;
+    conn->timer.fire = linger_over;
     loop_timer_set(conn->loop, &conn->timer, LOOP_CLOSING_MS);
     conn_ready(conn);
 }
@@ -127,8 +127,6 @@ static void conn_close(LoopConn *conn)
 void conn_fail(LoopConn *conn)
 {
     atomic_fetch_add(&conn->loop->loops->handshakes_failed, 1);
-    loop_timer_stop(conn->loop, &conn->timer);
-    conn->timer.fire = linger_over;
     conn_unhold(conn);
     conn_close(conn);
 }
@@ -310,6 +308,8 @@ void conn_turn(LoopConn *conn)
     if (conn->phase == CONN_OPEN && conn->peer_ended && conn->resting)
         conn_tell_end(conn, false);
     conn_drain(conn);
+    if (conn->tls && conn->phase == CONN_OPEN)
+        conn_tls_used(conn);
     if (conn->phase == CONN_DEAD || !out_flush(conn, &out_budget))
         return;
     if (conn->phase == CONN_CLOSING && conn->tls && !out_waits(conn)) {

@@ -19,7 +19,8 @@ enum {
     LOOP_ACCEPTS_A_TURN = 64,
     LOOP_SHARED_ACCEPTS_A_TURN = 4, /* of a socket that all loops share: they take turns */
     LOOP_BLOCK_BYTES = 16 << 10,   /* of small sends together: one TLS record */
-    LOOP_SPARE_BLOCKS_MAX = 16
+    LOOP_SPARE_BLOCKS_MAX = 16,
+    LOOP_TLS_IDLE_MS = 1000        /* after one to two of them without a byte the buffers go */
 };
 
 /* Output: copied bytes in the block itself, bytes that were taken, or a part of a file. */
@@ -57,11 +58,11 @@ struct LoopConn {
     OutBlock *out_first, *out_last;
     size_t out_bytes;
     uint64_t sent_bytes;
-    LoopTimer timer;               /* of the greeting, then of lingering */
+    LoopTimer timer;               /* of the greeting, of idle TLS, of closing and of lingering */
     NetAddress address;
     uint8_t phase;
     bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told,
-        drain_told;
+        drain_told, tls_used;
 };
 
 typedef struct TimerClass {
@@ -171,4 +172,5 @@ const char *out_block_bytes(const OutBlock *block); /* of one that is no file: w
 Code conn_tls_new(LoopConn *conn, Err *err) CHECKED;
 void conn_tls_in(LoopConn *conn, Str bytes);  /* input as it came */
 ptrdiff_t conn_tls_put(LoopConn *conn);       /* as net_write */
+void conn_tls_used(LoopConn *conn);           /* a turn of an open one */
 void conn_tls_end(LoopConn *conn);            /* queues the closing alert */

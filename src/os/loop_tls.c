@@ -4,7 +4,9 @@
  * 1. All input of one read is opened before the call returns, so that nothing sealed is kept here.
  * 2. What the socket did not take of sealed output goes before everything in the queue.
  * 3. A peer that makes us seal without reading what we seal (key updates) is cut off at
- *    UNREAD_BYTES_MAX. */
+ *    UNREAD_BYTES_MAX.
+ * 4. OpenSSL keeps its buffers (33 KiB) while bytes move, which saves two allocations a record, and
+ *    gives them back when they have not moved for a while. */
 #include "os/loop_priv.h"
 
 #include <string.h>
@@ -17,6 +19,25 @@ Code conn_tls_new(LoopConn *conn, Err *err)
     if (!loop->tls)
         loop->tls = tls_work_new(LOOP_READ_BYTES);
     return tls_conn_new(conn->listener->listen.tls, loop->tls, &conn->tls, err);
+}
+
+static void tls_idle(LoopTimer *timer)
+{
+    LoopConn *conn = (LoopConn *)((char *)timer - offsetof(LoopConn, timer));
+    if (conn->tls_used)
+        loop_timer_set(conn->loop, timer, LOOP_TLS_IDLE_MS);
+    else
+        tls_conn_slim(conn->tls);
+    conn->tls_used = false;
+}
+
+void conn_tls_used(LoopConn *conn)
+{
+    conn->tls_used = true;
+    if (conn->timer.class_at != 0)
+        return;
+    conn->timer.fire = tls_idle;
+    loop_timer_set(conn->loop, &conn->timer, LOOP_TLS_IDLE_MS);
 }
 
 static void left_keep(TlsLeft *left, Str bytes)

@@ -239,6 +239,12 @@ void tls_conn_end(TlsConn *conn)
         conn_break(conn);
 }
 
+void tls_conn_slim(TlsConn *conn)
+{
+    if (!conn->broken)
+        IGNORE(SSL_free_buffers(conn->ssl) != 1); /* half a record is there: next time */
+}
+
 const TlsInfo *tls_conn_info(const TlsConn *conn)
 {
     return &conn->info;

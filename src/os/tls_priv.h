@@ -35,6 +35,7 @@ TlsStep tls_conn_handshake(TlsConn *conn);
 TlsStep tls_conn_open(TlsConn *conn, size_t *ret_len);
 bool tls_conn_seal(TlsConn *conn, Str bytes); /* all of it into `work->out` */
 void tls_conn_end(TlsConn *conn);             /* the closing alert into `work->out` */
+void tls_conn_slim(TlsConn *conn);            /* gives back what only bytes under way need */
 const TlsInfo *tls_conn_info(const TlsConn *conn);
 /* What the socket did not take of `out`. */
 typedef struct TlsLeft {
