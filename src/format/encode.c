@@ -43,6 +43,15 @@ Code encoder_open(EncodeKind kind, int level, Encoder **ret_encoder, Err *err)
     return E_OK;
 }
 
+/* Of ZSTD_estimateCStreamSize with this window, rounded up; encode_test.c measures. */
+size_t encoder_bytes(EncodeKind kind, int level)
+{
+    static const size_t zstd[ENCODE_LEVEL_MAX + 1] = {
+        ENCODE_ZSTD_BYTES, 2 << 20, 2 << 20, 2 << 20, 4 << 20, 5 << 20, 5 << 20, 8 << 20, 8 << 20, 14 << 20,
+    };
+    return kind == ENCODE_GZIP ? (size_t)ENCODE_GZIP_BYTES : zstd[MIN(MAX(level, 0), (int)ENCODE_LEVEL_MAX)];
+}
+
 void encoder_free(Encoder **encoder)
 {
     Encoder *gone = TAKE(*encoder);

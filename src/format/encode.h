@@ -2,7 +2,7 @@
  * Owner:   whoever opened an Encoder frees it.
  * Threads: one at a time.
  * Errors:  LIMIT: the output does not fit its Buf; INTERNAL: the library refuses to work.
- * Limits:  ENCODE_*_BYTES of memory for each open Encoder, however long the stream is.
+ * Limits:  encoder_bytes of memory for each open Encoder, however long the stream is.
  * Units:   bytes. */
 #pragma once
 
@@ -13,7 +13,7 @@ enum {
     ENCODE_ZSTD_LEVEL = 3,          /* of 1 to 9: those above need more memory than a reply is worth */
     ENCODE_LEVEL_MAX = 9,
     ENCODE_GZIP_BYTES = 272 << 10,  /* memory of an open Encoder: window and hash chains */
-    ENCODE_ZSTD_BYTES = 3 << 20,
+    ENCODE_ZSTD_BYTES = 2 << 20,    /* at its default level */
     ENCODE_ZSTD_WINDOW_LOG = 18     /* 256 KiB; RFC 9659 lets a peer have up to 8 MiB */
 };
 
@@ -29,5 +29,7 @@ typedef struct Encoder Encoder;
 /* `level` 0: the default. */
 Code encoder_open(EncodeKind kind, int level, Encoder **ret_encoder, Err *err) CHECKED;
 void encoder_free(Encoder **encoder);
+/* The memory of an open one: what it is charged with. */
+size_t encoder_bytes(EncodeKind kind, int level);
 /* Takes all of `in` and appends to `out` what is ready. */
 Code encoder_put(Encoder *encoder, Str in, EncodeStep step, Buf *out, Err *err) CHECKED;

@@ -4,7 +4,7 @@
 #include "base/test.h"
 #include "format/inflate.h"
 
-#include <string.h>
+#include <malloc.h>
 
 static const InflateKind kinds[] = { [ENCODE_GZIP] = INFLATE_GZIP, [ENCODE_ZSTD] = INFLATE_ZSTD };
 static const InflateLimits limits = { 0 };
@@ -95,5 +95,30 @@ TEST(encode_nothing_and_output_that_does_not_fit)
         buf_init(&small, 100);
         CHECK_OK(encoder_open(kind, 0, &encoder, &err), &err);
         CHECK_CODE(encoder_put(encoder, STR("x"), ENCODE_END, &small, NULL), E_LIMIT);
+    }
+}
+
+TEST(encode_memory_is_what_it_is_charged_with)
+{
+    Buf text AUTO(buf_done) = { 0 }, out AUTO(buf_done) = { 0 };
+    Err err;
+    buf_init(&text, 4 << 20);
+    buf_init(&out, 4 << 20);
+    text_put(&text, 2 << 20, 1);
+    if (!buf_reserve(&out, 4 << 20) || mallinfo2().uordblks == 0)
+        return; /* an allocator that does not tell */
+    for (int kind = ENCODE_GZIP; kind <= ENCODE_ZSTD; kind++) {
+        for (int level = 0; level <= ENCODE_LEVEL_MAX; level++) {
+            struct mallinfo2 before = mallinfo2();
+            Encoder *encoder AUTO(encoder_free) = NULL;
+            CHECK_OK(encoder_open(kind, level, &encoder, &err), &err);
+            CHECK_OK(encoder_put(encoder, buf_str(&text), ENCODE_MORE, &out, &err), &err);
+            struct mallinfo2 after = mallinfo2();
+            size_t took = after.uordblks + after.hblkhd - before.uordblks - before.hblkhd;
+            if (took > encoder_bytes(kind, level) || took < encoder_bytes(kind, level) / 4)
+                test_failed(__FILE__, __LINE__, "kind %d level %d: %zu bytes, charged %zu", kind, level, took,
+                            encoder_bytes(kind, level));
+            buf_clear(&out);
+        }
     }
 }

@@ -151,7 +151,8 @@ typedef struct EncodeStream {
 
 static void stream_begin(EncodeStream *stream, HttpPullState state)
 {
-    size_t needs = stream->kind == ENCODE_GZIP ? ENCODE_GZIP_BYTES : ENCODE_ZSTD_BYTES;
+    int level = level_of(&stream->rules, stream->kind);
+    size_t needs = encoder_bytes(stream->kind, level);
     Err err;
     stream->begun = true;
     err_clear(&err);
@@ -159,7 +160,6 @@ static void stream_begin(EncodeStream *stream, HttpPullState state)
         !limits_bytes_take(stream->limits, needs))
         return;
     stream->budget = needs;
-    int level = level_of(&stream->rules, stream->kind);
     if (encoder_open(stream->kind, level, &stream->encoder, &err) != E_OK)
         return;
     encoded_fields_set(stream->r, stream->kind);
