@@ -22,7 +22,7 @@ typedef struct Fake {
     atomic_bool gate; /* /gate waits for it */
 } Fake;
 
-/* NULL: options as they are. */
+/* NULL: options as they are; routes of their own know the Fake as their context. */
 void fake_start(Fake *fake, const HttpOptions *options);
 void fake_end(Fake *fake);
 int fake_connect(const Fake *fake);

@@ -1,4 +1,4 @@
-/* Covers http_conn.c, http_log.c, http_reply.c, http_req.c, http_route.c, http_run.c, http_server.c. */
+/* Covers http_conn.c, http_count.c, http_reply.c, http_req.c, http_route.c, http_run.c, http_server.c. */
 #include "front/http/http_fake.h"
 
 #include <pthread.h>
@@ -198,8 +198,10 @@ void fake_start(Fake *fake, const HttpOptions *options)
     *fake = (Fake){ 0 };
     mine.os = os_real();
     mine.listen = STR("127.0.0.1:0");
-    mine.routes = routes;
-    mine.route_count = ARRAY_LEN(routes);
+    if (!mine.routes) {
+        mine.routes = routes;
+        mine.route_count = ARRAY_LEN(routes);
+    }
     mine.context = fake;
     mine.authorize = authorize;
     mine.loops = mine.loops ? mine.loops : 2;
