@@ -168,6 +168,7 @@ void http_duplex_send_take(HttpReq *r, Buf *take_bytes)
     }
     r->sent_bytes += take_bytes->len;
     r->wire->body(r, take_bytes);
+    buf_done(take_bytes); /* a small one was copied */
 }
 
 size_t http_duplex_queued(const HttpReq *r)
