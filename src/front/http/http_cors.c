@@ -81,7 +81,7 @@ bool cors_allows(const CorsRules *rules, Str origin)
 bool cors_headers_ok(Str names)
 {
     Str name;
-    if (names.len > CORS_HEADERS_BYTES_MAX)
+    if (names.len > CORS_HEADERS_BYTES_MAX || !http_value_ok(names))
         return false;
     while (str_split(&names, ',', &name)) {
         if (!http_token_ok(str_trim(name)))

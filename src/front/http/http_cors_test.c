@@ -59,6 +59,7 @@ TEST(cors_field_names)
     CHECK(!cors_headers_ok(STR("content-type,,a")));
     CHECK(!cors_headers_ok(STR("a b")));
     CHECK(!cors_headers_ok(STR("a\r\nSet-Cookie: x")));
+    CHECK(!cors_headers_ok(STR("a\r")));
     char many[CORS_HEADERS_BYTES_MAX + 1];
     for (size_t i = 0; i < sizeof many; i++)
         many[i] = 'a';
