@@ -54,6 +54,9 @@ TEST(access_no_byte_ends_a_line_or_a_field)
         Err err;
         CHECK_OK(json_parse(&arena, str_sub(line, 0, line.len - 1), NULL, &json, &err), &err);
         CHECK(str_is_utf8(line));
+        for (size_t at = 0; at + 1 < line.len; at++)
+            CHECK((unsigned char)line.ptr[at] >= ' ' && line.ptr[at] != 127);
+        CHECK(str_find(line, STR("\xc2\x85")) < 0 && str_find(line, STR("\xe2\x80\xa8")) < 0);
         line = str_of(to, access_combined(&entry, to));
         size_t quotes = 0;
         for (size_t at = 0; at < line.len; at++) {

@@ -151,14 +151,17 @@ static void forwarded_find(const HttpHead *head, Walk *walk)
         while (element.ptr) {
             Str pair = first_part(&element);
             ptrdiff_t equals = str_find_char(pair, '=');
-            if (equals <= 0 || !value_of(str_from(pair, (size_t)equals + 1), &value))
+            Str name = str_sub(pair, 0, (size_t)MAX(equals, 0));
+            bool is_for = str_ieq(name, STR("for")), is_proto = str_ieq(name, STR("proto"));
+            if (!is_for && !is_proto && !str_ieq(name, STR("host")))
+                continue;
+            if (!value_of(str_from(pair, (size_t)equals + 1), &value))
                 return;
-            Str name = str_sub(pair, 0, (size_t)equals);
-            if (str_ieq(name, STR("for")))
+            if (is_for)
                 node = value;
-            else if (str_ieq(name, STR("proto")) && scheme_of(value).ptr)
-                walk->forward->scheme = scheme_of(value);
-            else if (str_ieq(name, STR("host")) && host_of(value).ptr)
+            else if (is_proto)
+                walk->forward->scheme = scheme_of(value).ptr ? scheme_of(value) : walk->forward->scheme;
+            else if (host_of(value).ptr)
                 walk->forward->host = value;
         }
         known = walk_on(walk, node);

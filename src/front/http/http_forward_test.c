@@ -49,6 +49,7 @@ static const Row rows[] = {
     { "Forwarded open quote left", "10.0.0.1:5", "Forwarded: for=\"1.1.1.1, for=8.8.8.8\r\n", "8.8.8.8:0", "", "", F },
     { "Forwarded comma in quotes", "10.0.0.1:5", "Forwarded: for=8.8.8.8;x=\"a, for=1.1.1.1\"\r\n", "8.8.8.8:0", "", "", F },
     { "Forwarded escaped quote", "10.0.0.1:5", "Forwarded: for=1.1.1.1;x=\"a\\\", for=8.8.8.8\r\n", "8.8.8.8:0", "", "", F },
+    { "Forwarded escaped quote behind a comma", "10.0.0.1:5", "Forwarded: for=8.8.8.8;x=\"a, for=1.1.1.1\\\"b\"\r\n", "8.8.8.8:0", "", "", F },
     { "Forwarded semicolon in quotes", "10.0.0.1:5", "Forwarded: x=\"a;for=1.1.1.1\";for=8.8.8.8\r\n", "8.8.8.8:0", "", "", F },
     { "Forwarded broken", "10.0.0.1:5", "Forwarded: for\r\n", "10.0.0.1:5", "", "", F },
     { "Forwarded blanks", "10.0.0.1:5", "Forwarded: for = 8.8.8.8\r\n", "10.0.0.1:5", "", "", F },

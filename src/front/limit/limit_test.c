@@ -186,6 +186,21 @@ TEST(limit_the_table_forgets_idle_clients_and_never_busy_ones)
     limits_free(&limits);
 }
 
+TEST(limit_who_has_taken_most_is_remembered_longest)
+{
+    LimitOptions options = { .entries = 512, .tiers = { { "t", 100, 60 } }, .tier_count = 1 };
+    Limits *limits = made(&options);
+    LimitKey heavy = { .high = 7, .kind = LIMIT_ADDRESS };
+    LimitRate rate;
+    for (int i = 0; i < 50; i++)
+        CHECK_INT(limits_rate_take(limits, heavy, 0, 1, &rate), LIMIT_OK);
+    for (uint64_t i = 0; i < 5000; i++)
+        CHECK_INT(limits_rate_take(limits, (LimitKey){ .high = 1000 + i, .kind = LIMIT_ADDRESS }, 0, 1, &rate), LIMIT_OK);
+    CHECK_INT(limits_rate_peek(limits, heavy, 0, 1, &rate), LIMIT_OK);
+    CHECK_INT(rate.remaining, 50);
+    limits_free(&limits);
+}
+
 TEST(limit_a_table_full_of_busy_clients_lets_newcomers_in)
 {
     enum { CLIENTS = 5000 };
