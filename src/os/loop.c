@@ -193,7 +193,10 @@ void loop_watch_stop(Loop *loop, LoopWatch *watch)
 static void ready_run(Loop *loop)
 {
     LoopConn *conn = loop->ready_first;
+    size_t count = MAX(loop->ready_count, (size_t)1);
+    loop->turn_bytes = MAX(LOOP_ROUND_BYTES / count, (size_t)LOOP_TURN_BYTES_MIN);
     loop->ready_first = loop->ready_last = NULL;
+    loop->ready_count = 0;
     while (conn) {
         LoopConn *next = conn->next_ready;
         conn->in_ready = false;
@@ -301,7 +304,7 @@ Code loops_start(const LoopOptions *options, Loops **ret_loops, Err *err)
 static void loop_done(Loop *loop)
 {
     posts_run(loop); /* what workers posted after the thread's last turn */
-    loop->ready_first = NULL;
+    loop->ready_first = loop->ready_last = NULL;
     for (LoopConn *conn = loop->dead; conn; conn = conn->next)
         conn->in_ready = false;
     conn_dead_free(loop);

@@ -31,6 +31,7 @@ void conn_ready(LoopConn *conn)
     else
         loop->ready_first = conn;
     loop->ready_last = conn;
+    loop->ready_count++;
 }
 
 void conn_unhold(LoopConn *conn)
@@ -95,9 +96,20 @@ void conn_dead_free(Loop *loop)
     }
 }
 
+void conn_cut(LoopConn *conn)
+{
+    if (conn->phase != CONN_DEAD)
+        net_reset(conn->fd);
+    conn_die(conn);
+}
+
 static void linger_over(LoopTimer *timer)
 {
-    conn_die((LoopConn *)((char *)timer - offsetof(LoopConn, timer)));
+    LoopConn *conn = (LoopConn *)((char *)timer - offsetof(LoopConn, timer));
+    if (conn->phase == CONN_CLOSING)
+        conn_cut(conn);
+    else
+        conn_die(conn);
 }
 
 static void greeting_over(LoopTimer *timer)
@@ -215,7 +227,7 @@ void conn_show(LoopConn *conn, Str bytes)
             conn_hold(conn, bytes);
     }
     if (conn_takes(conn) && conn->held && conn->held->len > protocol_of(conn)->held_max)
-        conn_die(conn); /* the protocol neither takes nor refuses */
+        conn_cut(conn); /* the protocol neither takes nor refuses */
 }
 
 void conn_tell_end(LoopConn *conn, bool all_read)
@@ -254,7 +266,8 @@ static void conn_read(LoopConn *conn, size_t *budget)
 {
     while (*budget > 0 && conn_reads(conn)) {
         bool open = conn->phase == CONN_OPEN;
-        ptrdiff_t got = net_read(conn->fd, conn->loop->scratch, LOOP_READ_BYTES);
+        size_t most = MIN(*budget, (size_t)LOOP_READ_BYTES);
+        ptrdiff_t got = net_read(conn->fd, conn->loop->scratch, most);
         if (got == -1) {
             conn->readable = false;
         } else if (got == -2 || (got == 0 && !open)) {
@@ -265,7 +278,7 @@ static void conn_read(LoopConn *conn, size_t *budget)
             conn_tell_end(conn, true);
         } else {
             *budget -= MIN(*budget, (size_t)got);
-            conn->readable = got == LOOP_READ_BYTES || conn->peer_ended;
+            conn->readable = (size_t)got == most || conn->peer_ended;
             if (conn->phase != CONN_LINGERING)
                 conn_take(conn, str_of(conn->loop->scratch, (size_t)got));
         }
@@ -299,8 +312,7 @@ static void conn_drain(LoopConn *conn)
 
 void conn_turn(LoopConn *conn)
 {
-    size_t out_budget = LOOP_TURN_BYTES_MAX;
-    size_t in_budget = LOOP_TURN_BYTES_MAX;
+    size_t out_budget = conn->loop->turn_bytes, in_budget = out_budget;
     if (conn->phase == CONN_DEAD || !out_flush(conn, &out_budget))
         return;
     conn_show_held(conn);
@@ -362,5 +374,5 @@ void loop_conn_close(LoopConn *conn)
 
 void loop_conn_abort(LoopConn *conn)
 {
-    conn_die(conn);
+    conn_cut(conn);
 }

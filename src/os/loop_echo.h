@@ -23,7 +23,7 @@ typedef struct EchoDoor {
     uint64_t file_len;
     bool trusts, admits;
     atomic_int open, timers, ended, files_done, admitted, gone;
-    char seen[NET_ADDRESS_TEXT_MAX]; /* of `admit`'s last client */
+    char seen[NET_ADDRESS_TEXT_MAX]; /* of `admit`'s last client, with one loop */
 } EchoDoor;
 
 void echo_start(EchoDoor *door);

@@ -180,7 +180,8 @@ static bool echo_trusted(void *guard, const NetAddress *peer)
 static bool echo_admit(void *guard, const NetAddress *peer)
 {
     EchoDoor *door = guard;
-    net_address_format(peer, door->seen);
+    if (door->loop_count == 1)
+        net_address_format(peer, door->seen);
     if (door->admits)
         atomic_fetch_add(&door->admitted, 1);
     return door->admits;

@@ -95,6 +95,8 @@ Code loops_listen(Loops *loops, const LoopListen *listen, NetAddress *ret_bound,
         TRY(net_listen(&listen->address, fds, loops->count, &bound, err));
     LoopListener *listener = mem_new(sizeof *listener);
     *listener = (LoopListener){ loops->listeners, *listen, NULL, loops->count, listen->fd > 0 };
+    for (size_t i = 0; i < (listener->shared ? 1 : loops->count); i++)
+        net_tune(listener->shared ? listen->fd : fds[i], LOOP_UNSENT_BYTES);
     listener->doors = mem_new(loops->count * sizeof *listener->doors);
     for (size_t i = 0; i < loops->count; i++)
         listener->doors[i] = (LoopDoor){ HANDLE_LISTENER, listener->shared ? listen->fd : fds[i],
@@ -130,6 +132,7 @@ void listeners_free(Loops *loops)
 static void conns_drain(Loop *loop)
 {
     LoopConn *next;
+    loop->turn_bytes = LOOP_TURN_BYTES_MIN;
     for (LoopConn *conn = loop->conns.next; conn != &loop->conns; conn = next) {
         next = conn->next;
         conn->readable = true; /* looks once more: what has come already is no longer idle */

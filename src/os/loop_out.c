@@ -96,19 +96,18 @@ const char *out_block_bytes(const OutBlock *block)
 /* In clear: as net_write. A socket that took only a part is full. */
 static ptrdiff_t clear_put(LoopConn *conn, size_t budget)
 {
-    struct iovec parts[WRITE_PARTS_MAX];
-    size_t count = 0, all = 0;
     OutBlock *block = conn->out_first;
-    if (block->fd >= 0) {
-        size_t len = (size_t)MIN(block->end - block->at, (uint64_t)budget);
-        return net_send_file(conn->fd, block->fd, block->file_at + block->at, len);
-    }
-    for (; block && block->fd < 0 && count < WRITE_PARTS_MAX; block = block->next) {
-        size_t len = (size_t)(block->end - block->at);
+    size_t all = (size_t)MIN(block->end - block->at, (uint64_t)budget);
+    if (block->fd >= 0)
+        return net_send_file(conn->fd, block->fd, block->file_at + block->at, all);
+    struct iovec parts[WRITE_PARTS_MAX] = { { (char *)out_block_bytes(block), all } };
+    size_t count = 1;
+    while ((block = block->next) && block->fd < 0 && count < WRITE_PARTS_MAX && all < budget) {
+        size_t len = MIN((size_t)(block->end - block->at), budget - all);
         parts[count++] = (struct iovec){ (char *)out_block_bytes(block), len };
         all += len;
     }
-    ptrdiff_t sent = net_write(conn->fd, parts, count, block != NULL);
+    ptrdiff_t sent = net_write(conn->fd, parts, count, block && block->fd >= 0);
     if (sent >= 0 && (size_t)sent < all)
         conn->writable = false;
     return sent;
@@ -162,7 +161,7 @@ bool out_flush(LoopConn *conn, size_t *budget)
     while (conn->writable && *budget > 0 && out_waits(conn)) {
         ptrdiff_t sent = conn->tls ? conn_tls_put(conn) : clear_put(conn, *budget);
         if (sent == -2) {
-            conn_die(conn);
+            conn_cut(conn); /* broken already, or a file that is shorter: that must be seen */
             return false;
         }
         if (sent < 0) {

@@ -80,6 +80,8 @@ struct Loop {
     TlsWork *tls;                  /* NULL until the first TLS connection */
     LoopConn conns;                /* a ring */
     LoopConn *ready_first, *ready_last;
+    size_t ready_count;
+    size_t turn_bytes;             /* of each of those who are ready in this turn, each way */
     LoopConn *dead;                /* freed at the end of the turn */
     size_t handshakes;             /* of this turn */
     OutBlock *spare;               /* LOOP_BLOCK_BYTES each */
@@ -144,6 +146,7 @@ void conn_event(LoopConn *conn, uint32_t events);
 void conn_ready(LoopConn *conn);
 void conn_turn(LoopConn *conn);
 void conn_die(LoopConn *conn);
+void conn_cut(LoopConn *conn);                /* dies, and the peer sees that it was not done */
 void conn_dead_free(Loop *loop);
 void conn_begin(LoopConn *conn);              /* the transport is ready */
 void conn_fail(LoopConn *conn);               /* it never will be */

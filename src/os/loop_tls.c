@@ -78,7 +78,7 @@ static void sealed_say(LoopConn *conn)
         return;
     ptrdiff_t sent = sealed_send(conn);
     if (sent == -2 || left->len - left->at > UNREAD_BYTES_MAX)
-        conn_die(conn);
+        conn_cut(conn);
     else if (sent > 0)
         conn->sent_bytes += (uint64_t)sent;
 }
@@ -97,7 +97,7 @@ static void opened_show(LoopConn *conn)
     if (conn->phase == CONN_OPEN && step == TLS_ENDED)
         conn_tell_end(conn, true);
     else if (conn->phase == CONN_OPEN && step == TLS_BROKEN)
-        conn_die(conn);
+        conn_cut(conn);
 }
 
 void conn_tls_in(LoopConn *conn, Str bytes)

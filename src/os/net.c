@@ -189,9 +189,15 @@ Code net_local(int fd, NetAddress *ret_address, Err *err)
     return E_OK;
 }
 
-int net_accept(int listen_fd, NetAddress *ret_peer)
+void net_tune(int listen_fd, uint32_t unsent_bytes)
 {
     int on = 1;
+    IGNORE(setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)); /* only slower without */
+    IGNORE(setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes));
+}
+
+int net_accept(int listen_fd, NetAddress *ret_peer)
+{
     NetAddress peer = { .len = sizeof peer.inner };
     int fd = accept4(listen_fd, &peer.inner.any, &peer.len,
                      SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -200,7 +206,6 @@ int net_accept(int listen_fd, NetAddress *ret_peer)
             return -1;
         return errno == EMFILE || errno == ENFILE ? -2 : -3;
     }
-    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)); /* only slower without */
     *ret_peer = peer;
     return fd;
 }
@@ -291,6 +296,12 @@ bool net_file_read(int file_fd, void *bytes, size_t len, uint64_t at)
 void net_shutdown_write(int fd)
 {
     IGNORE(shutdown(fd, SHUT_WR)); /* a peer that is gone already is as good */
+}
+
+void net_reset(int fd)
+{
+    struct linger none = { .l_onoff = 1 };
+    IGNORE(setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none)); /* closed all the same */
 }
 
 void net_close(int *fd)

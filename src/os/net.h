@@ -46,7 +46,11 @@ Code net_listen(const NetAddress *address, int *ret_fds, size_t count, NetAddres
 /* The address that a socket is bound to. */
 Code net_local(int fd, NetAddress *ret_address, Err *err) CHECKED;
 
-/* Accepts one, not blocking, without delay of small packets. -1: nobody waits; -2: no descriptors
+/* What accepted sockets have from their listener: no delay of small packets, and room for more output
+ * is told when less than `unsent_bytes` wait for the wire. */
+void net_tune(int listen_fd, uint32_t unsent_bytes);
+
+/* Accepts one, not blocking. -1: nobody waits; -2: no descriptors
  * are left; -3: that one went wrong, try again. */
 int net_accept(int listen_fd, NetAddress *ret_peer);
 
@@ -61,6 +65,7 @@ ptrdiff_t net_write(int fd, const struct iovec *parts, size_t count, bool more);
 ptrdiff_t net_send_file(int fd, int file_fd, uint64_t at, size_t len);
 bool net_file_read(int file_fd, void *bytes, size_t len, uint64_t at); /* all of it; false: it cannot */
 void net_shutdown_write(int fd);
+void net_reset(int fd);   /* closing it will tell the peer so, and drop what is queued */
 void net_close(int *fd); /* sets it to -1 */
 
 /* The most descriptors this process may hold; raises the soft limit to the hard one. */

@@ -291,6 +291,7 @@ TEST(worker_whose_caller_cancels_is_ended)
     Thread thread = { 0 };
     start();
     CHECK_CODE(answer((WorkerRequest){ .id = SPIN, .cancel = &cancel }, &out, &err), E_CANCELLED);
+    buf_done(&out);
     cancel = false;
     CHECK_OK(thread_start(&thread, "cancel", raise_flag, &cancel, &err), &err);
     CHECK_CODE(answer((WorkerRequest){ .id = SPIN, .cancel = &cancel }, &out, &err), E_CANCELLED);
