@@ -223,10 +223,13 @@ static void keep(H2Stream *s, Str bytes)
 
 void h2_data_in(H2Stream *s, Str bytes)
 {
+    size_t taken = 1;
     s->in_bytes += bytes.len;
     s->unconsumed += bytes.len;
-    if (s->r && !s->rests && s->kept.len == 0)
-        bytes = str_from(bytes, req_body_in(s->r, bytes));
+    while (taken > 0 && bytes.len > 0 && s->r && !s->rests && s->kept.len == 0) {
+        taken = req_body_in(s->r, bytes); /* ends with each block of the request's */
+        bytes = str_from(bytes, taken);
+    }
     if (!s->r)
         h2_consume(s, s->unconsumed);
     else if (bytes.len > 0)
