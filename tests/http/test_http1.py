@@ -154,6 +154,23 @@ def an_early_refusal_reaches_a_client_that_still_sends():
 
 
 @case
+def a_small_body_that_is_not_wanted_is_read_away():
+    with DOOR.raw() as raw:
+        for ask in ("POST /nowhere", "DELETE /fixed", "POST /early"):
+            head = f"{ask} HTTP/1.1\r\nHost: door\r\nContent-Length: 60000\r\n\r\n".encode()
+            raw.send(head + b"GET /fixed HTTP/1.1\r\nHost: hidden\r\n\r\n".ljust(30000))
+            check(raw.reply().status in (403, 404, 405))
+            raw.send(b"y" * 30000 + GET.format("/headers", "X-Own: 1\r\n").encode())
+            equal(raw.reply().json["host"], "door")
+    for fields, body in (("Content-Length: 70000", "x" * 70000), ("Transfer-Encoding: chunked", "0\r\n\r\n"),
+                         ("Content-Length: 5\r\nExpect: 100-continue", "")):
+        with DOOR.raw() as raw:
+            raw.send(f"POST /nowhere HTTP/1.1\r\nHost: door\r\n{fields}\r\n\r\n{body}")
+            equal(raw.reply().field("Connection"), "close")
+            check(raw.closed())
+
+
+@case
 def uploads_by_length_and_by_chunks_arrive_whole():
     body = os.urandom(9 << 20)
     wanted = hashlib.sha256(body).hexdigest()

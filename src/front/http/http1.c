@@ -7,11 +7,14 @@
  * 3. `rate` runs while a body comes or a large reply waits: a window counts only after one in which
  *    bytes were due all the time.
  * 4. Behind a reply that closes nothing is read any more: what follows is taken and dropped.
- * 5. `body_comes` from the end of a head with a body until its last byte; a reply before that closes. */
+ * 5. `body_comes` from the end of a head with a body until its last byte. A reply before that closes, unless
+ *    little is left: that is read away before the next head. */
 #include "front/http/http_priv.h"
 
 #include "base/log.h"
 #include "format/json.h"
+
+enum { BODY_REST_MAX = 64 << 10 };
 
 static const HttpWire http1_wire;
 
@@ -164,9 +167,10 @@ static size_t length_in(HttpConn *conn, HttpReq *r, Str bytes)
     size_t taken = data.len > 0 ? req_body_in(r, data) : 0;
     conn->received_bytes += taken;
     conn->body_left -= MIN((uint64_t)taken, conn->body_left);
-    if (conn->req == r && conn->body_comes && conn->body_left == 0) {
+    if (conn->body_comes && conn->body_left == 0) {
         body_forget(conn);
-        req_body_end(r, STR_NONE);
+        if (conn->req == r)
+            req_body_end(r, STR_NONE);
     }
     return taken;
 }
@@ -208,6 +212,16 @@ static size_t chunks_in(HttpConn *conn, HttpReq *r, Str bytes)
     return bytes.len - in.len;
 }
 
+/* The rest of a small body that was not wanted, behind its reply. */
+static size_t rest_in(HttpConn *conn, Str bytes)
+{
+    size_t taken = (size_t)MIN((uint64_t)bytes.len, conn->body_left);
+    conn->body_left -= taken;
+    if (conn->body_left == 0)
+        body_forget(conn);
+    return taken;
+}
+
 static size_t bytes_in(HttpConn *conn, Str bytes)
 {
     HttpReq *r = conn->req;
@@ -219,6 +233,8 @@ static size_t bytes_in(HttpConn *conn, Str bytes)
         return 0;
     if (conn->closes)
         return bytes.len;
+    if (conn->body_comes)
+        return rest_in(conn, bytes);
     if (loop_conn_queued(conn->conn) > HTTP_PIPELINE_BYTES_MAX) {
         conn->waits_for_room = true;
         rate_watch(conn);
@@ -297,6 +313,13 @@ static void wire_proceed(HttpReq *r)
         loop_conn_send(conn->conn, STR("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
+/* So little of the body is to come that reading it away costs less than a new connection. A client that
+ * waits for 100 may never send it. */
+static bool rest_is_small(const HttpConn *conn, const HttpReq *r)
+{
+    return !conn->chunks && conn->body_left <= BODY_REST_MAX && !r->head.expects_continue;
+}
+
 static void wire_head(HttpReq *r, int64_t length, bool ends)
 {
     HttpConn *conn = r->link;
@@ -307,7 +330,7 @@ static void wire_head(HttpReq *r, int64_t length, bool ends)
     conn->until_close = length < 0 && !chunked && !ends;
     conn->raw = switches;
     conn->closes = conn->closes || !r->head.keep_alive || conn->until_close ||
-                   (conn->body_comes && r->reply != REPLY_DUPLEX) ||
+                   (conn->body_comes && r->reply != REPLY_DUPLEX && !rest_is_small(conn, r)) ||
                    atomic_load_explicit(&server_of(conn)->draining, memory_order_relaxed);
     buf_clear(out);
     reply_head_put(r, out, length, chunked, conn->closes);
@@ -373,10 +396,10 @@ static void wire_cut(HttpReq *r)
 static void wire_over(HttpReq *r)
 {
     HttpConn *conn = r->link;
-    conn->closes = conn->closes || conn->raw || conn->body_comes;
+    conn->closes = conn->closes || conn->raw || (conn->body_comes && !rest_is_small(conn, r));
     conn->req = NULL;
     conn->raw = false;
-    if (conn->body_comes)
+    if (conn->body_comes && (conn->closes || !conn->conn))
         body_forget(conn);
     if (!conn->conn) {
         conn_free(conn);
