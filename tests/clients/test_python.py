@@ -172,7 +172,8 @@ class Aio(Client):
 
     async def connect(self):
         return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self.ssl if self.ssl else True, limit=64),
-                                     timeout=aiohttp.ClientTimeout(30), auto_decompress=False)
+                                     timeout=aiohttp.ClientTimeout(30), auto_decompress=False,
+                                     headers={"Accept-Encoding": "identity"})
 
     def whole(self, target):
         return yarl.URL(self.url + target, encoded=True)

@@ -131,6 +131,29 @@ func (c *counted) Read(to []byte) (int, error) {
 	return n, err
 }
 
+// A body that ends its request in the middle.
+type breaking struct {
+	left   int
+	cancel func()
+}
+
+func (b *breaking) Read(to []byte) (int, error) {
+	n := min(b.left, len(to))
+	b.left -= n
+	if n == 0 {
+		b.cancel()
+		return 0, errors.New("goes away")
+	}
+	return n, nil
+}
+
+func min(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
+}
+
 func expect(method, target string, length int) (answer, int, error) {
 	body := &counted{Reader: bytes.NewReader(make([]byte, length))}
 	r := request(method, target, body)
@@ -302,12 +325,8 @@ var exchanges = []exchange{
 	}},
 	{"abort_of_an_upload", func() error {
 		ctx, cancel := context.WithCancel(context.Background())
-		out, in := io.Pipe()
-		go func() {
-			in.Write(make([]byte, 1000))
-			cancel()
-		}()
-		r := request("PUT", "/sink", out).WithContext(ctx)
+		defer cancel()
+		r := request("PUT", "/sink", &breaking{left: 1000, cancel: cancel}).WithContext(ctx)
 		r.ContentLength = 1 << 20
 		if _, err := take(client.Do(r)); err == nil {
 			return errors.New("the upload went through")

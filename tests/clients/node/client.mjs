@@ -13,7 +13,7 @@ const LARGE = 16 << 20;
 const http2 = version === "2";
 const options = { allowH2: http2, connect: { ca: readFileSync(authority) }, bodyTimeout: 60000, headersTimeout: 60000 };
 const one = new Agent({ ...options, connections: 1, pipelining: http2 ? 100 : 1 });
-const many = new Agent({ ...options, connections: http2 ? 1 : 64, pipelining: http2 ? 1000 : 1 });
+const many = new Agent({ ...options, connections: http2 ? 1 : 64, pipelining: http2 ? 100 : 1 });
 
 function pattern(from, length) {
     const out = Buffer.alloc(length);
@@ -51,8 +51,12 @@ async function client() {
 }
 
 async function statuses(targets) {
-    const replies = await Promise.all(targets.map((target) => ask("GET", target, { dispatcher: many })));
-    same(replies.filter((reply) => reply.status === 200).length, targets.length);
+    // 100 at once: with more streams than the server allows, undici 6.29 breaks (with nginx as well).
+    for (let at = 0; at < targets.length; at += 100) {
+        const some = targets.slice(at, at + 100);
+        const replies = await Promise.all(some.map((target) => ask("GET", target, { dispatcher: many })));
+        same(replies.filter((reply) => reply.status === 200).length, some.length);
+    }
 }
 
 class Skip extends Error {}
@@ -106,6 +110,8 @@ const exchanges = {
         }
     },
     async trailers_received() {
+        if (http2)
+            throw new Skip("undici gives none over HTTP/2");
         same((await ask("GET", "/trailers")).trailers["x-check"], "whole");
     },
     async abort_of_a_download() {
