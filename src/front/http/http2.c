@@ -186,6 +186,16 @@ static void h2_free(H2 *h2)
     mem_free(&h2);
 }
 
+/* The peer cannot open its windows any more. */
+static void stalled_reset(H2 *h2)
+{
+    for (H2Stream *s = h2->streams; s; s = s->next) {
+        if (s->open && s->queued > 0 && h2_stream_stalled(s))
+            h2_reset(s, NGHTTP2_CANCEL);
+    }
+    flush(h2);
+}
+
 static void leave(H2 *h2)
 {
     while (h2->due && h2->conn) {
@@ -197,6 +207,8 @@ static void leave(H2 *h2)
     }
     if (h2->inside == 1 && h2->conn) {
         flush(h2);
+        if (h2->peer_ended)
+            stalled_reset(h2);
         timers_set(h2);
     }
     h2->inside--;
@@ -511,6 +523,7 @@ static void ended(HttpConn *conn, bool all_read)
         else if (s->open && !s->in_ended)
             h2_reset(s, NGHTTP2_CANCEL);
     }
+    h2->peer_ended = true;
     goaway_send(h2); /* the last stream's end is the connection's */
     leave(h2);
 }

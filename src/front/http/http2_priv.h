@@ -111,7 +111,7 @@ struct H2 {
     H2Stream *spare;
     uint32_t spare_count, stream_count;
     unsigned inside;                  /* of an entry point: it settles on its way out */
-    bool announced, posted, touched, drains, goaway, broken, closing;
+    bool announced, posted, touched, peer_ended, drains, goaway, broken, closing;
     /* what comes */
     uint32_t preface_left, frame_left; /* frame_left: of its payload */
     bool in_frame;
