@@ -12,8 +12,10 @@ const { Agent } = createRequire(import.meta.url)(folder);
 const LARGE = 16 << 20;
 const http2 = version === "2";
 const options = { allowH2: http2, connect: { ca: readFileSync(authority) }, bodyTimeout: 60000, headersTimeout: 60000 };
-const one = new Agent({ ...options, connections: 1, pipelining: http2 ? 100 : 1 });
-const many = new Agent({ ...options, connections: http2 ? 1 : 64, pipelining: http2 ? 100 : 1 });
+// Over HTTP/2 one request a connection at a time: undici 6.29 takes replies that end in another order for each other's (with
+// nginx as well). streams.mjs has the many streams.
+const one = new Agent({ ...options, connections: 1, pipelining: 1 });
+const many = new Agent({ ...options, connections: 64, pipelining: 1 });
 
 function pattern(from, length) {
     const out = Buffer.alloc(length);
@@ -51,12 +53,8 @@ async function client() {
 }
 
 async function statuses(targets) {
-    // 100 at once: with more streams than the server allows, undici 6.29 breaks (with nginx as well).
-    for (let at = 0; at < targets.length; at += 100) {
-        const some = targets.slice(at, at + 100);
-        const replies = await Promise.all(some.map((target) => ask("GET", target, { dispatcher: many })));
-        same(replies.filter((reply) => reply.status === 200).length, some.length);
-    }
+    const replies = await Promise.all(targets.map((target) => ask("GET", target, { dispatcher: many })));
+    same(replies.filter((reply) => reply.status === 200).length, targets.length);
 }
 
 class Skip extends Error {}
