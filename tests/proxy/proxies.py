@@ -87,7 +87,7 @@ class Nginx(Proxy):
         self.place, self.port = folder("nginx"), free_port()
         authority = Authority()
         self.ca = authority.save(self.place / "ca.pem")
-        authority.issue(self.place / "site", "lake.example.org")
+        authority.issue(self.place / "site", "lake.example.org", "localhost")
         site = replaced(block("nginx"), {
             "server 127.0.0.1:8080;": f"server {upstream};", "listen 443 ssl http2;": f"listen 127.0.0.1:{self.port} ssl http2;",
             "/etc/ssl/lake.example.org.pem": f"{self.place}/site.pem", "/etc/ssl/lake.example.org.key": f"{self.place}/site.key"})

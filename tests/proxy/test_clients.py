@@ -1,0 +1,63 @@
+"""The script of exchanges of tests/clients through nginx, configured as docs/behind-nginx.md says: HTTP/1.1 and HTTP/2 in
+front, HTTP/1.1 behind. Left out is what nginx does not pass on: trailers, the server's own answer to Expect, its
+Connection: close; and the addresses of connections, which are nginx's."""
+import sys
+import tempfile
+from http.client import RemoteDisconnected
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(TESTS / "clients"))
+from proxies import Nginx  # noqa: E402
+from script import go_through  # noqa: E402
+from stand import Door, Results, Stand  # noqa: E402
+from test_curl import Curl  # noqa: E402
+from test_python import Httpx, Standard  # noqa: E402
+
+NOT_THROUGH = {"trailers", "send trailers", "expect", "reuse", "close"}
+
+
+class Patient(Standard):
+    """nginx closes a connection whose last body it did not read to its end, after a reply that does not say so: a GET is
+    sent again, as RFC 9110 9.2.2 lets a client do."""
+
+    def ask(self, method, target, fields=(), body=None):
+        try:
+            return super().ask(method, target, fields, body)
+        except RemoteDisconnected:
+            if method != "GET":
+                raise
+            return super().ask(method, target, fields, body)
+
+
+class Behind(Stand):
+    """A door in clear, and nginx over TLS in front of it."""
+
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="tarn-proxied-"))
+        self.door = Door("--trusted", "127.0.0.1")
+        host, port = self.door.address()
+        self.nginx = Nginx(f"{host}:{port}")
+        self.ca = self.nginx.ca
+
+    def url(self, tls):
+        return f"https://localhost:{self.nginx.port}"
+
+    def end(self):
+        self.nginx.stop()
+        return super().end()
+
+
+def main():
+    stand, results = Behind(), Results()
+    for client in (Curl(stand, True, False), Curl(stand, True, True), Patient(stand, True), Httpx(stand, True, True)):
+        client.name = f"{client.name} through nginx"
+        client.can = client.can - NOT_THROUGH
+        go_through(client, stand, results)
+    if stand.end() != 0:
+        results.line("FAIL", "the door ends well")
+    return results.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
