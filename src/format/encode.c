@@ -6,17 +6,44 @@
  * 3. Memory does not depend on the input: the windows are fixed when the Encoder is opened. */
 #include "format/encode.h"
 
+#include <isa-l/igzip_lib.h>
 #include <zlib.h>
 #include <zstd.h>
 
-enum { GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8, OUT_STEP = 16 << 10, IN_STEP = 1 << 30 };
+enum { GZIP_WINDOW = 15 + 16, GZIP_MEMORY = 8, OUT_STEP = 16 << 10, IN_STEP = 1 << 30, ISAL_LEVEL_MAX = 3 };
 
 struct Encoder {
     EncodeKind kind;
     bool ended;
-    z_stream z;
+    struct isal_zstream *isal;     /* one of these three */
+    uint8_t *isal_room;
+    z_stream *z;
     ZSTD_CCtx *zstd;
 };
+
+static void isal_open(Encoder *encoder, int level)
+{
+    static const uint32_t rooms[ISAL_LEVEL_MAX + 1] = { 0, ISAL_DEF_LVL1_DEFAULT, ISAL_DEF_LVL2_DEFAULT,
+                                                        ISAL_DEF_LVL3_DEFAULT };
+    encoder->isal = mem_new(sizeof *encoder->isal);
+    encoder->isal_room = mem_new(rooms[level]);
+    isal_deflate_init(encoder->isal);
+    encoder->isal->level = (uint32_t)level;
+    encoder->isal->level_buf = encoder->isal_room;
+    encoder->isal->level_buf_size = rooms[level];
+    encoder->isal->gzip_flag = IGZIP_GZIP;
+}
+
+static Code zlib_open(Encoder *encoder, int level, Err *err)
+{
+    z_stream *z = mem_new(sizeof *z);
+    if (deflateInit2(z, level, Z_DEFLATED, GZIP_WINDOW, GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) {
+        mem_free(&z);
+        return err_set(err, E_INTERNAL, "zlib cannot start");
+    }
+    encoder->z = z;
+    return E_OK;
+}
 
 Code encoder_open(EncodeKind kind, int level, Encoder **ret_encoder, Err *err)
 {
@@ -25,9 +52,11 @@ Code encoder_open(EncodeKind kind, int level, Encoder **ret_encoder, Err *err)
     Encoder *encoder AUTO(encoder_free) = mem_new(sizeof *encoder);
     encoder->kind = kind;
     if (kind == ENCODE_GZIP) {
-        if (deflateInit2(&encoder->z, level ? level : ENCODE_GZIP_LEVEL, Z_DEFLATED, GZIP_WINDOW,
-                         GZIP_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
-            return err_set(err, E_INTERNAL, "zlib cannot start");
+        level = level ? level : ENCODE_GZIP_LEVEL;
+        if (level <= ISAL_LEVEL_MAX)
+            isal_open(encoder, level);
+        else
+            TRY(zlib_open(encoder, level, err));
         *ret_encoder = TAKE(encoder);
         return E_OK;
     }
@@ -47,7 +76,7 @@ Code encoder_open(EncodeKind kind, int level, Encoder **ret_encoder, Err *err)
 size_t encoder_bytes(EncodeKind kind, int level)
 {
     static const size_t zstd[ENCODE_LEVEL_MAX + 1] = {
-        ENCODE_ZSTD_BYTES, 2 << 20, 2 << 20, 2 << 20, 4 << 20, 5 << 20, 5 << 20, 8 << 20, 8 << 20, 14 << 20,
+        ENCODE_ZSTD_BYTES, ENCODE_ZSTD_BYTES, 2 << 20, 2 << 20, 4 << 20, 5 << 20, 5 << 20, 8 << 20, 8 << 20, 14 << 20,
     };
     return kind == ENCODE_GZIP ? (size_t)ENCODE_GZIP_BYTES : zstd[MIN(MAX(level, 0), (int)ENCODE_LEVEL_MAX)];
 }
@@ -57,10 +86,38 @@ void encoder_free(Encoder **encoder)
     Encoder *gone = TAKE(*encoder);
     if (!gone)
         return;
-    if (gone->kind == ENCODE_GZIP)
-        deflateEnd(&gone->z);
+    if (gone->z)
+        deflateEnd(gone->z);
+    mem_free(&gone->z);
+    mem_free(&gone->isal_room);
+    mem_free(&gone->isal);
     ZSTD_freeCCtx(gone->zstd);
     mem_free(&gone);
+}
+
+static Code isal_put(struct isal_zstream *isal, Str in, EncodeStep step, Buf *out, Err *err)
+{
+    bool done = false;
+    while (!done) {
+        size_t part = MIN(in.len, (size_t)IN_STEP);
+        bool last = part == in.len;
+        if (!buf_reserve(out, OUT_STEP))
+            return buf_end(out, "compressed bytes", err);
+        isal->next_in = (uint8_t *)(uintptr_t)in.ptr;
+        isal->avail_in = (uint32_t)part;
+        isal->next_out = (uint8_t *)out->ptr + out->len;
+        isal->avail_out = OUT_STEP;
+        isal->end_of_stream = last && step == ENCODE_END;
+        isal->flush = last && step == ENCODE_FLUSH ? SYNC_FLUSH : NO_FLUSH;
+        int result = isal_deflate(isal);
+        if (result != COMP_OK)
+            return err_set(err, E_INTERNAL, "ISA-L: %d", result);
+        out->len += OUT_STEP - isal->avail_out;
+        in = str_from(in, part - isal->avail_in);
+        done = in.len == 0 && (step == ENCODE_END ? isal->internal_state.state == ZSTATE_END
+                                                  : isal->avail_out > 0);
+    }
+    return E_OK;
 }
 
 static Code gzip_put(z_stream *z, Str in, EncodeStep step, Buf *out, Err *err)
@@ -113,6 +170,7 @@ Code encoder_put(Encoder *encoder, Str in, EncodeStep step, Buf *out, Err *err)
     encoder->ended = step == ENCODE_END;
     if (in.len == 0 && step == ENCODE_MORE)
         return E_OK;
-    return encoder->kind == ENCODE_GZIP ? gzip_put(&encoder->z, in, step, out, err)
-                                        : zstd_put(encoder->zstd, in, step, out, err);
+    if (encoder->isal)
+        return isal_put(encoder->isal, in, step, out, err);
+    return encoder->z ? gzip_put(encoder->z, in, step, out, err) : zstd_put(encoder->zstd, in, step, out, err);
 }

@@ -9,11 +9,13 @@
 #include "base/buf.h"
 
 enum {
-    ENCODE_GZIP_LEVEL = 5,          /* of 1 to 9 */
-    ENCODE_ZSTD_LEVEL = 3,          /* of 1 to 9: those above need more memory than a reply is worth */
+    /* Lines of JSON on one core: gzip 2 makes 0.19 of them at 930 MB/s, 5 0.16 at 110; Zstandard 1
+     * 0.16 at 810, 3 0.17 at 380. Whoever reads a reply waits for it. */
+    ENCODE_GZIP_LEVEL = 2,          /* of 1 to 9: to 3 by ISA-L, above by zlib */
+    ENCODE_ZSTD_LEVEL = 1,          /* of 1 to 9: those above need more memory than a reply is worth */
     ENCODE_LEVEL_MAX = 9,
-    ENCODE_GZIP_BYTES = 272 << 10,  /* memory of an open Encoder: window and hash chains */
-    ENCODE_ZSTD_BYTES = 2 << 20,    /* at its default level */
+    ENCODE_GZIP_BYTES = 432 << 10,  /* memory of an open Encoder: window and tables */
+    ENCODE_ZSTD_BYTES = 1280 << 10, /* at its default level */
     ENCODE_ZSTD_WINDOW_LOG = 18     /* 256 KiB; RFC 9659 lets a peer have up to 8 MiB */
 };
 

