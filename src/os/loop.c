@@ -10,10 +10,10 @@
 #include "os/loop_priv.h"
 
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 enum { SPARE_DESCRIPTORS = 64 };
@@ -79,8 +79,9 @@ static void timers_fire(Loop *loop)
     }
 }
 
-/* For epoll_wait: -1: no timer is set. */
-static int timers_wait_ms(const Loop *loop)
+/* Has the loop woken when the soonest timer is due. The alarm is set again only to come sooner: timers
+ * mostly move away from it, and then it wakes the loop for nothing once, instead of costing every turn. */
+static void timers_arm(Loop *loop)
 {
     int64_t soonest = INT64_MAX;
     for (size_t i = 0; i < loop->class_count; i++) {
@@ -88,10 +89,13 @@ static int timers_wait_ms(const Loop *loop)
         if (head->next != head)
             soonest = MIN(soonest, head->next->due_us);
     }
-    if (soonest == INT64_MAX)
-        return -1;
-    int64_t wait_us = MAX(soonest - loop->now_us, (int64_t)0);
-    return (int)MIN((wait_us + 999) / 1000, (int64_t)INT_MAX);
+    bool armed = loop->alarm_us > loop->now_us;
+    if (soonest == INT64_MAX || (armed && loop->alarm_us <= soonest))
+        return;
+    int64_t wait_us = MAX(soonest - loop->now_us, (int64_t)1);
+    struct itimerspec alarm = { .it_value = { wait_us / 1000000, wait_us % 1000000 * 1000 } };
+    ASSERT(timerfd_settime(loop->alarm_fd, 0, &alarm, NULL) == 0);
+    loop->alarm_us = loop->now_us + wait_us;
 }
 
 /* ---- posts and work ---- */
@@ -234,8 +238,8 @@ static void *loop_run(void *arg)
     loop->events = events;
     loop->now_us = os_monotonic_us(loop->loops->os);
     while (!atomic_load(&loop->loops->ending)) {
-        int wait_ms = loop->ready_first ? 0 : timers_wait_ms(loop);
-        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, wait_ms);
+        timers_arm(loop);
+        int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, loop->ready_first ? 0 : -1);
         loop->now_us = os_monotonic_us(loop->loops->os);
         loop->handshakes = 0;
         loop->event_at = 0;
@@ -258,6 +262,7 @@ static void *loop_run(void *arg)
 static Code loop_init(Loops *loops, Loop *loop, Err *err)
 {
     struct epoll_event event = { .events = EPOLLIN, .data.ptr = loop };
+    struct epoll_event alarm = { .events = EPOLLIN | EPOLLET, .data.ptr = loop };
     loop->handle = HANDLE_POSTS;
     loop->loops = loops;
     loop->conns.prev = loop->conns.next = &loop->conns;
@@ -265,7 +270,9 @@ static Code loop_init(Loops *loops, Loop *loop, Err *err)
     loop->scratch = mem_new(LOOP_READ_BYTES);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (loop->epoll_fd < 0 || loop->event_fd < 0 ||
+    loop->alarm_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (loop->epoll_fd < 0 || loop->event_fd < 0 || loop->alarm_fd < 0 ||
+        epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->alarm_fd, &alarm) != 0 ||
         epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->event_fd, &event) != 0)
         return err_set(err, E_UNAVAILABLE, "no event loop can be made: out of descriptors");
     return thread_start(&loop->thread, "loop", loop_run, loop, err);
@@ -310,6 +317,7 @@ static void loop_done(Loop *loop)
     conn_dead_free(loop);
     net_close(&loop->epoll_fd);
     net_close(&loop->event_fd);
+    net_close(&loop->alarm_fd);
     mutex_done(&loop->mutex);
     out_spare_free(loop);
     tls_work_free(&loop->tls);

@@ -74,7 +74,8 @@ struct Loop {
     LoopHandle handle;
     Loops *loops;
     Thread thread;
-    int epoll_fd, event_fd;
+    int epoll_fd, event_fd, alarm_fd;
+    int64_t alarm_us;              /* when the alarm comes; past: none is set */
     int64_t now_us;
     char *scratch;                 /* LOOP_READ_BYTES */
     TlsWork *tls;                  /* NULL until the first TLS connection */
