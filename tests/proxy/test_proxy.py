@@ -91,6 +91,8 @@ def exchanges_with_a_lake_behind_nginx():
     equal(status, 200)
     equal(len(json.loads(body)["rows"]) > 0, True, "a long answer")
     equal(ask("GET", "/v1/nowhere")[0], 404)
+    status, body, _ = ask("GET", "/v1/openapi.json")
+    equal((status, json.loads(body)["servers"]), (200, [{"url": "https://lake.example.org"}]), "links have the public name")
     equal(ask("GET", "/v1/datasets", Authorization="Bearer wrong")[0], 401)
     lines = until(lambda: log.exists() and log.read_text().count("\n") >= 6 and log.read_text(), what="the access log")
     for line in map(json.loads, lines.splitlines()):

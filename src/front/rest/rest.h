@@ -30,4 +30,4 @@ bool rest_drain(RestServer *rest, uint32_t wait_ms); /* true: every request has 
 void rest_free(RestServer **rest);
 
 /* OpenAPI 3.1 of the table, for /v1/openapi.json and docs. */
-void rest_openapi_put(Buf *out, Str version);
+void rest_openapi_put(Buf *out, Str version, Str server_url /* empty: none is named */);

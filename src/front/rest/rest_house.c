@@ -282,7 +282,7 @@ static bool path_is_first(size_t at)
     return true;
 }
 
-void rest_openapi_put(Buf *out, Str version)
+void rest_openapi_put(Buf *out, Str version, Str server_url)
 {
     JsonWriter w = json_writer(out);
     json_begin_object(&w);
@@ -292,6 +292,14 @@ void rest_openapi_put(Buf *out, Str version)
     json_field_str(&w, "title", STR("tarn"));
     json_field_str(&w, "version", version);
     json_end_object(&w);
+    if (server_url.len) {
+        json_key(&w, STR("servers"));
+        json_begin_array(&w);
+        json_begin_object(&w);
+        json_field_str(&w, "url", server_url);
+        json_end_object(&w);
+        json_end_array(&w);
+    }
     json_field_raw(&w, "security", STR("[{\"key\":[]}]"));
     json_key(&w, STR("paths"));
     json_begin_object(&w);
@@ -326,6 +334,6 @@ void rest_openapi(HttpReq *r)
 {
     Buf out;
     buf_init(&out, METRICS_BYTES_MAX);
-    rest_openapi_put(&out, rest_call(r)->lake->version);
+    rest_openapi_put(&out, rest_call(r)->lake->version, http_req_base_url(r));
     http_reply_take(r, 200, REST_JSON, &out);
 }
