@@ -1,6 +1,6 @@
-"""The script of exchanges of tests/clients through nginx, configured as docs/behind-nginx.md says: HTTP/1.1 and HTTP/2 in
-front, HTTP/1.1 behind. Left out is what nginx does not pass on: trailers, the server's own answer to Expect, its
-Connection: close; and the addresses of connections, which are nginx's."""
+"""Python's clients go through the script of tests/clients with nginx between, configured as docs/behind-nginx.md says (curl's
+turn is tests/clients/test_nginx.py). Left out is what nginx does not pass on: trailers, the server's own answer to Expect,
+its Connection: close; and the addresses of connections, which are nginx's."""
 import sys
 import tempfile
 from http.client import RemoteDisconnected
@@ -11,7 +11,6 @@ sys.path.insert(0, str(TESTS / "clients"))
 from proxies import Nginx  # noqa: E402
 from script import go_through  # noqa: E402
 from stand import Door, Results, Stand  # noqa: E402
-from test_curl import Curl  # noqa: E402
 from test_python import Httpx, Standard  # noqa: E402
 
 NOT_THROUGH = {"trailers", "send trailers", "expect", "reuse", "close"}
@@ -50,7 +49,7 @@ class Behind(Stand):
 
 def main():
     stand, results = Behind(), Results()
-    for client in (Curl(stand, True, False), Curl(stand, True, True), Patient(stand, True), Httpx(stand, True, True)):
+    for client in (Patient(stand, True), Httpx(stand, True, False), Httpx(stand, True, True)):
         client.name = f"{client.name} through nginx"
         client.can = client.can - NOT_THROUGH
         go_through(client, stand, results)
