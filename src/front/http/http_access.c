@@ -354,7 +354,9 @@ void access_put(AccessLog *log, size_t shard_at, Str line)
 {
     AccessShard *shard = &log->shards[shard_at % ACCESS_SHARDS];
     mutex_lock(&shard->mutex);
-    bool fits = shard->lines.len + line.len <= ACCESS_BUFFER_BYTES, first = shard->lines.len == 0;
+    size_t before = shard->lines.len;
+    bool fits = before + line.len <= ACCESS_BUFFER_BYTES;
+    bool wakes = before == 0 || (before < ACCESS_BUFFER_BYTES / 2 && before + line.len >= ACCESS_BUFFER_BYTES / 2);
     if (fits) {
         buf_put(&shard->lines, line);
         shard->count++;
@@ -364,7 +366,7 @@ void access_put(AccessLog *log, size_t shard_at, Str line)
         atomic_fetch_add_explicit(&log->dropped, 1, memory_order_relaxed);
     else if (!log->threaded)
         shards_write(log);
-    else if (first)
+    else if (wakes)
         wake(log);
 }
 

@@ -12,7 +12,7 @@
 
 enum {
     ACCESS_SHARDS = 8,                /* buffers; a loop always uses the same one */
-    ACCESS_BUFFER_BYTES = 256 << 10,  /* of each */
+    ACCESS_BUFFER_BYTES = 1 << 20,    /* of each; half of it wakes the writer early */
     ACCESS_GATHER_US = 20000,         /* so long lines are gathered before they are written */
     ACCESS_LINE_MAX = 8 << 10,
     ACCESS_TARGET_MAX = 2048,         /* of a line: bytes after escaping, longer ones are cut */

@@ -441,17 +441,35 @@ bool policy_admit_key(HttpReq *r)
 
 /* ---- the reply ---- */
 
+static char *digits_put(char *to, uint32_t value)
+{
+    char back[10];
+    size_t len = 0;
+    do
+        back[len++] = (char)('0' + value % 10);
+    while ((value /= 10) > 0);
+    while (len > 0)
+        *to++ = back[--len];
+    return to;
+}
+
 /* draft-ietf-httpapi-ratelimit-headers-11: lists of items of RFC 9651, the tier a string. */
 static void rate_announce(HttpReq *r)
 {
     const LimitRate *rate = &r->policy.rate;
-    char text[RATE_TEXT_MAX];
     if (!rate->tier)
         return;
-    snprintf(text, sizeof text, "\"%s\";q=%u;w=%u", rate->tier->name, rate->tier->requests, rate->tier->window_s);
-    r->policy.rate_policy = str_copy(&r->arena, str_z(text));
-    snprintf(text, sizeof text, "\"%s\";r=%u;t=%u", rate->tier->name, rate->remaining, rate->reset_s);
-    r->policy.rate_text = str_copy(&r->arena, str_z(text));
+    size_t name_len = strlen(rate->tier->name);
+    char *text = arena_alloc(&r->arena, RATE_TEXT_MAX), *at = text;
+    *at++ = '"';
+    memcpy(at, rate->tier->name, name_len);
+    at += name_len;
+    memcpy(at, "\";r=", 4);
+    at = digits_put(at + 4, rate->remaining);
+    memcpy(at, ";t=", 3);
+    at = digits_put(at + 3, rate->reset_s);
+    r->policy.rate_text = str_of(text, (size_t)(at - text));
+    r->policy.rate_policy = str_z(rate->tier->announced);
 }
 
 void policy_reply(HttpReq *r)

@@ -19,6 +19,7 @@
 #include "os/thread.h"
 
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { CACHE_LINE = 64, MINUTE_S = 60 };
@@ -41,6 +42,7 @@ typedef struct Config {
     uint32_t connections_an_address, requests_an_address, requests_max;
     uint64_t bytes_max;
     char names[LIMIT_TIERS_MAX][LIMIT_NAME_MAX];
+    char announced[LIMIT_TIERS_MAX][LIMIT_NAME_MAX + 40];
     LimitTier tiers[LIMIT_TIERS_MAX];
     size_t tier_count;
 } Config;
@@ -97,7 +99,10 @@ static Code config_new(const LimitOptions *options, Config **ret_config, Err *er
         memcpy(config->names[i], tier->name, strlen(tier->name) + 1);
         config->tiers[i] = (LimitTier){ .name = config->names[i],
                                         .requests = tier->requests,
-                                        .window_s = tier->window_s ? tier->window_s : MINUTE_S };
+                                        .window_s = tier->window_s ? tier->window_s : MINUTE_S,
+                                        .announced = config->announced[i] };
+        snprintf(config->announced[i], sizeof config->announced[i], "\"%s\";q=%u;w=%u", tier->name,
+                 tier->requests, config->tiers[i].window_s);
     }
     *ret_config = config;
     return E_OK;

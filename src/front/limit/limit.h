@@ -29,6 +29,7 @@ typedef struct LimitTier {
     const char *name;        /* lower-case letters, digits, '-': stands in RateLimit */
     uint32_t requests;       /* 0: no limit */
     uint32_t window_s;       /* 0: 60 */
+    const char *announced;   /* out: "\"low\";q=100;w=60" */
 } LimitTier;
 
 typedef struct LimitOptions {
