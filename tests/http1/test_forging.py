@@ -60,7 +60,8 @@ def each_line(kind, lines):
 def main():
     lines, said = log_of("json", REQUESTS + REFUSED)
     lines = each_line("json", lines)
-    check("json: one line for each request", len(lines) == len(REQUESTS), f"{len(lines)} for {len(REQUESTS)}")
+    asked = len(REQUESTS + REFUSED)
+    check("json: one line for each request", len(lines) == asked, f"{len(lines)} for {asked}")
     for line in lines:
         try:
             entry = json.loads(line)
