@@ -1,10 +1,11 @@
 /* Principals, access keys and sessions.
  *
  * Invariants:
- * 1. A secret leaves the database only through seal_open; logs, audit rows and errors never hold one.
- * 2. The cache holds keys that were active when they were read; each change of a key or principal empties it,
- *    and a look-up that began before the change is not kept. So a revoked key ends with the call that
- *    revoked it.
+ * 1. A secret leaves the database only through seal_open; logs, audit rows and errors never hold
+ * one.
+ * 2. The cache holds keys that were active when they were read; each change of a key or principal
+ * empties it, and a look-up that began before the change is not kept. So a revoked key ends with
+ * the call that revoked it.
  * 3. A session token is sealed, names its principal's epoch, and never begets another session. */
 #include "govern/govern_priv.h"
 
@@ -26,8 +27,9 @@ static Code master_take(Govern *govern, Str hex, const char *from, Err *err)
     Arena tmp AUTO(arena_done) = { 0 };
     Str bytes;
     if (!hex_parse(&tmp, str_trim(hex), &bytes) || bytes.len != SEAL_KEY_LEN)
-        return err_place(err, err_set(err, E_INVALID, "a master key is %d hexadecimal digits", 2 * SEAL_KEY_LEN),
-                         "%s", from);
+        return err_place(
+            err, err_set(err, E_INVALID, "a master key is %d hexadecimal digits", 2 * SEAL_KEY_LEN),
+            "%s", from);
     memcpy(govern->master, bytes.ptr, SEAL_KEY_LEN);
     govern->has_master = true;
     return E_OK;
@@ -47,7 +49,8 @@ Code govern_master_load(Govern *govern, const char *path, Str text, Err *err)
         return code;
     uint8_t fresh[SEAL_KEY_LEN];
     os_random(govern->os, fresh, sizeof fresh);
-    Str hex = str_format(&tmp, STR_FMT "\n", STR_ARG(hex_format(&tmp, str_of(fresh, sizeof fresh))));
+    Str hex =
+        str_format(&tmp, STR_FMT "\n", STR_ARG(hex_format(&tmp, str_of(fresh, sizeof fresh))));
     TRY(os_write_whole(govern->os, path, hex, err));
     return master_take(govern, hex, path, err);
 }
@@ -81,7 +84,8 @@ void access_cache_done(Govern *govern)
     mem_free(&govern->cache);
 }
 
-static Code change_commit(Govern *govern, MetaTxn *txn, Str by, const char *verb, Str target, Err *err)
+static Code change_commit(Govern *govern, MetaTxn *txn, Str by, const char *verb, Str target,
+                          Err *err)
 {
     govern_audit(govern, txn, by, str_z(verb), target, STR("ok"), STR("{}"));
     Code code = meta_commit(govern->meta, txn, err);
@@ -94,9 +98,13 @@ Code govern_principal_create(Govern *govern, Str name, GovernRole role, Str by, 
 {
     MetaTxn txn;
     if (!name.len || name.len > GOVERN_NAME_MAX || !str_is_utf8(name))
-        return err_set(err, E_INVALID, "a principal's name has 1 to %d bytes of UTF-8", GOVERN_NAME_MAX);
-    MetaPrincipal row = { .id = uuid_format(arena, os_uuid(govern->os)), .name = str_copy(arena, name),
-                          .role = govern_role_name(role), .epoch = 1, .created_us = os_now_us(govern->os) };
+        return err_set(err, E_INVALID, "a principal's name has 1 to %d bytes of UTF-8",
+                       GOVERN_NAME_MAX);
+    MetaPrincipal row = { .id = uuid_format(arena, os_uuid(govern->os)),
+                          .name = str_copy(arena, name),
+                          .role = govern_role_name(role),
+                          .epoch = 1,
+                          .created_us = os_now_us(govern->os) };
     meta_txn_init(&txn, arena);
     meta_add_principal(&txn, &row);
     TRY(change_commit(govern, &txn, by, "principal.create", name, err));
@@ -104,14 +112,16 @@ Code govern_principal_create(Govern *govern, Str name, GovernRole role, Str by, 
     return E_OK;
 }
 
-static Code principal_named(Govern *govern, Str name, Arena *arena, MetaPrincipal *ret_row, Err *err)
+static Code principal_named(Govern *govern, Str name, Arena *arena, MetaPrincipal *ret_row,
+                            Err *err)
 {
     AUTO(meta_read_end) MetaRead *read = NULL;
     TRY(meta_read_begin(govern->meta, &read, err));
     return meta_get_principal_named(read, name, arena, ret_row, err);
 }
 
-Code govern_principal_set(Govern *govern, Str name, GovernRole role, bool disabled, Str by, Err *err)
+Code govern_principal_set(Govern *govern, Str name, GovernRole role, bool disabled, Str by,
+                          Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     MetaPrincipal row;
@@ -123,8 +133,8 @@ Code govern_principal_set(Govern *govern, Str name, GovernRole role, bool disabl
     return change_commit(govern, &txn, by, "principal.set", name, err);
 }
 
-Code govern_principals(Govern *govern, Arena *arena, MetaPrincipal **ret_principals, size_t *ret_count,
-                       Err *err)
+Code govern_principals(Govern *govern, Arena *arena, MetaPrincipal **ret_principals,
+                       size_t *ret_count, Err *err)
 {
     AUTO(meta_read_end) MetaRead *read = NULL;
     TRY(meta_read_begin(govern->meta, &read, err));
@@ -151,21 +161,23 @@ static Str access_id_make(Govern *govern, Str prefix, Arena *arena)
 
 static Str secret_make(Govern *govern, Arena *arena)
 {
-    return letters(govern, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 40, STR(""),
-                   arena);
+    return letters(govern, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 40,
+                   STR(""), arena);
 }
 
-Code govern_access_create(Govern *govern, Str principal_name, int64_t expires_us, Str by, Arena *arena,
-                          Str *ret_id, Str *ret_secret, Err *err)
+Code govern_access_create(Govern *govern, Str principal_name, int64_t expires_us, Str by,
+                          Arena *arena, Str *ret_id, Str *ret_secret, Err *err)
 {
     MetaPrincipal principal;
     MetaTxn txn;
     TRY(master_need(govern, err));
     TRY(principal_named(govern, principal_name, arena, &principal, err));
     Str id = access_id_make(govern, STR("TARN"), arena), secret = secret_make(govern, arena);
-    MetaAccessKey row = { .id = id, .principal_id = principal.id,
+    MetaAccessKey row = { .id = id,
+                          .principal_id = principal.id,
                           .secret_sealed = sealed(govern, id, secret, arena),
-                          .created_us = os_now_us(govern->os), .expires_us = expires_us };
+                          .created_us = os_now_us(govern->os),
+                          .expires_us = expires_us };
     meta_txn_init(&txn, arena);
     meta_require_principal_exists(&txn, principal.id);
     meta_add_access_key(&txn, &row);
@@ -181,7 +193,9 @@ static Code access_row(Govern *govern, Str id, Arena *arena, MetaAccessKey *ret_
     AUTO(meta_read_end) MetaRead *read = NULL;
     TRY(meta_read_begin(govern->meta, &read, err));
     TRY(meta_get_access_key(read, id, arena, ret_key, err));
-    return ret_principal ? meta_get_principal(read, ret_key->principal_id, arena, ret_principal, err) : E_OK;
+    return ret_principal
+               ? meta_get_principal(read, ret_key->principal_id, arena, ret_principal, err)
+               : E_OK;
 }
 
 Code govern_access_change(Govern *govern, Str id, AccessChange change, Str by, Err *err)
@@ -215,10 +229,12 @@ Code govern_access_list(Govern *govern, Str principal_name, Arena *arena, MetaAc
 
 static Code refuse(Err *err)
 {
-    return err_set(err, E_UNAUTHENTICATED, "this access key is not known, or it is not valid any more");
+    return err_set(err, E_UNAUTHENTICATED,
+                   "this access key is not known, or it is not valid any more");
 }
 
-static bool cache_find(Govern *govern, Str id, Arena *arena, CachedKey *ret_key, uint64_t *ret_changes)
+static bool cache_find(Govern *govern, Str id, Arena *arena, CachedKey *ret_key,
+                       uint64_t *ret_changes)
 {
     MUTEX_HELD(&govern->mutex);
     *ret_changes = govern->changes;
@@ -270,7 +286,8 @@ static Code key_load(Govern *govern, Str id, Arena *arena, CachedKey *ret_key, E
         !text_put(key.secret, sizeof key.secret, secret) ||
         !text_put(key.principal_id, sizeof key.principal_id, principal.id) ||
         !text_put(key.principal_name, sizeof key.principal_name, principal.name))
-        return err_set(err, E_CORRUPT, "the rows of access key " STR_FMT " are damaged", STR_ARG(id));
+        return err_set(err, E_CORRUPT, "the rows of access key " STR_FMT " are damaged",
+                       STR_ARG(id));
     *ret_key = key;
     return E_OK;
 }
@@ -294,8 +311,8 @@ static Code token_refuse(Err *err)
     return err_set(err, E_UNAUTHENTICATED, "the session token is not one of ours, or it is over");
 }
 
-static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *arena, AccessGrant *ret_grant,
-                         Err *err)
+static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *arena,
+                         AccessGrant *ret_grant, Err *err)
 {
     Str bytes, text;
     const Json *root;
@@ -311,8 +328,8 @@ static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *ar
     if (json_i64(json_get(root, "epoch"), 0) != parent.epoch)
         return token_refuse(err);
     *ret_grant = (AccessGrant){
-        .principal = { str_copy(arena, str_z(parent.principal_id)), str_copy(arena, str_z(parent.principal_name)),
-                       parent.role },
+        .principal = { str_copy(arena, str_z(parent.principal_id)),
+                       str_copy(arena, str_z(parent.principal_name)), parent.role },
         .secret = json_str(json_get(root, "secret")),
         .session_policy = json_str(json_get(root, "policy")),
         .session_name = json_str(json_get(root, "name")),
@@ -321,8 +338,8 @@ static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *ar
     return E_OK;
 }
 
-Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *arena, AccessGrant *ret_grant,
-                        Err *err)
+Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *arena,
+                        AccessGrant *ret_grant, Err *err)
 {
     CachedKey key;
     TRY(master_need(govern, err));
@@ -332,8 +349,8 @@ Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *are
         return token_refuse(err);
     TRY(key_find(govern, access_key_id, arena, &key, err));
     *ret_grant = (AccessGrant){
-        .principal = { str_copy(arena, str_z(key.principal_id)), str_copy(arena, str_z(key.principal_name)),
-                       key.role },
+        .principal = { str_copy(arena, str_z(key.principal_id)),
+                       str_copy(arena, str_z(key.principal_name)), key.role },
         .secret = str_copy(arena, str_z(key.secret)),
     };
     explicit_bzero(&key, sizeof key);
@@ -342,8 +359,8 @@ Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *are
 
 /* ---- sessions ---- */
 
-Code govern_session_create(Govern *govern, const AccessGrant *grant, Str access_key_id, Str session_name,
-                           Str policy, uint32_t duration_s, Arena *arena,
+Code govern_session_create(Govern *govern, const AccessGrant *grant, Str access_key_id,
+                           Str session_name, Str policy, uint32_t duration_s, Arena *arena,
                            SessionCredentials *ret_credentials, Err *err)
 {
     CachedKey parent;
@@ -354,7 +371,8 @@ Code govern_session_create(Govern *govern, const AccessGrant *grant, Str access_
     if (grant->session_name.len > 0)
         return err_set(err, E_FORBIDDEN, "a session cannot begin another one");
     if (duration_s < SESSION_S_MIN || duration_s > SESSION_S_MAX)
-        return err_set(err, E_INVALID, "a session lasts %d to %d seconds", SESSION_S_MIN, SESSION_S_MAX);
+        return err_set(err, E_INVALID, "a session lasts %d to %d seconds", SESSION_S_MIN,
+                       SESSION_S_MAX);
     if (session_name.len < 2 || session_name.len > SESSION_NAME_MAX)
         return err_set(err, E_INVALID, "a session's name has 2 to %d bytes", SESSION_NAME_MAX);
     if (policy.len > 0)
@@ -362,7 +380,8 @@ Code govern_session_create(Govern *govern, const AccessGrant *grant, Str access_
     TRY(key_find(govern, access_key_id, arena, &parent, err));
     SessionCredentials made = { .access_key_id = access_id_make(govern, session_prefix, arena),
                                 .secret = secret_make(govern, arena),
-                                .expires_us = os_now_us(govern->os) + (int64_t)duration_s * 1000000 };
+                                .expires_us =
+                                    os_now_us(govern->os) + (int64_t)duration_s * 1000000 };
     JsonWriter w = json_writer(&text);
     json_begin_object(&w);
     json_field_str(&w, "id", made.access_key_id);

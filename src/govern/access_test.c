@@ -35,10 +35,12 @@ static Str access_new(House *house, const char *name, GovernRole role, Str *ret_
     Err err;
     Str id = STR_NONE;
     MetaPrincipal principal;
-    CHECK_OK(govern_principal_create(house->govern, str_z(name), role, STR("test"), &house->arena, &principal,
-                                     &err), &err);
-    CHECK_OK(govern_access_create(house->govern, str_z(name), 0, STR("test"), &house->arena, &id, ret_secret,
-                                  &err), &err);
+    CHECK_OK(govern_principal_create(house->govern, str_z(name), role, STR("test"), &house->arena,
+                                     &principal, &err),
+             &err);
+    CHECK_OK(govern_access_create(house->govern, str_z(name), 0, STR("test"), &house->arena, &id,
+                                  ret_secret, &err),
+             &err);
     return id;
 }
 
@@ -59,18 +61,23 @@ TEST(access_keys_open_and_end)
         CHECK_INT(grant.principal.role, ROLE_ENGINEER);
     }
     CHECK_OK(govern_access_change(house.govern, id, ACCESS_DISABLE, STR("test"), &err), &err);
-    CHECK_CODE(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
+    CHECK_CODE(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err),
+               E_UNAUTHENTICATED);
     CHECK_OK(govern_access_change(house.govern, id, ACCESS_ENABLE, STR("test"), &err), &err);
     CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
-    CHECK_OK(govern_principal_set(house.govern, STR("ann"), ROLE_READER, false, STR("test"), &err), &err);
+    CHECK_OK(govern_principal_set(house.govern, STR("ann"), ROLE_READER, false, STR("test"), &err),
+             &err);
     CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
     CHECK_INT(grant.principal.role, ROLE_READER);
     CHECK_OK(govern_access_change(house.govern, id, ACCESS_REVOKE, STR("test"), &err), &err);
     CHECK_OK(govern_access_change(house.govern, id, ACCESS_REVOKE, STR("test"), &err), &err);
-    CHECK_CODE(govern_access_change(house.govern, id, ACCESS_ENABLE, STR("test"), &err), E_NOT_FOUND);
-    CHECK_CODE(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
-    CHECK_CODE(govern_access_find(house.govern, STR("TARNXXXX"), STR_NONE, &house.arena, &grant, &err),
+    CHECK_CODE(govern_access_change(house.govern, id, ACCESS_ENABLE, STR("test"), &err),
+               E_NOT_FOUND);
+    CHECK_CODE(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err),
                E_UNAUTHENTICATED);
+    CHECK_CODE(
+        govern_access_find(house.govern, STR("TARNXXXX"), STR_NONE, &house.arena, &grant, &err),
+        E_UNAUTHENTICATED);
     MetaAccessKey *keys;
     size_t count = 0;
     CHECK_OK(govern_access_list(house.govern, STR("ann"), &house.arena, &keys, &count, &err), &err);
@@ -87,29 +94,36 @@ TEST(access_rotates_and_survives_a_restart)
     AccessGrant grant = { 0 };
     house_open(&house);
     Str first = access_new(&house, "ann", ROLE_READER, &first_secret);
-    CHECK_OK(govern_access_create(house.govern, STR("ann"), os_now_us(os_real()) + 3600000000ll, STR("test"),
-                                  &house.arena, &second, &second_secret, &err), &err);
+    CHECK_OK(govern_access_create(house.govern, STR("ann"), os_now_us(os_real()) + 3600000000ll,
+                                  STR("test"), &house.arena, &second, &second_secret, &err),
+             &err);
     CHECK_CODE(govern_access_create(house.govern, STR("bob"), 0, STR("test"), &house.arena, &second,
-                                    &second_secret, &err), E_NOT_FOUND);
+                                    &second_secret, &err),
+               E_NOT_FOUND);
     Str expired = STR_NONE, expired_secret;
     CHECK_OK(govern_access_create(house.govern, STR("ann"), 1, STR("test"), &house.arena, &expired,
-                                  &expired_secret, &err), &err);
+                                  &expired_secret, &err),
+             &err);
     CHECK_CODE(govern_access_find(house.govern, expired, STR_NONE, &house.arena, &grant, &err),
                E_UNAUTHENTICATED);
     govern_free(&house.govern);
     CHECK_OK(govern_open(os_real(), house.meta, &house.govern, &err), &err);
-    CHECK_CODE(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), E_UNAVAILABLE);
+    CHECK_CODE(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err),
+               E_UNAVAILABLE);
     CHECK_OK(govern_master_load(house.govern, house.master, STR_NONE, &err), &err);
     CHECK_OK(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), &err);
     CHECK_STR(grant.secret, first_secret);
     CHECK_OK(govern_access_find(house.govern, second, STR_NONE, &house.arena, &grant, &err), &err);
     govern_free(&house.govern);
-    CHECK_OK(govern_open(os_real(), house.meta, &house.govern, &err), &err); /* another master key */
+    CHECK_OK(govern_open(os_real(), house.meta, &house.govern, &err),
+             &err); /* another master key */
     CHECK_CODE(govern_master_load(house.govern, house.master, STR("0102"), &err), E_INVALID);
-    CHECK_OK(govern_master_load(house.govern, house.master,
-                                STR("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"), &err),
+    CHECK_OK(govern_master_load(
+                 house.govern, house.master,
+                 STR("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"), &err),
              &err);
-    CHECK_CODE(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), E_CORRUPT);
+    CHECK_CODE(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err),
+               E_CORRUPT);
     house_done(&house);
 }
 
@@ -120,32 +134,43 @@ TEST(access_sessions)
     Str secret = STR_NONE;
     AccessGrant grant = { 0 }, session = { 0 };
     SessionCredentials made = { 0 };
-    Str policy = STR("{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"s3:Get*\","
-                     "\"Resource\":[\"arn:aws:s3:::lake/t/*\"]}]}");
+    Str policy = STR(
+        "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"s3:Get*\","
+        "\"Resource\":[\"arn:aws:s3:::lake/t/*\"]}]}");
     house_open(&house);
     Str id = access_new(&house, "ann", ROLE_SCIENTIST, &secret);
     CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
-    CHECK_CODE(govern_session_create(house.govern, &grant, id, STR("job"), policy, 60, &house.arena, &made, &err),
+    CHECK_CODE(govern_session_create(house.govern, &grant, id, STR("job"), policy, 60, &house.arena,
+                                     &made, &err),
                E_INVALID);
-    CHECK_OK(govern_session_create(house.govern, &grant, id, STR("job"), policy, 900, &house.arena, &made, &err),
+    CHECK_OK(govern_session_create(house.govern, &grant, id, STR("job"), policy, 900, &house.arena,
+                                   &made, &err),
              &err);
-    CHECK_OK(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena, &session, &err), &err);
+    CHECK_OK(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena,
+                                &session, &err),
+             &err);
     CHECK_STR(session.secret, made.secret);
     CHECK_STR(session.session_policy, policy);
     CHECK_STR(session.principal.id, grant.principal.id);
-    CHECK_CODE(govern_session_create(house.govern, &session, id, STR("job"), STR(""), 900, &house.arena, &made,
-                                     &err), E_FORBIDDEN);
+    CHECK_CODE(govern_session_create(house.govern, &session, id, STR("job"), STR(""), 900,
+                                     &house.arena, &made, &err),
+               E_FORBIDDEN);
     CHECK_CODE(govern_access_find(house.govern, id, made.token, &house.arena, &session, &err),
                E_UNAUTHENTICATED); /* another key's token */
-    CHECK_CODE(govern_access_find(house.govern, made.access_key_id, STR_NONE, &house.arena, &session, &err),
+    CHECK_CODE(govern_access_find(house.govern, made.access_key_id, STR_NONE, &house.arena,
+                                  &session, &err),
                E_UNAUTHENTICATED);
     char *token = (char *)(uintptr_t)made.token.ptr;
     token[40] ^= 1;
-    CHECK_CODE(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena, &session, &err),
+    CHECK_CODE(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena,
+                                  &session, &err),
                E_UNAUTHENTICATED);
     token[40] ^= 1;
-    CHECK_OK(govern_principal_set(house.govern, STR("ann"), ROLE_SCIENTIST, false, STR("test"), &err), &err);
-    CHECK_CODE(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena, &session, &err),
+    CHECK_OK(
+        govern_principal_set(house.govern, STR("ann"), ROLE_SCIENTIST, false, STR("test"), &err),
+        &err);
+    CHECK_CODE(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena,
+                                  &session, &err),
                E_UNAUTHENTICATED); /* its epoch is over */
     house_done(&house);
 }
@@ -156,10 +181,10 @@ TEST(access_rights_on_buckets)
         GovernRole role;
         const char *owner, *allowed; /* a letter a right: L R W D C X S */
     } table[] = {
-        { ROLE_READER, "", "LR" },         { ROLE_READER, "me", "LR" },
-        { ROLE_SCIENTIST, "", "LRC" },     { ROLE_SCIENTIST, "other", "LRC" },
+        { ROLE_READER, "", "LR" },           { ROLE_READER, "me", "LR" },
+        { ROLE_SCIENTIST, "", "LRC" },       { ROLE_SCIENTIST, "other", "LRC" },
         { ROLE_SCIENTIST, "me", "LRWDCXS" }, { ROLE_ENGINEER, "", "LRWDCS" },
-        { ROLE_ENGINEER, "me", "LRWDCXS" }, { ROLE_ADMIN, "other", "LRWDCXS" },
+        { ROLE_ENGINEER, "me", "LRWDCXS" },  { ROLE_ADMIN, "other", "LRWDCXS" },
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         Principal principal = { STR("me"), STR("ann"), table[i].role };
@@ -176,18 +201,26 @@ TEST(access_session_policies)
     Arena tmp AUTO(arena_done) = { 0 };
     Err err;
     Str policy = STR("{\"Version\":\"2012-10-17\",\"Statement\":["
-                     "{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\",\"S3:List*\"],\"Resource\":\"arn:aws:s3:::l?ke*\"},"
-                     "{\"Sid\":\"no\",\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"arn:aws:s3:::lake/secret/*\"}]}");
+                     "{\"Effect\":\"Allow\",\"Action\":[\"s3:GetObject\",\"S3:List*\"],"
+                     "\"Resource\":\"arn:aws:s3:::l?ke*\"},"
+                     "{\"Sid\":\"no\",\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"arn:aws:"
+                     "s3:::lake/secret/*\"}]}");
     CHECK_OK(session_policy_check(policy, &err), &err);
     CHECK(session_policy_allows(policy, STR("s3:GetObject"), STR("arn:aws:s3:::lake/a"), &tmp));
     CHECK(session_policy_allows(policy, STR("s3:ListBucket"), STR("arn:aws:s3:::lake"), &tmp));
     CHECK(!session_policy_allows(policy, STR("s3:PutObject"), STR("arn:aws:s3:::lake/a"), &tmp));
-    CHECK(!session_policy_allows(policy, STR("s3:GetObject"), STR("arn:aws:s3:::lake/secret/a"), &tmp));
+    CHECK(!session_policy_allows(policy, STR("s3:GetObject"), STR("arn:aws:s3:::lake/secret/a"),
+                                 &tmp));
     CHECK(!session_policy_allows(policy, STR("s3:GetObject"), STR("arn:aws:s3:::other/a"), &tmp));
     static const char *const refused[] = {
-        "", "[]", "{}", "{\"Statement\":7}", "{\"Statement\":[{\"Effect\":\"Maybe\",\"Action\":\"*\",\"Resource\":\"*\"}]}",
+        "",
+        "[]",
+        "{}",
+        "{\"Statement\":7}",
+        "{\"Statement\":[{\"Effect\":\"Maybe\",\"Action\":\"*\",\"Resource\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"NotAction\":\"*\",\"Resource\":\"*\"}]}",
-        "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\",\"Condition\":{}}]}",
+        "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\",\"Condition\":{}"
+        "}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":7,\"Resource\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\"}]}",
         "{\"Extra\":1,\"Statement\":[]}",
@@ -202,6 +235,8 @@ TEST(access_session_policies)
     for (int i = 0; i < 500; i++)
         buf_put(&many, STR("*a"));
     buf_put(&many, STR("b\"}}"));
-    Str text = str_of("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", 86);
+    Str text = str_of(
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        86);
     CHECK(!session_policy_allows(buf_str(&many), STR("s3:GetObject"), text, &tmp));
 }

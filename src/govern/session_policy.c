@@ -7,8 +7,9 @@ enum { STATEMENTS_MAX = 32, PATTERNS_MAX = 64, PATTERN_BYTES_MAX = 2048 };
 
 static Code unknown(const char *what, Str text, Err *err)
 {
-    return err_hint(err, err_set(err, E_INVALID, "the session policy's %s is not understood: " STR_FMT, what,
-                                 STR_ARG(str_sub(text, 0, 200))),
+    return err_hint(err,
+                    err_set(err, E_INVALID, "the session policy's %s is not understood: " STR_FMT,
+                            what, STR_ARG(str_sub(text, 0, 200))),
                     "Version, Statement [{Sid, Effect, Action, Resource}] with * and ? are");
 }
 
@@ -17,7 +18,8 @@ static Code patterns_check(const Json *value, const char *what, Err *err)
     JsonIter it = json_iter(value);
     size_t count = 0;
     if (json_type(value) == JSON_STRING)
-        return json_str(value).len <= PATTERN_BYTES_MAX ? E_OK : unknown(what, json_str(value), err);
+        return json_str(value).len <= PATTERN_BYTES_MAX ? E_OK
+                                                        : unknown(what, json_str(value), err);
     if (json_type(value) != JSON_ARRAY)
         return unknown(what, str_z(json_type_name(json_type(value))), err);
     while (json_next(&it)) {
@@ -52,7 +54,8 @@ Code session_policy_check(Str policy, Err *err)
     const Json *root;
     size_t count = 0;
     if (policy.len > SESSION_POLICY_MAX)
-        return err_set(err, E_LIMIT, "a session policy of %zu bytes; at most %d", policy.len, SESSION_POLICY_MAX);
+        return err_set(err, E_LIMIT, "a session policy of %zu bytes; at most %d", policy.len,
+                       SESSION_POLICY_MAX);
     TRY(json_parse(&tmp, policy, NULL, &root, err));
     JsonIter it = json_iter(root);
     while (json_next(&it)) {
@@ -68,7 +71,8 @@ Code session_policy_check(Str policy, Err *err)
         return unknown("Statement", str_z(json_type_name(json_type(statements))), err);
     for (it = json_iter(statements); json_next(&it);) {
         if (++count > STATEMENTS_MAX)
-            return err_set(err, E_LIMIT, "a session policy has at most %d statements", STATEMENTS_MAX);
+            return err_set(err, E_LIMIT, "a session policy has at most %d statements",
+                           STATEMENTS_MAX);
         TRY(statement_check(it.value, err));
     }
     return E_OK;
@@ -113,7 +117,8 @@ typedef struct Verdict {
     bool allowed, denied;
 } Verdict;
 
-static void statement_judge(const Json *statement, Str action, Str resource, Arena *tmp, Verdict *verdict)
+static void statement_judge(const Json *statement, Str action, Str resource, Arena *tmp,
+                            Verdict *verdict)
 {
     if (!any_matches(json_get(statement, "Action"), action, true, tmp) ||
         !any_matches(json_get(statement, "Resource"), resource, false, tmp))

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "front/rest/rest.h"
+#include "front/s3/s3.h"
 #include "main/door_settings.h"
 #include "os/loop.h"
 
@@ -23,6 +24,7 @@ struct Doors {
     Lake *lake;
     Arena arena;
     RestServer *rest;
+    S3Server *s3;
     TlsServer *tls;
     HttpListener listeners[HTTP_LISTENERS_MAX];
     size_t listener_count;
@@ -105,6 +107,22 @@ static Code rest_open(Doors *doors, const Conf *conf, Err *err)
     return E_OK;
 }
 
+static Code s3_open(Doors *doors, const Conf *conf, Err *err)
+{
+    HttpPolicy *policy = arena_new(&doors->arena, HttpPolicy);
+    TRY(door_policy(conf, lake_memory(conf), &doors->arena, policy, err));
+    HttpOptions http = { .policy = policy, .listener_count = 1 };
+    door_http_options(conf, &http);
+    http.listeners[0].address = str_copy(&doors->arena, conf_text(conf, "s3.listen"));
+    http.listeners[0].proxy_protocol = conf_bool(conf, "http.proxy_protocol");
+    S3Options s3 = { .lake = &doors->lake->api, .http = &http,
+                     .region = str_copy(&doors->arena, conf_text(conf, "s3.region")) };
+    Str domain = conf_text(conf, "s3.domain");
+    if (domain.len > 0)
+        s3.domains[s3.domain_count++] = str_copy(&doors->arena, domain);
+    return s3_start(&s3, &doors->s3, err);
+}
+
 Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
 {
     AUTO(doors_close) Doors *doors = mem_new(sizeof *doors);
@@ -115,6 +133,8 @@ Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
     TRY(listeners_find(doors, options, true, err));
     if (doors->listener_count)
         TRY(rest_open(doors, options->conf, err));
+    if (!door_is_off(options->conf, "s3.listen"))
+        TRY(s3_open(doors, options->conf, err));
     *ret_doors = TAKE(doors);
     return E_OK;
 }
@@ -137,11 +157,18 @@ Str doors_https(const Doors *doors)
     return address_of(doors, true);
 }
 
+Str doors_s3(const Doors *doors)
+{
+    return doors->s3 ? s3_address(doors->s3) : STR_NONE;
+}
+
 void doors_print(const Doors *doors)
 {
     for (size_t i = 0; i < doors->listener_count; i++)
         printf("tarn: %s " STR_FMT "\n", doors->listeners[i].tls ? "https" : "http",
                STR_ARG(http_server_address_at(rest_http(doors->rest), i)));
+    if (doors->s3)
+        printf("tarn: s3 " STR_FMT "\n", STR_ARG(s3_address(doors->s3)));
 }
 
 Code doors_reload(Doors *doors, const Conf *conf, Err *err)
@@ -167,7 +194,8 @@ Code doors_reload(Doors *doors, const Conf *conf, Err *err)
 
 bool doors_drain(Doors *doors, uint32_t wait_ms)
 {
-    return !doors->rest || rest_drain(doors->rest, wait_ms);
+    bool rest = !doors->rest || rest_drain(doors->rest, wait_ms);
+    return (!doors->s3 || s3_drain(doors->s3, wait_ms)) && rest;
 }
 
 static void pulse_run(LoopPost *post)
@@ -198,6 +226,7 @@ void doors_close(Doors **doors_at)
     Doors *doors = TAKE(*doors_at);
     if (!doors)
         return;
+    s3_free(&doors->s3);
     rest_free(&doors->rest);
     tls_server_free(&doors->tls);
     arena_done(&doors->arena);

@@ -24,6 +24,7 @@ Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err) CHECKE
 /* Address of the first listener in clear or over TLS; STR_NONE: that door is closed. */
 Str doors_http(const Doors *doors);
 Str doors_https(const Doors *doors);
+Str doors_s3(const Doors *doors);
 /* `tarn: http ADDRESS` for each listener. */
 void doors_print(const Doors *doors);
 

@@ -7,6 +7,7 @@
 #include "api/system_tables.h"
 #include "flow/flow.h"
 #include "format/json.h"
+#include "govern/access.h"
 #include "govern/govern.h"
 #include "meta/meta.h"
 #include "os/worker.h"
@@ -16,6 +17,7 @@
 #include "store/store.h"
 #include "table/catalog.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 enum { FORMAT_FILE_MAX = 4096, ADMIN_FILE_MAX = 64 << 10, LOCK_TEXT_MAX = 32 };
@@ -212,6 +214,39 @@ static Code top_open(const Conf *conf, Lake *lake, Err *err)
     return api_open(api, err);
 }
 
+static Code master_open(Lake *lake, Err *err)
+{
+    const char *text = getenv("TARN_MASTER_KEY");
+    TRY(os_dir_make(os_real(), path_in(lake, "keys"), err));
+    return govern_master_load(lake->api.govern, path_in(lake, "keys/master"), text ? str_z(text) : STR_NONE, err);
+}
+
+/* The access key of the last start, when it still signs; else a new one of the principal `admin`. */
+static Code access_find(Lake *lake, Err *err)
+{
+    Buf text AUTO(buf_done);
+    const Json *root;
+    AccessGrant grant;
+    MetaPrincipal principal;
+    buf_init(&text, ADMIN_FILE_MAX);
+    if (os_read_whole(os_real(), path_in(lake, "admin.json"), &text, NULL) == E_OK &&
+        json_parse(&lake->arena, buf_str(&text), NULL, &root, NULL) == E_OK) {
+        lake->access_key = str_copy(&lake->arena, json_str(json_get(root, "access_key")));
+        lake->secret_key = str_copy(&lake->arena, json_str(json_get(root, "secret_key")));
+        Code code = govern_access_find(lake->api.govern, lake->access_key, STR_NONE, &lake->arena, &grant, err);
+        if (code == E_OK && str_eq(grant.secret, lake->secret_key))
+            return E_OK;
+        if (code != E_UNAUTHENTICATED && code != E_OK)
+            return code;
+    }
+    Code code = govern_principal_create(lake->api.govern, STR("admin"), ROLE_ADMIN, STR("tarn"), &lake->arena,
+                                        &principal, err);
+    if (code != E_OK && code != E_EXISTS)
+        return code;
+    return govern_access_create(lake->api.govern, STR("admin"), 0, STR("tarn"), &lake->arena, &lake->access_key,
+                                &lake->secret_key, err);
+}
+
 /* The token of the last start, when it still opens; else a new key. */
 static Code token_find(Lake *lake, Err *err)
 {
@@ -253,7 +288,11 @@ Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)
     if (code == E_OK)
         code = top_open(conf, lake, err);
     if (code == E_OK)
+        code = master_open(lake, err);
+    if (code == E_OK)
         code = token_find(lake, err);
+    if (code == E_OK)
+        code = access_find(lake, err);
     if (code == E_OK)
         return E_OK;
     lake_close(lake);

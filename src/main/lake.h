@@ -19,6 +19,7 @@ typedef struct Lake {
     const char *dir;
     Str bronze_bucket, lake_bucket;
     Str token;        /* of the admin key */
+    Str access_key, secret_key; /* of the principal `admin`, for signed requests */
     bool first_start; /* the key was made just now */
 } Lake;
 

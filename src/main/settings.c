@@ -189,8 +189,6 @@ Code settings_load(Conf *ret_conf, const Args *args, Err *err)
         code = file_read(ret_conf, str_format(&tmp, STR_FMT "/tarn.yaml",
                                               STR_ARG(conf_text(ret_conf, "data.dir"))), false, err);
     if (code == E_OK)
-        code = door_check(ret_conf, "s3.listen", err);
-    if (code == E_OK)
         code = door_check(ret_conf, "kafka.listen", err);
     if (code == E_OK)
         code = door_check(ret_conf, "pg.listen", err);

@@ -2,8 +2,8 @@
  *
  * Invariants
  * 1. Bytes of a part are a blob, durable before the record that names it; none for an empty part.
- * 2. A blob is named by one row: its part's, and from the completion on its version's. What a repeated
- *    part, an abort or a completion leaves unnamed is dropped after its record is durable.
+ * 2. A blob is named by one row: its part's, and from the completion on its version's. What a
+ * repeated part, an abort or a completion leaves unnamed is dropped after its record is durable.
  * 3. A completion is one OP_PUT that carries all its parts, so a replay needs no upload. */
 #include "store/store_priv.h"
 
@@ -147,7 +147,8 @@ static bool record_has_blob(const ObjectRecord *record, const BlobId *blob)
     return false;
 }
 
-static Code upload_end(Plan *plan, Store *store, UploadState *state, const ObjectRecord *record, Err *err)
+static Code upload_end(Plan *plan, Store *store, UploadState *state, const ObjectRecord *record,
+                       Err *err)
 {
     TRY(parts_load(plan, store, state, err));
     bool whole = record != NULL; /* mostly every part is used: look in order, not n times n */
@@ -261,7 +262,8 @@ static Code completion_make(Plan *plan, Store *store, UploadState *state, Commit
     info->size_bytes = 0;
     for (size_t i = 0; i < count; i++) {
         const StorePart *wanted = &complete->parts[i];
-        const PartState *part = wanted->number <= STORE_PARTS_MAX ? by_number[wanted->number] : NULL;
+        const PartState *part =
+            wanted->number <= STORE_PARTS_MAX ? by_number[wanted->number] : NULL;
         if (!part || memcmp(part->part.md5, wanted->md5, sizeof wanted->md5) != 0)
             return part_refuse(wanted, part ? "has another MD5" : "is not there", err);
         if (i > 0 && wanted->number <= complete->parts[i - 1].number)
@@ -353,9 +355,12 @@ Code store_upload_create(Store *store, const StoreUpload *upload, StoreUploadId 
 {
     CommitOp op;
     StoreUploadId id;
-    StorePut fields = { .content_type = upload->content_type, .owner = upload->owner,
-                        .tags = upload->tags, .tag_count = upload->tag_count,
-                        .meta = upload->meta, .meta_count = upload->meta_count };
+    StorePut fields = { .content_type = upload->content_type,
+                        .owner = upload->owner,
+                        .tags = upload->tags,
+                        .tag_count = upload->tag_count,
+                        .meta = upload->meta,
+                        .meta_count = upload->meta_count };
     TRY(key_check(upload->bucket, upload->key, err));
     TRY(fields_check(&fields, err));
     upload_id_make(store, &id);
@@ -374,16 +379,22 @@ Code store_upload_create(Store *store, const StoreUpload *upload, StoreUploadId 
     return E_OK;
 }
 
-static void upload_of_record(const ObjectRecord *record, Str bucket, Str key, const StoreUploadId *id,
-                             StoreUpload *ret_upload)
+static void upload_of_record(const ObjectRecord *record, Str bucket, Str key,
+                             const StoreUploadId *id, StoreUpload *ret_upload)
 {
     const ObjectInfo *info = &record->info;
-    *ret_upload = (StoreUpload){ .id = *id, .bucket = bucket, .key = key, .owner = info->owner,
-                                 .content_type = info->content_type, .created_us = info->modified_us,
+    *ret_upload = (StoreUpload){ .id = *id,
+                                 .bucket = bucket,
+                                 .key = key,
+                                 .owner = info->owner,
+                                 .content_type = info->content_type,
+                                 .created_us = info->modified_us,
                                  .checksum_kind = info->checksum.kind,
                                  .checksum_composite = info->checksum_composite,
-                                 .tags = info->tags, .tag_count = info->tag_count,
-                                 .meta = info->meta, .meta_count = info->meta_count };
+                                 .tags = info->tags,
+                                 .tag_count = info->tag_count,
+                                 .meta = info->meta,
+                                 .meta_count = info->meta_count };
 }
 
 Code store_upload_get(Store *store, Str bucket, Str key, const StoreUploadId *id, Arena *arena,
@@ -394,8 +405,8 @@ Code store_upload_get(Store *store, Str bucket, Str key, const StoreUploadId *id
     bool found = false;
     CommitOp op;
     ObjectRecord record;
-    TRY(key_check(bucket, key, err));
     buf_init(&row, INDEX_KEY_MAX);
+    TRY(key_check(bucket, key, err));
     key_upload(&row, bucket, key, id);
     TRY(row_get(store, buf_str(&row), arena, &value, &found, err));
     if (!found) {
@@ -413,7 +424,8 @@ Code store_upload_part(Store *store, Str bucket, Str key, const StoreUploadId *i
     CommitOp op;
     TRY(key_check(bucket, key, err));
     if (part->number < 1 || part->number > STORE_PARTS_MAX)
-        return err_set(err, E_INVALID, "part %u; 1 to %d are allowed", part->number, STORE_PARTS_MAX);
+        return err_set(err, E_INVALID, "part %u; 1 to %d are allowed", part->number,
+                       STORE_PARTS_MAX);
     op_of_upload(bucket, key, id, OP_UPLOAD_PART, &op);
     op.part = *part;
     TRY(staged_part(store, *take_staged, &op.part, &op.record.blob, err));
@@ -430,13 +442,13 @@ Code store_upload_parts(Store *store, Str bucket, Str key, const StoreUploadId *
 {
     StoreUpload upload;
     Buf own AUTO(buf_done), seek AUTO(buf_done);
+    buf_init(&own, INDEX_KEY_MAX);
+    buf_init(&seek, INDEX_KEY_MAX);
     TRY(store_upload_get(store, bucket, key, id, arena, &upload, err));
     limit = limit ? MIN(limit, (size_t)STORE_PARTS_MAX) : STORE_LIST_MAX;
     StorePart *parts = arena_array(arena, StorePart, limit);
     size_t count = 0;
     BlobId blob;
-    buf_init(&own, INDEX_KEY_MAX);
-    buf_init(&seek, INDEX_KEY_MAX);
     key_parts(&own, id);
     key_part(&seek, id, MIN(after_number, (uint32_t)STORE_PARTS_MAX) + 1);
     Cursor cursor AUTO(cursor_done) = { 0 };

@@ -1,4 +1,5 @@
-/* Covers uploads in parts: in both indexes, over a reopen, from the journal alone, after a compaction. */
+/* Covers uploads in parts: in both indexes, over a reopen, from the journal alone, after a
+ * compaction. */
 #include "store/upload.h"
 
 #include "base/test.h"
@@ -55,8 +56,13 @@ static StoreUploadId begin(Store *store, Str key)
     Err err;
     StoreUploadId id = { 0 };
     StoreTag meta[] = { { STR("x-amz-meta-a"), STR("b") } };
-    StoreUpload upload = { .bucket = BUCKET, .key = key, .owner = STR("ann"), .content_type = STR("text/csv"),
-                           .checksum_kind = DIGEST_CRC32C, .meta = meta, .meta_count = 1 };
+    StoreUpload upload = { .bucket = BUCKET,
+                           .key = key,
+                           .owner = STR("ann"),
+                           .content_type = STR("text/csv"),
+                           .checksum_kind = DIGEST_CRC32C,
+                           .meta = meta,
+                           .meta_count = 1 };
     CHECK_OK(store_upload_create(store, &upload, &id, &err), &err);
     return id;
 }
@@ -91,8 +97,9 @@ static Code complete(Store *store, Str key, const StoreUploadId *id, const Store
                      size_t count, Err *err)
 {
     uint64_t sequence;
-    StoreComplete wanted = { .bucket = BUCKET, .key = key, .id = *id, .parts = parts,
-                             .part_count = count };
+    StoreComplete wanted = {
+        .bucket = BUCKET, .key = key, .id = *id, .parts = parts, .part_count = count
+    };
     return store_upload_complete(store, &wanted, &sequence, err);
 }
 
@@ -114,11 +121,13 @@ TEST(upload_becomes_an_object)
             id = begin(store, STR("k"));
             other = begin(store, STR("k"));
             for (uint32_t i = 0; i < 4; i++) /* out of order, with odd numbers */
-                CHECK_OK(part_put(store, STR("k"), &id, 2 * (3 - i) + 1, sizes[3 - i], &parts[3 - i],
-                                  &err), &err);
+                CHECK_OK(part_put(store, STR("k"), &id, 2 * (3 - i) + 1, sizes[3 - i],
+                                  &parts[3 - i], &err),
+                         &err);
             CHECK_OK(part_put(store, STR("k"), &id, 100, 140000, &extra, &err), &err);
             CHECK_OK(part_put(store, STR("k"), &id, 1, 300001, &extra, &err), &err);
-            CHECK_OK(part_put(store, STR("k"), &id, 1, sizes[0], &parts[0], &err), &err); /* again */
+            CHECK_OK(part_put(store, STR("k"), &id, 1, sizes[0], &parts[0], &err),
+                     &err); /* again */
             CHECK_INT(blob_files(), 4);
             continue; /* it survives a reopen, here from the journal */
         }
@@ -127,20 +136,23 @@ TEST(upload_becomes_an_object)
             size_t count = 0;
             bool truncated = false;
             CHECK_OK(store_upload_parts(store, BUCKET, STR("k"), &id, 1, 3, &arena, &listed, &count,
-                                        &truncated, &err), &err);
+                                        &truncated, &err),
+                     &err);
             CHECK_INT(count, 3);
             CHECK(truncated);
             CHECK_INT(listed[0].number, 3);
             CHECK_INT(listed[2].size_bytes, sizes[3]);
             CHECK_CODE(complete(store, STR("k"), &id, (StorePart[]){ parts[1], parts[0] }, 2, &err),
                        E_INVALID);
-            CHECK_CODE(complete(store, STR("k"), &id, &extra, 1, &err), E_INVALID); /* another MD5 */
+            CHECK_CODE(complete(store, STR("k"), &id, &extra, 1, &err),
+                       E_INVALID); /* another MD5 */
             CHECK_OK(complete(store, STR("k"), &id, parts, 4, &err), &err);
             CHECK_INT(blob_files(), 3);
             CHECK_CODE(complete(store, STR("k"), &id, parts, 4, &err), E_NOT_FOUND);
             ObjectInfo info = { 0 };
             bool completed = false;
-            CHECK_OK(store_completed(store, BUCKET, STR("k"), &id, &arena, &info, &completed, &err), &err);
+            CHECK_OK(store_completed(store, BUCKET, STR("k"), &id, &arena, &info, &completed, &err),
+                     &err);
             CHECK(completed);
             CHECK(str_ends(object_etag(&arena, &info), STR("-4")));
             CHECK_OK(store_upload_abort(store, BUCKET, STR("k"), &other, &err), &err);
@@ -164,8 +176,8 @@ TEST(upload_survives_compaction_and_lists)
     Store *store AUTO(store_free) = NULL;
     CHECK_OK(lake_open("memory", &store, &err), &err);
     CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
-    StoreUploadId ids[4] = { begin(store, STR("a")), begin(store, STR("a")), begin(store, STR("d/x")),
-                             begin(store, STR("e")) };
+    StoreUploadId ids[4] = { begin(store, STR("a")), begin(store, STR("a")),
+                             begin(store, STR("d/x")), begin(store, STR("e")) };
     StorePart part;
     CHECK_OK(part_put(store, STR("a"), &ids[1], 1, 200000, &part, &err), &err);
     CHECK_OK(store_upload_abort(store, BUCKET, STR("e"), &ids[3], &err), &err);
@@ -199,7 +211,8 @@ TEST(upload_survives_compaction_and_lists)
     CHECK_STR(upload.content_type, STR("text/csv"));
     CHECK_STR(upload.meta[0].value, STR("b"));
     CHECK_OK(complete(store, STR("a"), &ids[1], &part, 1, &err), &err);
-    CHECK_CODE(store_upload_get(store, BUCKET, STR("a"), &ids[1], &arena, &upload, &err), E_NOT_FOUND);
+    CHECK_CODE(store_upload_get(store, BUCKET, STR("a"), &ids[1], &arena, &upload, &err),
+               E_NOT_FOUND);
 }
 
 TEST(upload_refuses)
@@ -220,7 +233,11 @@ TEST(upload_refuses)
     CHECK_CODE(part_put(store, STR("other"), &id, 1, 10, &part, &err), E_NOT_FOUND);
     CHECK_OK(part_put(store, STR("k"), &id, 1, 10, &part, &err), &err);
     CHECK_OK(pattern_put(store, BUCKET, STR("k"), 5, 1, &err), &err);
-    StoreComplete wanted = { .bucket = BUCKET, .key = STR("k"), .id = id, .parts = &part, .part_count = 1,
+    StoreComplete wanted = { .bucket = BUCKET,
+                             .key = STR("k"),
+                             .id = id,
+                             .parts = &part,
+                             .part_count = 1,
                              .condition = PUT_IF_ABSENT };
     uint64_t sequence;
     CHECK_CODE(store_upload_complete(store, &wanted, &sequence, &err), E_PRECONDITION);

@@ -32,8 +32,9 @@ static bool malformed(SigKind kind, Arena *arena, SigFail *ret_fail, Str what)
         return fail(ret_fail, "AuthorizationQueryParametersError", 400,
                     str_format(arena, "Error parsing the X-Amz-Credential parameter; " STR_FMT,
                                STR_ARG(what)));
-    return fail(ret_fail, "AuthorizationHeaderMalformed", 400,
-                str_format(arena, "The authorization header is malformed; " STR_FMT, STR_ARG(what)));
+    return fail(
+        ret_fail, "AuthorizationHeaderMalformed", 400,
+        str_format(arena, "The authorization header is malformed; " STR_FMT, STR_ARG(what)));
 }
 
 static bool query_fail(SigFail *ret_fail, const char *message)
@@ -110,8 +111,9 @@ static bool amz_date_parse(Str text, int64_t *ret_us)
         !digits(str_sub(text, 0, 8)) || !digits(str_sub(text, 9, 6)))
         return false;
     const char *t = text.ptr;
-    memcpy(iso, (char[]){ t[0], t[1], t[2], t[3], '-', t[4], t[5], '-', t[6], t[7], 'T', t[9], t[10],
-                          ':', t[11], t[12], ':', t[13], t[14], 'Z' }, sizeof iso);
+    memcpy(iso, (char[]){ t[0], t[1], t[2],  t[3], '-',   t[4],  t[5], '-',   t[6],  t[7],
+                          'T',  t[9], t[10], ':',  t[11], t[12], ':',  t[13], t[14], 'Z' },
+           sizeof iso);
     return time_parse(str_of(iso, sizeof iso), ret_us);
 }
 
@@ -139,22 +141,30 @@ static bool credential_take(SigClaim *claim, Str credential, Str region, Str ser
     while (count < 5 && rest.ptr && str_split(&rest, '/', &parts[count]))
         count++;
     if (count != 5 || (rest.ptr && rest.len > 0) || parts[0].len == 0)
-        return malformed(claim->kind, arena, ret_fail, STR("the Credential is mal-formed; " CREDENTIAL_FORM));
+        return malformed(claim->kind, arena, ret_fail,
+                         STR("the Credential is mal-formed; " CREDENTIAL_FORM));
     if (!str_eq(parts[3], service))
         return malformed(claim->kind, arena, ret_fail,
-                         str_format(arena, "incorrect service \"" STR_FMT "\". This endpoint belongs to \""
-                                    STR_FMT "\".", STR_ARG(parts[3]), STR_ARG(service)));
+                         str_format(arena,
+                                    "incorrect service \"" STR_FMT
+                                    "\". This endpoint belongs to \"" STR_FMT "\".",
+                                    STR_ARG(parts[3]), STR_ARG(service)));
     if (!str_eq(parts[4], STR("aws4_request")))
         return malformed(claim->kind, arena, ret_fail,
-                         str_format(arena, "incorrect terminal \"" STR_FMT "\". This endpoint uses "
-                                    "\"aws4_request\".", STR_ARG(parts[4])));
+                         str_format(arena,
+                                    "incorrect terminal \"" STR_FMT "\". This endpoint uses "
+                                    "\"aws4_request\".",
+                                    STR_ARG(parts[4])));
     if (parts[1].len != 8 || !digits(parts[1]))
         return malformed(claim->kind, arena, ret_fail,
-                         str_format(arena, "incorrect date format \"" STR_FMT "\". This date in the "
-                                    "credential must be in the format \"yyyyMMdd\".", STR_ARG(parts[1])));
+                         str_format(arena,
+                                    "incorrect date format \"" STR_FMT "\". This date in the "
+                                    "credential must be in the format \"yyyyMMdd\".",
+                                    STR_ARG(parts[1])));
     if (!str_eq(parts[2], region)) {
         malformed(claim->kind, arena, ret_fail,
-                  str_format(arena, "the region \"" STR_FMT "\" is wrong; expecting \"" STR_FMT "\"",
+                  str_format(arena,
+                             "the region \"" STR_FMT "\" is wrong; expecting \"" STR_FMT "\"",
                              STR_ARG(parts[2]), STR_ARG(region)));
         ret_fail->region = claim->kind == SIG_HEADER ? region : STR_NONE;
         return false;
@@ -187,13 +197,16 @@ static bool header_take(SigClaim *claim, Str authorization, Str *ret_credential,
     ptrdiff_t blank = str_find_char(authorization, ' ');
     Str algorithm = blank < 0 ? authorization : str_sub(authorization, 0, (size_t)blank), part;
     if (str_eq(algorithm, STR("AWS")))
-        return fail(ret_fail, "InvalidRequest", 400,
-                    STR("The authorization mechanism you have provided is not supported. Please use "
-                        "AWS4-HMAC-SHA256."));
+        return fail(
+            ret_fail, "InvalidRequest", 400,
+            STR("The authorization mechanism you have provided is not supported. Please use "
+                "AWS4-HMAC-SHA256."));
     if (blank < 0 || !str_eq(algorithm, STR("AWS4-HMAC-SHA256")))
-        return fail(ret_fail, "InvalidArgument", 400,
-                    blank < 0 ? STR("Authorization header is invalid -- one and only one ' ' (space) required")
-                              : STR("Unsupported Authorization Type"));
+        return fail(
+            ret_fail, "InvalidArgument", 400,
+            blank < 0
+                ? STR("Authorization header is invalid -- one and only one ' ' (space) required")
+                : STR("Unsupported Authorization Type"));
     Str rest = without_blanks(arena, str_from(authorization, (size_t)blank + 1));
     size_t count = 0;
     for (Str look = rest; look.ptr && str_split(&look, ',', &part);)
@@ -206,10 +219,12 @@ static bool header_take(SigClaim *claim, Str authorization, Str *ret_credential,
         ptrdiff_t equals = str_find_char(part, '=');
         if (equals < 0 || str_find_char(str_from(part, (size_t)equals + 1), '=') >= 0)
             return malformed(SIG_HEADER, arena, ret_fail,
-                             str_format(arena, "the authorization component \"" STR_FMT
-                                        "\" is malformed.", STR_ARG(part)));
+                             str_format(arena,
+                                        "the authorization component \"" STR_FMT "\" is malformed.",
+                                        STR_ARG(part)));
         if (!str_eq(str_sub(part, 0, (size_t)equals), str_z(names[i])))
-            return malformed(SIG_HEADER, arena, ret_fail, str_format(arena, "missing %s.", names[i]));
+            return malformed(SIG_HEADER, arena, ret_fail,
+                             str_format(arena, "missing %s.", names[i]));
         *values[i] = str_from(part, (size_t)equals + 1);
     }
     return true;
@@ -230,9 +245,10 @@ static bool header_claim(const SigRequest *request, Str authorization, Str regio
                     STR("AWS authentication requires a valid Date or x-amz-date header."));
     claim->amz_date = date;
     if (!str_eq(str_sub(date, 0, 8), claim->day))
-        return malformed(SIG_HEADER, arena, ret_fail,
-                         STR("The authorization header is malformed; Invalid credential date. Date is "
-                             "not the same as X-Amz-Date."));
+        return malformed(
+            SIG_HEADER, arena, ret_fail,
+            STR("The authorization header is malformed; Invalid credential date. Date is "
+                "not the same as X-Amz-Date."));
     claim->token = field(request, "x-amz-security-token");
     claim->payload = field(request, "x-amz-content-sha256");
     if (!claim->payload.ptr && !str_eq(service, STR("s3")))
@@ -251,8 +267,9 @@ static bool expires_take(SigClaim *claim, Str text, SigFail *ret_fail)
     if (expires < 0)
         return query_fail(ret_fail, "X-Amz-Expires must be non-negative");
     if (expires > SIG_EXPIRES_S_MAX)
-        return query_fail(ret_fail, "X-Amz-Expires must be less than a week (in seconds); that is, the "
-                                    "given X-Amz-Expires must be less than 604800 seconds");
+        return query_fail(ret_fail,
+                          "X-Amz-Expires must be less than a week (in seconds); that is, the "
+                          "given X-Amz-Expires must be less than 604800 seconds");
     claim->expires_s = (uint32_t)expires;
     return true;
 }
@@ -288,9 +305,10 @@ static bool query_claim(const SigRequest *request, Str region, Str service, Aren
                                     "\"yyyyMMdd'T'HHmmss'Z'\"");
     if (!str_eq(str_sub(claim->amz_date, 0, 8), claim->day))
         return fail(ret_fail, "AuthorizationQueryParametersError", 400,
-                    str_format(arena, "Invalid credential date \"" STR_FMT "\". This date is not the same "
-                               "as X-Amz-Date: \"" STR_FMT "\".", STR_ARG(claim->day),
-                               STR_ARG(str_sub(claim->amz_date, 0, 8))));
+                    str_format(arena,
+                               "Invalid credential date \"" STR_FMT "\". This date is not the same "
+                               "as X-Amz-Date: \"" STR_FMT "\".",
+                               STR_ARG(claim->day), STR_ARG(str_sub(claim->amz_date, 0, 8))));
     if (claim->signature.len == 0 || claim->signed_headers.len == 0 || expires.len == 0)
         return query_fail(ret_fail, missing);
     claim->token = parameter(request, arena, "X-Amz-Security-Token");
@@ -317,20 +335,23 @@ static bool query_is_signed(const SigRequest *request, Arena *arena, bool *ret_v
     return found || *ret_version_2;
 }
 
-bool sig_claim(const SigRequest *request, Str region, Str service, Arena *arena, SigClaim *ret_claim,
-               SigFail *ret_fail)
+bool sig_claim(const SigRequest *request, Str region, Str service, Arena *arena,
+               SigClaim *ret_claim, SigFail *ret_fail)
 {
     Str authorization = field(request, "authorization");
     bool version_2 = false, query = query_is_signed(request, arena, &version_2);
     *ret_claim = (SigClaim){ .kind = SIG_ANONYMOUS };
     if (authorization.ptr && query)
-        return fail(ret_fail, "InvalidArgument", 400,
-                    STR("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "
-                        "Signature query string parameter or the Authorization header should be specified"));
+        return fail(
+            ret_fail, "InvalidArgument", 400,
+            STR("Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, "
+                "Signature query string parameter or the Authorization header should be "
+                "specified"));
     if (version_2)
-        return fail(ret_fail, "InvalidRequest", 400,
-                    STR("The authorization mechanism you have provided is not supported. Please use "
-                        "AWS4-HMAC-SHA256."));
+        return fail(
+            ret_fail, "InvalidRequest", 400,
+            STR("The authorization mechanism you have provided is not supported. Please use "
+                "AWS4-HMAC-SHA256."));
     if (authorization.ptr)
         return header_claim(request, authorization, region, service, arena, ret_claim, ret_fail);
     return !query || query_claim(request, region, service, arena, ret_claim, ret_fail);
@@ -340,13 +361,13 @@ bool sig_check_time(const SigClaim *claim, int64_t now_us, Arena *arena, SigFail
 {
     int64_t skew_us = SIG_SKEW_S * 1000000ll, late_us = now_us - claim->date_us;
     if (claim->kind == SIG_HEADER && (late_us > skew_us || late_us < -skew_us))
-        return fail(ret_fail, "RequestTimeTooSkewed", 403,
-                    STR("The difference between the request time and the current time is too large."));
+        return fail(
+            ret_fail, "RequestTimeTooSkewed", 403,
+            STR("The difference between the request time and the current time is too large."));
     if (claim->kind != SIG_QUERY)
         return true;
     if (late_us < -skew_us)
-        return fail(ret_fail, "AccessDenied", 403,
-                    str_format(arena, "Request is not valid yet"));
+        return fail(ret_fail, "AccessDenied", 403, str_format(arena, "Request is not valid yet"));
     int64_t end_us = claim->date_us + claim->expires_s * 1000000ll;
     if (now_us > end_us) {
         fail(ret_fail, "AccessDenied", 403, STR("Request has expired"));
@@ -545,7 +566,8 @@ static bool signature_matches(const SigRequest *request, const SigClaim *claim, 
     if (secret_eq(str_of(signature, SIG_LEN), claim->signature))
         return true;
     fail(ret_fail, "SignatureDoesNotMatch", 403,
-         STR("The request signature we calculated does not match the signature you provided. Check your "
+         STR("The request signature we calculated does not match the signature you provided. Check "
+             "your "
              "key and signing method."));
     ret_fail->string_to_sign = to_sign;
     ret_fail->canonical = str_copy(arena, buf_str(&canonical));
@@ -562,11 +584,12 @@ bool sig_verify(const SigRequest *request, const SigClaim *claim, const SigKey *
         return false;
     if (signature_matches(request, claim, key, normal, STR_NONE, arena, ret_fail))
         return true;
-    if (raw_differs && signature_matches(request, claim, key, request->path, STR_NONE, arena, &other))
+    if (raw_differs &&
+        signature_matches(request, claim, key, request->path, STR_NONE, arena, &other))
         return true;
     return host.len > 0 && (signature_matches(request, claim, key, normal, host, arena, &other) ||
-                            (raw_differs && signature_matches(request, claim, key, request->path, host,
-                                                              arena, &other)));
+                            (raw_differs && signature_matches(request, claim, key, request->path,
+                                                              host, arena, &other)));
 }
 
 bool sig_verify_policy(Str policy, Str signature, const SigKey *key)
@@ -594,13 +617,15 @@ void sig_chain_init(SigChain *chain, const SigClaim *claim, const SigKey *key)
     memcpy(chain->previous, claim->signature.ptr, MIN(claim->signature.len, (size_t)SIG_LEN));
 }
 
-void sig_chain_sign_chunk(SigChain *chain, const uint8_t data_sha256[32], char ret_signature[SIG_LEN])
+void sig_chain_sign_chunk(SigChain *chain, const uint8_t data_sha256[32],
+                          char ret_signature[SIG_LEN])
 {
     Buf text AUTO(buf_done);
     char hex[SIG_LEN];
     hex_write(data_sha256, 32, hex);
     buf_init(&text, 4096);
-    buf_format(&text, "AWS4-HMAC-SHA256-PAYLOAD\n" STR_FMT "\n" STR_FMT "\n%.64s\n" EMPTY_SHA256 "\n%.64s",
+    buf_format(&text,
+               "AWS4-HMAC-SHA256-PAYLOAD\n" STR_FMT "\n" STR_FMT "\n%.64s\n" EMPTY_SHA256 "\n%.64s",
                STR_ARG(chain->amz_date), STR_ARG(chain->scope), chain->previous, hex);
     signature_of(buf_str(&text), &chain->key, ret_signature);
     memcpy(chain->previous, ret_signature, SIG_LEN);

@@ -1,0 +1,112 @@
+#include "api/api_object.h"
+
+#include "api/api_priv.h"
+
+Code api_signer(ApiCall *call, Str access_key_id, Str token, AccessGrant *ret_grant, Err *err)
+{
+    Code code =
+        govern_access_find(call->lake->govern, access_key_id, token, call->arena, ret_grant, err);
+    if (code == E_UNAUTHENTICATED)
+        api_count(call, API_COUNT_refusals, 1);
+    return code;
+}
+
+void api_signed(ApiCall *call, const AccessGrant *grant)
+{
+    call->principal = grant->principal;
+}
+
+bool api_key_allowed(ApiCall *call, const AccessGrant *grant, const char *action, Str bucket,
+                     Str key)
+{
+    if (grant->session_policy.len == 0)
+        return true;
+    Str resource = str_format(call->arena, "arn:aws:s3:::" STR_FMT "%s" STR_FMT, STR_ARG(bucket),
+                              key.len ? "/" : "", STR_ARG(key));
+    return session_policy_allows(grant->session_policy, str_z(action), resource, call->arena);
+}
+
+static Code forbid(ApiCall *call, const ApiBucketAsk *ask, Err *err)
+{
+    api_count(call, API_COUNT_refusals, 1);
+    return err_set(err, E_FORBIDDEN, "'" STR_FMT "' (" STR_FMT ") may not %s",
+                   STR_ARG(call->principal.name), STR_ARG(govern_role_name(call->principal.role)),
+                   ask->action);
+}
+
+Code api_bucket_enter(ApiCall *call, const ApiBucketAsk *ask, StoreBucket *ret_bucket, Err *err)
+{
+    StoreBucket bucket = { 0 };
+    Code code = E_OK;
+    if (ask->right != BUCKET_CREATE)
+        code = store_bucket_get(call->lake->store, ask->bucket, call->arena, &bucket, err);
+    if (code != E_OK && code != E_NOT_FOUND)
+        return code;
+    Str owner =
+        code == E_OK ? bucket.owner : call->principal.id; /* whose, is not told by the answer */
+    if (!govern_bucket_may(&call->principal, ask->right, owner) ||
+        !api_key_allowed(call, ask->grant, ask->action, ask->bucket, ask->key))
+        return forbid(call, ask, err);
+    if (code == E_OK && ret_bucket)
+        *ret_bucket = bucket;
+    return code;
+}
+
+static Code bucket_audit(ApiCall *call, const char *verb, Str bucket, Err *err)
+{
+    return api_audit(call, verb, str_format(call->arena, "s3://" STR_FMT, STR_ARG(bucket)),
+                     STR_NONE, err);
+}
+
+Code api_bucket_create(ApiCall *call, Str bucket, Err *err)
+{
+    TRY(store_bucket_create_owned(call->lake->store, bucket, call->principal.id, err));
+    return bucket_audit(call, "bucket.create", bucket, err);
+}
+
+Code api_bucket_delete(ApiCall *call, Str bucket, Err *err)
+{
+    TRY(store_bucket_delete(call->lake->store, bucket, err));
+    return bucket_audit(call, "bucket.delete", bucket, err);
+}
+
+Code api_bucket_set_versioning(ApiCall *call, Str bucket, StoreVersioning versioning, Err *err)
+{
+    TRY(store_bucket_set_versioning(call->lake->store, bucket, versioning, err));
+    return bucket_audit(call, "bucket.versioning", bucket, err);
+}
+
+Code api_bucket_set_property(ApiCall *call, Str bucket, Str name, Str value, Err *err)
+{
+    TRY(store_bucket_set_property(call->lake->store, bucket, name, value, err));
+    return bucket_audit(call, "bucket.set", bucket, err);
+}
+
+Code api_stage(ApiCall *call, bool part, StagedObject **ret_staged, Err *err)
+{
+    return part ? store_stage_part(call->lake->store, ret_staged, err)
+                : store_stage(call->lake->store, ret_staged, err);
+}
+
+Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *err)
+{
+    TRY(store_publish(call->lake->store, put, 1, ret_sequence, err));
+    api_count(call, API_COUNT_object_writes, 1);
+    return E_OK;
+}
+
+Code api_object_read(ApiCall *call, Str bucket, Str key, uint64_t sequence,
+                     ObjectReader **ret_reader, Err *err)
+{
+    TRY(store_reader_open(call->lake->store, bucket, key, sequence, ret_reader, err));
+    api_count(call, API_COUNT_object_reads, 1);
+    return E_OK;
+}
+
+Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
+                       StoreDeleted *ret_deleted, Err *err)
+{
+    TRY(store_delete_many(call->lake->store, deletes, count, ret_deleted, err));
+    api_count(call, API_COUNT_object_deletes, count);
+    return E_OK;
+}

@@ -1,0 +1,49 @@
+/* api_object.h: buckets, objects and uploads for doors whose clients sign their requests.
+ * Owner:   as api.h.
+ * Threads: as api.h.
+ * Errors:  those of the store and of govern/; FORBIDDEN names neither whether a bucket is there nor
+ * whose it is. Limits:  those of store/object.h. Units:   bytes; _us.
+ *
+ * The order of calls: api_signer finds the key, the door checks the signature, api_signed makes it
+ * the call's principal; then each verb judges by role, owner and session policy before it touches
+ * anything. */
+#pragma once
+
+#include "api/api.h"
+#include "govern/access.h"
+#include "store/upload.h"
+
+/* Who a request says it is from: nothing is proven yet. */
+Code api_signer(ApiCall *call, Str access_key_id, Str token, AccessGrant *ret_grant,
+                Err *err) CHECKED;
+/* The signature was right. */
+void api_signed(ApiCall *call, const AccessGrant *grant);
+
+/* What is asked of which bucket; `action` is S3's name of it, for session policies. */
+typedef struct ApiBucketAsk {
+    const AccessGrant *grant;
+    BucketRight right;
+    const char *action; /* "s3:GetObject" */
+    Str bucket;
+    Str key; /* empty: of the bucket */
+} ApiBucketAsk;
+/* FORBIDDEN; NOT_FOUND for whoever may know. `ret_bucket` may be NULL for BUCKET_CREATE. */
+Code api_bucket_enter(ApiCall *call, const ApiBucketAsk *ask, StoreBucket *ret_bucket,
+                      Err *err) CHECKED;
+/* Only the session policy: for keys of a batch, sources of copies. */
+bool api_key_allowed(ApiCall *call, const AccessGrant *grant, const char *action, Str bucket,
+                     Str key);
+
+/* Verbs behind api_bucket_enter. Changes of buckets are audited. */
+Code api_bucket_create(ApiCall *call, Str bucket, Err *err) CHECKED;
+Code api_bucket_delete(ApiCall *call, Str bucket, Err *err) CHECKED;
+Code api_bucket_set_versioning(ApiCall *call, Str bucket, StoreVersioning versioning,
+                               Err *err) CHECKED;
+Code api_bucket_set_property(ApiCall *call, Str bucket, Str name, Str value, Err *err) CHECKED;
+Code api_stage(ApiCall *call, bool part, StagedObject **ret_staged, Err *err) CHECKED;
+/* One object; `put->take_staged` is taken on success. */
+Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *err) CHECKED;
+Code api_object_read(ApiCall *call, Str bucket, Str key, uint64_t sequence,
+                     ObjectReader **ret_reader, Err *err) CHECKED;
+Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
+                       StoreDeleted *ret_deleted, Err *err) CHECKED;

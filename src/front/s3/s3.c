@@ -1,0 +1,342 @@
+/* The door: from a request to its operation.
+ *
+ * Invariants:
+ * 1. Nothing of the lake is looked at before the signature was checked, and no bucket is spoken of
+ * before the right to it.
+ * 2. A request is answered once; what it staged and did not publish is removed by s3_body_free.
+ * 3. The bytes of a body reach the store only through s3_body_take, and are published only after
+ * s3_body_end has compared every length, digest and signature that was given. */
+#include "front/s3/s3_priv.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+static const S3Op ops[] = {
+#define S3_HEAD(head)
+#define S3_OP(name, method, resource, query, right, action, body, head, run) \
+    { name, method, resource, query, right, action, body, head, run },
+#include "front/s3/s3_ops.def"
+#undef S3_OP
+#undef S3_HEAD
+};
+
+/* Asked of buckets and objects, and not served: 501 and not what the request without them does. */
+static const char *const unserved[] = { "accelerate",
+                                        "analytics",
+                                        "intelligent-tiering",
+                                        "inventory",
+                                        "legal-hold",
+                                        "lifecycle",
+                                        "logging",
+                                        "metrics",
+                                        "notification",
+                                        "object-lock",
+                                        "ownershipControls",
+                                        "policy",
+                                        "policyStatus",
+                                        "encryption",
+                                        "publicAccessBlock",
+                                        "replication",
+                                        "requestPayment",
+                                        "restore",
+                                        "retention",
+                                        "select",
+                                        "torrent",
+                                        "website",
+                                        "acl",
+                                        "metadataTable",
+                                        "session",
+                                        "renameObject",
+                                        "append" };
+
+bool s3_has(const S3Req *s, const char *name)
+{
+    for (size_t i = 0; i < s->param_count; i++) {
+        if (str_eq(s->params[i].name, str_z(name)))
+            return true;
+    }
+    return false;
+}
+
+Str s3_param(const S3Req *s, const char *name)
+{
+    for (size_t i = 0; i < s->param_count; i++) {
+        if (str_eq(s->params[i].name, str_z(name)))
+            return s->params[i].value;
+    }
+    return STR_NONE;
+}
+
+Str s3_field(const S3Req *s, const char *name)
+{
+    return http_req_header(s->r, name);
+}
+
+static Str blanks_for_plus(Arena *arena, Str text)
+{
+    if (str_find_char(text, '+') < 0)
+        return text;
+    char *copy = arena_copy(arena, text.ptr, text.len);
+    for (size_t i = 0; i < text.len; i++)
+        copy[i] = copy[i] == '+' ? ' ' : copy[i];
+    return str_of(copy, text.len);
+}
+
+static bool params_take(S3Req *s)
+{
+    Str rest = http_req_query_raw(s->r), pair;
+    while (rest.ptr && rest.len > 0 && str_split(&rest, '&', &pair)) {
+        if (pair.len == 0)
+            continue;
+        if (s->param_count == S3_QUERY_MAX)
+            return s3_fail_text(s, S3_InvalidRequest, STR("The query has too many parameters."));
+        ptrdiff_t equals = str_find_char(pair, '=');
+        S3Param *param = &s->params[s->param_count++];
+        Str name = equals < 0 ? pair : str_sub(pair, 0, (size_t)equals);
+        Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
+        param->has_value = equals >= 0;
+        if (!url_decode(s->arena, blanks_for_plus(s->arena, name), &param->name) ||
+            !url_decode(s->arena, blanks_for_plus(s->arena, value), &param->value))
+            return s3_fail_text(s, S3_InvalidRequest,
+                                STR("The query holds a percent sign that is no escape."));
+    }
+    return true;
+}
+
+/* The bucket that the host names (BUCKET.DOMAIN), or nothing. */
+static Str host_bucket(const S3Req *s)
+{
+    Str host = http_req_host(s->r);
+    ptrdiff_t colon = str_rfind_char(host, ':');
+    if (colon >= 0 && (host.len == 0 || host.ptr[host.len - 1] != ']'))
+        host = str_sub(host, 0, (size_t)colon);
+    for (size_t i = 0; i < s->server->options.domain_count; i++) {
+        Str domain = s->server->options.domains[i];
+        if (host.len > domain.len + 1 && str_ieq(str_from(host, host.len - domain.len), domain) &&
+            host.ptr[host.len - domain.len - 1] == '.')
+            return str_lower(s->arena, str_sub(host, 0, host.len - domain.len - 1));
+    }
+    return STR_NONE;
+}
+
+static bool target_take(S3Req *s)
+{
+    Str path = http_req_path(s->r), bucket = host_bucket(s), key = STR_NONE;
+    path = str_starts(path, STR("/")) ? str_from(path, 1) : path;
+    if (bucket.len == 0) {
+        ptrdiff_t slash = str_find_char(path, '/');
+        bucket = slash < 0 ? path : str_sub(path, 0, (size_t)slash);
+        key = slash < 0 ? STR_NONE : str_from(path, (size_t)slash + 1);
+    } else {
+        key = path;
+    }
+    if (!url_decode(s->arena, bucket, &s->bucket) || !url_decode(s->arena, key, &s->key))
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("The path holds a percent sign that is no escape."));
+    if (s->key.len > STORE_KEY_MAX)
+        return s3_fail(s, S3_KeyTooLongError);
+    return true;
+}
+
+static const S3Op *op_find(const S3Req *s, bool *ret_path_known)
+{
+    S3Resource resource = s->bucket.len == 0 ? S3_SERVICE : s->key.len == 0 ? S3_BUCKET : S3_OBJECT;
+    Str method = http_req_method(s->r);
+    *ret_path_known = false;
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (ops[i].resource != resource || (ops[i].query && !s3_has(s, ops[i].query)))
+            continue;
+        *ret_path_known = true;
+        if (str_eq(str_z(ops[i].method), method))
+            return &ops[i];
+    }
+    return NULL;
+}
+
+static bool op_choose(S3Req *s)
+{
+    bool known;
+    s->op = op_find(s, &known);
+    for (size_t i = 0; i < ARRAY_LEN(unserved); i++) {
+        if (s3_has(s, unserved[i]) &&
+            (!s->op || !s->op->query || strcmp(s->op->query, unserved[i]) != 0))
+            return s3_fail(s, S3_NotImplemented);
+    }
+    if (!s->op)
+        return s3_fail(s, known ? S3_MethodNotAllowed : S3_NotImplemented);
+    return true;
+}
+
+static void request_take(S3Req *s)
+{
+    size_t count = http_req_field_count(s->r);
+    SigField *fields = arena_array(s->arena, SigField, count + 1);
+    for (size_t i = 0; i < count; i++)
+        fields[i] = (SigField){ http_req_field_name(s->r, i), http_req_field_value(s->r, i) };
+    if (!http_req_header(s->r, "Host").ptr) /* HTTP/2 may say it as :authority alone */
+        fields[count++] = (SigField){ STR("host"), http_req_host(s->r) };
+    s->request = (SigRequest){ http_req_method(s->r), http_req_path(s->r), http_req_query_raw(s->r),
+                               fields, count };
+}
+
+static bool authenticate(S3Req *s)
+{
+    SigFail fail = { 0 };
+    Err err;
+    request_take(s);
+    if (!sig_claim(&s->request, s->server->options.region, STR("s3"), s->arena, &s->claim, &fail))
+        return s3_fail_signature(s, &fail);
+    if (s->claim.kind == SIG_ANONYMOUS)
+        return s3_fail(s, S3_AccessDenied);
+    Code code = api_signer(&s->call, s->claim.access_key, s->claim.token, &s->grant, &err);
+    if (code == E_UNAUTHENTICATED)
+        return s->claim.token.len ? s3_fail(s, S3_InvalidToken)
+                                  : s3_fail_with(s, S3_InvalidAccessKeyId, STR_NONE,
+                                                 "AWSAccessKeyId", s->claim.access_key);
+    if (code != E_OK)
+        return s3_fail_err(s, &err);
+    s->sig_key = sig_key(s->grant.secret, s->claim.day, s->claim.region, s->claim.service);
+    if (!sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host, s->arena,
+                    &fail) ||
+        !sig_check_time(&s->claim, os_now_us(s->server->options.lake->os), s->arena, &fail))
+        return s3_fail_signature(s, &fail);
+    api_signed(&s->call, &s->grant);
+    http_req_set_principal(s->r, s->grant.principal.name);
+    return true;
+}
+
+static bool bucket_enter(S3Req *s)
+{
+    Err err;
+    ApiBucketAsk ask = { &s->grant, s->op->right, s->op->action, s->bucket, s->key };
+    if (!s->op->action)
+        return true;
+    if (!store_bucket_name_ok(s->bucket))
+        return s3_fail_with(s,
+                            s->op->right == BUCKET_CREATE ? S3_InvalidBucketName : S3_NoSuchBucket,
+                            STR_NONE, "BucketName", s->bucket);
+    Code code = api_bucket_enter(&s->call, &ask, &s->info, &err);
+    if (code == E_NOT_FOUND)
+        return s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", s->bucket);
+    return code == E_OK || s3_fail_err(s, &err);
+}
+
+static S3Req *req_make(HttpReq *r)
+{
+    S3Req *s = arena_new(http_req_arena(r), S3Req);
+    s->r = r;
+    s->server = http_req_context(r);
+    s->arena = http_req_arena(r);
+    s->call = (ApiCall){ .lake = s->server->options.lake,
+                         .arena = s->arena,
+                         .request_id = http_req_id(r),
+                         .timeout_ms = http_req_timeout_ms(r),
+                         .cancel = http_req_cancel_flag(r) };
+    http_req_set_user(r, s);
+    http_reply_header(r, "x-amz-request-id", http_req_id(r));
+    return s;
+}
+
+static void on_head(HttpReq *r)
+{
+    S3Req *s = req_make(r);
+    if (!params_take(s) || !target_take(s) || !authenticate(s) || !op_choose(s) || !bucket_enter(s))
+        return;
+    if (s->op->head)
+        s->op->head(s);
+    if (!http_replied(r))
+        s3_body_begin(s);
+}
+
+static void on_body(HttpReq *r, Str block)
+{
+    S3Req *s = http_req_user(r);
+    if (!http_replied(r))
+        s3_body_take(s, block);
+}
+
+static void on_end(HttpReq *r)
+{
+    S3Req *s = http_req_user(r);
+    if (!http_replied(r) && s3_body_end(s))
+        s->op->run(s);
+}
+
+static void on_free(HttpReq *r)
+{
+    S3Req *s = http_req_user(r);
+    if (!s)
+        return;
+    s3_body_free(s);
+    explicit_bzero(&s->sig_key, sizeof s->sig_key);
+}
+
+#define ROUTES(method_, name_, body_)                                                   \
+    { .method = method_,                                                                \
+      .path = "/",                                                                      \
+      .name = name_ "Service",                                                          \
+      .lane = HTTP_ON_IO_WORKER,                                                        \
+      .body_max = body_,                                                                \
+      .on_head = on_head,                                                               \
+      .on_body = on_body,                                                               \
+      .on_end = on_end,                                                                 \
+      .on_free = on_free,                                                               \
+      .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE,     \
+      .doc = "The buckets." },                                                          \
+        { .method = method_,                                                            \
+          .path = "/{path*}",                                                           \
+          .name = name_,                                                                \
+          .lane = HTTP_ON_IO_WORKER,                                                    \
+          .body_max = body_,                                                            \
+          .on_head = on_head,                                                           \
+          .on_body = on_body,                                                           \
+          .on_end = on_end,                                                             \
+          .on_free = on_free,                                                           \
+          .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE, \
+          .doc = "A bucket or an object." },
+
+static const HttpRoute routes[] = { ROUTES("GET", "s3Get", S3_XML_BODY_MAX) ROUTES(
+    "PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20)) /* aws-chunked needs some more */
+                                    ROUTES("POST", "s3Post", S3_XML_BODY_MAX)
+                                        ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX) };
+
+Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
+{
+    S3Server *s3 AUTO(s3_free) = mem_new(sizeof *s3);
+    s3->options = *options;
+    HttpOptions http = *options->http;
+    http.os = options->lake->os;
+    http.routes = routes;
+    http.route_count = ARRAY_LEN(routes);
+    http.context = s3;
+    http.authorize = NULL;
+    s3->options.http = NULL;
+    TRY(http_server_start(&http, &s3->http, err));
+    *ret_s3 = TAKE(s3);
+    return E_OK;
+}
+
+Str s3_address(const S3Server *s3)
+{
+    return http_server_address(s3->http);
+}
+
+HttpServer *s3_http(S3Server *s3)
+{
+    return s3->http;
+}
+
+bool s3_drain(S3Server *s3, uint32_t wait_ms)
+{
+    return http_server_drain(s3->http, wait_ms);
+}
+
+void s3_free(S3Server **s3_at)
+{
+    S3Server *s3 = TAKE(*s3_at);
+    if (!s3)
+        return;
+    http_server_free(&s3->http);
+    mem_free(&s3);
+}

@@ -1,0 +1,322 @@
+/* Bodies: how they are encoded is said by x-amz-content-sha256 alone; every digest that came is
+ * compared.
+ *
+ *   x-amz-content-sha256                            the bytes
+ *   HEX                                             as they are, their SHA-256
+ *   UNSIGNED-PAYLOAD                                as they are
+ *   STREAMING-UNSIGNED-PAYLOAD-TRAILER              aws-chunked, a checksum behind them
+ *   STREAMING-AWS4-HMAC-SHA256-PAYLOAD              aws-chunked, each chunk signed
+ *   STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER      the same with signed trailers */
+#include "front/s3/s3_priv.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+DigestKind s3_checksum_field(Str name)
+{
+    DigestKind kind;
+    Str prefix = STR("x-amz-checksum-");
+    if (!str_istarts(name, prefix) || !digest_parse(str_from(name, prefix.len), &kind) ||
+        kind == DIGEST_MD5)
+        return DIGEST_NONE;
+    return kind;
+}
+
+static bool encoding_take(S3Req *s)
+{
+    static const struct {
+        const char *payload;
+        bool is_signed, has_trailer;
+    } rows[] = {
+        { "STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true },
+        { "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", true, false },
+        { "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true },
+    };
+    Str payload = s->claim.payload, decoded = s3_field(s, "x-amz-decoded-content-length");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!str_eq(payload, str_z(rows[i].payload)))
+            continue;
+        s->aws_chunked = true;
+        s->chunks_signed = rows[i].is_signed;
+        aws_chunks_init(&s->chunks, rows[i].is_signed, rows[i].has_trailer);
+        if (rows[i].is_signed) {
+            sig_chain_init(&s->chain, &s->claim, &s->sig_key);
+            digest_init(&s->chunk_sha, DIGEST_SHA256);
+        }
+        if (!decoded.ptr)
+            return s3_fail(s, S3_MissingContentLength);
+        if (!str_i64(decoded, &s->decoded_length) || s->decoded_length < 0)
+            return s3_fail_text(s, S3_InvalidArgument,
+                                STR("x-amz-decoded-content-length is no length"));
+        return true;
+    }
+    if (str_eq(payload, STR("UNSIGNED-PAYLOAD")))
+        return true;
+    for (size_t i = 0; i < payload.len; i++) {
+        if (!strchr("0123456789abcdefABCDEF", payload.ptr[i]))
+            payload.len = 0;
+    }
+    if (payload.len == 64)
+        return true;
+    return s3_fail_with(s, S3_InvalidArgument,
+                        STR("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, "
+                            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, or a valid sha256 value."),
+                        "ArgumentName", STR("x-amz-content-sha256"));
+}
+
+/* The checksum that a header or a trailer brings; at most one. */
+static bool checksum_take(S3Req *s)
+{
+    size_t found = 0;
+    Str trailer = s3_field(s, "x-amz-trailer"), one;
+    for (size_t i = 0; i < s->request.field_count; i++) {
+        DigestKind kind = s3_checksum_field(s->request.fields[i].name);
+        if (kind == DIGEST_NONE)
+            continue;
+        s->checksum_kind = kind;
+        s->checksum_wanted = s->request.fields[i].value;
+        found++;
+        Str bytes;
+        if (!base64_parse(s->arena, s->checksum_wanted, &bytes) || bytes.len != digest_len(kind))
+            return s3_fail_text(
+                s, S3_InvalidRequest,
+                str_format(s->arena, "Value for " STR_FMT " header is invalid.",
+                           STR_ARG(str_lower(s->arena, s->request.fields[i].name))));
+    }
+    while (trailer.ptr && str_split(&trailer, ',', &one)) {
+        DigestKind kind = s3_checksum_field(str_trim(one));
+        if (kind == DIGEST_NONE)
+            return s3_fail_text(
+                s, S3_InvalidRequest,
+                STR("The value specified in the x-amz-trailer header is not supported"));
+        s->checksum_kind = kind;
+        s->checksum_wanted = STR_NONE;
+        found++;
+    }
+    if (found > 1)
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("Expecting a single x-amz-checksum- header. Multiple checksum "
+                                "Types are not allowed."));
+    return true;
+}
+
+static bool md5_check_form(S3Req *s)
+{
+    Str wanted = s3_field(s, "Content-MD5"), bytes;
+    if (!wanted.ptr || (base64_parse(s->arena, wanted, &bytes) && bytes.len == 16))
+        return true;
+    return s3_fail_with(s, S3_InvalidDigest, STR_NONE, "Content-MD5", wanted);
+}
+
+bool s3_body_begin(S3Req *s)
+{
+    Err err;
+    s->decoded_length = -1;
+    buf_init(&s->text, S3_XML_BODY_MAX);
+    if (!encoding_take(s))
+        return false;
+    bool carries = s->op->body != S3_BODY_NONE;
+    if (!carries)
+        return true;
+    if (!checksum_take(s) || !md5_check_form(s))
+        return false;
+    bool object = s->op->body == S3_BODY_STREAM || s->op->body == S3_BODY_PART;
+    int64_t length = s->aws_chunked ? s->decoded_length : http_req_length(s->r);
+    if (object && length > (int64_t)S3_OBJECT_BYTES_MAX)
+        return s3_fail(s, S3_EntityTooLarge);
+    digest_init(&s->md5, DIGEST_MD5);
+    digest_init(&s->checksum, s->checksum_kind);
+    s->has_digests = true;
+    bool copies = s3_field(s, "x-amz-copy-source").ptr != NULL;
+    if (!object || copies) {
+        digest_init(&s->payload_sha, DIGEST_SHA256);
+        return true;
+    }
+    return api_stage(&s->call, s->op->body == S3_BODY_PART, &s->staged, &err) == E_OK ||
+           s3_fail_err(s, &err);
+}
+
+static bool data_take(S3Req *s, Str data)
+{
+    Err err;
+    s->body_bytes += data.len;
+    if (s->op->body == S3_BODY_NONE)
+        return data.len == 0 ||
+               s3_fail_text(s, S3_InvalidRequest,
+                            STR("The request included a body. Requests of this type must not "
+                                "include a non-empty body."));
+    if (s->decoded_length >= 0 && s->body_bytes > (uint64_t)s->decoded_length)
+        return s3_fail(s, S3_IncompleteBody);
+    digest_update(&s->md5, data);
+    digest_update(&s->checksum, data);
+    if (s->staged)
+        return store_stage_write(s->staged, data, &err) == E_OK || s3_fail_err(s, &err);
+    digest_update(&s->payload_sha, data);
+    buf_put(&s->text, data);
+    return buf_end(&s->text, "the body", &err) == E_OK || s3_fail(s, S3_MalformedXML);
+}
+
+static bool chunk_end(S3Req *s)
+{
+    if (!s->chunks_signed)
+        return true;
+    DigestValue sha = digest_final(&s->chunk_sha);
+    digest_done(&s->chunk_sha);
+    digest_init(&s->chunk_sha, DIGEST_SHA256);
+    if (sig_chain_chunk(&s->chain, sha.bytes, s->chunks.signature))
+        return true;
+    SigFail fail = { .code = "SignatureDoesNotMatch",
+                     .status = 403,
+                     .message =
+                         STR("The request signature we calculated does not match the signature you "
+                             "provided. Check your key and signing method.") };
+    return s3_fail_signature(s, &fail);
+}
+
+static bool chunks_refuse(S3Req *s)
+{
+    switch (s->chunks.fault) {
+    case AWS_FAULT_CHUNK_SIZE:
+        return s3_fail(s, S3_InvalidChunkSizeError);
+    case AWS_FAULT_TRAILER:
+        return s3_fail(s, S3_MalformedTrailerError);
+    case AWS_FAULT_NONE:
+    case AWS_FAULT_SYNTAX:
+    case AWS_FAULT_SIGNATURE:
+        break;
+    }
+    return s3_fail(s, S3_IncompleteBody);
+}
+
+bool s3_body_take(S3Req *s, Str bytes)
+{
+    Str data;
+    if (!s->aws_chunked)
+        return data_take(s, bytes);
+    while (bytes.len > 0) {
+        if (s->chunks_over)
+            return s3_fail_text(s, S3_InvalidRequest,
+                                STR("Bytes follow the last chunk of the body."));
+        switch (aws_chunks_next(&s->chunks, &bytes, &data)) {
+        case AWS_CHUNKS_DATA:
+            if (s->chunks_signed)
+                digest_update(&s->chunk_sha, data);
+            if (!data_take(s, data))
+                return false;
+            break;
+        case AWS_CHUNKS_CHUNK_END:
+            if (!chunk_end(s))
+                return false;
+            break;
+        case AWS_CHUNKS_DONE:
+            s->chunks_over = true;
+            break;
+        case AWS_CHUNKS_REFUSE:
+            return chunks_refuse(s);
+        case AWS_CHUNKS_MORE:
+            break;
+        }
+    }
+    return true;
+}
+
+static bool trailers_take(S3Req *s)
+{
+    Str rest = buf_str(&s->chunks.trailers), name, value, signature = STR_NONE;
+    Buf signed_part AUTO(buf_done);
+    size_t found = 0;
+    buf_init(&signed_part, AWS_CHUNK_TRAILER_MAX);
+    while (aws_trailer_next(&rest, &name, &value)) {
+        if (str_eq(name, STR("x-amz-trailer-signature"))) {
+            signature = value;
+            continue;
+        }
+        buf_format(&signed_part, STR_FMT ":" STR_FMT "\n", STR_ARG(name), STR_ARG(value));
+        if (s3_checksum_field(name) != s->checksum_kind || s->checksum_kind == DIGEST_NONE ||
+            found++ > 0)
+            return s3_fail(s, S3_MalformedTrailerError);
+        s->checksum_wanted = str_copy(s->arena, value);
+    }
+    if (s->checksum_kind != DIGEST_NONE && !s->checksum_wanted.ptr)
+        return s3_fail(s, S3_MalformedTrailerError);
+    if (s->chunks_signed && s->chunks.has_trailer &&
+        !sig_chain_trailer(&s->chain, buf_str(&signed_part), signature)) {
+        SigFail fail = { .code = "SignatureDoesNotMatch",
+                         .status = 403,
+                         .message = STR(
+                             "The request signature we calculated does not match the signature you "
+                             "provided. Check your key and signing method.") };
+        return s3_fail_signature(s, &fail);
+    }
+    return true;
+}
+
+static bool digests_compare(S3Req *s)
+{
+    Str md5 = s3_field(s, "Content-MD5"), bytes;
+    DigestValue value = digest_final(&s->md5);
+    memcpy(s->md5_bytes, value.bytes, sizeof s->md5_bytes);
+    if (md5.ptr && (!base64_parse(s->arena, md5, &bytes) || !str_eq(bytes, digest_str(&value))))
+        return s3_fail(s, S3_BadDigest);
+    if (s->checksum_kind == DIGEST_NONE)
+        return true;
+    s->checksum_value = digest_final(&s->checksum);
+    if (!base64_parse(s->arena, s->checksum_wanted, &bytes) ||
+        bytes.len != digest_len(s->checksum_kind))
+        return s3_fail_text(
+            s, S3_InvalidRequest,
+            str_format(s->arena, "Value for x-amz-checksum-" STR_FMT " trailing header is invalid.",
+                       STR_ARG(str_lower(s->arena, str_z(digest_name(s->checksum_kind))))));
+    if (!str_eq(bytes, digest_str(&s->checksum_value)))
+        return s3_fail_text(
+            s, S3_BadDigest,
+            str_format(s->arena, "The %s you specified did not match the calculated checksum.",
+                       digest_name(s->checksum_kind)));
+    return true;
+}
+
+static bool payload_compare(S3Req *s)
+{
+    Str payload = s->claim.payload, wanted;
+    Err err;
+    DigestValue sha = { .kind = DIGEST_SHA256 };
+    if (s->staged && store_stage_finish(s->staged, &err) != E_OK)
+        return s3_fail_err(s, &err);
+    if (s->aws_chunked || str_eq(payload, STR("UNSIGNED-PAYLOAD")))
+        return true;
+    if (s->staged)
+        memcpy(sha.bytes, store_stage_sha256(s->staged), 32);
+    else
+        sha = digest_final(&s->payload_sha);
+    if (hex_parse(s->arena, str_lower(s->arena, payload), &wanted) &&
+        str_eq(wanted, digest_str(&sha)))
+        return true;
+    Str computed = hex_format(s->arena, digest_str(&sha));
+    return s3_fail_with(s, S3_XAmzContentSHA256Mismatch, STR_NONE, "S3ComputedContentSHA256",
+                        computed);
+}
+
+bool s3_body_end(S3Req *s)
+{
+    if (s->aws_chunked && !s->chunks_over)
+        return s3_fail(s, S3_IncompleteBody);
+    if (s->decoded_length >= 0 && s->body_bytes != (uint64_t)s->decoded_length)
+        return s3_fail(s, S3_IncompleteBody);
+    if (s->op->body == S3_BODY_NONE)
+        return true;
+    if (s->aws_chunked && !trailers_take(s))
+        return false;
+    return payload_compare(s) && digests_compare(s);
+}
+
+void s3_body_free(S3Req *s)
+{
+    store_stage_abort(&s->staged);
+    aws_chunks_done(&s->chunks);
+    digest_done(&s->chunk_sha);
+    digest_done(&s->payload_sha);
+    digest_done(&s->md5);
+    digest_done(&s->checksum);
+    buf_done(&s->text);
+}

@@ -1,0 +1,166 @@
+/* What comes with a put: fields that readers get back, tags, conditions. */
+#include "front/s3/s3_priv.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+static const char *const kept[] = { "Cache-Control",
+                                    "Content-Disposition",
+                                    "Content-Encoding",
+                                    "Content-Language",
+                                    "Expires",
+                                    "x-amz-storage-class",
+                                    "x-amz-website-redirect-location" };
+
+/* `aws-chunked` is how it came, not what it is. */
+static Str encoding_without_aws(S3Req *s, Str value)
+{
+    Str rest = value, one, out = STR("");
+    while (rest.ptr && str_split(&rest, ',', &one)) {
+        one = str_trim(one);
+        if (one.len == 0 || str_ieq(one, STR("aws-chunked")))
+            continue;
+        out = str_format(s->arena, STR_FMT "%s" STR_FMT, STR_ARG(out), out.len ? "," : "",
+                         STR_ARG(one));
+    }
+    return out;
+}
+
+bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
+{
+    StoreTag *meta = arena_array(arena, StoreTag, STORE_META_MAX);
+    size_t count = 0, bytes = 0;
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
+        Str value = s3_field(s, kept[i]);
+        if (strcmp(kept[i], "Content-Encoding") == 0 && value.ptr)
+            value = encoding_without_aws(s, value);
+        if (value.len > 0 &&
+            !(strcmp(kept[i], "x-amz-storage-class") == 0 && str_eq(value, STR("STANDARD"))))
+            meta[count++] = (StoreTag){ str_z(kept[i]), value };
+    }
+    for (size_t i = 0; i < s->request.field_count; i++) {
+        const SigField *field = &s->request.fields[i];
+        if (!str_istarts(field->name, STR("x-amz-meta-")))
+            continue;
+        bytes += field->name.len - strlen("x-amz-meta-") + field->value.len;
+        if (count == STORE_META_MAX || bytes > S3_META_BYTES_MAX)
+            return s3_fail(s, S3_MetadataTooLarge);
+        meta[count++] = (StoreTag){ str_lower(arena, field->name), field->value };
+    }
+    Str type = s3_field(s, "Content-Type"), tagging = s3_field(s, "x-amz-tagging");
+    if (type.len > STORE_CONTENT_TYPE_MAX)
+        return s3_fail(s, S3_MetadataTooLarge);
+    put->content_type = type.len ? type : STR("binary/octet-stream");
+    put->meta = meta;
+    put->meta_count = count;
+    put->owner = s->call.principal.id;
+    StoreTag *tags = NULL;
+    if (tagging.len > 0 && !s3_tags_header(s, tagging, &tags, &put->tag_count))
+        return false;
+    put->tags = tags;
+    return true;
+}
+
+static bool tag_check(S3Req *s, const StoreTag *tags, size_t count)
+{
+    const StoreTag *tag = &tags[count];
+    if (tag->key.len == 0 || tag->key.len > STORE_TAG_KEY_MAX || !str_is_utf8(tag->key))
+        return s3_fail_text(s, S3_InvalidTag, STR("The TagKey you have provided is invalid"));
+    if (tag->value.len > 256 || !str_is_utf8(tag->value))
+        return s3_fail_text(s, S3_InvalidTag, STR("The TagValue you have provided is invalid"));
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(tags[i].key, tag->key))
+            return s3_fail_text(s, S3_InvalidTag,
+                                STR("Cannot provide multiple Tags with the same key"));
+    }
+    return true;
+}
+
+bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count)
+{
+    StoreTag *tags = arena_array(s->arena, StoreTag, S3_TAGS_MAX + 1);
+    size_t count = 0;
+    Str rest = header, pair;
+    while (rest.ptr && rest.len > 0 && str_split(&rest, '&', &pair)) {
+        ptrdiff_t equals = str_find_char(pair, '=');
+        Str name = equals < 0 ? pair : str_sub(pair, 0, (size_t)equals);
+        Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
+        if (count == S3_TAGS_MAX)
+            return s3_fail_text(s, S3_InvalidTag, STR("Object tags cannot be greater than 10"));
+        if (!url_decode(s->arena, name, &tags[count].key) ||
+            !url_decode(s->arena, value, &tags[count].value))
+            return s3_fail_text(
+                s, S3_InvalidArgument,
+                STR("The header 'x-amz-tagging' shall be encoded as UTF-8 "
+                    "then URLEncoded URL query parameters without tag name duplicates."));
+        if (!tag_check(s, tags, count))
+            return false;
+        count++;
+    }
+    *ret_tags = tags;
+    *ret_count = count;
+    return true;
+}
+
+bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags, size_t *ret_count)
+{
+    const XmlNode *set = xml_child(root, "TagSet");
+    StoreTag *tags = arena_array(s->arena, StoreTag, most + 1);
+    size_t count = 0;
+    if (!str_eq(root->name, STR("Tagging")) || !set)
+        return s3_fail(s, S3_MalformedXML);
+    for (const XmlNode *tag = xml_child(set, "Tag"); tag; tag = xml_next(tag, "Tag")) {
+        if (count == most)
+            return s3_fail_text(
+                s, S3_InvalidTag,
+                str_format(s->arena, "Object tags cannot be greater than %zu", most));
+        tags[count] = (StoreTag){ xml_text(tag, "Key"), xml_text(tag, "Value") };
+        if (!tags[count].key.ptr || !tags[count].value.ptr)
+            return s3_fail(s, S3_MalformedXML);
+        if (!tag_check(s, tags, count))
+            return false;
+        count++;
+    }
+    *ret_tags = tags;
+    *ret_count = count;
+    return true;
+}
+
+void s3_tags_put(XmlWriter *w, const StoreTag *tags, size_t count)
+{
+    xml_open_in(w, "Tagging", S3_XMLNS);
+    xml_open(w, "TagSet");
+    for (size_t i = 0; i < count; i++) {
+        xml_open(w, "Tag");
+        xml_field(w, "Key", tags[i].key);
+        xml_field(w, "Value", tags[i].value);
+        xml_close(w, "Tag");
+    }
+    xml_close(w, "TagSet");
+    xml_close(w, "Tagging");
+}
+
+/* If-None-Match: * and If-Match of a put become the store's condition, which its leader judges. */
+bool s3_conditions_of_put(S3Req *s)
+{
+    Str none = s3_field(s, "If-None-Match"), match = s3_field(s, "If-Match");
+    ObjectInfo info;
+    Err err;
+    if (none.ptr && match.ptr)
+        return s3_fail(s, S3_NotImplemented);
+    if (none.ptr) {
+        s->condition = PUT_IF_ABSENT;
+        return str_eq(str_trim(none), STR("*")) || s3_fail(s, S3_NotImplemented);
+    }
+    if (!match.ptr)
+        return true;
+    Code code = store_head(s->call.lake->store, s->bucket, s->key, s->arena, &info, &err);
+    if (code != E_OK)
+        return s3_fail_err(s, &err);
+    if (!str_eq(str_trim(match), STR("*")) && !s3_etag_is(match, object_etag(s->arena, &info)))
+        return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition", STR("If-Match"));
+    s->condition = PUT_IF_SEQUENCE;
+    s->if_sequence = info.sequence;
+    return true;
+}

@@ -1,0 +1,152 @@
+/* s3_priv.h: one request of the S3 door, and what the files of this folder share.
+ * Owner:   the S3Req lives in its request's arena; s3.c makes and ends it.
+ * Threads: one at a time, the request's.
+ * Errors:  s3_fail answers; the functions that can fail return false behind it.
+ * Limits:  S3_*.
+ * Units:   bytes; _us. */
+#pragma once
+
+#include "api/api_object.h"
+#include "format/aws_chunked.h"
+#include "format/xml.h"
+#include "front/s3/s3.h"
+#include "front/s3/sigv4.h"
+
+enum {
+    S3_XML_BODY_MAX = 2 << 20,
+    S3_REPLY_BYTES_MAX = 32 << 20, /* of a list: 1,000 keys, encoded */
+    S3_PART_BYTES_MIN = 5 << 20,   /* of all but the last */
+    S3_META_BYTES_MAX = 2048,      /* of x-amz-meta-* fields */
+    S3_QUERY_MAX = 64,
+    S3_DELETE_KEYS_MAX = 1000,
+    S3_TAGS_MAX = 10,
+    S3_DETAILS_MAX = 6
+};
+#define S3_OBJECT_BYTES_MAX (5ull << 30) /* of one PUT */
+#define S3_XMLNS "http://s3.amazonaws.com/doc/2006-03-01/"
+
+typedef struct S3Server S3Server;
+typedef struct S3Req S3Req;
+
+typedef enum S3Resource { S3_SERVICE, S3_BUCKET, S3_OBJECT } S3Resource;
+typedef enum S3BodyKind { S3_BODY_NONE, S3_BODY_XML, S3_BODY_STREAM, S3_BODY_PART } S3BodyKind;
+
+/* A row of s3_ops.def. */
+typedef struct S3Op {
+    const char *name; /* "PutObject" */
+    const char *method;
+    S3Resource resource;
+    const char *query; /* that has to be there; NULL: none */
+    BucketRight right;
+    const char *action; /* of session policies; NULL: no bucket is entered */
+    S3BodyKind body;
+    void (*head)(S3Req *s); /* before the body; NULL: nothing */
+    void (*run)(S3Req *s);  /* behind it: answers */
+} S3Op;
+
+typedef struct S3Param {
+    Str name, value; /* decoded */
+    bool has_value;
+} S3Param;
+
+typedef struct S3Error {
+    const char *code;
+    int status;
+    const char *message;
+} S3Error;
+
+struct S3Req {
+    HttpReq *r;
+    S3Server *server;
+    Arena *arena;
+    ApiCall call;
+    const S3Op *op;
+    Str bucket, key; /* decoded */
+    S3Param params[S3_QUERY_MAX];
+    size_t param_count;
+    SigRequest request;
+    SigClaim claim;
+    AccessGrant grant;
+    SigKey sig_key;
+    StoreBucket info; /* of the bucket, when the op enters one */
+    /* body */
+    bool aws_chunked, chunks_signed, chunks_over;
+    AwsChunks chunks;
+    SigChain chain;
+    Digest chunk_sha, payload_sha, md5, checksum;
+    bool has_digests;
+    DigestKind checksum_kind; /* of a header or trailer; DIGEST_NONE: none */
+    Str checksum_wanted;      /* base64, of the header; the trailer's comes later */
+    int64_t decoded_length;   /* -1: not said */
+    uint64_t body_bytes;
+    Buf text;             /* of S3_BODY_XML */
+    StagedObject *staged; /* of S3_BODY_STREAM and S3_BODY_PART */
+    uint8_t md5_bytes[16];
+    DigestValue checksum_value; /* what was computed, when one was asked for */
+    /* for PUT */
+    StoreCondition condition;
+    uint64_t if_sequence;
+    StoreUploadId upload;
+    uint32_t part_number;
+};
+
+struct S3Server {
+    S3Options options;
+    HttpServer *http;
+};
+
+/* s3.c */
+bool s3_has(const S3Req *s, const char *name);
+Str s3_param(const S3Req *s, const char *name); /* STR_NONE: absent */
+Str s3_field(const S3Req *s, const char *name);
+
+/* s3_reply.c: each answers once and returns false. `message` NULL: AWS's text. */
+typedef enum S3Code {
+#define S3_ERROR(code, status, text) S3_##code,
+#include "front/s3/s3_errors.def"
+#undef S3_ERROR
+    S3_CODES
+} S3Code;
+bool s3_fail(S3Req *s, S3Code code);
+bool s3_fail_text(S3Req *s, S3Code code, Str message);
+bool s3_fail_with(S3Req *s, S3Code code, Str message, const char *detail, Str value);
+bool s3_fail_signature(S3Req *s, const SigFail *fail);
+bool s3_fail_err(S3Req *s, const Err *err); /* of the layers below */
+const S3Error *s3_error(S3Code code);
+void s3_reply_xml(S3Req *s, int status, Buf *take_body);
+void s3_reply_empty(S3Req *s, int status);
+Str s3_version_text(S3Req *s, uint64_t sequence, bool null_version);
+bool s3_version_parse(S3Req *s, Str text, uint64_t *ret_sequence); /* answers when it is none */
+Str s3_http_date(Arena *arena, int64_t time_us);
+Str s3_iso_date(Arena *arena, int64_t time_us);
+Str s3_quoted_etag(S3Req *s, const ObjectInfo *info);
+bool s3_etag_is(Str wanted, Str etag); /* quoted, bare or &quot; */
+void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url);
+Str s3_base64(Arena *arena, Str bytes);
+
+/* s3_body.c */
+bool s3_body_begin(S3Req *s);
+bool s3_body_take(S3Req *s, Str bytes);
+bool s3_body_end(S3Req *s);
+void s3_body_free(S3Req *s);
+DigestKind s3_checksum_field(Str name); /* of "x-amz-checksum-crc32c" */
+
+/* s3_meta.c */
+bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena);
+bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count);
+bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags,
+                 size_t *ret_count);
+void s3_tags_put(XmlWriter *w, const StoreTag *tags, size_t count);
+bool s3_conditions_of_put(S3Req *s);
+
+/* s3_object.c, for parts that are copied */
+bool s3_copy_into_part(S3Req *s);
+void s3_checksum_begin(S3Req *s, DigestKind kind); /* of the bytes that will be copied */
+void s3_copy_part_answer(S3Req *s);
+
+/* The operations. */
+#define S3_OP(name, method, resource, query, right, action, body, head, run) void run(S3Req *s);
+#define S3_HEAD(head) void head(S3Req *s);
+#include "front/s3/s3_ops.def"
+#undef S3_OP
+#undef S3_HEAD
