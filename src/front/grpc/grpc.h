@@ -1,5 +1,5 @@
 /* grpc.h: gRPC over a request of HTTP/2: methods from a table, messages as bytes, status in trailers.
- * Owner:   a GrpcCall is made by grpc_accept and is gone after `freed`, which comes exactly once.
+ * Owner:   a GrpcCall is made by grpc_accept and is gone after `freed`, which comes once.
  * Threads: the functions of a method run one at a time: on the request's loop, or on an I/O worker where
  *          the method says on_worker; `cancel` always on the loop. The functions below belong into them,
  *          except grpc_cancelled and grpc_post, which any thread may call until `freed`.
@@ -48,7 +48,7 @@ typedef struct GrpcMethod {
     void (*room)(GrpcCall *call);
     void (*drain)(GrpcCall *call);                /* the server ends (on the loop); NULL: the call goes on */
     void (*cancel)(GrpcCall *call);               /* interrupt what runs; must not block; NULL: nothing */
-    void (*freed)(GrpcCall *call);                /* last; NULL: nothing */
+    void (*freed)(GrpcCall *call);                /* last, if any of them came; NULL: nothing */
 } GrpcMethod;
 
 /* From on_head or on_end of a route with the lane HTTP_ON_LOOP. A request that is no call of gRPC gets the

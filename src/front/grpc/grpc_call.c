@@ -155,6 +155,7 @@ static void worker_over(LoopWork *work)
 static bool event_start(GrpcCall *call, CallEvent event)
 {
     call->event = event;
+    call->entered = true;
     call->sent = false;
     call->now_us = loop_now_us(call->loop);
     if (!call->method->on_worker) {
@@ -244,7 +245,7 @@ static void call_go(GrpcCall *call)
     if (call->busy)
         return;
     if (!call->req) {
-        if (!call->method->freed || event_start(call, CALL_FREED))
+        if (!call->method->freed || !call->entered || event_start(call, CALL_FREED))
             call_free(call);
     } else if (call->finished) {
         bool wrong = call->status == GRPC_OK && answers_once(call) && call->sends != 1;

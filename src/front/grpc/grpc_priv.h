@@ -40,6 +40,7 @@ struct GrpcCall {
     bool roomy;       /* `room` is to be asked */
     bool sent;        /* the function that runs has sent something */
     bool in_call;     /* a function of the method, or of the core, is further up the stack */
+    bool entered;     /* a function of the method has run */
     bool finished;    /* status and text stand */
     bool closing;     /* the trailers are on their way */
     bool cancelled;   /* read and written atomically */
