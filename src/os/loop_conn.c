@@ -13,7 +13,10 @@
  *      LINGERING (our side is shut, input is read away so that the peer gets the last reply and no
  *      reset) -> DEAD (descriptor closed, `closed` called if `opened` was).
  *    Before OPEN a failure goes to CLOSING, so that an alert is not lost; any phase may go to DEAD.
- *    The memory goes at the end of the turn. */
+ *    The memory goes at the end of the turn.
+ * 6. What a protocol does in its connection's turn is done before the turn is over; the connection is
+ *    put on the list again only for what is left: output or input beyond the budget, or held input
+ *    that its last callback wants after all. */
 #include "os/loop_priv.h"
 
 #include <string.h>
@@ -22,7 +25,7 @@
 void conn_ready(LoopConn *conn)
 {
     Loop *loop = conn->loop;
-    if (conn->in_ready || conn->phase == CONN_DEAD)
+    if (conn->in_ready || conn->in_turn || conn->phase == CONN_DEAD)
         return;
     conn->in_ready = true;
     conn->next_ready = NULL;
@@ -249,16 +252,11 @@ static void conn_take(LoopConn *conn, Str bytes)
         conn_show(conn, bytes);
 }
 
-/* Whether this turn may read from the socket. */
-static bool conn_reads(LoopConn *conn)
+/* Whether there may be something to read, and somebody who wants it. */
+static bool conn_reads(const LoopConn *conn)
 {
-    if (!conn->readable || conn->phase == CONN_DEAD || conn->phase == CONN_CLOSING ||
-        (conn->phase == CONN_OPEN && conn->resting))
-        return false;
-    if (conn->phase != CONN_HANDSHAKE || conn->loop->handshakes < LOOP_HANDSHAKES_A_TURN)
-        return true;
-    conn_ready(conn);
-    return false;
+    return conn->readable && conn->phase != CONN_DEAD && conn->phase != CONN_CLOSING &&
+           !(conn->phase == CONN_OPEN && conn->resting);
 }
 
 /* Reads until the socket is empty, the protocol rests or the turn is over. */
@@ -266,6 +264,8 @@ static void conn_read(LoopConn *conn, size_t *budget)
 {
     while (*budget > 0 && conn_reads(conn)) {
         bool open = conn->phase == CONN_OPEN;
+        if (conn->phase == CONN_HANDSHAKE && conn->loop->handshakes >= LOOP_HANDSHAKES_A_TURN)
+            return; /* in the next turn */
         size_t most = MIN(*budget, (size_t)LOOP_READ_BYTES);
         ptrdiff_t got = net_read(conn->fd, conn->loop->scratch, most);
         if (got == -1) {
@@ -283,8 +283,6 @@ static void conn_read(LoopConn *conn, size_t *budget)
                 conn_take(conn, str_of(conn->loop->scratch, (size_t)got));
         }
     }
-    if (*budget == 0 && conn_reads(conn))
-        conn_ready(conn);
 }
 
 /* After the output: on from CLOSING. */
@@ -297,7 +295,6 @@ static void conn_settle(LoopConn *conn)
     conn_unhold(conn);
     loop_timer_set(conn->loop, &conn->timer, LOOP_LINGER_MS);
     conn->readable = true;
-    conn_ready(conn);
 }
 
 /* The door closes: told after what had come before was shown. */
@@ -310,10 +307,11 @@ static void conn_drain(LoopConn *conn)
         protocol_of(conn)->drain(conn->state);
 }
 
-void conn_turn(LoopConn *conn)
+/* Output, input, and the output that the input made. */
+static void conn_move(LoopConn *conn)
 {
     size_t out_budget = conn->loop->turn_bytes, in_budget = out_budget;
-    if (conn->phase == CONN_DEAD || !out_flush(conn, &out_budget))
+    if (!out_flush(conn, &out_budget))
         return;
     conn_show_held(conn);
     conn_read(conn, &in_budget);
@@ -322,6 +320,7 @@ void conn_turn(LoopConn *conn)
     conn_drain(conn);
     if (conn->tls && conn->phase == CONN_OPEN)
         conn_tls_used(conn);
+    conn->again = false;
     if (conn->phase == CONN_DEAD || !out_flush(conn, &out_budget))
         return;
     if (conn->phase == CONN_CLOSING && conn->tls && !out_waits(conn)) {
@@ -330,6 +329,18 @@ void conn_turn(LoopConn *conn)
             return;
     }
     conn_settle(conn);
+}
+
+void conn_turn(LoopConn *conn)
+{
+    if (conn->phase == CONN_DEAD)
+        return;
+    conn->in_turn = true;
+    conn_move(conn);
+    conn->in_turn = false;
+    bool shows = conn->again && (conn->held || conn->peer_ended);
+    if (shows || (conn->writable && out_waits(conn)) || conn_reads(conn))
+        conn_ready(conn);
 }
 
 Loop *loop_conn_loop(const LoopConn *conn)
@@ -362,6 +373,7 @@ void loop_conn_rest(LoopConn *conn, bool resting)
     if (conn->resting == resting)
         return;
     conn->resting = resting;
+    conn->again = true;
     if (!resting || conn->peer_ended)
         conn_ready(conn);
 }

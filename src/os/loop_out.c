@@ -179,8 +179,6 @@ bool out_flush(LoopConn *conn, size_t *budget)
         if (conn->phase == CONN_DEAD)
             return false;
     }
-    if (conn->writable && out_waits(conn))
-        conn_ready(conn);
     if (!conn->writable)
         out_shrink(conn);
     return true;

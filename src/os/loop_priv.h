@@ -62,7 +62,7 @@ struct LoopConn {
     NetAddress address;
     uint8_t phase;
     bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told,
-        drain_told, tls_used;
+        drain_told, tls_used, in_turn, again;
 };
 
 typedef struct TimerClass {
