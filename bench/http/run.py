@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The HTTP server beside nginx on the same two cores, in turns: rates and processor time of each. usage: bench/run.sh BUILD DEPS http
-[ROW...]; rows: small tls pipelined bodies idle parked slow drain; SECONDS each, ROUNDS."""
+[ROW...]; rows: small tls pipelined two bodies idle parked slow drain; SECONDS each, ROUNDS."""
 import json
 import os
 import platform
@@ -13,7 +13,7 @@ import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from servers import CORES, Door, Nginx, wrk
+from servers import CORES, Door, Nginx, h2load, wrk
 
 BUILD = Path(sys.argv[1]).resolve()
 ROUNDS, SECONDS = int(os.environ.get("ROUNDS", "5")), int(os.environ.get("SECONDS", "3"))
@@ -94,6 +94,19 @@ def tls(bench):
 
 def pipelined(bench):
     load(bench, "the same, pipelined by 16", lambda s: f"http://{s.http}/fixed", ">= 5", "-", pipeline=16)
+
+
+def two(bench):
+    """HTTP/2 over TLS: 16 connections with 16 streams each."""
+    def measure(server):
+        before = server.cpu()
+        got = h2load(f"https://{server.https}/fixed", SECONDS, 16, 16)
+        if got["errors"]:
+            raise RuntimeError(f"{server.name}: {got['errors']} errors")
+        return got["requests"] / got["us"] * 1e6, (server.cpu() - before) / got["requests"] * 1e6
+    ours, theirs = bench.turns(measure)
+    row("HTTP/2 over TLS, 16 connections, 16 streams each, rate", ours[0], theirs[0], "/s", "-")
+    row("the same, CPU a request", ours[1], theirs[1], "us", "-")
 
 
 # ---- bodies of 1 GiB ----
@@ -290,7 +303,8 @@ def drain(bench):
     row("the same: until the process has ended, longest", max(took), None, "s", "<= 10 s")
 
 
-ROWS = {"parked": parked, "slow": slow, "drain": drain, "idle": idle, "bodies": bodies, "small": small, "tls": tls, "pipelined": pipelined}
+ROWS = {"small": small, "tls": tls, "pipelined": pipelined, "two": two, "bodies": bodies, "idle": idle, "parked": parked, "slow": slow,
+        "drain": drain}
 
 
 def main():

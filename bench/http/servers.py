@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -112,3 +113,11 @@ def wrk(url, seconds, connections, pipeline=1, threads=1):
     done = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}", "--timeout", "20s", "-s", HERE / "wrk.lua", url],
                           stdout=subprocess.PIPE, text=True, check=True, env={**os.environ, "PIPELINE": str(pipeline)})
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def h2load(url, seconds, connections, streams):
+    """{requests, us, errors}"""
+    done = subprocess.run(["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", url], stdout=subprocess.PIPE, text=True,
+                          check=True)
+    count = re.search(r"requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed", done.stdout)
+    return {"requests": int(count[3]), "us": seconds * 1e6, "errors": int(count[4])}
