@@ -129,26 +129,31 @@ static Code client_make(Maker *maker, Str name, Err *err)
     return E_OK;
 }
 
+/* How to start, and how to ask then; `name` is one that the server's certificate has. */
 static void advice_print(const Maker *maker, Str client)
 {
     const char *ca = path_of(maker, "ca", ".pem");
     bool own = args_get(maker->args, "--out").len > 0;
-    printf("\nnext: ");
+    Str name = maker->args->count ? maker->args->words[0] : STR("localhost");
+    bool near = str_eq(name, STR("localhost")) || str_eq(name, STR("127.0.0.1"));
+    if (args_has(maker->args, "--renew")) {
+        printf("\nnext: kill -HUP the running server, which then shows it to new connections\n");
+        return;
+    }
+    printf("\nnext: tarn serve --data " STR_FMT " --https %s:8443", STR_ARG(maker->data),
+           near ? "127.0.0.1" : "0.0.0.0");
+    if (own)
+        printf(" --set 'tls.certificates=%s %s'", path_of(maker, "server", ".pem"),
+               path_of(maker, "server", ".key"));
     if (client.len)
-        printf("tarn serve --data " STR_FMT " --https 127.0.0.1:8443 --set tls.client=optional%s%s\n"
-               "      curl --cacert %s --cert %s/client-" STR_FMT ".pem --key %s/client-" STR_FMT ".key "
-               "https://localhost:8443/v1/health\n",
-               STR_ARG(maker->data), own ? " --set tls.client_ca=" : "", own ? ca : "", ca, maker->dir,
-               STR_ARG(client), maker->dir, STR_ARG(client));
-    else if (args_has(maker->args, "--renew"))
-        printf("kill -HUP the running server, which then shows it to new connections\n");
-    else if (own)
-        printf("tarn serve --data " STR_FMT " --https 127.0.0.1:8443 --set 'tls.certificates=%s %s'\n"
-               "      curl --cacert %s https://localhost:8443/v1/health\n", STR_ARG(maker->data),
-               path_of(maker, "server", ".pem"), path_of(maker, "server", ".key"), ca);
-    else
-        printf("tarn serve --data " STR_FMT " --https 127.0.0.1:8443\n"
-               "      curl --cacert %s https://localhost:8443/v1/health\n", STR_ARG(maker->data), ca);
+        printf(" --set tls.client=optional");
+    if (client.len && own)
+        printf(" --set tls.client_ca=%s", ca);
+    printf("\n      curl --cacert %s", ca);
+    if (client.len)
+        printf(" --cert %s/client-" STR_FMT ".pem --key %s/client-" STR_FMT ".key", maker->dir, STR_ARG(client),
+               maker->dir, STR_ARG(client));
+    printf(" https://" STR_FMT ":8443/v1/health\n", STR_ARG(name));
 }
 
 static Code days_read(const Args *args, int *ret_days, Err *err)

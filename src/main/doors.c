@@ -12,11 +12,12 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-enum { EXPIRY_WARN_DAYS = 21 };
+enum { EXPIRY_WARN_DAYS = 21, DOORS_MAX = 2 };
 
 /* Away from being posted until its loop has run it. */
 typedef struct Pulse {
     LoopPost post;
+    Loop *loop;
     atomic_bool away;
 } Pulse;
 
@@ -28,7 +29,7 @@ struct Doors {
     TlsServer *tls;
     HttpListener listeners[HTTP_LISTENERS_MAX];
     size_t listener_count;
-    Pulse *pulses; /* one a loop */
+    Pulse *pulses; /* one a loop of a door */
     size_t pulse_count;
 };
 
@@ -101,16 +102,21 @@ static Code rest_open(Doors *doors, const Conf *conf, Err *err)
     DoorTiers tiers = door_tiers(conf);
     RestOptions rest = { .lake = &doors->lake->api, .http = &http,
                          .tier_reader = tiers.reader, .tier_admin = tiers.admin };
-    TRY(rest_start(&rest, &doors->rest, err));
-    doors->pulse_count = loops_count(http_server_loops(rest_http(doors->rest)));
-    doors->pulses = arena_array(&doors->arena, Pulse, doors->pulse_count);
-    return E_OK;
+    return rest_start(&rest, &doors->rest, err);
+}
+
+/* Keys of S3 have no tier: clients in the data path send thousands of small requests. */
+static int no_tier(HttpReq *r)
+{
+    (void)r;
+    return DOOR_TIER_NONE;
 }
 
 static Code s3_open(Doors *doors, const Conf *conf, Err *err)
 {
     HttpPolicy *policy = arena_new(&doors->arena, HttpPolicy);
     TRY(door_policy(conf, lake_memory(conf), &doors->arena, policy, err));
+    policy->tier = no_tier;
     HttpOptions http = { .policy = policy, .listener_count = 1 };
     door_http_options(conf, &http);
     http.listeners[0].address = str_copy(&doors->arena, conf_text(conf, "s3.listen"));
@@ -121,6 +127,29 @@ static Code s3_open(Doors *doors, const Conf *conf, Err *err)
     if (domain.len > 0)
         s3.domains[s3.domain_count++] = str_copy(&doors->arena, domain);
     return s3_start(&s3, &doors->s3, err);
+}
+
+/* The loops of every door. */
+static size_t loops_of(const Doors *doors, Loops **loops)
+{
+    size_t count = 0;
+    if (doors->rest)
+        loops[count++] = http_server_loops(rest_http(doors->rest));
+    if (doors->s3)
+        loops[count++] = http_server_loops(s3_http(doors->s3));
+    return count;
+}
+
+static void pulses_make(Doors *doors)
+{
+    Loops *loops[DOORS_MAX];
+    size_t count = loops_of(doors, loops);
+    for (size_t i = 0; i < count; i++)
+        doors->pulse_count += loops_count(loops[i]);
+    doors->pulses = arena_array(&doors->arena, Pulse, doors->pulse_count);
+    for (size_t i = 0, at = 0; i < count; i++)
+        for (size_t k = 0; k < loops_count(loops[i]); k++)
+            doors->pulses[at++].loop = loops_at(loops[i], k);
 }
 
 Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
@@ -135,6 +164,7 @@ Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
         TRY(rest_open(doors, options->conf, err));
     if (!door_is_off(options->conf, "s3.listen"))
         TRY(s3_open(doors, options->conf, err));
+    pulses_make(doors);
     *ret_doors = TAKE(doors);
     return E_OK;
 }
@@ -171,25 +201,36 @@ void doors_print(const Doors *doors)
         printf("tarn: s3 " STR_FMT "\n", STR_ARG(s3_address(doors->s3)));
 }
 
+static Code policy_renew(HttpServer *http, HttpPolicy *policy, int (*tier)(HttpReq *r), Err *err)
+{
+    policy->tier = tier;
+    TRY(policy_reload(http_server_policy(http), policy, err));
+    return policy_reopen(http_server_policy(http), err);
+}
+
 Code doors_reload(Doors *doors, const Conf *conf, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     HttpPolicy policy;
     TlsOptions tls;
-    if (!doors->rest)
-        return E_OK;
-    Policy *live = http_server_policy(rest_http(doors->rest));
+    DoorTiers tiers = door_tiers(conf);
     TRY(door_policy(conf, lake_memory(conf), &tmp, &policy, err));
-    policy.tier = rest_tier;
-    if (doors->tls) {
+    if (doors->tls) { /* tried before anything is changed */
+        TlsServer *trial AUTO(tls_server_free) = NULL;
         TRY(door_tls(conf, doors->lake->dir, &tmp, &tls, err));
+        TRY(tls_server_new(&tls, &trial, err));
+    }
+    if (doors->rest) {
+        TRY(policy_renew(rest_http(doors->rest), &policy, rest_tier, err));
+        rest_set_tiers(doors->rest, tiers.reader, tiers.admin);
+    }
+    if (doors->s3)
+        TRY(policy_renew(s3_http(doors->s3), &policy, no_tier, err));
+    if (doors->tls) {
         TRY(tls_server_reload(doors->tls, &tls, err));
         expiry_tell(doors->tls);
     }
-    TRY(policy_reload(live, &policy, err));
-    DoorTiers tiers = door_tiers(conf);
-    rest_set_tiers(doors->rest, tiers.reader, tiers.admin);
-    return policy_reopen(live, err);
+    return E_OK;
 }
 
 bool doors_drain(Doors *doors, uint32_t wait_ms)
@@ -207,7 +248,6 @@ static void pulse_run(LoopPost *post)
 bool doors_pulse(Doors *doors)
 {
     bool alive = true;
-    Loops *loops = doors->rest ? http_server_loops(rest_http(doors->rest)) : NULL;
     for (size_t i = 0; i < doors->pulse_count; i++) {
         Pulse *pulse = &doors->pulses[i];
         if (atomic_load(&pulse->away)) {
@@ -216,7 +256,7 @@ bool doors_pulse(Doors *doors)
         }
         atomic_store(&pulse->away, true);
         pulse->post.run = pulse_run;
-        loop_post(loops_at(loops, i), &pulse->post);
+        loop_post(pulse->loop, &pulse->post);
     }
     return alive;
 }

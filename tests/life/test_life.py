@@ -227,6 +227,9 @@ def sighup_takes_settings_that_can_change():
     server.reload()
     equal(allowed("https://two.example"), "https://two.example", "a bad file changes nothing")
     holds("kept_as_it_was" in server.log() and "lops" in server.log(), "the log says what was wrong")
+    (data / "tarn.yaml").write_text("cors:\n  origins: not an origin\n")
+    server.reload()
+    equal(allowed("https://two.example"), "https://two.example", "a value that is none changes nothing")
     equal(server.stop(), 0)
 
 
