@@ -11,9 +11,9 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TOP / "tests/http"))
-from harness import Door  # noqa: E402
+from harness import Door, certificate  # noqa: E402
 
-__all__ = ["Door", "nginx"]
+__all__ = ["Door", "certificate", "nginx"]
 
 
 def folder():

@@ -1,5 +1,6 @@
 """What two readers could take differently is refused with the status that RFC 9112 asks, the connection is closed, no
-handler sees it, and no byte behind it is taken for a request. Whole, in pieces, and with a request behind it."""
+handler sees it, and no byte behind it is taken for a request. Whole, in pieces, with a
+request behind it, and over TLS."""
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +8,7 @@ import raw
 from cases import HOST, all_rows
 from checks import check, close
 from good import CLOSES, KEEPS
-from peers import Door
+from peers import Door, certificate
 
 BEHIND = b"GET /fixed?behind HTTP/1.1\r\n" + HOST + b"\r\n"
 
@@ -16,8 +17,8 @@ def allowed(status):
     return status if isinstance(status, (set, tuple)) else {status}
 
 
-def refused(address, name, wanted, data, piece):
-    got, ended = raw.ask(address, data, piece)
+def refused(address, name, wanted, data, piece, tls=False):
+    got, ended = raw.ask(address, data, piece, tls=tls)
     try:
         replies = raw.take_replies(got)
     except raw.Broken as e:
@@ -28,13 +29,14 @@ def refused(address, name, wanted, data, piece):
             and check(f"{name}: says so", replies[0].field("connection") == "close", replies[0].fields))
 
 
-def bad_row(address, row):
+def bad_row(address, tls_address, row):
     name, section, status, data, _ = row
     name = f"{name} ({section})"
     piece = 1 if len(data) < 2000 else 97
     refused(address, name, status, data, None)
     refused(address, f"{name}, by {piece} bytes", status, data, piece)
     refused(address, f"{name}, a request behind", status, data + BEHIND, None)
+    refused(tls_address, f"{name}, over TLS, a request behind", status, data + BEHIND, None, True)
 
 
 def bad(door):
@@ -43,7 +45,7 @@ def bad(door):
     for in_body, what in ((False, "entered"), (True, "ended")):
         before = door.counts()[what]
         with ThreadPoolExecutor(16) as pool:
-            list(pool.map(lambda row: bad_row(door.address(), row), [row for row in all_rows() if row[4] == in_body]))
+            list(pool.map(lambda row: bad_row(door.address(), door.address("https"), row), [row for row in all_rows() if row[4] == in_body]))
         check(f"nothing {what}", door.counts()[what] == before, f"{before} became {door.counts()[what]}")
 
 
@@ -69,7 +71,7 @@ def good(door):
 
 
 def main():
-    with Door() as door:
+    with Door("--http", "127.0.0.1:0", "--https", "127.0.0.1:0", *certificate()) as door:
         good(door)
         bad(door)
         good(door)
