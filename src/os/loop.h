@@ -154,7 +154,9 @@ void loop_conn_send_take(LoopConn *conn, Buf *take_bytes);
 void loop_conn_send_file(LoopConn *conn, int fd, uint64_t at, uint64_t len,
                          void (*done)(void *arg), void *arg);
 size_t loop_conn_queued(const LoopConn *conn);         /* bytes that wait to go out */
-uint64_t loop_conn_sent(const LoopConn *conn);         /* bytes that have gone out */
+uint64_t loop_conn_sent(const LoopConn *conn);         /* bytes that the kernel has taken */
+/* Of these what the peer has acknowledged, about: for minimum rates, since the kernel takes in bursts. */
+uint64_t loop_conn_delivered(const LoopConn *conn);
 void loop_conn_rest(LoopConn *conn, bool resting);     /* resting: nothing is read */
 void loop_conn_close(LoopConn *conn);                  /* when everything queued has gone out */
 void loop_conn_abort(LoopConn *conn);                  /* now; `closed` comes before the turn ends */

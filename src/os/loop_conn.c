@@ -318,8 +318,6 @@ static void conn_move(LoopConn *conn)
     if (conn->phase == CONN_OPEN && conn->peer_ended && conn->resting)
         conn_tell_end(conn, false);
     conn_drain(conn);
-    if (conn->tls && conn->phase == CONN_OPEN)
-        conn_tls_used(conn);
     conn->again = false;
     if (conn->phase == CONN_DEAD || !out_flush(conn, &out_budget))
         return;
@@ -338,6 +336,8 @@ void conn_turn(LoopConn *conn)
     conn->in_turn = true;
     conn_move(conn);
     conn->in_turn = false;
+    if (conn->tls && conn->phase == CONN_OPEN)
+        conn_tls_used(conn);
     bool shows = conn->again && (conn->held || conn->peer_ended);
     if (shows || (conn->writable && out_waits(conn)) || conn_reads(conn))
         conn_ready(conn);

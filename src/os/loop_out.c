@@ -247,3 +247,9 @@ uint64_t loop_conn_sent(const LoopConn *conn)
 {
     return conn->sent_bytes;
 }
+
+uint64_t loop_conn_delivered(const LoopConn *conn)
+{
+    size_t waits = net_unacknowledged(conn->fd); /* of TLS with its frames, a little more than was sent */
+    return conn->sent_bytes - MIN((uint64_t)waits, conn->sent_bytes);
+}

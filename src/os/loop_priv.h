@@ -20,7 +20,8 @@ enum {
     LOOP_SHARED_ACCEPTS_A_TURN = 4, /* of a socket that all loops share: they take turns */
     LOOP_BLOCK_BYTES = 16 << 10,   /* of small sends together: one TLS record */
     LOOP_SPARE_BLOCKS_MAX = 16,
-    LOOP_TLS_IDLE_MS = 1000        /* after one to two of them without a byte the buffers go */
+    LOOP_TLS_IDLE_MS = 1000,       /* after one to two of them without a byte the buffers go */
+    LOOP_TLS_TURNS = 8             /* who has had so many turns keeps them until then */
 };
 
 /* Output: copied bytes in the block itself, bytes that were taken, or a part of a file. */
@@ -60,7 +61,7 @@ struct LoopConn {
     uint64_t sent_bytes;
     LoopTimer timer;               /* of the greeting, of idle TLS, of closing and of lingering */
     NetAddress address;
-    uint8_t phase;
+    uint8_t phase, tls_turns;
     bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told,
         drain_told, tls_used, in_turn, again;
 };

@@ -64,6 +64,7 @@ ptrdiff_t net_write(int fd, const struct iovec *parts, size_t count, bool more);
 /* A part of a file; one that ends before `at` + 1 is broken. */
 ptrdiff_t net_send_file(int fd, int file_fd, uint64_t at, size_t len);
 bool net_file_read(int file_fd, void *bytes, size_t len, uint64_t at); /* all of it; false: it cannot */
+size_t net_unacknowledged(int fd); /* bytes that were written and have not reached the peer */
 void net_shutdown_write(int fd);
 void net_reset(int fd);   /* closing it will tell the peer so, and drop what is queued */
 void net_close(int *fd); /* sets it to -1 */
