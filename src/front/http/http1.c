@@ -45,9 +45,9 @@ static void rate_over(LoopTimer *timer)
     HttpReq *r = conn->req;
     bool receives = r && conn->body_comes && req_receives(r);
     bool sends = loop_conn_queued(conn->conn) > 0;
-    uint64_t moved = conn->received_bytes + loop_conn_sent(conn->conn);
+    uint64_t moved = conn->received_bytes + loop_conn_delivered(conn->conn);
     uint64_t least = (uint64_t)options->rate_bytes_min * options->rate_window_ms / 1000;
-    bool slow = (receives || sends) && conn->rate_mark != UINT64_MAX && moved - conn->rate_mark < least;
+    bool slow = (receives || sends) && conn->rate_mark != UINT64_MAX && moved < conn->rate_mark + least;
     conn->rate_mark = receives || sends ? moved : UINT64_MAX;
     if (receives || sends || r)
         loop_timer_set(loop_of(conn), &conn->rate, options->rate_window_ms);
