@@ -220,9 +220,10 @@ static int client_header(nghttp2_session *session, const nghttp2_frame *frame, c
 {
     Answer *a = answer_of(user, frame->hd.stream_id);
     Buf *to = a->status >= 200 && frame->headers.cat == NGHTTP2_HCAT_HEADERS ? &a->trailers : &a->fields;
+    int64_t status = 0;
     (void)session, (void)flags;
-    if (name_len == 7 && memcmp(name, ":status", 7) == 0)
-        a->status = atoi((const char *)value);
+    if (name_len == 7 && memcmp(name, ":status", 7) == 0 && str_i64(str_of(value, value_len), &status))
+        a->status = (int)status;
     buf_format(to, "%.*s: %.*s\n", (int)name_len, (const char *)name, (int)value_len, (const char *)value);
     return 0;
 }
