@@ -65,11 +65,12 @@ typedef struct LoopWatch {
 } LoopWatch;
 
 /* What a door is to the loop: HTTP, Kafka and PostgreSQL are a row each. All required but
- * `writable`, `drain` and `refusal`. */
+ * `writable`, `drain` and the texts. */
 typedef struct LoopProtocol {
     const char *name;
     size_t held_max;  /* input that was shown and not taken; over it the connection is closed */
     Str refusal;      /* sent in clear to a connection that is one too many */
+    Str wants_tls;    /* sent in clear to a client that speaks clear text where TLS is spoken */
     /* A connection is ready: its PROXY header is read, its TLS handshake done. Gives its state,
      * which is passed to all others. */
     void *(*opened)(LoopConn *conn, void *context);

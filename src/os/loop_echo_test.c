@@ -168,7 +168,7 @@ static void echo_closed(void *state)
 static const LoopProtocol echo_protocol = {
     .name = "echo", .held_max = 1024, .opened = echo_opened, .bytes_in = echo_in,
     .ended = echo_end, .drain = echo_drain, .closed = echo_closed,
-    .refusal = STR_INIT("full\n"),
+    .refusal = STR_INIT("full\n"), .wants_tls = STR_INIT("speak TLS\n"),
 };
 
 static bool echo_trusted(void *guard, const NetAddress *peer)

@@ -108,13 +108,26 @@ static void opened_show(LoopConn *conn)
         conn_cut(conn);
 }
 
+/* A handshake that failed on its first bytes: a client that begins with a letter gets words it reads. */
+static void clear_answer(LoopConn *conn, Str bytes)
+{
+    Str text = protocol_of(conn)->wants_tls;
+    struct iovec part = { (char *)text.ptr, text.len };
+    if (conn->sent_bytes > 0 || text.len == 0 || bytes.ptr[0] < 'A' || bytes.ptr[0] > 'z')
+        return;
+    buf_clear(&conn->loop->tls->out);
+    IGNORE(net_write(conn->fd, &part, 1, false) < 0); /* it is only told why */
+}
+
 void conn_tls_in(LoopConn *conn, Str bytes)
 {
     TlsWork *work = conn->loop->tls;
     work->in = bytes;
-    if (conn->phase == CONN_HANDSHAKE) {
+    if (conn->phase == CONN_HANDSHAKE && bytes.len > 0) {
         conn->loop->handshakes++;
         TlsStep step = tls_conn_handshake(conn->tls);
+        if (step == TLS_BROKEN)
+            clear_answer(conn, bytes);
         sealed_say(conn);
         if (conn->phase == CONN_DEAD || step == TLS_MORE)
             return;

@@ -187,6 +187,9 @@ Code net_local(int fd, NetAddress *ret_address, Err *err)
     NetAddress local = { .len = sizeof local.inner };
     if (getsockname(fd, &local.inner.any, &local.len) != 0)
         return err_set(err, E_IO, "a socket has no address: %s", strerror(errno));
+    sa_family_t family = local.inner.any.sa_family;
+    if (family != AF_INET && family != AF_INET6)
+        return err_set(err, E_INVALID, "a socket is not one of IPv4 or IPv6");
     *ret_address = local;
     return E_OK;
 }

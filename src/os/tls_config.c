@@ -176,6 +176,7 @@ static void sessions_set(SSL_CTX *ctx, TlsServer *server, const TlsOptions *opti
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_timeout(ctx, (long)MIN(MAX(period_ms / 500, (uint64_t)1), (uint64_t)SESSION_S_MAX));
     SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, tls_ticket_key);
+    ASSERT(SSL_CTX_set_session_ticket_cb(ctx, NULL, tls_ticket_opened, server) == 1);
 }
 
 static Code context_new(TlsServer *server, const TlsOptions *options, TlsConfig *config,

@@ -67,6 +67,9 @@ SSL_CTX *tls_config_find(const TlsConfig *config, Str name);
 /* tls_ticket.c: SSL_CTX_set_tlsext_ticket_key_evp_cb's */
 int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                    EVP_MAC_CTX *mac, int seals);
+/* SSL_CTX_set_session_ticket_cb's; `arg` is the TlsServer */
+SSL_TICKET_RETURN tls_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                    size_t name_len, SSL_TICKET_STATUS status, void *arg);
 
 /* tls_conn.c */
 BIO_METHOD *tls_bio_new(void);

@@ -3,13 +3,15 @@
  *
  * Invariants:
  * 1. `now` seals for one period and is then `before`, which only opens, for one more.
- * 2. Keys are random, never written anywhere, and wiped when they go. */
+ * 2. Keys are random, never written anywhere, and wiped when they go.
+ * 3. A session ends with the client's certificate that it was made with, though it is not verified anew. */
 #include "os/tls_server_priv.h"
 
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <string.h>
+#include <time.h>
 
 static void keys_turn(TlsServer *server, int64_t now_us)
 {
@@ -73,4 +75,17 @@ int tls_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_
     if (found == 1 && !seals && SSL_version(ssl) == TLS1_3_VERSION)
         return 2; /* a ticket is for one use: RFC 8446 appendix C.4 */
     return found;
+}
+
+SSL_TICKET_RETURN tls_ticket_opened(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+                                    size_t name_len, SSL_TICKET_STATUS status, void *arg)
+{
+    TlsServer *server = arg;
+    X509 *peer = session ? SSL_SESSION_get0_peer(session) : NULL;
+    time_t now_s = (time_t)(os_now_us(server->os) / 1000000);
+    bool opened = status == SSL_TICKET_SUCCESS || status == SSL_TICKET_SUCCESS_RENEW;
+    (void)ssl, (void)name, (void)name_len;
+    if (!opened || (peer && X509_cmp_time(X509_get0_notAfter(peer), &now_s) < 0))
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
