@@ -73,7 +73,7 @@ Str s3_field(const S3Req *s, const char *name)
     return http_req_header(s->r, name);
 }
 
-static Str blanks_for_plus(Arena *arena, Str text)
+Str s3_blanks_for_plus(Arena *arena, Str text)
 {
     if (str_find_char(text, '+') < 0)
         return text;
@@ -96,8 +96,8 @@ static bool params_take(S3Req *s)
         Str name = equals < 0 ? pair : str_sub(pair, 0, (size_t)equals);
         Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
         param->has_value = equals >= 0;
-        if (!url_decode(s->arena, blanks_for_plus(s->arena, name), &param->name) ||
-            !url_decode(s->arena, blanks_for_plus(s->arena, value), &param->value))
+        if (!url_decode(s->arena, s3_blanks_for_plus(s->arena, name), &param->name) ||
+            !url_decode(s->arena, s3_blanks_for_plus(s->arena, value), &param->value))
             return s3_fail_text(s, S3_InvalidRequest,
                                 STR("The query holds a percent sign that is no escape."));
     }
@@ -134,8 +134,11 @@ static bool target_take(S3Req *s)
     if (!url_decode(s->arena, bucket, &s->bucket) || !url_decode(s->arena, key, &s->key))
         return s3_fail_text(s, S3_InvalidRequest,
                             STR("The path holds a percent sign that is no escape."));
-    if (s->key.len > STORE_KEY_MAX)
-        return s3_fail(s, S3_KeyTooLongError);
+    if (s->key.len > STORE_KEY_MAX) {
+        S3Detail details[] = { { "Size", s3_number(s, s->key.len) },
+                               { "MaxSizeAllowed", s3_number(s, STORE_KEY_MAX) } };
+        return s3_fail_details(s, S3_KeyTooLongError, STR_NONE, details, ARRAY_LEN(details));
+    }
     return true;
 }
 
@@ -154,9 +157,43 @@ static const S3Op *op_find(const S3Req *s, bool *ret_path_known)
     return NULL;
 }
 
+static bool not_allowed(S3Req *s, const char *type)
+{
+    S3Detail details[] = { { "Method", http_req_method(s->r) }, { "ResourceType", str_z(type) } };
+    return s3_fail_details(s, S3_MethodNotAllowed, STR_NONE, details, ARRAY_LEN(details));
+}
+
+/* Requests of a shape that no operation has. */
+static bool shape_ok(S3Req *s)
+{
+    Str method = http_req_method(s->r), source = s3_field(s, "x-amz-copy-source");
+    bool puts = str_eq(method, STR("PUT")), gets = str_eq(method, STR("GET"));
+    if (source.ptr && !puts &&
+        (!str_eq(method, STR("POST")) || s3_has(s, "uploadId") || s3_has(s, "delete")))
+        return s3_fail_argument(
+            s, "x-amz-copy-source", source,
+            STR("You can only specify a copy source header for copy requests."));
+    if (s->key.len == 0)
+        return true;
+    if (puts && s3_has(s, "partNumber") && !s3_has(s, "uploadId"))
+        return s3_fail_argument(s, "partNumber", s3_param(s, "partNumber"),
+                                STR("This operation does not accept partNumber without uploadId"));
+    if (puts && s3_has(s, "uploadId") && !s3_has(s, "partNumber"))
+        return not_allowed(s, "UPLOAD");
+    if (gets && s3_has(s, "uploads"))
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("Key is not expected for the GET method ?uploads subresource"));
+    if (gets && s3_has(s, "versions"))
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("There is no such thing as the ?versions sub-resource for a key"));
+    return true;
+}
+
 static bool op_choose(S3Req *s)
 {
     bool known;
+    if (!shape_ok(s))
+        return false;
     s->op = op_find(s, &known);
     for (size_t i = 0; i < ARRAY_LEN(unserved); i++) {
         if (s3_has(s, unserved[i]) &&
@@ -164,7 +201,12 @@ static bool op_choose(S3Req *s)
             return s3_fail(s, S3_NotImplemented);
     }
     if (!s->op)
-        return s3_fail(s, known ? S3_MethodNotAllowed : S3_NotImplemented);
+        return known
+                   ? not_allowed(s, s->bucket.len == 0 || str_eq(http_req_method(s->r), STR("POST"))
+                                        ? "SERVICE"
+                                    : s->key.len == 0 ? "BUCKET"
+                                                      : "OBJECT")
+                   : s3_fail(s, S3_NotImplemented);
     return true;
 }
 
@@ -219,7 +261,20 @@ static bool bucket_enter(S3Req *s)
     Code code = api_bucket_enter(&s->call, &ask, &s->info, &err);
     if (code == E_NOT_FOUND)
         return s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", s->bucket);
-    return code == E_OK || s3_fail_err(s, &err);
+    if (code != E_OK)
+        return s3_fail_err(s, &err);
+    return s->op->right == BUCKET_CREATE ||
+           s3_owner_expected(s, "x-amz-expected-bucket-owner", s->info.owner);
+}
+
+/* Whose bucket the client takes it for: the id or the name of its owner. */
+bool s3_owner_expected(S3Req *s, const char *field, Str owner)
+{
+    Str wanted = s3_field(s, field);
+    return !wanted.ptr || str_eq(wanted, owner) ||
+           (str_eq(owner, s->call.principal.id) &&
+            (str_eq(wanted, s->call.principal.name) || str_eq(wanted, s->claim.access_key))) ||
+           s3_fail(s, S3_AccessDenied);
 }
 
 static S3Req *req_make(HttpReq *r)
@@ -241,7 +296,7 @@ static S3Req *req_make(HttpReq *r)
 static void on_head(HttpReq *r)
 {
     S3Req *s = req_make(r);
-    if (!params_take(s) || !target_take(s) || !authenticate(s) || !op_choose(s) || !bucket_enter(s))
+    if (!params_take(s) || !target_take(s) || !op_choose(s) || !authenticate(s) || !bucket_enter(s))
         return;
     if (s->op->head)
         s->op->head(s);

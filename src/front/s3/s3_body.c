@@ -13,6 +13,10 @@
 
 #include <string.h>
 
+const Str s3_algorithms_text =
+    STR_INIT("Checksum algorithm provided is unsupported. Please try again with any of the valid "
+             "types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+
 DigestKind s3_checksum_field(Str name)
 {
     DigestKind kind;
@@ -38,6 +42,9 @@ static bool encoding_take(S3Req *s)
         if (!str_eq(payload, str_z(rows[i].payload)))
             continue;
         s->aws_chunked = true;
+        if (s->op->body == S3_BODY_XML && strcmp(s->op->method, "PUT") == 0)
+            return s3_fail_text(s, S3_InvalidRequest,
+                                STR("The value of x-amz-content-sha256 header is invalid."));
         s->chunks_signed = rows[i].is_signed;
         aws_chunks_init(&s->chunks, rows[i].is_signed, rows[i].has_trailer);
         if (rows[i].is_signed) {
@@ -47,8 +54,7 @@ static bool encoding_take(S3Req *s)
         if (!decoded.ptr)
             return s3_fail(s, S3_MissingContentLength);
         if (!str_i64(decoded, &s->decoded_length) || s->decoded_length < 0)
-            return s3_fail_text(s, S3_InvalidArgument,
-                                STR("x-amz-decoded-content-length is no length"));
+            return s3_fail(s, S3_MissingContentLength);
         return true;
     }
     if (str_eq(payload, STR("UNSIGNED-PAYLOAD")))
@@ -59,10 +65,30 @@ static bool encoding_take(S3Req *s)
     }
     if (payload.len == 64)
         return true;
-    return s3_fail_with(s, S3_InvalidArgument,
-                        STR("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, "
-                            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, or a valid sha256 value."),
-                        "ArgumentName", STR("x-amz-content-sha256"));
+    return s3_fail_argument(
+        s, "x-amz-content-sha256", s->claim.payload,
+        STR("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
+            "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, "
+            "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value."));
+}
+
+/* x-amz-sdk-checksum-algorithm names what else was sent; only bodies of objects have it checked. */
+static bool sdk_algorithm_ok(S3Req *s)
+{
+    Str name = s3_field(s, "x-amz-sdk-checksum-algorithm");
+    DigestKind kind;
+    if (name.len == 0 || s->op->body == S3_BODY_XML || s3_field(s, "x-amz-copy-source").ptr)
+        return true;
+    if (!digest_parse(name, &kind) || kind == DIGEST_MD5)
+        return s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
+    if (s->checksum_kind == DIGEST_NONE)
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("x-amz-sdk-checksum-algorithm specified, but no corresponding "
+                                "x-amz-checksum-* or x-amz-trailer headers were found."));
+    return kind == s->checksum_kind ||
+           s3_fail_text(s, S3_InvalidRequest,
+                        STR("Value for x-amz-sdk-checksum-algorithm header is invalid."));
 }
 
 /* The checksum that a header or a trailer brings; at most one. */
@@ -98,7 +124,7 @@ static bool checksum_take(S3Req *s)
         return s3_fail_text(s, S3_InvalidRequest,
                             STR("Expecting a single x-amz-checksum- header. Multiple checksum "
                                 "Types are not allowed."));
-    return true;
+    return sdk_algorithm_ok(s);
 }
 
 static bool md5_check_form(S3Req *s)
@@ -137,6 +163,13 @@ bool s3_body_begin(S3Req *s)
            s3_fail_err(s, &err);
 }
 
+static bool length_wrong(S3Req *s)
+{
+    return s3_fail_text(s, S3_IncompleteBody,
+                        STR("You did not provide the number of bytes specified by the "
+                            "Content-Length HTTP header"));
+}
+
 static bool data_take(S3Req *s, Str data)
 {
     Err err;
@@ -147,7 +180,7 @@ static bool data_take(S3Req *s, Str data)
                             STR("The request included a body. Requests of this type must not "
                                 "include a non-empty body."));
     if (s->decoded_length >= 0 && s->body_bytes > (uint64_t)s->decoded_length)
-        return s3_fail(s, S3_IncompleteBody);
+        return length_wrong(s);
     digest_update(&s->md5, data);
     digest_update(&s->checksum, data);
     if (s->staged)
@@ -252,13 +285,20 @@ static bool trailers_take(S3Req *s)
     return true;
 }
 
+static bool md5_wrong(S3Req *s, Str expected, Str computed)
+{
+    S3Detail details[] = { { "CalculatedDigest", s3_base64(s->arena, computed) },
+                           { "ExpectedDigest", hex_format(s->arena, expected) } };
+    return s3_fail_details(s, S3_BadDigest, STR_NONE, details, ARRAY_LEN(details));
+}
+
 static bool digests_compare(S3Req *s)
 {
     Str md5 = s3_field(s, "Content-MD5"), bytes;
     DigestValue value = digest_final(&s->md5);
     memcpy(s->md5_bytes, value.bytes, sizeof s->md5_bytes);
     if (md5.ptr && (!base64_parse(s->arena, md5, &bytes) || !str_eq(bytes, digest_str(&value))))
-        return s3_fail(s, S3_BadDigest);
+        return md5_wrong(s, bytes, digest_str(&value));
     if (s->checksum_kind == DIGEST_NONE)
         return true;
     s->checksum_value = digest_final(&s->checksum);
@@ -274,6 +314,13 @@ static bool digests_compare(S3Req *s)
             str_format(s->arena, "The %s you specified did not match the calculated checksum.",
                        digest_name(s->checksum_kind)));
     return true;
+}
+
+static bool sha_wrong(S3Req *s, Str computed)
+{
+    S3Detail details[] = { { "ClientComputedContentSHA256", s->claim.payload },
+                           { "S3ComputedContentSHA256", computed } };
+    return s3_fail_details(s, S3_XAmzContentSHA256Mismatch, STR_NONE, details, ARRAY_LEN(details));
 }
 
 static bool payload_compare(S3Req *s)
@@ -292,9 +339,16 @@ static bool payload_compare(S3Req *s)
     if (hex_parse(s->arena, str_lower(s->arena, payload), &wanted) &&
         str_eq(wanted, digest_str(&sha)))
         return true;
-    Str computed = hex_format(s->arena, digest_str(&sha));
-    return s3_fail_with(s, S3_XAmzContentSHA256Mismatch, STR_NONE, "S3ComputedContentSHA256",
-                        computed);
+    return sha_wrong(s, hex_format(s->arena, digest_str(&sha)));
+}
+
+/* A request without a body says its SHA-256 too. */
+static bool empty_compare(S3Req *s)
+{
+    DigestValue sha = digest_of(DIGEST_SHA256, STR(""));
+    Str computed = hex_format(s->arena, digest_str(&sha)), payload = s->claim.payload;
+    return s->aws_chunked || payload.len != computed.len || str_ieq(payload, computed) ||
+           sha_wrong(s, computed);
 }
 
 bool s3_body_end(S3Req *s)
@@ -302,9 +356,9 @@ bool s3_body_end(S3Req *s)
     if (s->aws_chunked && !s->chunks_over)
         return s3_fail(s, S3_IncompleteBody);
     if (s->decoded_length >= 0 && s->body_bytes != (uint64_t)s->decoded_length)
-        return s3_fail(s, S3_IncompleteBody);
+        return length_wrong(s);
     if (s->op->body == S3_BODY_NONE)
-        return true;
+        return empty_compare(s);
     if (s->aws_chunked && !trailers_take(s))
         return false;
     return payload_compare(s) && digests_compare(s);

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define BUCKET_TAGS_MAX 50
-
 static bool body_xml(S3Req *s, const char *root_name, const XmlNode **ret_root)
 {
     if (xml_parse(s->arena, buf_str(&s->text), ret_root, NULL) != E_OK ||
@@ -38,9 +36,8 @@ void s3_list_buckets(S3Req *s)
     Str max_text = s3_param(s, "max-buckets");
     if (max_text.ptr && (!str_i64(max_text, &most) || most < 1 || most > 10000)) {
         buf_done(&body);
-        s3_fail_with(s, S3_InvalidArgument,
-                     STR("Argument max-buckets must be an integer between 1 and 10000"),
-                     "ArgumentName", STR("max-buckets"));
+        s3_fail_argument(s, "max-buckets", max_text,
+                         STR("Argument max-buckets must be an integer between 1 and 10000."));
         return;
     }
     for (size_t i = 0; i < count; i++) {
@@ -79,9 +76,7 @@ static bool location_ok(S3Req *s)
     Str wanted = xml_text(root, "LocationConstraint");
     if (wanted.len == 0 || str_eq(wanted, s->server->options.region))
         return true;
-    return s3_fail_with(s, S3_InvalidArgument,
-                        STR("The specified location-constraint is not valid"), "LocationConstraint",
-                        wanted);
+    return s3_fail_with(s, S3_InvalidLocationConstraint, STR_NONE, "LocationConstraint", wanted);
 }
 
 void s3_create_bucket(S3Req *s)
@@ -222,7 +217,7 @@ void s3_put_bucket_tagging(S3Req *s)
     size_t count;
     Buf kept AUTO(buf_done);
     buf_init(&kept, STORE_PROPERTY_MAX);
-    if (!body_xml(s, "Tagging", &root) || !s3_tags_xml(s, root, BUCKET_TAGS_MAX, &tags, &count))
+    if (!body_xml(s, "Tagging", &root) || !s3_tags_xml(s, root, S3_BUCKET_TAGS_MAX, &tags, &count))
         return;
     XmlWriter w = xml_writer(&kept);
     s3_tags_put(&w, tags, count);

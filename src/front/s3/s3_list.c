@@ -5,15 +5,29 @@
 
 #include <string.h>
 
+bool s3_limit_take(S3Req *s, const char *name, Str text, int64_t *ret_limit)
+{
+    int64_t number = 0;
+    if (text.len == 0)
+        return true;
+    if (!str_i64(text, &number) || number > INT32_MAX)
+        return s3_fail_argument(
+            s, name, text,
+            str_format(s->arena, "Provided " STR_FMT " not an integer or within integer range",
+                       STR_ARG(text)));
+    if (number < 0)
+        return s3_fail_argument(
+            s, name, text,
+            str_format(s->arena, "Argument %s must be an integer between 0 and 2147483647", name));
+    *ret_limit = number;
+    return true;
+}
+
 static bool max_take(S3Req *s, const char *name, size_t *ret_limit)
 {
-    Str text = s3_param(s, name);
     int64_t number = 1000;
-    if (text.len > 0 && (!str_i64(text, &number) || number < 0))
-        return s3_fail_with(
-            s, S3_InvalidArgument,
-            str_format(s->arena, "Argument %s must be an integer between 0 and 2147483647", name),
-            "ArgumentName", str_z(name));
+    if (!s3_limit_take(s, name, s3_param(s, name), &number))
+        return false;
     *ret_limit = (size_t)MIN(number, (int64_t)1000);
     return true;
 }
@@ -93,8 +107,8 @@ void s3_list_v2(S3Req *s)
         return;
     }
     if (token.ptr && (token.len == 0 || !base64_parse(s->arena, token, &after))) {
-        s3_fail_with(s, S3_InvalidArgument, STR("The continuation token provided is incorrect"),
-                     "ArgumentName", STR("continuation-token"));
+        s3_fail_argument(s, "continuation-token", token,
+                         STR("The continuation token provided is incorrect"));
         return;
     }
     if (token.ptr)
@@ -206,6 +220,10 @@ void s3_list_versions(S3Req *s)
     bool url;
     StoreListPage page;
     StoreListQuery query = { .start_after = s3_param(s, "key-marker"), .versions = true };
+    if (str_starts(s3_param(s, "max-keys"), STR("-"))) {
+        s3_fail_argument(s, "maxKeys", s3_param(s, "max-keys"), STR("max-keys cannot be negative"));
+        return;
+    }
     if (!version_marker_take(s, &query) || !max_take(s, "max-keys", &limit) || !encodes(s, &url) ||
         !list(s, &query, limit, &page))
         return;

@@ -27,10 +27,43 @@ static Str encoding_without_aws(S3Req *s, Str value)
     return out;
 }
 
+static bool meta_too_large(S3Req *s, size_t bytes)
+{
+    S3Detail details[] = { { "Size", s3_number(s, bytes) },
+                           { "MaxSizeAllowed", s3_number(s, S3_META_BYTES_MAX) } };
+    return s3_fail_details(s, S3_MetadataTooLarge, STR_NONE, details, ARRAY_LEN(details));
+}
+
+/* Locks, ACLs and keys of clients are not kept, so a request with them is not taken for one
+ * without. */
+static bool fields_served(S3Req *s)
+{
+    static const char *const lock[] = { "x-amz-object-lock-mode",
+                                        "x-amz-object-lock-retain-until-date",
+                                        "x-amz-object-lock-legal-hold" };
+    static const char *const keys[] = { "x-amz-server-side-encryption",
+                                        "x-amz-server-side-encryption-customer-algorithm" };
+    Str redirect = s3_field(s, "x-amz-website-redirect-location");
+    for (size_t i = 0; i < ARRAY_LEN(lock); i++) {
+        if (s3_field(s, lock[i]).len > 0)
+            return s3_fail_text(s, S3_InvalidRequest,
+                                STR("Bucket is missing ObjectLockConfiguration"));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        if (s3_field(s, keys[i]).len > 0)
+            return s3_fail_with(s, S3_NotImplemented, STR_NONE, "Header", str_z(keys[i]));
+    }
+    return redirect.len == 0 || str_starts(redirect, STR("/")) ||
+           str_starts(redirect, STR("http://")) || str_starts(redirect, STR("https://")) ||
+           s3_fail(s, S3_InvalidRedirectLocation);
+}
+
 bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
 {
     StoreTag *meta = arena_array(arena, StoreTag, STORE_META_MAX);
     size_t count = 0, bytes = 0;
+    if (!fields_served(s))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         Str value = s3_field(s, kept[i]);
         if (strcmp(kept[i], "Content-Encoding") == 0 && value.ptr)
@@ -45,12 +78,12 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
             continue;
         bytes += field->name.len - strlen("x-amz-meta-") + field->value.len;
         if (count == STORE_META_MAX || bytes > S3_META_BYTES_MAX)
-            return s3_fail(s, S3_MetadataTooLarge);
+            return meta_too_large(s, bytes);
         meta[count++] = (StoreTag){ str_lower(arena, field->name), field->value };
     }
     Str type = s3_field(s, "Content-Type"), tagging = s3_field(s, "x-amz-tagging");
     if (type.len > STORE_CONTENT_TYPE_MAX)
-        return s3_fail(s, S3_MetadataTooLarge);
+        return meta_too_large(s, type.len);
     put->content_type = type.len ? type : STR("binary/octet-stream");
     put->meta = meta;
     put->meta_count = count;
@@ -62,19 +95,50 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
     return true;
 }
 
+/* Letters, digits and blanks of any script, and _ . : / = + - @ */
+static bool tag_text_ok(Str text, size_t most)
+{
+    size_t letters = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (c < 0x80 && !alnum && !(c && strchr(" _.:/=+-@", c)))
+            return false;
+        letters += (c & 0xC0) != 0x80;
+    }
+    return letters <= most && str_is_utf8(text);
+}
+
+static bool tag_invalid(S3Req *s, const StoreTag *tag, bool of_key)
+{
+    S3Detail details[] = { { "TagKey", tag->key }, { "TagValue", of_key ? STR_NONE : tag->value } };
+    return s3_fail_details(s, S3_InvalidTag,
+                           of_key ? STR("The TagKey you have provided is invalid")
+                                  : STR("The TagValue you have provided is invalid"),
+                           details, ARRAY_LEN(details));
+}
+
 static bool tag_check(S3Req *s, const StoreTag *tags, size_t count)
 {
     const StoreTag *tag = &tags[count];
-    if (tag->key.len == 0 || tag->key.len > STORE_TAG_KEY_MAX || !str_is_utf8(tag->key))
-        return s3_fail_text(s, S3_InvalidTag, STR("The TagKey you have provided is invalid"));
-    if (tag->value.len > 256 || !str_is_utf8(tag->value))
-        return s3_fail_text(s, S3_InvalidTag, STR("The TagValue you have provided is invalid"));
+    if (tag->key.len == 0 || tag->key.len > STORE_TAG_KEY_MAX || !tag_text_ok(tag->key, 128))
+        return tag_invalid(s, tag, true);
+    if (!tag_text_ok(tag->value, 256))
+        return tag_invalid(s, tag, false);
     for (size_t i = 0; i < count; i++) {
         if (str_eq(tags[i].key, tag->key))
             return s3_fail_text(s, S3_InvalidTag,
                                 STR("Cannot provide multiple Tags with the same key"));
     }
     return true;
+}
+
+static bool tagging_malformed(S3Req *s, Str value)
+{
+    return s3_fail_argument(
+        s, "x-amz-tagging", value.ptr ? value : STR(""),
+        STR("The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query "
+            "parameters without tag name duplicates."));
 }
 
 bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count)
@@ -86,14 +150,18 @@ bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count
         ptrdiff_t equals = str_find_char(pair, '=');
         Str name = equals < 0 ? pair : str_sub(pair, 0, (size_t)equals);
         Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
+        if (pair.len == 0)
+            continue;
         if (count == S3_TAGS_MAX)
-            return s3_fail_text(s, S3_InvalidTag, STR("Object tags cannot be greater than 10"));
-        if (!url_decode(s->arena, name, &tags[count].key) ||
-            !url_decode(s->arena, value, &tags[count].value))
-            return s3_fail_text(
-                s, S3_InvalidArgument,
-                STR("The header 'x-amz-tagging' shall be encoded as UTF-8 "
-                    "then URLEncoded URL query parameters without tag name duplicates."));
+            return s3_fail_text(s, S3_BadRequest, STR("Object tags cannot be greater than 10"));
+        if (name.len == 0 ||
+            !url_decode(s->arena, s3_blanks_for_plus(s->arena, name), &tags[count].key) ||
+            !url_decode(s->arena, s3_blanks_for_plus(s->arena, value), &tags[count].value))
+            return tagging_malformed(s, rest);
+        for (size_t i = 0; i < count; i++) {
+            if (str_eq(tags[i].key, tags[count].key))
+                return tagging_malformed(s, rest);
+        }
         if (!tag_check(s, tags, count))
             return false;
         count++;
@@ -112,9 +180,10 @@ bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags
         return s3_fail(s, S3_MalformedXML);
     for (const XmlNode *tag = xml_child(set, "Tag"); tag; tag = xml_next(tag, "Tag")) {
         if (count == most)
-            return s3_fail_text(
-                s, S3_InvalidTag,
-                str_format(s->arena, "Object tags cannot be greater than %zu", most));
+            return s3_fail_text(s, S3_BadRequest,
+                                str_format(s->arena, "%s cannot be greater than %zu",
+                                           most == S3_TAGS_MAX ? "Object tags" : "Bucket tag count",
+                                           most));
         tags[count] = (StoreTag){ xml_text(tag, "Key"), xml_text(tag, "Value") };
         if (!tags[count].key.ptr || !tags[count].value.ptr)
             return s3_fail(s, S3_MalformedXML);
@@ -141,6 +210,12 @@ void s3_tags_put(XmlWriter *w, const StoreTag *tags, size_t count)
     xml_close(w, "Tagging");
 }
 
+static bool condition_unserved(S3Req *s, const char *header, Str message)
+{
+    S3Detail details[] = { { "Header", str_z(header) }, { "additionalMessage", message } };
+    return s3_fail_details(s, S3_NotImplemented, STR_NONE, details, ARRAY_LEN(details));
+}
+
 /* If-None-Match: * and If-Match of a put become the store's condition, which its leader judges. */
 bool s3_conditions_of_put(S3Req *s)
 {
@@ -148,10 +223,16 @@ bool s3_conditions_of_put(S3Req *s)
     ObjectInfo info;
     Err err;
     if (none.ptr && match.ptr)
-        return s3_fail(s, S3_NotImplemented);
+        return condition_unserved(
+            s, "If-Match,If-None-Match",
+            STR("Multiple conditional request headers present in the request"));
     if (none.ptr) {
         s->condition = PUT_IF_ABSENT;
-        return str_eq(str_trim(none), STR("*")) || s3_fail(s, S3_NotImplemented);
+        return str_eq(str_trim(none), STR("*")) ||
+               condition_unserved(
+                   s, "If-None-Match",
+                   STR("We don\\'t accept the provided value of If-None-Match header "
+                       "for this API"));
     }
     if (!match.ptr)
         return true;

@@ -150,23 +150,25 @@ static const Conditions of_copy = { "x-amz-copy-source-if-match", "x-amz-copy-so
 static bool copy_source_parse(S3Req *s, Str *ret_bucket, Str *ret_key, uint64_t *ret_sequence)
 {
     Str source = s3_field(s, "x-amz-copy-source"), version = STR_NONE, decoded;
+    if (str_starts(source, STR("/")))
+        source = str_from(source, 1);
     ptrdiff_t query = str_find(source, STR("?versionId="));
     if (query >= 0) {
         version = str_from(source, (size_t)query + strlen("?versionId="));
         source = str_sub(source, 0, (size_t)query);
     }
     if (!url_decode(s->arena, source, &decoded))
-        decoded = source;
-    if (str_starts(decoded, STR("/")))
-        decoded = str_from(decoded, 1);
+        return s3_fail_argument(s, "x-amz-copy-source", source,
+                                STR("Invalid copy source encoding"));
     ptrdiff_t slash = str_find_char(decoded, '/');
-    if (slash <= 0 || (size_t)slash + 1 == decoded.len)
-        return s3_fail_with(s, S3_InvalidArgument,
-                            STR("Copy Source must mention the source bucket and key: "
-                                "sourcebucket/sourcekey"),
-                            "ArgumentName", STR("x-amz-copy-source"));
-    *ret_bucket = str_sub(decoded, 0, (size_t)slash);
-    *ret_key = str_from(decoded, (size_t)slash + 1);
+    *ret_bucket = slash < 0 ? decoded : str_sub(decoded, 0, (size_t)slash);
+    *ret_key = slash < 0 ? STR("") : str_from(decoded, (size_t)slash + 1);
+    if (!store_bucket_name_ok(*ret_bucket))
+        return s3_fail_argument(s, "x-amz-copy-source", decoded,
+                                STR("Invalid copy source bucket name"));
+    if (ret_key->len == 0 || ret_key->len > STORE_KEY_MAX)
+        return s3_fail_argument(s, "x-amz-copy-source", *ret_key,
+                                STR("Invalid copy source object key"));
     *ret_sequence = 0;
     return !version.ptr || s3_version_parse(s, version, ret_sequence);
 }
@@ -185,6 +187,8 @@ static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
     Code code = api_bucket_enter(&s->call, &ask, &info, &err);
     if (code == E_NOT_FOUND)
         return s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", bucket);
+    if (code == E_OK && !s3_owner_expected(s, "x-amz-source-expected-bucket-owner", info.owner))
+        return false;
     if (code == E_OK)
         code = api_object_read(&s->call, bucket, key, sequence, ret_reader, &err);
     if (code != E_OK)
@@ -247,6 +251,21 @@ void s3_checksum_begin(S3Req *s, DigestKind kind)
     digest_init(&s->checksum, kind);
 }
 
+static bool directive_ok(S3Req *s, const char *name, Str message)
+{
+    Str value = s3_field(s, name);
+    return value.len == 0 || str_eq(value, STR("COPY")) || str_eq(value, STR("REPLACE")) ||
+           s3_fail_argument(s, name, value, message);
+}
+
+static bool algorithm_ok(S3Req *s)
+{
+    Str name = s3_field(s, "x-amz-checksum-algorithm");
+    DigestKind kind;
+    return name.len == 0 || (digest_parse(name, &kind) && kind != DIGEST_MD5) ||
+           s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
+}
+
 static void copy_object(S3Req *s)
 {
     ObjectReader *reader AUTO(object_reader_free) = NULL;
@@ -254,7 +273,11 @@ static void copy_object(S3Req *s)
         tagging = s3_field(s, "x-amz-tagging-directive");
     uint64_t sequence = 0;
     Err err;
-    bool replaces = str_ieq(directive, STR("REPLACE"));
+    bool replaces = str_eq(directive, STR("REPLACE"));
+    if (!directive_ok(s, "x-amz-metadata-directive", STR("Unknown metadata directive.")) ||
+        !directive_ok(s, "x-amz-tagging-directive", STR("Unknown tagging directive.")) ||
+        !algorithm_ok(s))
+        return;
     if (!copy_source_open(s, &reader))
         return;
     const ObjectInfo *info = object_reader_info(reader);
@@ -354,9 +377,9 @@ static bool part_find(S3Req *s, const ObjectInfo *info, uint64_t *ret_at, uint64
         return s3_fail_text(s, S3_InvalidRequest,
                             STR("Cannot specify both Range header and partNumber query parameter"));
     if (!str_i64(text, &number) || number < 1 || number > STORE_PARTS_MAX)
-        return s3_fail_with(s, S3_InvalidArgument,
-                            STR("Part number must be an integer between 1 and 10000, inclusive"),
-                            "ArgumentName", STR("partNumber"));
+        return s3_fail_argument(
+            s, "partNumber", text,
+            STR("Part number must be an integer between 1 and 10000, inclusive."));
     uint64_t at = 0;
     if (info->part_count == 0 && number == 1) {
         *ret_at = 0;
@@ -371,7 +394,9 @@ static bool part_find(S3Req *s, const ObjectInfo *info, uint64_t *ret_at, uint64
         }
         at += info->parts[i].size_bytes;
     }
-    return s3_fail(s, S3_InvalidPartNumber);
+    S3Detail details[] = { { "ActualPartCount", s3_number(s, MAX(info->part_count, (size_t)1)) },
+                           { "PartNumberRequested", text } };
+    return s3_fail_details(s, S3_InvalidPartNumber, STR_NONE, details, ARRAY_LEN(details));
 }
 
 static void object_headers(S3Req *s, const ObjectInfo *info, bool whole)
@@ -425,7 +450,9 @@ static void missing_answer(S3Req *s, uint64_t sequence, const Err *err)
         version_header(s, info.sequence, info.null_version);
         if (sequence != 0) {
             http_reply_header(s->r, "Last-Modified", s3_http_date(s->arena, info.modified_us));
-            s3_fail_with(s, S3_MethodNotAllowed, STR_NONE, "Method", http_req_method(s->r));
+            S3Detail details[] = { { "Method", http_req_method(s->r) },
+                                   { "ResourceType", STR("DeleteMarker") } };
+            s3_fail_details(s, S3_MethodNotAllowed, STR_NONE, details, ARRAY_LEN(details));
         } else {
             s3_fail_with(s, S3_NoSuchKey, STR_NONE, "Key", s->key);
         }
@@ -464,7 +491,9 @@ void s3_get_object(S3Req *s)
         status = http_req_range(s->r, info->size_bytes, s3_quoted_etag(s, info), &from, &len);
     }
     if (status == 416) {
-        s3_fail_with(s, S3_InvalidRange, STR_NONE, "RangeRequested", s3_field(s, "Range"));
+        S3Detail details[] = { { "RangeRequested", s3_field(s, "Range") },
+                               { "ActualObjectSize", s3_number(s, info->size_bytes) } };
+        s3_fail_details(s, S3_InvalidRange, STR_NONE, details, ARRAY_LEN(details));
         return;
     }
     object_headers(s, info, status == 200);
@@ -528,8 +557,7 @@ static bool head_version(S3Req *s, ObjectInfo *ret_info)
     if (store_head_version(s->call.lake->store, s->bucket, s->key, sequence, s->arena, ret_info,
                            &err) != E_OK) {
         if (sequence != 0)
-            return s3_fail_with(s, S3_NoSuchVersion, STR_NONE, "VersionId",
-                                s3_param(s, "versionId"));
+            err_set(&err, E_GONE, "the version");
         return s3_fail_err(s, &err);
     }
     if (!ret_info->delete_marker)
@@ -628,6 +656,23 @@ static void parts_element(S3Req *s, XmlWriter *w, const ObjectInfo *info)
     xml_close(w, "ObjectParts");
 }
 
+static bool attributes_known(S3Req *s)
+{
+    static const char *const names[] = { "ETag", "Checksum", "ObjectParts", "StorageClass",
+                                         "ObjectSize" };
+    Str rest = s3_field(s, "x-amz-object-attributes"), one;
+    while (rest.ptr && str_split(&rest, ',', &one)) {
+        bool known = false;
+        one = str_trim(one);
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            known = known || str_eq(one, str_z(names[i]));
+        if (!known)
+            return s3_fail_argument(s, "x-amz-object-attributes", one,
+                                    STR("Invalid attribute name specified."));
+    }
+    return true;
+}
+
 void s3_get_attributes(S3Req *s)
 {
     ObjectInfo info;
@@ -638,7 +683,7 @@ void s3_get_attributes(S3Req *s)
                          "be retrieved is either missing or empty"));
         return;
     }
-    if (!head_version(s, &info))
+    if (!attributes_known(s) || !head_version(s, &info))
         return;
     buf_init(&body, S3_REPLY_BYTES_MAX);
     XmlWriter w = xml_writer(&body);
@@ -682,13 +727,17 @@ bool s3_copy_into_part(S3Req *s)
                   str_u64(dash, &b) && a <= b;
         first = a;
         last = b;
-        if (!ok || last >= size)
-            return s3_fail_with(
-                s, S3_InvalidArgument,
+        if (!ok)
+            return s3_fail_argument(
+                s, "x-amz-copy-source-range", range,
                 STR("The x-amz-copy-source-range value must be of the form bytes=first-last where "
                     "first and last are the zero-based offsets of the first and last bytes to "
-                    "copy"),
-                "ArgumentName", STR("x-amz-copy-source-range"));
+                    "copy"));
+        if (last >= size)
+            return s3_fail_argument(
+                s, "x-amz-copy-source-range", s3_number(s, size),
+                str_format(s->arena, "Range specified is not valid for source object of size: %llu",
+                           (unsigned long long)size));
         from = first;
         len = last - first + 1;
     }

@@ -20,7 +20,7 @@ enum {
     S3_QUERY_MAX = 64,
     S3_DELETE_KEYS_MAX = 1000,
     S3_TAGS_MAX = 10,
-    S3_DETAILS_MAX = 6
+    S3_BUCKET_TAGS_MAX = 50
 };
 #define S3_OBJECT_BYTES_MAX (5ull << 30) /* of one PUT */
 #define S3_XMLNS "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -99,6 +99,8 @@ struct S3Server {
 bool s3_has(const S3Req *s, const char *name);
 Str s3_param(const S3Req *s, const char *name); /* STR_NONE: absent */
 Str s3_field(const S3Req *s, const char *name);
+Str s3_blanks_for_plus(Arena *arena, Str text);
+bool s3_owner_expected(S3Req *s, const char *field, Str owner);
 
 /* s3_reply.c: each answers once and returns false. `message` NULL: AWS's text. */
 typedef enum S3Code {
@@ -110,6 +112,13 @@ typedef enum S3Code {
 bool s3_fail(S3Req *s, S3Code code);
 bool s3_fail_text(S3Req *s, S3Code code, Str message);
 bool s3_fail_with(S3Req *s, S3Code code, Str message, const char *detail, Str value);
+/* Elements of the error beside Code and Message; those with an empty value are left out. */
+typedef struct S3Detail {
+    const char *name;
+    Str value;
+} S3Detail;
+bool s3_fail_details(S3Req *s, S3Code code, Str message, const S3Detail *details, size_t count);
+bool s3_fail_argument(S3Req *s, const char *name, Str value, Str message); /* InvalidArgument */
 bool s3_fail_signature(S3Req *s, const SigFail *fail);
 bool s3_fail_err(S3Req *s, const Err *err); /* of the layers below */
 const S3Error *s3_error(S3Code code);
@@ -121,14 +130,18 @@ Str s3_http_date(Arena *arena, int64_t time_us);
 Str s3_iso_date(Arena *arena, int64_t time_us);
 Str s3_quoted_etag(S3Req *s, const ObjectInfo *info);
 bool s3_etag_is(Str wanted, Str etag); /* quoted, bare or &quot; */
+/* `text` empty: *ret_limit stays as it is. */
+bool s3_limit_take(S3Req *s, const char *name, Str text, int64_t *ret_limit);
 void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url);
 Str s3_base64(Arena *arena, Str bytes);
+Str s3_number(S3Req *s, uint64_t number);
 
 /* s3_body.c */
 bool s3_body_begin(S3Req *s);
 bool s3_body_take(S3Req *s, Str bytes);
 bool s3_body_end(S3Req *s);
 void s3_body_free(S3Req *s);
+extern const Str s3_algorithms_text;    /* which are known */
 DigestKind s3_checksum_field(Str name); /* of "x-amz-checksum-crc32c" */
 
 /* s3_meta.c */

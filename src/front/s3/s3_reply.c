@@ -18,12 +18,7 @@ const S3Error *s3_error(S3Code code)
     return &errors[code];
 }
 
-typedef struct Detail {
-    const char *name;
-    Str value;
-} Detail;
-
-static bool answer(S3Req *s, const char *code, int status, Str message, const Detail *details,
+static bool answer(S3Req *s, const char *code, int status, Str message, const S3Detail *details,
                    size_t count)
 {
     Buf body;
@@ -48,9 +43,20 @@ static bool answer(S3Req *s, const char *code, int status, Str message, const De
 
 bool s3_fail_with(S3Req *s, S3Code code, Str message, const char *detail, Str value)
 {
-    Detail details[] = { { detail, value } };
+    S3Detail details[] = { { detail, value } };
+    return s3_fail_details(s, code, message, details, detail ? 1 : 0);
+}
+
+bool s3_fail_details(S3Req *s, S3Code code, Str message, const S3Detail *details, size_t count)
+{
     return answer(s, errors[code].code, errors[code].status,
-                  message.ptr ? message : str_z(errors[code].message), details, detail ? 1 : 0);
+                  message.ptr ? message : str_z(errors[code].message), details, count);
+}
+
+bool s3_fail_argument(S3Req *s, const char *name, Str value, Str message)
+{
+    S3Detail details[] = { { "ArgumentName", str_z(name) }, { "ArgumentValue", value } };
+    return s3_fail_details(s, S3_InvalidArgument, message, details, ARRAY_LEN(details));
 }
 
 bool s3_fail(S3Req *s, S3Code code)
@@ -77,9 +83,16 @@ static Str hex_bytes(Arena *arena, Str text)
 bool s3_fail_signature(S3Req *s, const SigFail *fail)
 {
     bool mismatch = fail->string_to_sign.len > 0;
+    bool argument = strcmp(fail->code, "InvalidArgument") == 0;
+    Str scheme = s3_field(s, "Authorization");
+    ptrdiff_t blank = str_find_char(scheme, ' ');
     Str now = time_format(s->arena, os_now_us(s->server->options.lake->os));
     bool skewed = strcmp(fail->code, "RequestTimeTooSkewed") == 0;
-    Detail details[] = {
+    S3Detail details[] = {
+        { "ArgumentName", argument ? STR("Authorization") : STR_NONE },
+        { "ArgumentValue", !argument   ? STR_NONE
+                           : blank < 0 ? scheme
+                                       : str_sub(scheme, 0, (size_t)blank) },
         { "Region", fail->region },
         { "HeadersNotSigned", fail->headers },
         { "AWSAccessKeyId", mismatch ? s->claim.access_key : STR_NONE },
@@ -103,8 +116,12 @@ bool s3_fail_err(S3Req *s, const Err *err)
     switch (err->code) {
     case E_NOT_FOUND:
         return s3_fail_with(s, S3_NoSuchKey, STR_NONE, "Key", s->key);
-    case E_GONE:
-        return s3_fail_with(s, S3_NoSuchVersion, STR_NONE, "Key", s->key);
+    case E_GONE: {
+        S3Detail details[] = { { "Key", s->key }, { "VersionId", s3_param(s, "versionId") } };
+        return s3_fail_details(s, S3_NoSuchVersion, STR_NONE, details, ARRAY_LEN(details));
+    }
+    case E_NO_SPACE:
+        return s3_fail(s, S3_InsufficientStorage);
     case E_PRECONDITION:
         return s3_fail(s, S3_PreconditionFailed);
     case E_FORBIDDEN:
@@ -158,8 +175,7 @@ bool s3_version_parse(S3Req *s, Str text, uint64_t *ret_sequence)
     *ret_sequence = sequence;
     if (sequence != 0 && str_eq(s3_version_text(s, sequence, false), text))
         return true;
-    return s3_fail_with(s, S3_InvalidArgument, STR("Invalid version id specified"), "ArgumentValue",
-                        text);
+    return s3_fail_argument(s, "versionId", text, STR("Invalid version id specified"));
 }
 
 Str s3_http_date(Arena *arena, int64_t time_us)
@@ -203,6 +219,11 @@ void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url)
     if (url)
         url_encode(&out, text, true);
     xml_field(w, name, url ? buf_str(&out) : text);
+}
+
+Str s3_number(S3Req *s, uint64_t number)
+{
+    return str_format(s->arena, "%llu", (unsigned long long)number);
 }
 
 Str s3_base64(Arena *arena, Str bytes)

@@ -55,10 +55,7 @@ static bool checksum_type_take(S3Req *s, StoreUpload *upload)
                             STR("The x-amz-checksum-type header can only be used with the "
                                 "x-amz-checksum-algorithm header."));
     if (!digest_parse(algorithm, &upload->checksum_kind) || upload->checksum_kind == DIGEST_MD5)
-        return s3_fail_text(s, S3_InvalidRequest,
-                            STR("Checksum algorithm provided is unsupported. Please try again with "
-                                "any of the valid "
-                                "types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]"));
+        return s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
     bool sha = !digest_is_crc(upload->checksum_kind),
          crc64 = upload->checksum_kind == DIGEST_CRC64NVME;
     if ((sha && whole) || (crc64 && composite))
@@ -67,7 +64,8 @@ static bool checksum_type_take(S3Req *s, StoreUpload *upload)
                                        "The " STR_FMT
                                        " checksum type cannot be used with the %s checksum "
                                        "algorithm.",
-                                       STR_ARG(type), digest_name(upload->checksum_kind)));
+                                       STR_ARG(whole ? STR("FULL_OBJECT") : STR("COMPOSITE")),
+                                       str_copy_z(s->arena, str_lower(s->arena, algorithm))));
     upload->checksum_composite = sha || (!crc64 && !whole);
     return true;
 }
@@ -112,9 +110,8 @@ void s3_upload_part_head(S3Req *s)
     int64_t number = 0;
     if (!s3_has(s, "partNumber") || !str_i64(s3_param(s, "partNumber"), &number) || number < 1 ||
         number > STORE_PARTS_MAX) {
-        s3_fail_with(s, S3_InvalidArgument,
-                     STR("Part number must be an integer between 1 and 10000, inclusive"),
-                     "ArgumentName", STR("partNumber"));
+        s3_fail_argument(s, "partNumber", s3_param(s, "partNumber"),
+                         STR("Part number must be an integer between 1 and 10000, inclusive."));
         return;
     }
     s->part_number = (uint32_t)number;
@@ -138,15 +135,17 @@ void s3_upload_part(S3Req *s)
         return;
     StorePart part = { .number = s->part_number, .checksum = s->checksum_value };
     memcpy(part.md5, s->md5_bytes, sizeof part.md5);
-    if (!copies && upload.checksum_kind != DIGEST_NONE && part.checksum.kind != DIGEST_NONE &&
-        part.checksum.kind != upload.checksum_kind) {
+    bool none = part.checksum.kind == DIGEST_NONE;
+    if (!copies && upload.checksum_kind != DIGEST_NONE &&
+        part.checksum.kind != upload.checksum_kind && (!none || upload.checksum_composite)) {
         s3_fail_text(
             s, S3_InvalidRequest,
             str_format(
                 s->arena,
                 "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "
                 "Type: %s",
-                digest_name(upload.checksum_kind), digest_name(part.checksum.kind)));
+                digest_name(upload.checksum_kind),
+                none ? "null" : digest_name(part.checksum.kind)));
         return;
     }
     if (store_upload_part(s->call.lake->store, s->bucket, s->key, &s->upload, &part, &s->staged,
@@ -188,6 +187,14 @@ typedef struct Wanted {
     size_t count;
 } Wanted;
 
+static bool invalid_part(S3Req *s, int64_t number, Str etag)
+{
+    S3Detail details[] = { { "UploadId", s3_param(s, "uploadId") },
+                           { "PartNumber", s3_number(s, (uint64_t)number) },
+                           { "ETag", etag } };
+    return s3_fail_details(s, S3_InvalidPart, STR_NONE, details, ARRAY_LEN(details));
+}
+
 static bool part_wanted_take(S3Req *s, const XmlNode *node, const StorePart *stored,
                              size_t stored_count, Wanted *wanted)
 {
@@ -195,10 +202,9 @@ static bool part_wanted_take(S3Req *s, const XmlNode *node, const StorePart *sto
     Str etag = xml_text(node, "ETag");
     if (!str_i64(xml_text(node, "PartNumber"), &number) || !etag.ptr)
         return s3_fail(s, S3_MalformedXML);
-    if (number < 1 || number > STORE_PARTS_MAX)
-        return s3_fail_with(s, S3_InvalidArgument,
-                            STR("Part number must be an integer between 1 and 10000, inclusive"),
-                            "ArgumentName", STR("PartNumber"));
+    if (number < 1)
+        return s3_fail_argument(s, "PartNumber", xml_text(node, "PartNumber"),
+                                STR("PartNumber must be >= 1"));
     if (wanted->count > 0 && wanted->parts[wanted->count - 1].number >= (uint32_t)number)
         return s3_fail(s, S3_InvalidPartOrder);
     for (size_t i = 0; i < stored_count; i++) {
@@ -211,12 +217,12 @@ static bool part_wanted_take(S3Req *s, const XmlNode *node, const StorePart *sto
                 node, str_format(s->arena, "Checksum%s%c", digest_name((DigestKind)kind), 0).ptr);
             if (sent.len > 0 && stored[i].checksum.kind == (DigestKind)kind &&
                 !str_eq(sent, s3_base64(s->arena, digest_str(&stored[i].checksum))))
-                return s3_fail(s, S3_InvalidPart);
+                return invalid_part(s, number, etag);
         }
         wanted->parts[wanted->count++] = stored[i];
         return true;
     }
-    return s3_fail(s, S3_InvalidPart);
+    return invalid_part(s, number, etag);
 }
 
 static bool parts_read(S3Req *s, StorePart **ret_parts, size_t *ret_count)
@@ -227,6 +233,15 @@ static bool parts_read(S3Req *s, StorePart **ret_parts, size_t *ret_count)
                               STORE_PARTS_MAX, s->arena, ret_parts, ret_count, &truncated,
                               &err) == E_OK ||
            upload_fail(s, &err);
+}
+
+static bool part_too_small(S3Req *s, const StorePart *part)
+{
+    S3Detail details[] = { { "ProposedSize", s3_number(s, part->size_bytes) },
+                           { "MinSizeAllowed", s3_number(s, S3_PART_BYTES_MIN) },
+                           { "PartNumber", s3_number(s, part->number) },
+                           { "ETag", hex_format(s->arena, str_of(part->md5, 16)) } };
+    return s3_fail_details(s, S3_EntityTooSmall, STR_NONE, details, ARRAY_LEN(details));
 }
 
 static bool wanted_take(S3Req *s, Wanted *wanted)
@@ -248,8 +263,7 @@ static bool wanted_take(S3Req *s, Wanted *wanted)
     }
     for (size_t i = 0; i + 1 < wanted->count; i++) {
         if (wanted->parts[i].size_bytes < S3_PART_BYTES_MIN)
-            return s3_fail_with(s, S3_EntityTooSmall, STR_NONE, "PartNumber",
-                                str_format(s->arena, "%u", wanted->parts[i].number));
+            return part_too_small(s, &wanted->parts[i]);
     }
     return true;
 }
@@ -381,13 +395,9 @@ void s3_list_parts(S3Req *s)
     Str max_text = s3_param(s, "max-parts"), marker = s3_param(s, "part-number-marker");
     if (!upload_get(s, &upload))
         return;
-    if ((max_text.len && (!str_i64(max_text, &most) || most < 0)) ||
-        (marker.len && (!str_i64(marker, &after) || after < 0))) {
-        s3_fail_with(s, S3_InvalidArgument,
-                     STR("Argument max-parts must be an integer between 0 and 2147483647"),
-                     "ArgumentName", STR("max-parts"));
+    if (!s3_limit_take(s, "max-parts", max_text, &most) ||
+        !s3_limit_take(s, "part-number-marker", marker, &after))
         return;
-    }
     most = MIN(most, (int64_t)1000);
     if (store_upload_parts(s->call.lake->store, s->bucket, s->key, &s->upload,
                            (uint32_t)MIN(after, (int64_t)STORE_PARTS_MAX),
@@ -464,16 +474,11 @@ void s3_list_uploads(S3Req *s)
     Err err;
     Str max_text = s3_param(s, "max-uploads"), marker = s3_param(s, "upload-id-marker"), bytes;
     bool url = str_eq(s3_param(s, "encoding-type"), STR("url"));
-    if (max_text.len && (!str_i64(max_text, &most) || most < 0)) {
-        s3_fail_with(s, S3_InvalidArgument,
-                     STR("Argument max-uploads must be an integer between 0 and 2147483647"),
-                     "ArgumentName", STR("max-uploads"));
+    if (!s3_limit_take(s, "max-uploads", max_text, &most))
         return;
-    }
     if (marker.len > 0 && query.key_after.len > 0) {
         if (!hex_parse(s->arena, marker, &bytes) || bytes.len != sizeof after.bytes) {
-            s3_fail_with(s, S3_InvalidArgument, STR("Invalid uploadId marker"), "ArgumentName",
-                         STR("upload-id-marker"));
+            s3_fail_argument(s, "upload-id-marker", marker, STR("Invalid uploadId marker"));
             return;
         }
         memcpy(after.bytes, bytes.ptr, sizeof after.bytes);

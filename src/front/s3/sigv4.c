@@ -205,7 +205,7 @@ static bool header_take(SigClaim *claim, Str authorization, Str *ret_credential,
         return fail(
             ret_fail, "InvalidArgument", 400,
             blank < 0
-                ? STR("Authorization header is invalid -- one and only one ' ' (space) required")
+                ? STR("Authorization header is invalid -- one and only one ' ' (space) required.")
                 : STR("Unsupported Authorization Type"));
     Str rest = without_blanks(arena, str_from(authorization, (size_t)blank + 1));
     size_t count = 0;
@@ -367,10 +367,10 @@ bool sig_check_time(const SigClaim *claim, int64_t now_us, Arena *arena, SigFail
     if (claim->kind != SIG_QUERY)
         return true;
     if (late_us < -skew_us)
-        return fail(ret_fail, "AccessDenied", 403, str_format(arena, "Request is not valid yet"));
+        return fail(ret_fail, "AccessDenied", 403, str_format(arena, "Request is not valid yet."));
     int64_t end_us = claim->date_us + claim->expires_s * 1000000ll;
     if (now_us > end_us) {
-        fail(ret_fail, "AccessDenied", 403, STR("Request has expired"));
+        fail(ret_fail, "AccessDenied", 403, STR("Request has expired."));
         ret_fail->expired_us = end_us;
         return false;
     }

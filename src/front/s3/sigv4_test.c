@@ -123,7 +123,7 @@ TEST(sigv4_published_query)
     CHECK(sig_verify(&request, &claim, &key, STR_NONE, &arena, &fail));
     CHECK(sig_check_time(&claim, NOW + 86400ll * 1000000, &arena, &fail));
     CHECK(!sig_check_time(&claim, NOW + 86401ll * 1000000, &arena, &fail));
-    CHECK_STR(fail.message, STR("Request has expired"));
+    CHECK_STR(fail.message, STR("Request has expired."));
     CHECK_INT(fail.expired_us, NOW + 86400ll * 1000000);
     CHECK(!sig_check_time(&claim, NOW - 901ll * 1000000, &arena, &fail));
     fields[0].value = STR("internal:9000"); /* what a proxy made of it */
