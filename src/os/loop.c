@@ -153,7 +153,10 @@ static void work_run(void *arg)
 Code loop_work(LoopWork *work, size_t lane, Err *err)
 {
     ASSERT(lane < work->loop->loops->lane_count);
-    return pool_submit(work->loop->loops->lanes[lane], work_run, work, err);
+    Pool *pool = work->loop->loops->lanes[lane];
+    if (!pool)
+        return err_set(err, E_UNAVAILABLE, "the loops end");
+    return pool_submit(pool, work_run, work, err);
 }
 
 int64_t loop_now_us(const Loop *loop)

@@ -129,7 +129,7 @@ Loop *loops_at(Loops *loops, size_t at);
 size_t loop_index(const Loop *loop); /* where loops_at has it */
 
 void loop_post(Loop *loop, LoopPost *post);
-/* UNAVAILABLE: the lane's queue is full, nothing will be called. */
+/* UNAVAILABLE: the lane's queue is full, or the loops end; nothing will be called. */
 Code loop_work(LoopWork *work, size_t lane, Err *err) CHECKED;
 int64_t loop_now_us(const Loop *loop); /* of this turn */
 

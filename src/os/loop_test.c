@@ -92,6 +92,39 @@ TEST(loop_drain_ends_idle_connections_and_refuses_new_ones)
     CHECK_CODE(net_connect(&door.bound, 1000, &late, &err), E_UNAVAILABLE);
 }
 
+typedef struct LastWork {
+    LoopWork work; /* first */
+    EchoDoor *door;
+    atomic_int asked;
+} LastWork;
+
+static void last_work(LoopWork *work)
+{
+    CHECK(echo_until(&((LastWork *)work)->door->open, 0)); /* the last that the loop does */
+}
+
+static void last_done(LoopWork *work)
+{
+    LastWork *last = (LastWork *)work;
+    atomic_store(&last->asked, 1 + (loop_work(work, 0, NULL) == E_UNAVAILABLE));
+}
+
+/* What workers leave behind is finished when loops end, and what it asks for then is refused. */
+TEST(loop_work_of_the_end_is_refused)
+{
+    EchoDoor door = { .loop_count = 1 };
+    LastWork last = { .door = &door };
+    echo_start(&door);
+    int fd = echo_client(&door);
+    echo_say(fd, STR("one\n"));
+    echo_hear(fd, STR("one\n"));
+    last.work = (LoopWork){ .loop = loops_at(door.loops, 0), .work = last_work, .done = last_done };
+    CHECK_INT(loop_work(&last.work, 0, NULL), E_OK);
+    echo_stop(&door);
+    CHECK_INT(atomic_load(&last.asked), 2);
+    net_close(&fd);
+}
+
 TEST(net_addresses)
 {
     static const struct {
