@@ -95,6 +95,13 @@ def download_without_length(client, stand):
 
 
 @exchange()
+def small_upload(client, stand):
+    body = pattern(0, 10000)
+    answer = client.ask("PUT", "/sink", body=body)
+    same((answer.status, answer.json["bytes"], answer.json["sha256"]), (200, len(body), hashlib.sha256(body).hexdigest()))
+
+
+@exchange("large upload")
 def large_upload(client, stand):
     body = pattern(0, LARGE)
     answer = client.ask("PUT", "/sink", body=body)
@@ -108,7 +115,7 @@ def upload_without_length(client, stand):
     same((answer.status, answer.json["bytes"], answer.json["sha256"]), (200, len(body), hashlib.sha256(body).hexdigest()))
 
 
-@exchange()
+@exchange("large upload")
 def echoed(client, stand):
     body = pattern(7, 300000)
     same(client.ask("POST", "/echo", body=body).body == body, True, "the echo")

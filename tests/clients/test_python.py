@@ -26,7 +26,7 @@ def reset(sock):
 
 class Standard(Client):
     """http.client, a connection a thread."""
-    can = {"upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "many", "parallel"}
+    can = {"large upload", "upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "many", "parallel"}
 
     def __init__(self, stand, tls):
         self.name = "http.client, " + ("TLS" if tls else "clear")
@@ -85,7 +85,7 @@ class Standard(Client):
 
 
 class Httpx(Client):
-    can = {"upload", "begin", "abort upload", "cut", "reuse", "odd", "many", "parallel"}
+    can = {"large upload", "upload", "begin", "abort upload", "cut", "reuse", "odd", "many", "parallel"}
 
     def __init__(self, stand, tls, http2):
         self.name = f"httpx HTTP/{2 if http2 else 1}, " + ("TLS" if tls else "clear")
@@ -158,7 +158,7 @@ class Httpx(Client):
 
 class Aio(Client):
     """aiohttp on a loop in a thread of its own."""
-    can = {"upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "many", "parallel", "expect"}
+    can = {"large upload", "upload", "begin", "abort upload", "cut", "reuse", "close", "odd", "many", "parallel", "expect"}
 
     def __init__(self, stand, tls):
         self.name = "aiohttp, " + ("TLS" if tls else "clear")
