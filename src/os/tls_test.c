@@ -590,6 +590,38 @@ TEST(tls_a_cut_in_the_handshake_leaves_nothing)
     CHECK_INT(atomic_load(&rig.door.open), 0);
 }
 
+/* More at once than a turn goes on with. */
+TEST(tls_many_handshakes_at_once)
+{
+    enum { COUNT = 4 * LOOP_HANDSHAKES_A_TURN };
+    Rig rig AUTO(rig_done) = { 0 };
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *clients[COUNT];
+    int fds[COUNT];
+    size_t done = 0;
+    rig_init(&rig);
+    rig_start(&rig);
+    for (size_t i = 0; i < COUNT; i++) {
+        fds[i] = echo_client(&rig.door);
+        clients[i] = SSL_new(ctx);
+        SSL_set_fd(clients[i], fds[i]);
+        SSL_set_connect_state(clients[i]);
+        CHECK(fcntl(fds[i], F_SETFL, O_NONBLOCK) == 0);
+        CHECK_INT(SSL_do_handshake(clients[i]), -1); /* the hello has gone */
+    }
+    for (size_t i = 0; i < COUNT; i++) {
+        char got[8];
+        CHECK(fcntl(fds[i], F_SETFL, 0) == 0);
+        done += SSL_do_handshake(clients[i]) == 1 && SSL_write(clients[i], "one\n", 4) == 4 &&
+                SSL_read(clients[i], got, sizeof got) == 4;
+        SSL_free(clients[i]);
+        net_close(&fds[i]);
+    }
+    CHECK_INT(done, COUNT);
+    SSL_CTX_free(ctx);
+    ERR_clear_error();
+}
+
 /* Large replies both from memory and from a file, to a reader that stops in between. */
 TEST(tls_large_replies_arrive_whole)
 {
