@@ -443,8 +443,9 @@ static void rate_over(LoopTimer *timer)
     uint64_t least = (uint64_t)options->rate_bytes_min * options->rate_window_ms / 1000;
     LoopConn *socket = h2->conn->conn;
     bool sends = loop_conn_queued(socket) > 0;
-    bool slow = sends && h2->sent_mark != UINT64_MAX && loop_conn_sent(socket) - h2->sent_mark < least;
-    h2->sent_mark = sends ? loop_conn_sent(socket) : UINT64_MAX;
+    uint64_t moved = loop_conn_delivered(socket);
+    bool slow = sends && h2->sent_mark != UINT64_MAX && moved < h2->sent_mark + least;
+    h2->sent_mark = sends ? moved : UINT64_MAX;
     if (slow) {
         room_count(&h2->room->timeouts);
         loop_conn_abort(socket);
@@ -455,7 +456,7 @@ static void rate_over(LoopTimer *timer)
         next = s->next;
         h2_stream_rate(s, least);
     }
-    if (h2->stream_count > 0)
+    if (h2->stream_count > 0 || sends)
         loop_timer_set(h2->loop, &h2->rate, options->rate_window_ms);
     leave(h2);
 }
@@ -518,10 +519,10 @@ static void ended(HttpConn *conn, bool all_read)
     h2->inside++;
     for (H2Stream *s = h2->streams, *next; s; s = next) {
         next = s->next;
-        if (s->r && s->in_ended)
+        if (s->r && s->in_ended && s->r->phase != REQ_DUPLEX)
             req_ended(s->r);
-        else if (s->open && !s->in_ended)
-            h2_reset(s, NGHTTP2_CANCEL);
+        else if (s->open)
+            h2_reset(s, NGHTTP2_CANCEL); /* nothing more of it comes, or it had its end told already */
     }
     h2->peer_ended = true;
     goaway_send(h2); /* the last stream's end is the connection's */
