@@ -279,7 +279,6 @@ static int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, v
     }
     H2Stream *s = h2_stream_new(h2, id);
     nghttp2_extpri turns = { .urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1 };
-    h2->touched = true;
     h2_head_begin(h2);
     IGNORE(nghttp2_session_set_stream_user_data(session, id, s)); /* the stream is there */
     IGNORE(nghttp2_session_change_extpri_stream_priority(session, id, &turns, 1)); /* all take turns */
@@ -412,21 +411,22 @@ static void wait_over(LoopTimer *timer)
     leave(h2);
 }
 
-/* Each moves when its reason is another; `touched`: there were requests since it was set. */
+/* Each moves when its reason is another; `touched`: a head began since it was set. */
 static void timers_set(H2 *h2)
 {
     const HttpOptions *options = &h2->room->server->options;
-    H2Wait waits = h2->drains && !h2->goaway    ? H2_WAIT_NOTICE
-                   : h2->preface_left > 0       ? H2_WAIT_PREFACE
-                   : h2->guard.block_frames > 0 ? H2_WAIT_BLOCK
-                   : h2->stream_count == 0      ? H2_WAIT_IDLE
-                                                : H2_WAIT_NONE;
+    bool in_head = h2->guard.block_frames > 0 || (h2->in_frame && h2->frame.type == NGHTTP2_HEADERS);
+    H2Wait waits = h2->drains && !h2->goaway ? H2_WAIT_NOTICE
+                   : h2->preface_left > 0    ? H2_WAIT_PREFACE
+                   : in_head                 ? H2_WAIT_BLOCK
+                   : h2->stream_count == 0   ? H2_WAIT_IDLE
+                                             : H2_WAIT_NONE;
     uint32_t ms = waits == H2_WAIT_NOTICE ? H2_NOTICE_MS
                   : waits == H2_WAIT_IDLE ? options->idle_ms_max
                                           : options->head_ms_max;
     if (waits == H2_WAIT_NONE)
         loop_timer_stop(h2->loop, &h2->wait);
-    else if (waits != h2->waits || (waits == H2_WAIT_IDLE && h2->touched))
+    else if (waits != h2->waits || (h2->touched && (waits == H2_WAIT_IDLE || waits == H2_WAIT_BLOCK)))
         loop_timer_set(h2->loop, &h2->wait, ms);
     h2->waits = waits;
     h2->touched = false;
@@ -478,6 +478,7 @@ static size_t frame_in(H2 *h2, Str bytes)
             return 0;
         }
         h2->in_frame = true;
+        h2->touched = h2->touched || h2->frame.type == NGHTTP2_HEADERS;
         h2->frame_left = h2->frame.length;
         len = H2_FRAME_HEAD;
     }

@@ -622,6 +622,41 @@ TEST(http2_slow_body_is_408)
     CHECK_INT(atomic_load(&door.frees), 1);
 }
 
+/* What a raw client hears until the server closes; the code of the last GOAWAY, -1: none. */
+static int raw_goaway(const Door *door, Str bytes)
+{
+    static uint8_t heard[65536];
+    size_t len = 0;
+    int fd = -1, code = -1;
+    CHECK_INT(net_connect(&door->address, WAIT_MS, &fd, NULL), E_OK);
+    CHECK_INT(send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL), (ssize_t)bytes.len);
+    for (ssize_t got = 1; got > 0 && len < sizeof heard; len += got > 0 ? (size_t)got : 0)
+        got = recv(fd, heard + len, sizeof heard - len, 0);
+    for (size_t at = 0; at + 9 <= len;) {
+        H2FrameHead head = h2_frame_head((const char *)heard + at);
+        if (head.type == NGHTTP2_GOAWAY && at + 17 <= len)
+            code = heard[at + 16];
+        at += 9 + head.length;
+    }
+    net_close(&fd);
+    return code;
+}
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+#define SETTINGS_FRAME "\0\0\0\4\0\0\0\0\0"
+
+TEST(http2_heads_have_a_deadline)
+{
+    static const char no_end[] = PREFACE SETTINGS_FRAME "\0\0\1\1\1\0\0\0\1\x82"; /* no END_HEADERS */
+    static const char half[] = PREFACE SETTINGS_FRAME "\0\0\5\1\5\0\0\0\1\x82";
+    Door door;
+    door_open(&door, (HttpOptions){ .head_ms_max = 50, .idle_ms_max = 100 });
+    CHECK_INT(raw_goaway(&door, str_of(no_end, sizeof no_end - 1)), NGHTTP2_ENHANCE_YOUR_CALM);
+    CHECK_INT(raw_goaway(&door, str_of(half, sizeof half - 1)), NGHTTP2_ENHANCE_YOUR_CALM);
+    CHECK_INT(raw_goaway(&door, str_of(PREFACE, 10)), -1);                         /* no HTTP/2 yet */
+    door_close(&door);
+}
+
 /* Requests that run on behind resets count among the streams of a connection. */
 TEST(http2_reset_requests_that_run_count)
 {
