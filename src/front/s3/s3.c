@@ -73,6 +73,18 @@ Str s3_field(const S3Req *s, const char *name)
     return http_req_header(s->r, name);
 }
 
+Str s3_field_all(const S3Req *s, const char *name)
+{
+    Str all = STR_NONE;
+    for (size_t i = 0; i < http_req_field_count(s->r); i++) {
+        if (str_ieq(http_req_field_name(s->r, i), str_z(name)))
+            all = all.ptr ? str_format(s->arena, STR_FMT "," STR_FMT, STR_ARG(all),
+                                       STR_ARG(http_req_field_value(s->r, i)))
+                          : http_req_field_value(s->r, i);
+    }
+    return all;
+}
+
 Str s3_blanks_for_plus(Arena *arena, Str text)
 {
     if (str_find_char(text, '+') < 0)
@@ -222,6 +234,15 @@ static void request_take(S3Req *s)
                                fields, count };
 }
 
+static bool s3_verify(S3Req *s, SigFail *fail)
+{
+    *fail = (SigFail){ 0 };
+    return s3_payload_form(s) &&
+           sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host, s->arena,
+                      fail) &&
+           (s->op->body != S3_BODY_NONE || s3_empty_compare(s));
+}
+
 static bool authenticate(S3Req *s)
 {
     SigFail fail = { 0 };
@@ -239,10 +260,9 @@ static bool authenticate(S3Req *s)
     if (code != E_OK)
         return s3_fail_err(s, &err);
     s->sig_key = sig_key(s->grant.secret, s->claim.day, s->claim.region, s->claim.service);
-    if (!sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host, s->arena,
-                    &fail) ||
-        !sig_check_time(&s->claim, os_now_us(s->server->options.lake->os), s->arena, &fail))
-        return s3_fail_signature(s, &fail);
+    if (!sig_check_time(&s->claim, os_now_us(s->server->options.lake->os), s->arena, &fail) ||
+        !s3_verify(s, &fail))
+        return fail.code && s3_fail_signature(s, &fail);
     api_signed(&s->call, &s->grant);
     http_req_set_principal(s->r, s->grant.principal.name);
     return true;
@@ -298,10 +318,19 @@ static void on_head(HttpReq *r)
     S3Req *s = req_make(r);
     if (!params_take(s) || !target_take(s) || !op_choose(s) || !authenticate(s) || !bucket_enter(s))
         return;
+    if (!s3_cors_apply(s))
+        return;
     if (s->op->head)
         s->op->head(s);
     if (!http_replied(r))
         s3_body_begin(s);
+}
+
+static void on_options(HttpReq *r)
+{
+    S3Req *s = req_make(r);
+    if (params_take(s) && target_take(s))
+        s3_cors_preflight(s);
 }
 
 static void on_body(HttpReq *r, Str block)
@@ -351,10 +380,19 @@ static void on_free(HttpReq *r)
           .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE, \
           .doc = "A bucket or an object." },
 
-static const HttpRoute routes[] = { ROUTES("GET", "s3Get", S3_XML_BODY_MAX) ROUTES(
-    "PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20)) /* aws-chunked needs some more */
-                                    ROUTES("POST", "s3Post", S3_XML_BODY_MAX)
-                                        ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX) };
+static const HttpRoute routes[] = {
+    ROUTES("GET", "s3Get", S3_XML_BODY_MAX)
+        ROUTES("PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20)) /* aws-chunked needs some more */
+    ROUTES("POST", "s3Post", S3_XML_BODY_MAX) ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX){
+        .method = "OPTIONS",
+        .path = "/{path*}",
+        .name = "s3Options",
+        .lane = HTTP_ON_IO_WORKER,
+        .on_end = on_options,
+        .on_free = on_free,
+        .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE,
+        .doc = "What a page of another origin may do with a bucket." }
+};
 
 Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
 {

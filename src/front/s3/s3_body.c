@@ -27,27 +27,28 @@ DigestKind s3_checksum_field(Str name)
     return kind;
 }
 
+static const struct {
+    const char *payload;
+    bool is_signed, has_trailer;
+} encodings[] = {
+    { "STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true },
+    { "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", true, false },
+    { "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true },
+};
+
 static bool encoding_take(S3Req *s)
 {
-    static const struct {
-        const char *payload;
-        bool is_signed, has_trailer;
-    } rows[] = {
-        { "STREAMING-UNSIGNED-PAYLOAD-TRAILER", false, true },
-        { "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", true, false },
-        { "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", true, true },
-    };
     Str payload = s->claim.payload, decoded = s3_field(s, "x-amz-decoded-content-length");
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (!str_eq(payload, str_z(rows[i].payload)))
+    for (size_t i = 0; i < ARRAY_LEN(encodings); i++) {
+        if (!str_eq(payload, str_z(encodings[i].payload)))
             continue;
         s->aws_chunked = true;
         if (s->op->body == S3_BODY_XML && strcmp(s->op->method, "PUT") == 0)
             return s3_fail_text(s, S3_InvalidRequest,
                                 STR("The value of x-amz-content-sha256 header is invalid."));
-        s->chunks_signed = rows[i].is_signed;
-        aws_chunks_init(&s->chunks, rows[i].is_signed, rows[i].has_trailer);
-        if (rows[i].is_signed) {
+        s->chunks_signed = encodings[i].is_signed;
+        aws_chunks_init(&s->chunks, encodings[i].is_signed, encodings[i].has_trailer);
+        if (encodings[i].is_signed) {
             sig_chain_init(&s->chain, &s->claim, &s->sig_key);
             digest_init(&s->chunk_sha, DIGEST_SHA256);
         }
@@ -57,20 +58,42 @@ static bool encoding_take(S3Req *s)
             return s3_fail(s, S3_MissingContentLength);
         return true;
     }
-    if (str_eq(payload, STR("UNSIGNED-PAYLOAD")))
+    return true;
+}
+
+bool s3_payload_form(S3Req *s)
+{
+    Str payload = s->claim.payload;
+    bool hex = payload.len == 64;
+    for (size_t i = 0; i < payload.len; i++)
+        hex = hex && strchr("0123456789abcdefABCDEF", payload.ptr[i]);
+    if (hex || str_eq(payload, STR("UNSIGNED-PAYLOAD")))
         return true;
-    for (size_t i = 0; i < payload.len; i++) {
-        if (!strchr("0123456789abcdefABCDEF", payload.ptr[i]))
-            payload.len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(encodings); i++) {
+        if (str_eq(payload, str_z(encodings[i].payload)))
+            return true;
     }
-    if (payload.len == 64)
-        return true;
     return s3_fail_argument(
         s, "x-amz-content-sha256", s->claim.payload,
         STR("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
             "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, "
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value."));
+}
+
+static bool many_checksums(S3Req *s)
+{
+    return s3_fail_text(s, S3_InvalidRequest,
+                        STR("Expecting a single x-amz-checksum- header. Multiple checksum Types "
+                            "are not allowed."));
+}
+
+/* "x-amz-checksum-sha512": a digest that is not served; not "-type", "-mode" and "-algorithm". */
+static bool algorithm_named(Str field)
+{
+    Str prefix = STR("x-amz-checksum-"), name = str_from(field, MIN(prefix.len, field.len));
+    return str_istarts(field, prefix) && !str_ieq(name, STR("type")) &&
+           !str_ieq(name, STR("mode")) && !str_ieq(name, STR("algorithm"));
 }
 
 /* x-amz-sdk-checksum-algorithm names what else was sent; only bodies of objects have it checked. */
@@ -91,6 +114,21 @@ static bool sdk_algorithm_ok(S3Req *s)
                         STR("Value for x-amz-sdk-checksum-algorithm header is invalid."));
 }
 
+static bool upload_algorithm_ok(S3Req *s)
+{
+    DigestKind kind = s->checksum_kind;
+    if (s->checksum_bound == DIGEST_NONE || kind == s->checksum_bound ||
+        s3_field(s, "x-amz-copy-source").ptr || (kind == DIGEST_NONE && !s->checksum_needed))
+        return true;
+    return s3_fail_text(
+        s, S3_InvalidRequest,
+        str_format(s->arena,
+                   "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "
+                   "Type: %s",
+                   digest_name(s->checksum_bound),
+                   kind == DIGEST_NONE ? "null" : digest_name(kind)));
+}
+
 /* The checksum that a header or a trailer brings; at most one. */
 static bool checksum_take(S3Req *s)
 {
@@ -98,17 +136,26 @@ static bool checksum_take(S3Req *s)
     Str trailer = s3_field(s, "x-amz-trailer"), one;
     for (size_t i = 0; i < s->request.field_count; i++) {
         DigestKind kind = s3_checksum_field(s->request.fields[i].name);
+        if (kind == DIGEST_NONE && algorithm_named(s->request.fields[i].name))
+            return s3_fail_text(
+                s, S3_InvalidRequest,
+                STR("The algorithm type you specified in x-amz-checksum- header is invalid."));
         if (kind == DIGEST_NONE)
             continue;
+        if (found++ > 0)
+            return many_checksums(s);
         s->checksum_kind = kind;
         s->checksum_wanted = s->request.fields[i].value;
-        found++;
+    }
+    if (found > 0) {
+        DigestKind kind = s->checksum_kind;
         Str bytes;
         if (!base64_parse(s->arena, s->checksum_wanted, &bytes) || bytes.len != digest_len(kind))
             return s3_fail_text(
                 s, S3_InvalidRequest,
                 str_format(s->arena, "Value for " STR_FMT " header is invalid.",
-                           STR_ARG(str_lower(s->arena, s->request.fields[i].name))));
+                           STR_ARG(str_lower(s->arena, str_format(s->arena, "x-amz-checksum-%s",
+                                                                  digest_name(kind))))));
     }
     while (trailer.ptr && str_split(&trailer, ',', &one)) {
         DigestKind kind = s3_checksum_field(str_trim(one));
@@ -121,10 +168,8 @@ static bool checksum_take(S3Req *s)
         found++;
     }
     if (found > 1)
-        return s3_fail_text(s, S3_InvalidRequest,
-                            STR("Expecting a single x-amz-checksum- header. Multiple checksum "
-                                "Types are not allowed."));
-    return sdk_algorithm_ok(s);
+        return many_checksums(s);
+    return sdk_algorithm_ok(s) && upload_algorithm_ok(s);
 }
 
 static bool md5_check_form(S3Req *s)
@@ -152,7 +197,10 @@ bool s3_body_begin(S3Req *s)
     if (object && length > (int64_t)S3_OBJECT_BYTES_MAX)
         return s3_fail(s, S3_EntityTooLarge);
     digest_init(&s->md5, DIGEST_MD5);
-    digest_init(&s->checksum, s->checksum_kind);
+    if (s->op->body == S3_BODY_STREAM && s->checksum_default == DIGEST_NONE)
+        s->checksum_default = DIGEST_CRC64NVME;
+    digest_init(&s->checksum,
+                s->checksum_kind != DIGEST_NONE ? s->checksum_kind : s->checksum_default);
     s->has_digests = true;
     bool copies = s3_field(s, "x-amz-copy-source").ptr != NULL;
     if (!object || copies) {
@@ -299,9 +347,10 @@ static bool digests_compare(S3Req *s)
     memcpy(s->md5_bytes, value.bytes, sizeof s->md5_bytes);
     if (md5.ptr && (!base64_parse(s->arena, md5, &bytes) || !str_eq(bytes, digest_str(&value))))
         return md5_wrong(s, bytes, digest_str(&value));
+    if (s->checksum_kind != DIGEST_NONE || s->checksum_default != DIGEST_NONE)
+        s->checksum_value = digest_final(&s->checksum);
     if (s->checksum_kind == DIGEST_NONE)
         return true;
-    s->checksum_value = digest_final(&s->checksum);
     if (!base64_parse(s->arena, s->checksum_wanted, &bytes) ||
         bytes.len != digest_len(s->checksum_kind))
         return s3_fail_text(
@@ -343,7 +392,7 @@ static bool payload_compare(S3Req *s)
 }
 
 /* A request without a body says its SHA-256 too. */
-static bool empty_compare(S3Req *s)
+bool s3_empty_compare(S3Req *s)
 {
     DigestValue sha = digest_of(DIGEST_SHA256, STR(""));
     Str computed = hex_format(s->arena, digest_str(&sha)), payload = s->claim.payload;
@@ -358,7 +407,7 @@ bool s3_body_end(S3Req *s)
     if (s->decoded_length >= 0 && s->body_bytes != (uint64_t)s->decoded_length)
         return length_wrong(s);
     if (s->op->body == S3_BODY_NONE)
-        return empty_compare(s);
+        return true;
     if (s->aws_chunked && !trailers_take(s))
         return false;
     return payload_compare(s) && digests_compare(s);

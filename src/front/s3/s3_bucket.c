@@ -65,7 +65,40 @@ void s3_list_buckets(S3Req *s)
     s3_reply_xml(s, 200, &body);
 }
 
-static bool location_ok(S3Req *s)
+/* ACLs are off, as on a new bucket of AWS: what would turn them on is refused. */
+static bool ownership_ok(S3Req *s)
+{
+    Str ownership = s3_field(s, "x-amz-object-ownership"), acl = s3_field(s, "x-amz-acl");
+    bool enforced = ownership.len == 0 || str_eq(ownership, STR("BucketOwnerEnforced"));
+    if (!enforced && !str_eq(ownership, STR("BucketOwnerPreferred")) &&
+        !str_eq(ownership, STR("ObjectWriter")))
+        return s3_fail_argument(s, "x-amz-object-ownership", STR_NONE,
+                                str_format(s->arena,
+                                           "Invalid x-amz-object-ownership header: " STR_FMT,
+                                           STR_ARG(ownership)));
+    if (!enforced)
+        return s3_fail_with(s, S3_NotImplemented, STR_NONE, "Header",
+                            STR("x-amz-object-ownership"));
+    return acl.len == 0 || str_eq(acl, STR("private")) ||
+           s3_fail(s, S3_InvalidBucketAclWithObjectOwnership);
+}
+
+/* Tags of a CreateBucketConfiguration: <Tags><Tag>...; kept as those of PutBucketTagging. */
+static bool tags_take(S3Req *s, const XmlNode *root, Buf *kept)
+{
+    StoreTag *tags;
+    size_t count;
+    const XmlNode *set = xml_child(root, "Tags");
+    if (!set)
+        return true;
+    if (!s3_tags_of(s, set, S3_BUCKET_TAGS_MAX, &tags, &count))
+        return false;
+    XmlWriter w = xml_writer(kept);
+    s3_tags_put(&w, tags, count);
+    return true;
+}
+
+static bool location_ok(S3Req *s, Buf *kept)
 {
     const XmlNode *root;
     if (s->text.len == 0)
@@ -73,6 +106,8 @@ static bool location_ok(S3Req *s)
     if (xml_parse(s->arena, buf_str(&s->text), &root, NULL) != E_OK ||
         !str_eq(root->name, STR("CreateBucketConfiguration")))
         return s3_fail(s, S3_MalformedXML);
+    if (!tags_take(s, root, kept))
+        return false;
     Str wanted = xml_text(root, "LocationConstraint");
     if (wanted.len == 0 || str_eq(wanted, s->server->options.region))
         return true;
@@ -83,13 +118,17 @@ void s3_create_bucket(S3Req *s)
 {
     StoreBucket old;
     Err err;
-    if (!location_ok(s))
+    Buf kept AUTO(buf_done);
+    buf_init(&kept, STORE_PROPERTY_MAX);
+    if (!ownership_ok(s) || !location_ok(s, &kept))
         return;
     if (str_ieq(s3_field(s, "x-amz-bucket-object-lock-enabled"), STR("true"))) {
         s3_fail(s, S3_NotImplemented);
         return;
     }
     Code code = api_bucket_create(&s->call, s->bucket, &err);
+    if (code == E_OK && kept.len > 0)
+        code = api_bucket_set_property(&s->call, s->bucket, STR("tagging"), buf_str(&kept), &err);
     if (code == E_EXISTS &&
         store_bucket_get(s->call.lake->store, s->bucket, s->arena, &old, &err) == E_OK) {
         s3_fail_with(s,
@@ -102,6 +141,8 @@ void s3_create_bucket(S3Req *s)
         s3_fail_err(s, &err);
         return;
     }
+    http_reply_header(s->r, "x-amz-bucket-arn",
+                      str_format(s->arena, "arn:aws:s3:::" STR_FMT, STR_ARG(s->bucket)));
     http_reply_header(s->r, "Location", str_format(s->arena, "/" STR_FMT, STR_ARG(s->bucket)));
     s3_reply_empty(s, 200);
 }
@@ -128,6 +169,8 @@ void s3_delete_bucket(S3Req *s)
 void s3_head_bucket(S3Req *s)
 {
     http_reply_header(s->r, "x-amz-bucket-region", s->server->options.region);
+    http_reply_header(s->r, "x-amz-bucket-arn",
+                      str_format(s->arena, "arn:aws:s3:::" STR_FMT, STR_ARG(s->bucket)));
     http_reply_header(s->r, "x-amz-access-point-alias", STR("false"));
     http_reply(s->r, 200, "application/xml", STR(""));
 }
@@ -178,7 +221,7 @@ void s3_put_versioning(S3Req *s)
 
 /* ---- properties, kept as the XML that came ---- */
 
-static Str property(const S3Req *s, const char *name)
+Str s3_property(const S3Req *s, const char *name)
 {
     for (size_t i = 0; i < s->info.property_count; i++) {
         if (str_eq(s->info.properties[i].name, str_z(name)))
@@ -189,7 +232,7 @@ static Str property(const S3Req *s, const char *name)
 
 static void property_get(S3Req *s, const char *name, S3Code missing)
 {
-    Str value = property(s, name);
+    Str value = s3_property(s, name);
     if (!value.ptr)
         s3_fail_with(s, missing, STR_NONE, "BucketName", s->bucket);
     else
@@ -234,38 +277,10 @@ void s3_get_cors(S3Req *s)
     property_get(s, "cors", S3_NoSuchCORSConfiguration);
 }
 
-static bool cors_rule_ok(const XmlNode *rule)
-{
-    static const char *const methods[] = { "GET", "PUT", "POST", "DELETE", "HEAD" };
-    bool known = false;
-    if (!xml_child(rule, "AllowedOrigin") || !xml_child(rule, "AllowedMethod"))
-        return false;
-    for (const XmlNode *m = xml_child(rule, "AllowedMethod"); m; m = xml_next(m, "AllowedMethod")) {
-        known = false;
-        for (size_t i = 0; i < ARRAY_LEN(methods); i++)
-            known = known || str_eq(m->text, str_z(methods[i]));
-        if (!known)
-            return false;
-    }
-    return true;
-}
-
 void s3_put_cors(S3Req *s)
 {
     const XmlNode *root;
-    size_t count = 0;
-    if (!body_xml(s, "CORSConfiguration", &root))
-        return;
-    for (const XmlNode *rule = xml_child(root, "CORSRule"); rule;
-         rule = xml_next(rule, "CORSRule"), count++) {
-        if (!cors_rule_ok(rule) || count == 100) {
-            s3_fail(s, S3_MalformedXML);
-            return;
-        }
-    }
-    if (count == 0)
-        s3_fail(s, S3_MalformedXML);
-    else
+    if (body_xml(s, "CORSConfiguration", &root) && s3_cors_ok(s, root))
         property_set(s, "cors", buf_str(&s->text), 200);
 }
 

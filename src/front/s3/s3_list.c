@@ -186,6 +186,9 @@ static void version_put(S3Req *s, XmlWriter *w, const StoreListPage *page, size_
         xml_field(w, "ETag", s3_quoted_etag(s, info));
         if (info->checksum.kind != DIGEST_NONE)
             xml_field(w, "ChecksumAlgorithm", str_z(digest_name(info->checksum.kind)));
+        if (info->checksum.kind != DIGEST_NONE)
+            xml_field(w, "ChecksumType",
+                      info->checksum_composite ? STR("COMPOSITE") : STR("FULL_OBJECT"));
         xml_field_u64(w, "Size", info->size_bytes);
         xml_field(w, "StorageClass", STR("STANDARD"));
     }

@@ -79,7 +79,15 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
         bytes += field->name.len - strlen("x-amz-meta-") + field->value.len;
         if (count == STORE_META_MAX || bytes > S3_META_BYTES_MAX)
             return meta_too_large(s, bytes);
-        meta[count++] = (StoreTag){ str_lower(arena, field->name), field->value };
+        Str name = str_lower(arena, field->name);
+        size_t same = 0;
+        while (same < count && !str_eq(meta[same].key, name))
+            same++;
+        Str value = same == count ? field->value
+                                  : str_format(arena, STR_FMT "," STR_FMT,
+                                               STR_ARG(meta[same].value), STR_ARG(field->value));
+        meta[same] = (StoreTag){ name, value };
+        count = MAX(count, same + 1);
     }
     Str type = s3_field(s, "Content-Type"), tagging = s3_field(s, "x-amz-tagging");
     if (type.len > STORE_CONTENT_TYPE_MAX)
@@ -174,10 +182,15 @@ bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count
 bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags, size_t *ret_count)
 {
     const XmlNode *set = xml_child(root, "TagSet");
-    StoreTag *tags = arena_array(s->arena, StoreTag, most + 1);
-    size_t count = 0;
     if (!str_eq(root->name, STR("Tagging")) || !set)
         return s3_fail(s, S3_MalformedXML);
+    return s3_tags_of(s, set, most, ret_tags, ret_count);
+}
+
+bool s3_tags_of(S3Req *s, const XmlNode *set, size_t most, StoreTag **ret_tags, size_t *ret_count)
+{
+    StoreTag *tags = arena_array(s->arena, StoreTag, most + 1);
+    size_t count = 0;
     for (const XmlNode *tag = xml_child(set, "Tag"); tag; tag = xml_next(tag, "Tag")) {
         if (count == most)
             return s3_fail_text(s, S3_BadRequest,

@@ -46,7 +46,9 @@ void s3_put_object_head(S3Req *s)
 static void put_answer(S3Req *s, uint64_t sequence, Str etag, const DigestValue *checksum)
 {
     http_reply_header(s->r, "ETag", str_format(s->arena, "\"" STR_FMT "\"", STR_ARG(etag)));
-    version_header(s, sequence, s->info.versioning != VERSIONING_ENABLED);
+    if (s->info.versioning == VERSIONING_ENABLED)
+        version_header(s, sequence, false);
+    http_reply_header(s->r, "x-amz-object-size", s3_number(s, s->body_bytes));
     if (checksum->kind != DIGEST_NONE)
         checksum_header(s, &(ObjectInfo){ .checksum = *checksum });
     s3_reply_empty(s, 200);
@@ -81,7 +83,7 @@ void s3_put_object(S3Req *s)
 
 /* ---- conditions of a read ---- */
 
-static bool http_date_parse(Str text, int64_t *ret_us)
+bool s3_http_date_parse(Str text, int64_t *ret_us)
 {
     static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
     char iso[24];
@@ -121,12 +123,12 @@ static bool conditions_hold(S3Req *s, const ObjectInfo *info, const Conditions *
     int64_t time_us, seconds_us = info->modified_us / 1000000 * 1000000;
     if (match.ptr && !etag_list_has(match, etag))
         return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition", str_z(names->match));
-    if (!match.ptr && http_date_parse(s3_field(s, names->unmodified), &time_us) &&
+    if (!match.ptr && s3_http_date_parse(s3_field(s, names->unmodified), &time_us) &&
         seconds_us > time_us)
         return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition",
                             str_z(names->unmodified));
     bool same = none.ptr && etag_list_has(none, etag);
-    bool older = !none.ptr && http_date_parse(s3_field(s, names->modified), &time_us) &&
+    bool older = !none.ptr && s3_http_date_parse(s3_field(s, names->modified), &time_us) &&
                  seconds_us <= time_us;
     if (!same && !older)
         return true;
@@ -171,6 +173,13 @@ static bool copy_source_parse(S3Req *s, Str *ret_bucket, Str *ret_key, uint64_t 
                                 STR("Invalid copy source object key"));
     *ret_sequence = 0;
     return !version.ptr || s3_version_parse(s, version, ret_sequence);
+}
+
+bool s3_copy_source_ok(S3Req *s)
+{
+    Str bucket, key;
+    uint64_t sequence;
+    return copy_source_parse(s, &bucket, &key, &sequence);
 }
 
 static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
@@ -312,7 +321,7 @@ static void copy_object(S3Req *s)
                      .trust = info->trust,
                      .owner = s->call.principal.id };
     StorePut fresh = put;
-    if ((replaces || str_ieq(tagging, STR("REPLACE"))) && !s3_put_fields(s, &fresh, s->arena))
+    if (!s3_put_fields(s, &fresh, s->arena))
         return;
     if (replaces) {
         put.content_type = fresh.content_type;
@@ -332,7 +341,8 @@ static void copy_object(S3Req *s)
     if (!info->null_version)
         http_reply_header(s->r, "x-amz-copy-source-version-id",
                           s3_version_text(s, info->sequence, false));
-    version_header(s, sequence, s->info.versioning != VERSIONING_ENABLED);
+    if (s->info.versioning == VERSIONING_ENABLED)
+        version_header(s, sequence, false);
     copy_answer(s, "CopyObjectResult", os_now_us(s->call.lake->os), &s->checksum_value);
 }
 
@@ -364,6 +374,31 @@ static void reading_done(void *self)
 
 static const HttpPull reading_ops = { reading_pull, reading_done };
 
+static bool part_number_ok(S3Req *s)
+{
+    Str text = s3_param(s, "partNumber");
+    int64_t number = 0;
+    if (!text.ptr)
+        return true;
+    if (s3_field(s, "Range").ptr)
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("Cannot specify both Range header and partNumber query parameter"));
+    return (str_i64(text, &number) && number >= 1 && number <= STORE_PARTS_MAX) ||
+           s3_fail_argument(s, "partNumber", text,
+                            STR("Part number must be an integer between 1 and 10000, inclusive."));
+}
+
+/* S3 reads "bytes=" with one range of digits; whatever else is no range at all. */
+static bool range_asked(S3Req *s)
+{
+    Str text = s3_field(s, "Range");
+    for (size_t i = 6; i < text.len; i++) {
+        if (!strchr("0123456789-", text.ptr[i]))
+            return false;
+    }
+    return str_starts(text, STR("bytes="));
+}
+
 /* The part that ?partNumber= asks for; `*ret_part` false: none was asked for. */
 static bool part_find(S3Req *s, const ObjectInfo *info, uint64_t *ret_at, uint64_t *ret_len,
                       bool *ret_part)
@@ -373,13 +408,8 @@ static bool part_find(S3Req *s, const ObjectInfo *info, uint64_t *ret_at, uint64
     *ret_part = text.ptr != NULL;
     if (!*ret_part)
         return true;
-    if (s3_field(s, "Range").ptr)
-        return s3_fail_text(s, S3_InvalidRequest,
-                            STR("Cannot specify both Range header and partNumber query parameter"));
-    if (!str_i64(text, &number) || number < 1 || number > STORE_PARTS_MAX)
-        return s3_fail_argument(
-            s, "partNumber", text,
-            STR("Part number must be an integer between 1 and 10000, inclusive."));
+    if (!str_i64(text, &number))
+        return false;
     uint64_t at = 0;
     if (info->part_count == 0 && number == 1) {
         *ret_at = 0;
@@ -467,7 +497,7 @@ void s3_get_object(S3Req *s)
     Err err;
     bool part = false;
     ObjectReader *reader AUTO(object_reader_free) = NULL;
-    if (!version_wanted(s, &sequence))
+    if (!version_wanted(s, &sequence) || !part_number_ok(s))
         return;
     if (api_object_read(&s->call, s->bucket, s->key, sequence, &reader, &err) != E_OK) {
         missing_answer(s, sequence, &err);
@@ -487,6 +517,10 @@ void s3_get_object(S3Req *s)
         if (info->part_count > 0)
             http_reply_header(s->r, "x-amz-mp-parts-count",
                               str_format(s->arena, "%zu", info->part_count));
+    } else if (!range_asked(s)) {
+        http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
+        status = 200;
+        len = info->size_bytes;
     } else {
         status = http_req_range(s->r, info->size_bytes, s3_quoted_etag(s, info), &from, &len);
     }
@@ -496,7 +530,7 @@ void s3_get_object(S3Req *s)
         s3_fail_details(s, S3_InvalidRange, STR_NONE, details, ARRAY_LEN(details));
         return;
     }
-    object_headers(s, info, status == 200);
+    object_headers(s, info, status == 200 || (part && info->part_count == 0));
     Str type = s3_param(s, "response-content-type");
     const char *type_z = str_copy_z(s->arena, type.len ? type : info->content_type);
     Reading *reading = arena_new(s->arena, Reading);
@@ -614,7 +648,7 @@ void s3_delete_tagging(S3Req *s)
 
 static bool attribute_asked(const S3Req *s, const char *name)
 {
-    Str rest = s3_field(s, "x-amz-object-attributes"), one;
+    Str rest = s3_field_all(s, "x-amz-object-attributes"), one;
     while (rest.ptr && str_split(&rest, ',', &one)) {
         if (str_eq(str_trim(one), str_z(name)))
             return true;
@@ -660,7 +694,7 @@ static bool attributes_known(S3Req *s)
 {
     static const char *const names[] = { "ETag", "Checksum", "ObjectParts", "StorageClass",
                                          "ObjectSize" };
-    Str rest = s3_field(s, "x-amz-object-attributes"), one;
+    Str rest = s3_field_all(s, "x-amz-object-attributes"), one;
     while (rest.ptr && str_split(&rest, ',', &one)) {
         bool known = false;
         one = str_trim(one);

@@ -75,9 +75,12 @@ struct S3Req {
     SigChain chain;
     Digest chunk_sha, payload_sha, md5, checksum;
     bool has_digests;
-    DigestKind checksum_kind; /* of a header or trailer; DIGEST_NONE: none */
-    Str checksum_wanted;      /* base64, of the header; the trailer's comes later */
-    int64_t decoded_length;   /* -1: not said */
+    DigestKind checksum_kind;    /* of a header or trailer; DIGEST_NONE: none */
+    DigestKind checksum_default; /* what is computed when none came */
+    DigestKind checksum_bound;   /* of the upload that a part belongs to */
+    bool checksum_needed;        /* its parts have to bring one */
+    Str checksum_wanted;         /* base64, of the header; the trailer's comes later */
+    int64_t decoded_length;      /* -1: not said */
     uint64_t body_bytes;
     Buf text;             /* of S3_BODY_XML */
     StagedObject *staged; /* of S3_BODY_STREAM and S3_BODY_PART */
@@ -99,6 +102,7 @@ struct S3Server {
 bool s3_has(const S3Req *s, const char *name);
 Str s3_param(const S3Req *s, const char *name); /* STR_NONE: absent */
 Str s3_field(const S3Req *s, const char *name);
+Str s3_field_all(const S3Req *s, const char *name); /* repeated fields, with commas */
 Str s3_blanks_for_plus(Arena *arena, Str text);
 bool s3_owner_expected(S3Req *s, const char *field, Str owner);
 
@@ -137,6 +141,8 @@ Str s3_base64(Arena *arena, Str bytes);
 Str s3_number(S3Req *s, uint64_t number);
 
 /* s3_body.c */
+bool s3_payload_form(S3Req *s); /* x-amz-content-sha256 is one that there is */
+bool s3_empty_compare(S3Req *s);
 bool s3_body_begin(S3Req *s);
 bool s3_body_take(S3Req *s, Str bytes);
 bool s3_body_end(S3Req *s);
@@ -149,10 +155,20 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena);
 bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count);
 bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags,
                  size_t *ret_count);
+/* The <Tag>s in `set`. */
+bool s3_tags_of(S3Req *s, const XmlNode *set, size_t most, StoreTag **ret_tags, size_t *ret_count);
 void s3_tags_put(XmlWriter *w, const StoreTag *tags, size_t count);
 bool s3_conditions_of_put(S3Req *s);
+bool s3_http_date_parse(Str text, int64_t *ret_us);
+Str s3_property(const S3Req *s, const char *name); /* of the bucket */
+
+/* s3_cors.c */
+bool s3_cors_ok(S3Req *s, const XmlNode *root); /* answers when a rule is none */
+bool s3_cors_apply(S3Req *s);                   /* fields of an answer, by the bucket's rules */
+void s3_cors_preflight(S3Req *s);
 
 /* s3_object.c, for parts that are copied */
+bool s3_copy_source_ok(S3Req *s);
 bool s3_copy_into_part(S3Req *s);
 void s3_checksum_begin(S3Req *s, DigestKind kind); /* of the bytes that will be copied */
 void s3_copy_part_answer(S3Req *s);

@@ -115,8 +115,14 @@ void s3_upload_part_head(S3Req *s)
         return;
     }
     s->part_number = (uint32_t)number;
+    if (s3_field(s, "x-amz-copy-source").ptr && !s3_copy_source_ok(s))
+        return;
     if (!upload_get(s, &upload))
         return;
+    if (!upload.checksum_composite)
+        s->checksum_default = upload.checksum_kind;
+    s->checksum_bound = upload.checksum_kind;
+    s->checksum_needed = upload.checksum_kind != DIGEST_NONE && upload.checksum_composite;
     if (!s3_field(s, "x-amz-copy-source").ptr && http_req_length(s->r) < 0 && !s->aws_chunked &&
         !s3_field(s, "x-amz-decoded-content-length").ptr)
         s3_fail(s, S3_MissingContentLength);
@@ -135,19 +141,6 @@ void s3_upload_part(S3Req *s)
         return;
     StorePart part = { .number = s->part_number, .checksum = s->checksum_value };
     memcpy(part.md5, s->md5_bytes, sizeof part.md5);
-    bool none = part.checksum.kind == DIGEST_NONE;
-    if (!copies && upload.checksum_kind != DIGEST_NONE &&
-        part.checksum.kind != upload.checksum_kind && (!none || upload.checksum_composite)) {
-        s3_fail_text(
-            s, S3_InvalidRequest,
-            str_format(
-                s->arena,
-                "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "
-                "Type: %s",
-                digest_name(upload.checksum_kind),
-                none ? "null" : digest_name(part.checksum.kind)));
-        return;
-    }
     if (store_upload_part(s->call.lake->store, s->bucket, s->key, &s->upload, &part, &s->staged,
                           &err) != E_OK) {
         upload_fail(s, &err);
@@ -172,8 +165,17 @@ void s3_upload_part(S3Req *s)
 void s3_abort_upload(S3Req *s)
 {
     Err err;
-    if (!upload_take(s))
+    StoreUpload upload;
+    int64_t since = 0;
+    Str when = s3_field(s, "x-amz-if-match-initiated-time");
+    if (!upload_take(s) || (when.ptr && !upload_get(s, &upload)))
         return;
+    if (when.ptr &&
+        (!s3_http_date_parse(when, &since) || since / 1000000 != upload.created_us / 1000000)) {
+        s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition",
+                     STR("If-Match-Initiated-Time"));
+        return;
+    }
     if (store_upload_abort(s->call.lake->store, s->bucket, s->key, &s->upload, &err) != E_OK)
         upload_fail(s, &err);
     else
@@ -195,8 +197,47 @@ static bool invalid_part(S3Req *s, int64_t number, Str etag)
     return s3_fail_details(s, S3_InvalidPart, STR_NONE, details, ARRAY_LEN(details));
 }
 
-static bool part_wanted_take(S3Req *s, const XmlNode *node, const StorePart *stored,
-                             size_t stored_count, Wanted *wanted)
+/* The checksum that a part of the list brings: of the upload's kind, in form, and the part's. */
+static bool part_checksum_ok(S3Req *s, const XmlNode *node, const StorePart *part,
+                             const StoreUpload *upload, Str etag)
+{
+    DigestKind found = DIGEST_NONE, wanted = upload->checksum_kind;
+    Str value = STR_NONE, all = STR(""), bytes;
+    size_t count = 0;
+    for (int kind = DIGEST_SHA1; kind < DIGEST_KINDS; kind++) {
+        const char *name = digest_name((DigestKind)kind);
+        Str sent = xml_text(node, str_format(s->arena, "Checksum%s%c", name, 0).ptr);
+        if (sent.len == 0)
+            continue;
+        found = (DigestKind)kind;
+        value = sent;
+        all = str_format(s->arena, STR_FMT "%s:" STR_FMT ";", STR_ARG(all), name, STR_ARG(sent));
+        count++;
+    }
+    if (count > 1 ||
+        (count == 1 && (!base64_parse(s->arena, value, &bytes) || bytes.len != digest_len(found))))
+        return s3_fail_argument(s, "Checksum", count > 1 ? all : value,
+                                STR("Invalid Base64 or multiple checksums present in request"));
+    if (count == 0 && wanted != DIGEST_NONE && upload->checksum_composite)
+        return s3_fail_text(
+            s, S3_InvalidRequest,
+            str_format(s->arena,
+                       "The upload was created using a " STR_FMT
+                       " checksum. The complete request must include the checksum for each part. "
+                       "It was missing for part %u in the request.",
+                       STR_ARG(str_lower(s->arena, str_z(digest_name(wanted)))), part->number));
+    if (count == 1 && wanted != DIGEST_NONE && found != wanted)
+        return s3_fail_text(
+            s, S3_BadDigest,
+            str_format(s->arena,
+                       "The " STR_FMT " you specified for part %u did not match what we received.",
+                       STR_ARG(str_lower(s->arena, str_z(digest_name(found)))), part->number));
+    return count == 0 || part->checksum.kind != found ||
+           str_eq(bytes, digest_str(&part->checksum)) || invalid_part(s, part->number, etag);
+}
+
+static bool part_wanted_take(S3Req *s, const StoreUpload *upload, const XmlNode *node,
+                             const StorePart *stored, size_t stored_count, Wanted *wanted)
 {
     int64_t number = 0;
     Str etag = xml_text(node, "ETag");
@@ -212,13 +253,8 @@ static bool part_wanted_take(S3Req *s, const XmlNode *node, const StorePart *sto
             continue;
         if (!s3_etag_is(etag, hex_format(s->arena, str_of(stored[i].md5, 16))))
             break;
-        for (int kind = DIGEST_SHA1; kind < DIGEST_KINDS; kind++) {
-            Str sent = xml_text(
-                node, str_format(s->arena, "Checksum%s%c", digest_name((DigestKind)kind), 0).ptr);
-            if (sent.len > 0 && stored[i].checksum.kind == (DigestKind)kind &&
-                !str_eq(sent, s3_base64(s->arena, digest_str(&stored[i].checksum))))
-                return invalid_part(s, number, etag);
-        }
+        if (!part_checksum_ok(s, node, &stored[i], upload, etag))
+            return false;
         wanted->parts[wanted->count++] = stored[i];
         return true;
     }
@@ -244,7 +280,7 @@ static bool part_too_small(S3Req *s, const StorePart *part)
     return s3_fail_details(s, S3_EntityTooSmall, STR_NONE, details, ARRAY_LEN(details));
 }
 
-static bool wanted_take(S3Req *s, Wanted *wanted)
+static bool wanted_take(S3Req *s, const StoreUpload *upload, Wanted *wanted)
 {
     const XmlNode *root;
     StorePart *stored;
@@ -258,7 +294,7 @@ static bool wanted_take(S3Req *s, Wanted *wanted)
     for (const XmlNode *node = xml_child(root, "Part"); node; node = xml_next(node, "Part")) {
         if (wanted->count == STORE_PARTS_MAX)
             return s3_fail(s, S3_MalformedXML);
-        if (!part_wanted_take(s, node, stored, count, wanted))
+        if (!part_wanted_take(s, upload, node, stored, count, wanted))
             return false;
     }
     for (size_t i = 0; i + 1 < wanted->count; i++) {
@@ -300,6 +336,26 @@ static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wa
     return true;
 }
 
+/* x-amz-checksum-type says again what the upload was made with. */
+static bool complete_type_ok(S3Req *s, const StoreUpload *upload)
+{
+    Str type = s3_field(s, "x-amz-checksum-type");
+    bool composite = str_ieq(type, STR("COMPOSITE"));
+    if (type.len == 0)
+        return true;
+    if (!composite && !str_ieq(type, STR("FULL_OBJECT")))
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("Value for x-amz-checksum-type header is invalid."));
+    if (upload->checksum_kind == DIGEST_NONE || composite == upload->checksum_composite)
+        return true;
+    return s3_fail_text(
+        s, S3_InvalidRequest,
+        str_format(s->arena,
+                   "The upload was created using the %s checksum mode. The complete request must "
+                   "use the same checksum mode.",
+                   upload->checksum_composite ? "COMPOSITE" : "FULL_OBJECT"));
+}
+
 static void complete_answer(S3Req *s, const ObjectInfo *info)
 {
     Buf body;
@@ -323,7 +379,7 @@ static void complete_answer(S3Req *s, const ObjectInfo *info)
                   info->checksum_composite ? STR("COMPOSITE") : STR("FULL_OBJECT"));
     }
     xml_close(&w, "CompleteMultipartUploadResult");
-    if (s->info.versioning != VERSIONING_NEVER)
+    if (s->info.versioning == VERSIONING_ENABLED)
         http_reply_header(s->r, "x-amz-version-id",
                           s3_version_text(s, info->sequence, info->null_version));
     s3_reply_xml(s, 200, &body);
@@ -346,7 +402,8 @@ void s3_complete_upload(S3Req *s)
         complete_answer(s, &info); /* the same again: the answer of the first time */
         return;
     }
-    if (!upload_get(s, &upload) || !s3_conditions_of_put(s) || !wanted_take(s, &wanted) ||
+    if (!upload_get(s, &upload) || !s3_conditions_of_put(s) || !complete_type_ok(s, &upload) ||
+        !wanted_take(s, &upload, &wanted) ||
         !whole_checksum(s, &upload, &wanted, &complete.checksum))
         return;
     uint64_t sum = 0;
@@ -354,7 +411,14 @@ void s3_complete_upload(S3Req *s)
     for (size_t i = 0; i < wanted.count; i++)
         sum += wanted.parts[i].size_bytes;
     Str size_text = s3_field(s, "x-amz-mp-object-size");
-    if (size_text.ptr && (!str_i64(size_text, &said) || (uint64_t)said != sum)) {
+    if (size_text.ptr && (!str_i64(size_text, &said) || said < 0)) {
+        s3_fail_text(s, S3_InvalidRequest,
+                     str_format(s->arena,
+                                "Value for x-amz-mp-object-size header is %s: '" STR_FMT "'",
+                                said < 0 ? "less than zero" : "invalid", STR_ARG(size_text)));
+        return;
+    }
+    if (size_text.ptr && (uint64_t)said != sum) {
         s3_fail_text(s, S3_InvalidRequest,
                      str_format(s->arena,
                                 "The provided 'x-amz-mp-object-size' header value " STR_FMT
