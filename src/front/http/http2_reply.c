@@ -148,7 +148,15 @@ static void resume(H2Stream *s)
         s->deferred = false;
         IGNORE(nghttp2_session_resume_data(s->h2->session, s->id)); /* the stream may be gone */
     }
-    h2_kick(s->h2);
+}
+
+/* Does the request say more in this call? Then one flush behind it is enough. */
+static bool goes_on(const HttpReq *r, bool head)
+{
+    bool streams = r->phase == REQ_SENDING, talks = r->phase == REQ_DUPLEX;
+    if (head)
+        return !talks && (!streams || r->reply_body.len > 0 || r->pull_state == HTTP_PULL_END);
+    return !talks && (!streams || r->pull_state == HTTP_PULL_END);
 }
 
 /* ---- the row ---- */
@@ -230,7 +238,6 @@ static void head_submit(H2Stream *s, int status, nghttp2_nv *list, size_t count,
     s->head_out = true;
     if (nghttp2_submit_response(s->h2->session, s->id, list, count, ends ? NULL : &body) != 0)
         h2_reset(s, NGHTTP2_INTERNAL_ERROR);
-    h2_kick(s->h2);
 }
 
 static void wire_head(HttpReq *r, int64_t length, bool ends)
@@ -243,6 +250,8 @@ static void wire_head(HttpReq *r, int64_t length, bool ends)
     size_t count = pairs_add(list, 1, fixed, reply_fields_all(r, length, fixed));
     count = pairs_add(list, count, r->reply_fields, r->reply_field_count);
     head_submit(s, r->status, list, count, ends);
+    if (ends || !goes_on(r, true))
+        h2_kick(s->h2);
 }
 
 static void wire_body(HttpReq *r, Buf *take_bytes)
@@ -260,6 +269,8 @@ static void wire_body(HttpReq *r, Buf *take_bytes)
     }
     queue_put(s, take_bytes);
     resume(s);
+    if (!goes_on(r, false))
+        h2_kick(s->h2);
 }
 
 static void wire_file(HttpReq *r, int fd, uint64_t at, uint64_t len, void (*done)(void *arg), void *arg)
@@ -277,7 +288,7 @@ static void wire_file(HttpReq *r, int fd, uint64_t at, uint64_t len, void (*done
     block->done = done;
     block->arg = arg;
     s->queued += len;
-    resume(s);
+    resume(s); /* `end` follows */
 }
 
 static void wire_end(HttpReq *r)
@@ -292,6 +303,7 @@ static void wire_end(HttpReq *r)
                                 &refusal)); /* one that may not stand there is left out */
     s->out_ended = true;
     resume(s);
+    h2_kick(s->h2);
 }
 
 /* A stream that its window holds asks for no further block: it costs one at most. */
@@ -312,10 +324,10 @@ static void wire_cut(HttpReq *r)
     if (!s)
         return;
     s->cuts = true;
-    if (s->head_out)
-        resume(s);
-    else
+    if (!s->head_out)
         h2_reset(s, NGHTTP2_INTERNAL_ERROR);
+    resume(s);
+    h2_kick(s->h2);
 }
 
 static void wire_over(HttpReq *r)
@@ -367,6 +379,7 @@ void h2_reply_plain(H2Stream *s, int status, const char *text)
     head_submit(s, status, list, pairs_add(list, 1, pairs, ARRAY_LEN(pairs)), false);
     queue_put(s, &body);
     s->out_ended = true;
+    h2_kick(s->h2);
     buf_done(&body);
     if (log_on(LOG_INFO))
         log_line(LOG_INFO, "request refused status=%d peer=" STR_FMT " text=%s", status,
