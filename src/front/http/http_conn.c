@@ -178,6 +178,8 @@ const LoopProtocol http_protocol = {
     .held_max = HTTP_HEAD_BYTES_MAX,
     .refusal = STR_INIT("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n"
                         "Connection: close\r\n\r\n"),
+    .wants_tls = STR_INIT("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 21\r\n"
+                          "Connection: close\r\n\r\nThis port speaks TLS\n"),
     .opened = opened,
     .bytes_in = bytes_in,
     .ended = ended,

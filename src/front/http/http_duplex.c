@@ -118,7 +118,7 @@ void duplex_in_over(HttpReq *r, Str trailers)
         return;
     r->duplex_ended = r->duplex_in_ends = true;
     buf_put(&r->trailers, trailers);
-    ended_tell(r);
+    duplex_show(r); /* what is kept comes before the end */
 }
 
 void duplex_writable(HttpReq *r)

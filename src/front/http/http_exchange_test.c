@@ -244,6 +244,27 @@ TEST(duplex_is_closed_when_the_client_goes_and_told_when_the_server_ends)
     CHECK_INT(atomic_load(&line_drains), 1);
 }
 
+/* The end comes right behind the bytes that were kept, in the moment in which they are to be shown. */
+TEST(duplex_shows_what_was_kept_before_the_end)
+{
+    Fake fake;
+    begin(&fake);
+    for (int i = 0; i < 30; i++) {
+        Arena arena AUTO(arena_done) = { 0 };
+        int fd = fake_connect(&fake);
+        fake_say(fd, STR("POST /lines HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                         "b\r\nrest\nb\nc\nd\n\r\n"));
+        usleep((useconds_t)i * 1000); /* around the 20 ms after which it reads on */
+        fake_say(fd, STR("0\r\n\r\n"));
+        Str reply = fake_hear_all(fd, &arena);
+        CHECK(str_find(reply, STR("[")) > 0);
+        ptrdiff_t d = str_find(reply, STR("d\r\n")), bye = str_find(reply, STR("bye"));
+        CHECK(d > 0 && bye > d);
+        net_close(&fd);
+    }
+    fake_end(&fake);
+}
+
 TEST(file_replies)
 {
     static const struct {
