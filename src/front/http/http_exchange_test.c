@@ -87,6 +87,8 @@ static void lines_begin(HttpReq *r)
     Lines *lines = mem_new(sizeof *lines);
     lines->r = r;
     lines->timer.fire = lines_wake;
+    loop_timer_set(http_req_loop(r), &lines->timer, 0); /* its class is older than that of 20 ms */
+    loop_timer_stop(http_req_loop(r), &lines->timer);
     bool upgrades = http_req_upgrades(r, "lines");
     if (upgrades) {
         http_reply_header(r, "Upgrade", STR("lines"));
