@@ -16,6 +16,16 @@ void api_signed(ApiCall *call, const AccessGrant *grant)
     call->principal = grant->principal;
 }
 
+Code api_session_create(ApiCall *call, const AccessGrant *grant, Str access_key_id, Str name,
+                        Str policy, uint32_t duration_s, SessionCredentials *ret_credentials,
+                        Err *err)
+{
+    TRY(govern_session_create(call->lake->govern, grant, access_key_id, name, policy, duration_s,
+                              call->arena, ret_credentials, err));
+    return api_audit(call, "session.create",
+                     str_format(call->arena, "session://" STR_FMT, STR_ARG(name)), STR_NONE, err);
+}
+
 bool api_key_allowed(ApiCall *call, const AccessGrant *grant, const char *action, Str bucket,
                      Str key)
 {
@@ -64,8 +74,31 @@ Code api_bucket_create(ApiCall *call, Str bucket, Err *err)
     return bucket_audit(call, "bucket.create", bucket, err);
 }
 
+/* Uploads that were never completed do not hold a bucket, and go with it. */
+static Code uploads_abort(ApiCall *call, Str bucket, Err *err)
+{
+    for (;;) {
+        StoreUploadQuery query = { .bucket = bucket };
+        StoreUploadPage page;
+        TRY(store_upload_list(call->lake->store, &query, call->arena, &page, err));
+        for (size_t i = 0; i < page.upload_count; i++) {
+            Code code = store_upload_abort(call->lake->store, bucket, page.uploads[i].key,
+                                           &page.uploads[i].id, err);
+            if (code != E_OK && code != E_NOT_FOUND)
+                return code;
+        }
+        if (!page.truncated)
+            return E_OK;
+    }
+}
+
 Code api_bucket_delete(ApiCall *call, Str bucket, Err *err)
 {
+    StoreListQuery any = { .bucket = bucket, .limit = 1, .versions = true };
+    StoreListPage page;
+    TRY(store_list(call->lake->store, &any, call->arena, &page, err));
+    if (page.object_count == 0)
+        TRY(uploads_abort(call, bucket, err));
     TRY(store_bucket_delete(call->lake->store, bucket, err));
     return bucket_audit(call, "bucket.delete", bucket, err);
 }

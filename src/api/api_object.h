@@ -13,6 +13,11 @@
 #include "govern/access.h"
 #include "store/upload.h"
 
+/* A session of `grant`, narrowed by `policy`; audited. */
+Code api_session_create(ApiCall *call, const AccessGrant *grant, Str access_key_id, Str name,
+                        Str policy, uint32_t duration_s, SessionCredentials *ret_credentials,
+                        Err *err) CHECKED;
+
 /* Who a request says it is from: nothing is proven yet. */
 Code api_signer(ApiCall *call, Str access_key_id, Str token, AccessGrant *ret_grant,
                 Err *err) CHECKED;

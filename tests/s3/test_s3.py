@@ -164,7 +164,7 @@ def copies_tags_cors():
     s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]})
     equal(s3.get_bucket_cors(Bucket=name)["CORSRules"][0]["AllowedMethods"], ["GET"])
     equal(code_of(s3.get_bucket_policy, Bucket=name), ("NoSuchBucketPolicy", 404))
-    equal(code_of(s3.get_bucket_website, Bucket=name), ("NotImplemented", 501))
+    equal(code_of(s3.get_bucket_accelerate_configuration, Bucket=name), ("NotImplemented", 501))
 
 
 @case
@@ -202,6 +202,59 @@ def bodies_are_compared():
         holds(b"<Code>BadDigest</Code>" in error.read(), "BadDigest")
     equal(code_of(s3.put_object, Bucket=name, Key="k", Body=b"hello", ChecksumCRC32="AAAAAA==")[0], "BadDigest")
     equal(s3.list_objects_v2(Bucket=name)["KeyCount"], 0, "nothing was kept")
+
+
+@case
+def sessions_over_the_wire():
+    config = Config(retries={"max_attempts": 1})
+    sts = boto3.client("sts", endpoint_url=URL, region_name="us-east-1", aws_access_key_id=ADMIN["access_key"],
+                       aws_secret_access_key=ADMIN["secret_key"], config=config)
+    name = bucket("session-bucket")
+    s3.put_object(Bucket=name, Key="in/a", Body=b"a")
+    s3.put_object(Bucket=name, Key="out/a", Body=b"a")
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{name}/in/*"}]}
+    made = sts.assume_role(RoleArn="arn:aws:iam::000000000000:role/any", RoleSessionName="trial", Policy=json.dumps(policy),
+                           DurationSeconds=900)["Credentials"]
+    narrow = client(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+    equal(narrow.get_object(Bucket=name, Key="in/a")["Body"].read(), b"a")
+    equal(code_of(narrow.get_object, Bucket=name, Key="out/a"), ("AccessDenied", 403))
+    equal(code_of(narrow.put_object, Bucket=name, Key="in/b", Body=b""), ("AccessDenied", 403))
+    wrong = boto3.client("sts", endpoint_url=URL, region_name="us-east-1", aws_access_key_id=ADMIN["access_key"],
+                         aws_secret_access_key="x" * 40, config=config)
+    equal(code_of(wrong.get_caller_identity), ("SignatureDoesNotMatch", 403))
+    equal(code_of(sts.assume_role, RoleArn="arn:aws:iam::000000000000:role/any", RoleSessionName="trial", Policy="{}"),
+          ("ValidationError", 400))
+    holds(sts.get_caller_identity()["Arn"].startswith("arn:aws:iam"), "the caller has a name")
+
+
+@case
+def pages_of_other_origins():
+    name = bucket("cors-bucket")
+    s3.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": [
+        {"AllowedOrigins": ["https://*.example.org"], "AllowedMethods": ["GET"], "AllowedHeaders": ["x-amz-*"], "MaxAgeSeconds": 60}]})
+    s3.put_object(Bucket=name, Key="k", Body=b"k")
+
+    def ask(origin, method, headers=""):
+        request = urllib.request.Request(f"{URL}/{name}/k", method="OPTIONS", headers={
+            "Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers})
+        try:
+            with urllib.request.urlopen(request) as reply:
+                return reply.status, reply.headers.get("Access-Control-Allow-Origin")
+        except urllib.error.HTTPError as error:
+            return error.code, None
+
+    equal(ask("https://a.example.org", "GET", "x-amz-date"), (200, "https://a.example.org"))
+    equal(ask("https://a.example.org", "PUT"), (403, None))
+    equal(ask("https://example.com", "GET"), (403, None))
+    equal(ask("https://a.example.org", "GET", "authorization"), (403, None))
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": name, "Key": "k"})
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Origin": "https://b.example.org"})) as reply:
+        equal((reply.read(), reply.headers["Access-Control-Allow-Origin"]), (b"k", "https://b.example.org"))
+    s3.create_multipart_upload(Bucket=name, Key="left")
+    s3.delete_object(Bucket=name, Key="k")
+    s3.delete_bucket(Bucket=name)
+    bucket(name)
+    equal(s3.list_multipart_uploads(Bucket=name).get("Uploads", []), [])
 
 
 @case

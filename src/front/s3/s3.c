@@ -185,6 +185,9 @@ static bool shape_ok(S3Req *s)
         return s3_fail_argument(
             s, "x-amz-copy-source", source,
             STR("You can only specify a copy source header for copy requests."));
+    if (s->bucket.len == 0 && str_eq(method, STR("POST")) &&
+        !str_istarts(s3_field(s, "Content-Type"), STR("application/x-www-form-urlencoded")))
+        return not_allowed(s, "SERVICE");
     if (s->key.len == 0)
         return true;
     if (puts && s3_has(s, "partNumber") && !s3_has(s, "uploadId"))
@@ -201,6 +204,26 @@ static bool shape_ok(S3Req *s)
     return true;
 }
 
+/* 501, when the bucket is there and may be known. */
+static const S3Op *s3_op_unserved(const S3Req *s)
+{
+    static const S3Op rows[] = {
+        { "NotServed", "GET", S3_BUCKET, NULL, BUCKET_LIST, "s3:NotServed", S3_BODY_NONE, NULL,
+          s3_not_served },
+        { "NotServed", "PUT", S3_BUCKET, NULL, BUCKET_LIST, "s3:NotServed", S3_BODY_XML, NULL,
+          s3_not_served },
+    };
+    bool none = str_eq(http_req_method(s->r), STR("GET")) ||
+                str_eq(http_req_method(s->r), STR("HEAD")) ||
+                str_eq(http_req_method(s->r), STR("DELETE"));
+    return &rows[!none];
+}
+
+void s3_not_served(S3Req *s)
+{
+    s3_fail(s, S3_NotImplemented);
+}
+
 static bool op_choose(S3Req *s)
 {
     bool known;
@@ -210,7 +233,7 @@ static bool op_choose(S3Req *s)
     for (size_t i = 0; i < ARRAY_LEN(unserved); i++) {
         if (s3_has(s, unserved[i]) &&
             (!s->op || !s->op->query || strcmp(s->op->query, unserved[i]) != 0))
-            return s3_fail(s, S3_NotImplemented);
+            s->op = s3_op_unserved(s);
     }
     if (!s->op)
         return known
@@ -234,24 +257,29 @@ static void request_take(S3Req *s)
                                fields, count };
 }
 
-static bool s3_verify(S3Req *s, SigFail *fail)
+static bool verify(S3Req *s, SigFail *fail)
 {
     *fail = (SigFail){ 0 };
+    if (s->payload_sts.len > 0)
+        return sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host,
+                          s->arena, fail);
     return s3_payload_form(s) &&
            sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host, s->arena,
                       fail) &&
            (s->op->body != S3_BODY_NONE || s3_empty_compare(s));
 }
 
-static bool authenticate(S3Req *s)
+bool s3_authenticate(S3Req *s, Str service)
 {
     SigFail fail = { 0 };
     Err err;
     request_take(s);
-    if (!sig_claim(&s->request, s->server->options.region, STR("s3"), s->arena, &s->claim, &fail))
+    if (!sig_claim(&s->request, s->server->options.region, service, s->arena, &s->claim, &fail))
         return s3_fail_signature(s, &fail);
     if (s->claim.kind == SIG_ANONYMOUS)
         return s3_fail(s, S3_AccessDenied);
+    if (s->payload_sts.len > 0)
+        s->claim.payload = s->payload_sts;
     Code code = api_signer(&s->call, s->claim.access_key, s->claim.token, &s->grant, &err);
     if (code == E_UNAUTHENTICATED)
         return s->claim.token.len ? s3_fail(s, S3_InvalidToken)
@@ -261,7 +289,7 @@ static bool authenticate(S3Req *s)
         return s3_fail_err(s, &err);
     s->sig_key = sig_key(s->grant.secret, s->claim.day, s->claim.region, s->claim.service);
     if (!sig_check_time(&s->claim, os_now_us(s->server->options.lake->os), s->arena, &fail) ||
-        !s3_verify(s, &fail))
+        !verify(s, &fail))
         return fail.code && s3_fail_signature(s, &fail);
     api_signed(&s->call, &s->grant);
     http_req_set_principal(s->r, s->grant.principal.name);
@@ -316,7 +344,13 @@ static S3Req *req_make(HttpReq *r)
 static void on_head(HttpReq *r)
 {
     S3Req *s = req_make(r);
-    if (!params_take(s) || !target_take(s) || !op_choose(s) || !authenticate(s) || !bucket_enter(s))
+    if (!params_take(s) || !target_take(s) || !op_choose(s))
+        return;
+    if (s->op->run == s3_sts) {
+        buf_init(&s->text, S3_XML_BODY_MAX);
+        return;
+    }
+    if (!s3_authenticate(s, STR("s3")) || !bucket_enter(s))
         return;
     if (!s3_cors_apply(s))
         return;
@@ -336,14 +370,18 @@ static void on_options(HttpReq *r)
 static void on_body(HttpReq *r, Str block)
 {
     S3Req *s = http_req_user(r);
-    if (!http_replied(r))
+    if (http_replied(r))
+        return;
+    if (s->op->run == s3_sts)
+        buf_put(&s->text, block);
+    else
         s3_body_take(s, block);
 }
 
 static void on_end(HttpReq *r)
 {
     S3Req *s = http_req_user(r);
-    if (!http_replied(r) && s3_body_end(s))
+    if (!http_replied(r) && (s->op->run == s3_sts || s3_body_end(s)))
         s->op->run(s);
 }
 

@@ -332,6 +332,11 @@ void s3_no_policy(S3Req *s)
     s3_fail_with(s, S3_NoSuchBucketPolicy, STR_NONE, "BucketName", s->bucket);
 }
 
+void s3_no_website(S3Req *s)
+{
+    s3_fail_with(s, S3_NoSuchWebsiteConfiguration, STR_NONE, "BucketName", s->bucket);
+}
+
 void s3_no_lifecycle(S3Req *s)
 {
     s3_fail_with(s, S3_NoSuchLifecycleConfiguration, STR_NONE, "BucketName", s->bucket);

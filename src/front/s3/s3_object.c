@@ -600,6 +600,13 @@ static bool head_version(S3Req *s, ObjectInfo *ret_info)
     return s3_fail(s, sequence ? S3_MethodNotAllowed : S3_NoSuchKey);
 }
 
+void s3_no_lock(S3Req *s)
+{
+    ObjectInfo info;
+    if (head_version(s, &info))
+        s3_fail_text(s, S3_InvalidRequest, STR("Bucket is missing Object Lock Configuration"));
+}
+
 void s3_get_tagging(S3Req *s)
 {
     ObjectInfo info;
@@ -775,6 +782,9 @@ bool s3_copy_into_part(S3Req *s)
         from = first;
         len = last - first + 1;
     }
+    if (!object_reader_info(reader)->null_version)
+        http_reply_header(s->r, "x-amz-copy-source-version-id",
+                          s3_version_text(s, object_reader_info(reader)->sequence, false));
     return bytes_copy(s, reader, from, len);
 }
 

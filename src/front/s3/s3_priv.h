@@ -78,6 +78,7 @@ struct S3Req {
     DigestKind checksum_kind;    /* of a header or trailer; DIGEST_NONE: none */
     DigestKind checksum_default; /* what is computed when none came */
     DigestKind checksum_bound;   /* of the upload that a part belongs to */
+    Str payload_sts;             /* SHA-256 of the form of an STS request */
     bool checksum_needed;        /* its parts have to bring one */
     Str checksum_wanted;         /* base64, of the header; the trailer's comes later */
     int64_t decoded_length;      /* -1: not said */
@@ -139,6 +140,9 @@ bool s3_limit_take(S3Req *s, const char *name, Str text, int64_t *ret_limit);
 void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url);
 Str s3_base64(Arena *arena, Str bytes);
 Str s3_number(S3Req *s, uint64_t number);
+
+bool s3_authenticate(S3Req *s, Str service);
+void s3_not_served(S3Req *s);
 
 /* s3_body.c */
 bool s3_payload_form(S3Req *s); /* x-amz-content-sha256 is one that there is */

@@ -24,7 +24,12 @@ static bool answer(S3Req *s, const char *code, int status, Str message, const S3
     Buf body;
     buf_init(&body, ERROR_BYTES_MAX);
     XmlWriter w = xml_writer(&body);
+    bool sts = s->op && s->op->run == s3_sts;
+    if (sts)
+        xml_open_in(&w, "ErrorResponse", "https://sts.amazonaws.com/doc/2011-06-15/");
     xml_open(&w, "Error");
+    if (sts)
+        xml_field(&w, "Type", status < 500 ? STR("Sender") : STR("Receiver"));
     xml_field(&w, "Code", str_z(code));
     xml_field(&w, "Message", message);
     for (size_t i = 0; i < count; i++) {
@@ -35,6 +40,10 @@ static bool answer(S3Req *s, const char *code, int status, Str message, const S3
     xml_field(&w, "RequestId", http_req_id(s->r));
     xml_field(&w, "HostId", STR("tarn"));
     xml_close(&w, "Error");
+    if (sts) {
+        xml_field(&w, "RequestId", http_req_id(s->r));
+        xml_close(&w, "ErrorResponse");
+    }
     if (status == 503)
         http_reply_header(s->r, "Retry-After", STR("1"));
     http_reply_take(s->r, status, "application/xml", &body);

@@ -328,6 +328,13 @@ static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wa
         str_lower(s->arena, str_format(s->arena, "x-amz-checksum-%s%c", digest_name(kind), 0));
     Str sent = http_req_header(s->r, name.ptr), value = s3_base64(s->arena, digest_str(ret_value));
     ptrdiff_t dash = str_rfind_char(sent, '-');
+    Str bare = dash > 0 ? str_sub(sent, 0, (size_t)dash) : sent, bytes;
+    if (sent.len > 0 &&
+        (!base64_parse(s->arena, bare, &bytes) || bytes.len != digest_len(kind) ||
+         (dash > 0 && !str_eq(str_from(sent, (size_t)dash + 1), s3_number(s, wanted->count)))))
+        return s3_fail_text(
+            s, S3_InvalidRequest,
+            str_format(s->arena, "Value for " STR_FMT " header is invalid.", STR_ARG(name)));
     if (sent.len > 0 && !str_eq(dash > 0 ? str_sub(sent, 0, (size_t)dash) : sent, value))
         return s3_fail_text(
             s, S3_BadDigest,
@@ -385,6 +392,22 @@ static void complete_answer(S3Req *s, const ObjectInfo *info)
     s3_reply_xml(s, 200, &body);
 }
 
+static ObjectInfo completed_info(const StoreComplete *complete, bool composite, uint64_t sequence)
+{
+    ObjectInfo info = { .sequence = sequence,
+                        .has_md5 = true,
+                        .part_count = complete->part_count,
+                        .checksum = complete->checksum,
+                        .checksum_composite = composite };
+    Digest md5 AUTO(digest_done) = { 0 };
+    digest_init(&md5, DIGEST_MD5);
+    for (size_t i = 0; i < complete->part_count; i++)
+        digest_update(&md5, str_of((const char *)complete->parts[i].md5, 16));
+    DigestValue value = digest_final(&md5);
+    memcpy(info.md5, value.bytes, sizeof info.md5);
+    return info;
+}
+
 void s3_complete_upload(S3Req *s)
 {
     StoreUpload upload;
@@ -436,13 +459,15 @@ void s3_complete_upload(S3Req *s)
         s3_fail(s, S3_InvalidPart);
         return;
     }
-    if (code == E_OK)
-        code = store_head_version(s->call.lake->store, s->bucket, s->key, sequence, s->arena, &info,
-                                  &err);
-    if (code != E_OK)
+    if (code != E_OK) {
         upload_fail(s, &err);
-    else
-        complete_answer(s, &info);
+        return;
+    }
+    if (store_head_version(s->call.lake->store, s->bucket, s->key, sequence, s->arena, &info,
+                           &err) != E_OK)
+        info = completed_info(&complete, upload.checksum_composite,
+                              sequence); /* replaced already by somebody else */
+    complete_answer(s, &info);
 }
 
 /* ---- lists ---- */
