@@ -257,6 +257,46 @@ def pages_of_other_origins():
     equal(s3.list_multipart_uploads(Bucket=name).get("Uploads", []), [])
 
 
+def form_of(fields, content, filename="f.txt"):
+    mark = "tarn-form-mark"
+    rows = [f'--{mark}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n' for key, value in fields.items()]
+    rows.append(f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n')
+    return f"multipart/form-data; boundary={mark}", "".join(rows).encode() + content + f"\r\n--{mark}--\r\n".encode()
+
+
+@case
+def forms_of_pages():
+    name = bucket("form-bucket")
+
+    def post(fields, content=b"hello", filename="f.txt"):
+        kind, body = form_of(fields, content, filename)
+        request = urllib.request.Request(f"{URL}/{name}", data=body, method="POST", headers={"Content-Type": kind})
+        try:
+            with urllib.request.urlopen(request) as reply:
+                return reply.status, ""
+        except urllib.error.HTTPError as error:
+            text = error.read().decode()
+            return error.code, text[text.index("<Code>") + 6:text.index("</Code>")]
+
+    def signed(key="up/${filename}", conditions=(), **fields):
+        return s3.generate_presigned_post(name, key, Fields=dict(fields), Conditions=list(conditions))["fields"]
+
+    equal(post(signed()), (204, ""))
+    equal(s3.get_object(Bucket=name, Key="up/f.txt")["Body"].read(), b"hello")
+    equal(post(signed(key="k") | {"key": "other"}), (403, "AccessDenied"))
+    equal(post(signed(key="k") | {"x-amz-meta-a": "b"}), (403, "AccessDenied"))
+    equal(post(signed(key="k", conditions=[["content-length-range", 1, 4]])), (400, "EntityTooLarge"))
+    equal(post(signed(key="k", conditions=[["content-length-range", 9, 20]])), (400, "EntityTooSmall"))
+    broken = signed(key="k")
+    equal(post(broken | {"x-amz-signature": "0" * 64}), (403, "SignatureDoesNotMatch"))
+    equal(post({"key": "k"}), (403, "AccessDenied"))
+    equal(code_of(s3.head_object, Bucket=name, Key="k"), ("404", 404))
+    good = signed(key="k", conditions=[{"success_action_status": "201"}, ["starts-with", "$x-amz-meta-a", "b"]], success_action_status="201")
+    equal(post(good | {"x-amz-meta-a": "bc"}, b"z" * 300000), (201, ""))
+    found = s3.head_object(Bucket=name, Key="k")
+    equal((found["ContentLength"], found["Metadata"]), (300000, {"a": "bc"}))
+
+
 @case
 def a_restart_keeps_keys_and_bytes():
     global lake, ADMIN, URL

@@ -70,7 +70,11 @@ Str s3_param(const S3Req *s, const char *name)
 
 Str s3_field(const S3Req *s, const char *name)
 {
-    return http_req_header(s->r, name);
+    for (size_t i = 0; s->from_form && i < s->request.field_count; i++) {
+        if (str_ieq(s->request.fields[i].name, str_z(name)))
+            return s->request.fields[i].value;
+    }
+    return s->from_form ? STR_NONE : http_req_header(s->r, name);
 }
 
 Str s3_field_all(const S3Req *s, const char *name)
@@ -296,7 +300,7 @@ bool s3_authenticate(S3Req *s, Str service)
     return true;
 }
 
-static bool bucket_enter(S3Req *s)
+bool s3_bucket_enter(S3Req *s)
 {
     Err err;
     ApiBucketAsk ask = { &s->grant, s->op->right, s->op->action, s->bucket, s->key };
@@ -350,7 +354,11 @@ static void on_head(HttpReq *r)
         buf_init(&s->text, S3_XML_BODY_MAX);
         return;
     }
-    if (!s3_authenticate(s, STR("s3")) || !bucket_enter(s))
+    if (s->op->run == s3_post_object) {
+        s3_post_begin(s);
+        return;
+    }
+    if (!s3_authenticate(s, STR("s3")) || !s3_bucket_enter(s))
         return;
     if (!s3_cors_apply(s))
         return;
@@ -374,6 +382,8 @@ static void on_body(HttpReq *r, Str block)
         return;
     if (s->op->run == s3_sts)
         buf_put(&s->text, block);
+    else if (s->post)
+        s3_post_take(s, block);
     else
         s3_body_take(s, block);
 }
@@ -381,7 +391,7 @@ static void on_body(HttpReq *r, Str block)
 static void on_end(HttpReq *r)
 {
     S3Req *s = http_req_user(r);
-    if (!http_replied(r) && (s->op->run == s3_sts || s3_body_end(s)))
+    if (!http_replied(r) && (s->op->run == s3_sts || s->post || s3_body_end(s)))
         s->op->run(s);
 }
 
@@ -390,6 +400,7 @@ static void on_free(HttpReq *r)
     S3Req *s = http_req_user(r);
     if (!s)
         return;
+    s3_post_free(s);
     s3_body_free(s);
     explicit_bzero(&s->sig_key, sizeof s->sig_key);
 }
@@ -421,15 +432,16 @@ static void on_free(HttpReq *r)
 static const HttpRoute routes[] = {
     ROUTES("GET", "s3Get", S3_XML_BODY_MAX)
         ROUTES("PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20)) /* aws-chunked needs some more */
-    ROUTES("POST", "s3Post", S3_XML_BODY_MAX) ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX){
-        .method = "OPTIONS",
-        .path = "/{path*}",
-        .name = "s3Options",
-        .lane = HTTP_ON_IO_WORKER,
-        .on_end = on_options,
-        .on_free = on_free,
-        .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE,
-        .doc = "What a page of another origin may do with a bucket." }
+    ROUTES("POST", "s3Post", S3_OBJECT_BYTES_MAX + (1 << 20))
+        ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX){
+            .method = "OPTIONS",
+            .path = "/{path*}",
+            .name = "s3Options",
+            .lane = HTTP_ON_IO_WORKER,
+            .on_end = on_options,
+            .on_free = on_free,
+            .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE,
+            .doc = "What a page of another origin may do with a bucket." }
 };
 
 Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)

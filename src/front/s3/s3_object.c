@@ -18,7 +18,7 @@ static void version_header(S3Req *s, uint64_t sequence, bool null_version)
         http_reply_header(s->r, "x-amz-version-id", s3_version_text(s, sequence, null_version));
 }
 
-static void checksum_header(S3Req *s, const ObjectInfo *info)
+void s3_checksum_header(S3Req *s, const ObjectInfo *info)
 {
     if (info->checksum.kind == DIGEST_NONE)
         return;
@@ -50,7 +50,7 @@ static void put_answer(S3Req *s, uint64_t sequence, Str etag, const DigestValue 
         version_header(s, sequence, false);
     http_reply_header(s->r, "x-amz-object-size", s3_number(s, s->body_bytes));
     if (checksum->kind != DIGEST_NONE)
-        checksum_header(s, &(ObjectInfo){ .checksum = *checksum });
+        s3_checksum_header(s, &(ObjectInfo){ .checksum = *checksum });
     s3_reply_empty(s, 200);
 }
 
@@ -457,7 +457,7 @@ static void object_headers(S3Req *s, const ObjectInfo *info, bool whole)
         http_reply_header(s->r, "x-amz-tagging-count",
                           str_format(s->arena, "%zu", info->tag_count));
     if (whole && str_ieq(s3_field(s, "x-amz-checksum-mode"), STR("ENABLED")))
-        checksum_header(s, info);
+        s3_checksum_header(s, info);
 }
 
 static bool version_wanted(S3Req *s, uint64_t *ret_sequence)

@@ -27,6 +27,7 @@ enum {
 
 typedef struct S3Server S3Server;
 typedef struct S3Req S3Req;
+typedef struct S3Post S3Post; /* s3_post.c */
 
 typedef enum S3Resource { S3_SERVICE, S3_BUCKET, S3_OBJECT } S3Resource;
 typedef enum S3BodyKind { S3_BODY_NONE, S3_BODY_XML, S3_BODY_STREAM, S3_BODY_PART } S3BodyKind;
@@ -87,6 +88,11 @@ struct S3Req {
     StagedObject *staged; /* of S3_BODY_STREAM and S3_BODY_PART */
     uint8_t md5_bytes[16];
     DigestValue checksum_value; /* what was computed, when one was asked for */
+    /* of a form */
+    S3Post *post;
+    bool from_form; /* s3_field reads the form */
+    const StoreTag *form_tags;
+    size_t form_tag_count;
     /* for PUT */
     StoreCondition condition;
     uint64_t if_sequence;
@@ -142,6 +148,7 @@ Str s3_base64(Arena *arena, Str bytes);
 Str s3_number(S3Req *s, uint64_t number);
 
 bool s3_authenticate(S3Req *s, Str service);
+bool s3_bucket_enter(S3Req *s);
 void s3_not_served(S3Req *s);
 
 /* s3_body.c */
@@ -166,12 +173,18 @@ bool s3_conditions_of_put(S3Req *s);
 bool s3_http_date_parse(Str text, int64_t *ret_us);
 Str s3_property(const S3Req *s, const char *name); /* of the bucket */
 
+/* s3_post.c */
+void s3_post_begin(S3Req *s);
+void s3_post_take(S3Req *s, Str bytes);
+void s3_post_free(S3Req *s);
+
 /* s3_cors.c */
 bool s3_cors_ok(S3Req *s, const XmlNode *root); /* answers when a rule is none */
 bool s3_cors_apply(S3Req *s);                   /* fields of an answer, by the bucket's rules */
 void s3_cors_preflight(S3Req *s);
 
 /* s3_object.c, for parts that are copied */
+void s3_checksum_header(S3Req *s, const ObjectInfo *info);
 bool s3_copy_source_ok(S3Req *s);
 bool s3_copy_into_part(S3Req *s);
 void s3_checksum_begin(S3Req *s, DigestKind kind); /* of the bytes that will be copied */
