@@ -349,6 +349,8 @@ static bool digests_compare(S3Req *s)
     memcpy(s->md5_bytes, value.bytes, sizeof s->md5_bytes);
     if (md5.ptr && (!base64_parse(s->arena, md5, &bytes) || !str_eq(bytes, digest_str(&value))))
         return md5_wrong(s, bytes, digest_str(&value));
+    if (s3_field(s, "x-amz-copy-source").ptr) /* its checksum is of the bytes that are copied */
+        return true;
     if (s->checksum_kind != DIGEST_NONE || s->checksum_default != DIGEST_NONE)
         s->checksum_value = digest_final(&s->checksum);
     if (s->checksum_kind == DIGEST_NONE)

@@ -305,6 +305,8 @@ static void copy_object(S3Req *s)
         s3_checksum_begin(s, wanted);
     } else if (info->checksum.kind != DIGEST_NONE) {
         s3_checksum_begin(s, info->checksum.kind);
+    } else {
+        s3_checksum_begin(s, DIGEST_CRC64NVME);
     }
     if (!bytes_copy(s, reader, 0, info->size_bytes))
         return;

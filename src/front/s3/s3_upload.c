@@ -10,8 +10,28 @@ static Str upload_text(S3Req *s, const StoreUploadId *id)
     return hex_format(s->arena, str_of(id->bytes, sizeof id->bytes));
 }
 
+static void complete_answer(S3Req *s, const ObjectInfo *info);
+
+/* An upload that is gone may have been completed, even while this request looked: the same again
+ * has the answer of the first time. */
+static bool completed_before(S3Req *s)
+{
+    ObjectInfo info;
+    bool done = false;
+    Err err;
+    if (s->op->run != s3_complete_upload ||
+        store_completed(s->call.lake->store, s->bucket, s->key, &s->upload, s->arena, &info, &done,
+                        &err) != E_OK ||
+        !done)
+        return false;
+    complete_answer(s, &info);
+    return true;
+}
+
 static bool no_upload(S3Req *s)
 {
+    if (completed_before(s))
+        return false;
     return s3_fail_with(s, S3_NoSuchUpload, STR_NONE, "UploadId", s3_param(s, "uploadId"));
 }
 
@@ -120,7 +140,8 @@ void s3_upload_part_head(S3Req *s)
     if (!upload_get(s, &upload))
         return;
     if (!upload.checksum_composite)
-        s->checksum_default = upload.checksum_kind;
+        s->checksum_default =
+            upload.checksum_kind != DIGEST_NONE ? upload.checksum_kind : DIGEST_CRC64NVME;
     s->checksum_bound = upload.checksum_kind;
     s->checksum_needed = upload.checksum_kind != DIGEST_NONE && upload.checksum_composite;
     if (!s3_field(s, "x-amz-copy-source").ptr && http_req_length(s->r) < 0 && !s->aws_chunked &&
@@ -135,8 +156,9 @@ void s3_upload_part(S3Req *s)
     StoreUpload upload;
     if (!upload_get(s, &upload))
         return;
-    if (copies && upload.checksum_kind != DIGEST_NONE)
-        s3_checksum_begin(s, upload.checksum_kind);
+    if (copies)
+        s3_checksum_begin(s, upload.checksum_kind != DIGEST_NONE ? upload.checksum_kind
+                                                                 : DIGEST_CRC64NVME);
     if (copies && !s3_copy_into_part(s))
         return;
     StorePart part = { .number = s->part_number, .checksum = s->checksum_value };
@@ -304,6 +326,17 @@ static bool wanted_take(S3Req *s, const StoreUpload *upload, Wanted *wanted)
     return true;
 }
 
+/* An upload that named no algorithm has the one of its parts, if it is one that combines. */
+static DigestKind kind_of_all(const Wanted *wanted)
+{
+    DigestKind kind = wanted->parts[0].checksum.kind;
+    for (size_t i = 1; i < wanted->count; i++) {
+        if (wanted->parts[i].checksum.kind != kind)
+            return DIGEST_NONE;
+    }
+    return digest_is_crc(kind) ? kind : DIGEST_NONE;
+}
+
 /* Of the whole from the parts' own: CRCs combine, composites hash the values. */
 static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wanted,
                            DigestValue *ret_value)
@@ -311,6 +344,8 @@ static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wa
     DigestKind kind = upload->checksum_kind;
     Digest digest AUTO(digest_done) = { 0 };
     *ret_value = (DigestValue){ 0 };
+    if (kind == DIGEST_NONE)
+        kind = kind_of_all(wanted);
     if (kind == DIGEST_NONE)
         return true;
     digest_init(&digest, kind);
@@ -415,18 +450,11 @@ void s3_complete_upload(S3Req *s)
     StoreComplete complete = { .bucket = s->bucket, .key = s->key };
     ObjectInfo info;
     uint64_t sequence = 0;
-    bool done = false;
     Err err;
     if (!upload_take(s))
         return;
-    if (store_completed(s->call.lake->store, s->bucket, s->key, &s->upload, s->arena, &info, &done,
-                        &err) == E_OK &&
-        done) {
-        complete_answer(s, &info); /* the same again: the answer of the first time */
-        return;
-    }
-    if (!upload_get(s, &upload) || !s3_conditions_of_put(s) || !complete_type_ok(s, &upload) ||
-        !wanted_take(s, &upload, &wanted) ||
+    if (completed_before(s) || !upload_get(s, &upload) || !s3_conditions_of_put(s) ||
+        !complete_type_ok(s, &upload) || !wanted_take(s, &upload, &wanted) ||
         !whole_checksum(s, &upload, &wanted, &complete.checksum))
         return;
     uint64_t sum = 0;
