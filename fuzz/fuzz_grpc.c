@@ -1,11 +1,14 @@
 /* gRPC: messages are the same whole and byte by byte, and written again they are the bytes that were read;
- * header texts are read as they were written. The first byte chooses. */
+ * header texts are read as they were written; reflection answers any request about any descriptors with a
+ * message. The first byte chooses. */
 #include "front/grpc/grpc_frame.h"
+#include "front/grpc/grpc_proto.h"
+#include "front/grpc/grpc_reflection.h"
 #include "front/grpc/grpc_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
-enum { MESSAGE_MAX = 4 << 10, OUT_MAX = 64 << 20, CHOICE_TEXT = 0x80 };
+enum { MESSAGE_MAX = 4 << 10, OUT_MAX = 64 << 20, CHOICE_TEXT = 0x80, CHOICE_REFLECTION = 0xC0 };
 
 static GrpcStep read_all(size_t message_max, Str in, size_t piece, Buf *out, bool *ret_between)
 {
@@ -66,10 +69,34 @@ static void fuzz_text(Str in)
     IGNORE(grpc_type_is(in));
 }
 
+/* Two bytes tell how much of the input is the descriptors; the rest is a request. */
+static void fuzz_reflection(Str in)
+{
+    GrpcReflection *reflection AUTO(grpc_reflection_free) = NULL;
+    Buf answer AUTO(buf_done);
+    buf_init(&answer, OUT_MAX);
+    size_t cut = in.len < 2 ? 0 : (size_t)(uint8_t)in.ptr[0] << 8 | (uint8_t)in.ptr[1];
+    Str request = str_from(str_from(in, 2), cut);
+    if (in.len < 2 || grpc_reflection_new(str_sub(in, 2, cut), &reflection, NULL) != E_OK)
+        return;
+    grpc_reflection_answer(reflection, request, &answer);
+    Reader reader = reader_of(buf_str(&answer));
+    ProtoField field;
+    size_t kinds = 0;
+    while (proto_next(&reader, &field))
+        kinds += field.number >= 4;
+    ASSERT(reader_ok(&reader) && kinds == 1 && !answer.over);
+    ASSERT(str_eq(proto_bytes(buf_str(&answer), 2), request));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     if (len == 0)
         return 0;
+    if (bytes[0] == CHOICE_REFLECTION) {
+        fuzz_reflection(str_of(bytes + 1, len - 1));
+        return 0;
+    }
     if (bytes[0] & CHOICE_TEXT)
         fuzz_text(str_of(bytes + 1, len - 1));
     else

@@ -493,6 +493,95 @@ def client_that_never_reads_is_not_read():
     all_freed()
 
 
+# ---- Health and reflection ----
+
+HEALTH = "/grpc.health.v1.Health/"
+
+
+@case
+def health_is_checked():
+    with channel() as c:
+        check = c.unary_unary(HEALTH + "Check")
+        assert check(b"", timeout=5) == message(1) and check(message(""), timeout=5) == message(1)
+        assert status_of(lambda: check(message("tarn.test.v1.Nothing"), timeout=5))[0] == Code.NOT_FOUND
+        assert status_of(lambda: check(b"\x0a\xff", timeout=5))[0] == Code.INTERNAL
+        for serving in (2, 1):
+            assert DOOR.ask("PUT", "/health/tarn.test.v1.Test", body=b"%d" % serving).status == 204
+            assert check(message("tarn.test.v1.Test"), timeout=5) == message(serving)
+
+
+@case
+def health_is_watched():
+    with channel() as c:
+        watch = c.unary_stream(HEALTH + "Watch")
+        watches = [watch(message("watched"), timeout=20) for _ in range(20)]
+        other = watch(b"", timeout=20)
+        for w in watches:
+            assert next(w) == message(3)
+        assert next(other) == message(1)
+        for serving in (1, 2, 1):
+            assert DOOR.ask("PUT", "/health/watched", body=b"%d" % serving).status == 204
+            for w in watches:
+                assert next(w) == message(serving)
+        for w in watches[:10]:
+            w.cancel()
+        assert DOOR.ask("PUT", "/health/watched", body=b"2").status == 204
+        for w in watches[10:]:
+            assert next(w) == message(2)
+            w.cancel()
+        other.cancel()
+
+
+@case
+def health_while_watchers_come_and_go():
+    stop = threading.Event()
+
+    def turn():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            DOOR.ask("PUT", "/health/busy", body=b"%d" % (1 + n % 2))
+    thread = threading.Thread(target=turn)
+    thread.start()
+    with channel() as c:
+        for _ in range(100):
+            w = c.unary_stream(HEALTH + "Watch")(message("busy"), timeout=20)
+            next(w)
+            w.cancel()
+    stop.set()
+    thread.join()
+
+
+def reflect(version, *asked):
+    """The answers to requests of {field: value}."""
+    path = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    with channel() as c:
+        return [fields(answer) for answer in c.stream_stream(path)(iter([field(*a) for a in asked]), timeout=10)]
+
+
+@each(("v1", "v1alpha"))
+def reflection_of_services(version):
+    answer, = reflect(version, (7, "*"))
+    names = [first(service, 1).decode() for service in fields(answer[6][0])[1]]
+    assert names == ["tarn.test.v1.Test", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection",
+                     "grpc.reflection.v1alpha.ServerReflection"], names
+
+
+@each(("v1", "v1alpha"))
+def reflection_of_files(version):
+    asked = [(3, "test.proto"), (4, "tarn.test.v1.Test"), (4, "tarn.test.v1.Test.Echo"), (4, "tarn.test.v1.Text"),
+             (4, "grpc.health.v1.HealthCheckResponse.ServingStatus"), (3, "nothing.proto"), (4, "tarn.test.v1.Nothing"),
+             (5, field(1, "tarn.test.v1.Text") + field(2, 1)), (6, "tarn.test.v1.Text"), (1, "host only")]
+    answers = reflect(version, *asked)
+    for (number, value), answer in zip(asked, answers):
+        assert first(answer[2][0], number) == (value if isinstance(value, bytes) else value.encode()), answer
+    files = [first(first(answer[4][0], 1), 1).decode() if 4 in answer else None for answer in answers]
+    assert files == ["test.proto"] * 4 + ["health.proto"] + [None] * 5, files
+    errors = [first(answer[7][0], 1) if 7 in answer else None for answer in answers]
+    assert errors == [None] * 5 + [5, 5, 5, None, 3], errors
+    assert first(answers[8][5][0], 1) == b"tarn.test.v1.Text"
+
+
 # ---- the end of the server ----
 
 @case

@@ -1,7 +1,9 @@
-/* The gRPC service of the test door, tests/grpc/test.proto. */
+/* The gRPC services of the test door: tests/grpc/test.proto, Health and reflection. PUT /health/{service} with
+ * 1, 2 or 3 says how the service is. */
 #include "door.h"
 
-#include "front/grpc/grpc.h"
+#include "front/grpc/grpc_health.h"
+#include "front/grpc/grpc_reflection.h"
 #include "test.pb-c.h"
 
 #include <stdatomic.h>
@@ -241,13 +243,63 @@ static const GrpcMethod methods[] = {
 
 static void test_route(HttpReq *r)
 {
-    grpc_accept(r, methods, ARRAY_LEN(methods));
+    grpc_accept(r, methods, ARRAY_LEN(methods), http_req_context(r));
 }
 
+/* ---- Health, reflection: made by the first who asks ---- */
+
+extern const unsigned char grpc_test_set[]; /* test.set, made by the build */
+extern const unsigned long grpc_test_set_len;
+
+static GrpcHealth *health;
+static GrpcReflection *reflection;
+static pthread_once_t made = PTHREAD_ONCE_INIT;
+
+static void make(void)
+{
+    Err err;
+    health = grpc_health_new();
+    Code code = grpc_reflection_new(str_of(grpc_test_set, grpc_test_set_len), &reflection, &err);
+    ASSERT(code == E_OK);
+}
+
+static void health_route(HttpReq *r)
+{
+    pthread_once(&made, make);
+    grpc_health_accept(health, r);
+}
+
+static void reflection_route(HttpReq *r)
+{
+    pthread_once(&made, make);
+    grpc_reflection_accept(reflection, r);
+}
+
+static void health_put(HttpReq *r)
+{
+    Err err;
+    uint64_t serving = 0;
+    pthread_once(&made, make);
+    Str service = str_eq(http_req_arg(r, "service"), STR("all")) ? STR_NONE : http_req_arg(r, "service");
+    Code code = str_u64(http_req_body(r), &serving) && serving >= 1 && serving <= 3
+                    ? grpc_health_set(health, service, (GrpcServing)serving, &err)
+                    : err_set(&err, E_INVALID, "1, 2 or 3");
+    if (code == E_OK)
+        http_reply(r, 204, NULL, STR_NONE);
+    else
+        http_reply_problem(r, &err);
+}
+
+#define GRPC_ROUTE(path, name, handler)                                                            \
+    { "POST", path, name, .body_max = GRPC_BODY_MAX, .on_head = handler, .on_end = handler }
+
 static const HttpRoute routes[] = {
-    { "POST", TEST_PATH "{method}", "grpcTest", .body_max = GRPC_BODY_MAX, .on_head = test_route, .on_end = test_route },
-    { "POST", "/tarn.test.v1.Gone/{method}", "grpcGone", .body_max = GRPC_BODY_MAX, .on_head = grpc_unknown,
-      .on_end = grpc_unknown },
+    GRPC_ROUTE(TEST_PATH "{method}", "grpcTest", test_route),
+    GRPC_ROUTE("/tarn.test.v1.Gone/{method}", "grpcGone", grpc_unknown),
+    GRPC_ROUTE(GRPC_HEALTH_PATH, "grpcHealth", health_route),
+    GRPC_ROUTE(GRPC_REFLECTION_PATH, "grpcReflection", reflection_route),
+    GRPC_ROUTE(GRPC_REFLECTION_ALPHA_PATH, "grpcReflectionAlpha", reflection_route),
+    { "PUT", "/health/{service}", "healthPut", .on_end = health_put },
 };
 
 DoorRoutes door_grpc_routes(void)

@@ -1,4 +1,4 @@
-/* What makes a request a call: RFC-less, by PROTOCOL-HTTP2.md of gRPC. */
+/* What makes a request a call: PROTOCOL-HTTP2.md of gRPC. */
 #include "front/grpc/grpc_priv.h"
 
 #include "os/loop.h"
@@ -69,7 +69,7 @@ static bool deadline_of(HttpReq *r, const GrpcMethod *method, int64_t *ret_deadl
     return true;
 }
 
-static GrpcCall *call_new(HttpReq *r, const GrpcMethod *method, int64_t deadline_us)
+static GrpcCall *call_new(HttpReq *r, const GrpcMethod *method, int64_t deadline_us, void *context)
 {
     ASSERT(method->message && (method->ended || method->kind == GRPC_UNARY ||
                                method->kind == GRPC_SERVER_STREAM));
@@ -77,7 +77,7 @@ static GrpcCall *call_new(HttpReq *r, const GrpcMethod *method, int64_t deadline
     call->req = r;
     call->loop = http_req_loop(r);
     call->method = method;
-    call->context = http_req_context(r);
+    call->context = context;
     call->deadline_us = deadline_us;
     Str encoding = http_req_header(r, "grpc-encoding");
     call->encoded = encoding.len > 0 && !str_eq(encoding, STR("identity"));
@@ -89,7 +89,7 @@ static GrpcCall *call_new(HttpReq *r, const GrpcMethod *method, int64_t deadline
     return call;
 }
 
-void grpc_accept(HttpReq *r, const GrpcMethod *methods, size_t count)
+void grpc_accept(HttpReq *r, const GrpcMethod *methods, size_t count, void *context)
 {
     int64_t deadline_us;
     if (!call_check(r))
@@ -102,7 +102,7 @@ void grpc_accept(HttpReq *r, const GrpcMethod *methods, size_t count)
     } else if (deadline_us && deadline_us <= loop_now_us(http_req_loop(r))) {
         trailers_only(r, GRPC_DEADLINE_EXCEEDED, "the deadline is over");
     } else {
-        GrpcCall *call = call_new(r, method, deadline_us);
+        GrpcCall *call = call_new(r, method, deadline_us, context);
         http_reply_header(r, "Content-Type", STR("application/grpc"));
         http_reply_header(r, "grpc-accept-encoding", STR("identity"));
         http_reply_duplex(r, 200, &grpc_duplex, call);

@@ -11,7 +11,10 @@
  *
  * One route a service, whose path ends in the name of the method:
  *
- *     static void lake(HttpReq *r) { grpc_accept(r, methods, ARRAY_LEN(methods)); }
+ *     static void lake(HttpReq *r)
+ *     {
+ *         grpc_accept(r, methods, ARRAY_LEN(methods), http_req_context(r));
+ *     }
  *     { "POST", "/tarn.v1.Lake/{method}", "grpcLake", .on_head = lake, .on_end = lake,
  *       .body_max = GRPC_BODY_MAX } */
 #pragma once
@@ -53,12 +56,12 @@ typedef struct GrpcMethod {
 
 /* From on_head or on_end of a route with the lane HTTP_ON_LOOP. A request that is no call of gRPC gets the
  * reply of HTTP, an unknown method UNIMPLEMENTED at once. `methods` stay as long as the server. */
-void grpc_accept(HttpReq *r, const GrpcMethod *methods, size_t count);
+void grpc_accept(HttpReq *r, const GrpcMethod *methods, size_t count, void *context);
 /* UNIMPLEMENTED for every path: on_head and on_end of a route behind those of the services. */
 void grpc_unknown(HttpReq *r);
 
 const GrpcMethod *grpc_method(const GrpcCall *call);
-void *grpc_context(const GrpcCall *call);        /* HttpOptions.context */
+void *grpc_context(const GrpcCall *call);        /* of grpc_accept */
 Arena *grpc_arena(GrpcCall *call);               /* lives as long as the call */
 void *grpc_self(const GrpcCall *call);
 void grpc_set_self(GrpcCall *call, void *self);

@@ -1,6 +1,6 @@
-/* grpc.c and grpc_call.c over a real server on loopback, nghttp2 as the client. */
+/* grpc.c, grpc_call.c and grpc_health.c over a real server on loopback, nghttp2 as the client. */
 #include "base/test.h"
-#include "front/grpc/grpc.h"
+#include "front/grpc/grpc_health.h"
 #include "os/net.h"
 
 #include <nghttp2/nghttp2.h>
@@ -116,10 +116,18 @@ static const GrpcMethod methods[] = {
 
 static void route(HttpReq *r)
 {
-    grpc_accept(r, methods, ARRAY_LEN(methods));
+    grpc_accept(r, methods, ARRAY_LEN(methods), http_req_context(r));
+}
+
+static GrpcHealth *health; /* of the case that runs */
+
+static void health_route(HttpReq *r)
+{
+    grpc_health_accept(health, r);
 }
 
 static const HttpRoute routes[] = {
+    { "POST", GRPC_HEALTH_PATH, "health", .body_max = GRPC_BODY_MAX, .on_head = health_route, .on_end = health_route },
     { "POST", "/t.T/{method}", "t", .body_max = GRPC_BODY_MAX, .on_head = route, .on_end = route },
 };
 
@@ -420,4 +428,42 @@ TEST(grpc_server_that_ends)
     http_server_free(&server);
     client_end(&client);
     CHECK_INT(atomic_load(&freed), atomic_load(&begun));
+}
+
+static bool one_heard(Client *client)
+{
+    return client->calls[0].hears.len >= 7 || client->calls[0].over;
+}
+
+static bool two_heard(Client *client)
+{
+    return client->calls[0].hears.len >= 14 || client->calls[0].over;
+}
+
+/* A watcher hears each change from another thread; the server ends under it with a change on its way. */
+TEST(grpc_health_is_watched)
+{
+    NetAddress address;
+    Err err;
+    health = grpc_health_new();
+    CHECK_OK(grpc_health_set(health, STR("t.T"), GRPC_SERVING, &err), &err);
+    HttpServer *server = server_begin(&address);
+    Client client;
+    client_begin(&client, &address);
+    Call *watch = call_begin(&client, "/grpc.health.v1.Health/Watch", "1H", STR(M("\5", "\x0a\3t.T")), false);
+    CHECK(client_run(&client, one_heard));
+    CHECK_STR(buf_str(&watch->hears), STR(M("\2", "\x08\1")));
+    CHECK_OK(grpc_health_set(health, STR("t.T"), GRPC_NOT_SERVING, &err), &err);
+    CHECK(client_run(&client, two_heard));
+    CHECK_STR(buf_str(&watch->hears), STR(M("\2", "\x08\1") M("\2", "\x08\2")));
+    CHECK_OK(grpc_health_set(health, STR("t.T"), GRPC_SERVING, &err), &err);
+    http_server_free(&server);
+    client_end(&client);
+    Code code = E_OK;
+    for (int i = 0; i < GRPC_HEALTH_SERVICES_MAX && code == E_OK; i++) {
+        char name[] = { 's', (char)('0' + i) };
+        code = grpc_health_set(health, str_of(name, sizeof name), GRPC_SERVING, NULL);
+    }
+    CHECK(code == E_LIMIT);
+    grpc_health_free(&health);
 }
