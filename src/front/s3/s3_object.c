@@ -391,9 +391,11 @@ static bool part_number_ok(S3Req *s)
 }
 
 /* S3 reads "bytes=" with one range of digits; whatever else is no range at all. */
-static bool range_asked(S3Req *s)
+static bool range_asked(S3Req *s, uint64_t size)
 {
     Str text = s3_field(s, "Range");
+    if (size == 0 && str_starts(text, STR("bytes=-")) && !str_eq(text, STR("bytes=-0")))
+        return false; /* the last bytes of nothing are all of it */
     for (size_t i = 6; i < text.len; i++) {
         if (!strchr("0123456789-", text.ptr[i]))
             return false;
@@ -519,7 +521,7 @@ void s3_get_object(S3Req *s)
         if (info->part_count > 0)
             http_reply_header(s->r, "x-amz-mp-parts-count",
                               str_format(s->arena, "%zu", info->part_count));
-    } else if (!range_asked(s)) {
+    } else if (!range_asked(s, info->size_bytes)) {
         http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
         status = 200;
         len = info->size_bytes;

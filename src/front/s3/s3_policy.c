@@ -44,6 +44,19 @@ static void cover(PostForm *form, Str name)
     form->bucket_covered = form->bucket_covered || str_ieq(name, STR("bucket"));
 }
 
+/* Of a list of content types each one has to. */
+static bool starts(Str field, Str value, Str wanted)
+{
+    Str one;
+    if (!str_ieq(field, STR("content-type")))
+        return str_starts(value, wanted);
+    do {
+        if (!value.ptr || !str_split(&value, ',', &one) || !str_starts(str_trim(one), wanted))
+            return wanted.len == 0;
+    } while (value.ptr && value.len > 0);
+    return true;
+}
+
 /* `name` with its dollar sign. */
 static bool match(PostForm *form, const char *op, Str name, Str wanted, const char *gap,
                   PostFail *ret_fail)
@@ -52,7 +65,7 @@ static bool match(PostForm *form, const char *op, Str name, Str wanted, const ch
         return failed(form, ret_fail, op, name, wanted, gap);
     Str field = str_from(name, 1);
     Str value = str_ieq(field, STR("bucket")) ? form->bucket : s3_post_field(form, field);
-    bool same = strcmp(op, "eq") == 0 ? str_eq(value, wanted) : str_starts(value, wanted);
+    bool same = strcmp(op, "eq") == 0 ? str_eq(value, wanted) : starts(field, value, wanted);
     if (!same)
         return failed(form, ret_fail, op, name, wanted, gap);
     cover(form, field);

@@ -1,5 +1,5 @@
-/* Covers s3.c, s3_body.c, s3_bucket.c, s3_list.c, s3_meta.c, s3_object.c, s3_reply.c, s3_upload.c:
- * their operations are driven by tests/s3/test_s3.py. */
+/* Covers s3.c, s3_body.c, s3_bucket.c, s3_cors.c, s3_list.c, s3_meta.c, s3_object.c, s3_post.c, s3_reply.c,
+ * s3_sts.c, s3_upload.c: their operations are driven by tests/s3/test_s3.py. */
 /* The published examples of AWS ("Signature Calculations", header, query, chunks, trailers), and
  * what has to be refused. */
 #include "front/s3/sigv4.h"
