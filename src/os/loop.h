@@ -20,7 +20,8 @@ enum {
     LOOP_READ_BYTES = 256 << 10,    /* one scratch buffer a loop */
     LOOP_ROUND_BYTES = 4 << 20,     /* a loop moves about so much in a turn, shared by who is ready */
     LOOP_TURN_BYTES_MIN = 32 << 10, /* but each of them so much at least */
-    LOOP_UNSENT_BYTES = 256 << 10,  /* the kernel keeps so much that was not on the wire yet */
+    LOOP_UNSENT_BYTES = 256 << 10,  /* the kernel keeps so much that was not on the wire yet; the */
+    LOOP_WIDE_BYTES = 4 << 20,      /* machine's own limit counts for a peer that has taken so much */
     LOOP_TIMER_CLASSES_MAX = 32,    /* different durations; further ones take the next longer */
     LOOP_LINGER_MS = 2000,          /* a closing connection's input is read away so long */
     LOOP_CLOSING_MS = 10000,        /* queued output of a closing one may stand still so long */

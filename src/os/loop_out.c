@@ -156,6 +156,15 @@ bool out_waits(const LoopConn *conn)
     return conn->out_first || sealed_left(conn) > 0;
 }
 
+static void out_count(LoopConn *conn, size_t sent)
+{
+    conn->sent_bytes += sent;
+    if (conn->wide || conn->sent_bytes < LOOP_WIDE_BYTES)
+        return;
+    conn->wide = true;
+    net_unsent(conn->fd, 0);
+}
+
 bool out_flush(LoopConn *conn, size_t *budget)
 {
     while (conn->writable && *budget > 0 && out_waits(conn)) {
@@ -168,7 +177,7 @@ bool out_flush(LoopConn *conn, size_t *budget)
             conn->writable = false;
             break;
         }
-        conn->sent_bytes += (uint64_t)sent;
+        out_count(conn, (size_t)sent);
         if (!conn->tls)
             out_sent(conn, (uint64_t)sent);
         *budget -= MIN(*budget, (size_t)sent);

@@ -63,7 +63,7 @@ struct LoopConn {
     NetAddress address;
     uint8_t phase, tls_turns;
     bool opened, admitted, in_ready, resting, readable, writable, peer_ended, end_told,
-        drain_told, tls_used, in_turn, again;
+        drain_told, tls_used, in_turn, again, wide;
 };
 
 typedef struct TimerClass {

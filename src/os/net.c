@@ -194,11 +194,16 @@ Code net_local(int fd, NetAddress *ret_address, Err *err)
     return E_OK;
 }
 
+void net_unsent(int fd, uint32_t unsent_bytes)
+{
+    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes)); /* more */
+}
+
 void net_tune(int listen_fd, uint32_t unsent_bytes)
 {
     int on = 1;
     IGNORE(setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)); /* only slower without */
-    IGNORE(setsockopt(listen_fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_bytes, sizeof unsent_bytes));
+    net_unsent(listen_fd, unsent_bytes);
 }
 
 int net_accept(int listen_fd, NetAddress *ret_peer)

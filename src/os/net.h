@@ -49,6 +49,7 @@ Code net_local(int fd, NetAddress *ret_address, Err *err) CHECKED;
 /* What accepted sockets have from their listener: no delay of small packets, and room for more output
  * is told when less than `unsent_bytes` wait for the wire. */
 void net_tune(int listen_fd, uint32_t unsent_bytes);
+void net_unsent(int fd, uint32_t unsent_bytes); /* of one socket; 0: as the machine is set */
 
 /* Accepts one, not blocking. -1: nobody waits; -2: no descriptors
  * are left; -3: that one went wrong, try again. */
