@@ -213,6 +213,8 @@ typedef struct Wanted {
 
 static bool invalid_part(S3Req *s, int64_t number, Str etag)
 {
+    if (completed_before(s)) /* the parts went with it */
+        return false;
     S3Detail details[] = { { "UploadId", s3_param(s, "uploadId") },
                            { "PartNumber", s3_number(s, (uint64_t)number) },
                            { "ETag", etag } };
@@ -484,7 +486,8 @@ void s3_complete_upload(S3Req *s)
     complete.if_sequence = s->if_sequence;
     Code code = store_upload_complete(s->call.lake->store, &complete, &sequence, &err);
     if (code == E_INVALID) {
-        s3_fail(s, S3_InvalidPart);
+        if (!completed_before(s))
+            s3_fail(s, S3_InvalidPart);
         return;
     }
     if (code != E_OK) {
