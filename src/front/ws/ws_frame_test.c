@@ -234,6 +234,24 @@ TEST(ws_close_frames)
     CHECK(str_starts(buf_str(&told), STR("close(1000 \xc3\xb6")));
 }
 
+/* A window that nobody keeps is given back with its message. */
+TEST(ws_reader_forgets_windows)
+{
+    for (int keeps = 0; keeps < 2; keeps++) {
+        WsReaderOptions options = packed;
+        options.keeps_window = keeps;
+        WsReader reader;
+        WsEvent event;
+        ws_reader_init(&reader, &options);
+        Str in = STR("\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00");
+        CHECK_INT(ws_reader_next(&reader, &in, &event), WS_EVENT);
+        CHECK_INT(reader.inflater != NULL, keeps);
+        in = STR("\xc1\x05\xf2\x00\x11\x00\x00"); /* refers to it */
+        CHECK_INT(ws_reader_next(&reader, &in, &event), keeps ? WS_EVENT : WS_FAILED);
+        ws_reader_done(&reader);
+    }
+}
+
 /* What a reader keeps while nothing is under way. */
 TEST(ws_reader_rests_small)
 {
