@@ -607,7 +607,7 @@ TEST(tls_many_handshakes_at_once)
         SSL_set_fd(clients[i], fds[i]);
         SSL_set_connect_state(clients[i]);
         CHECK(fcntl(fds[i], F_SETFL, O_NONBLOCK) == 0);
-        CHECK_INT(SSL_do_handshake(clients[i]), -1); /* the hello has gone */
+        CHECK(SSL_do_handshake(clients[i]) != 0); /* the hello has gone; the answer may be here already */
     }
     for (size_t i = 0; i < COUNT; i++) {
         char got[8];
