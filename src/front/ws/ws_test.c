@@ -6,10 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static atomic_int closed_calls, closed_code;
+static atomic_int closed_calls, closed_code, message_calls;
 
 static void echo(Ws *ws, WsOpcode kind, Str bytes)
 {
+    atomic_fetch_add(&message_calls, 1);
     if (str_eq(bytes, STR("leave")))
         ws_close(ws, 4000, STR("asked"));
     for (int i = 0; str_eq(bytes, STR("pour")) && i < 100; i++)
@@ -156,6 +157,7 @@ TEST(ws_talks)
     };
     Fake fake;
     begin(&fake);
+    atomic_store(&message_calls, 0);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         Arena arena AUTO(arena_done) = { 0 };
         Str heard = talk(&fake, rows[i].path, rows[i].says, &arena);
@@ -168,6 +170,7 @@ TEST(ws_talks)
     }
     fake_end(&fake);
     CHECK_INT(atomic_load(&closed_calls), (int)ARRAY_LEN(rows));
+    CHECK_INT(atomic_load(&message_calls), 3); /* not the one behind our close frame */
 }
 
 TEST(ws_queue_has_a_maximum)
