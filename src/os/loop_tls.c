@@ -3,9 +3,10 @@
  * Invariants:
  * 1. All input of one read is opened before the call returns, so that nothing sealed is kept here.
  * 2. What the socket did not take of sealed output goes before everything in the queue.
- * 3. A peer that makes us seal without reading what we seal (key updates) is cut off at
+ * 3. The loop's sealed output is empty between calls: it is one connection's at a time.
+ * 4. A peer that makes us seal without reading what we seal (key updates) is cut off at
  *    UNREAD_BYTES_MAX.
- * 4. A connection that moves bytes again and again keeps OpenSSL's buffers (33 KiB), which saves two
+ * 5. A connection that moves bytes again and again keeps OpenSSL's buffers (33 KiB), which saves two
  *    allocations a record; in its first turns, and when nothing has moved for a while, they are given
  *    back at once. */
 #include "os/loop_priv.h"
@@ -122,6 +123,7 @@ static void clear_answer(LoopConn *conn, Str bytes)
 void conn_tls_in(LoopConn *conn, Str bytes)
 {
     TlsWork *work = conn->loop->tls;
+    ASSERT(work->out.len == 0);
     work->in = bytes;
     if (conn->phase == CONN_HANDSHAKE && bytes.len > 0) {
         conn->loop->handshakes++;
@@ -166,8 +168,11 @@ static bool queue_seal(LoopConn *conn)
 ptrdiff_t conn_tls_put(LoopConn *conn)
 {
     const TlsLeft *left = tls_conn_left(conn->tls);
-    if (left->len == 0 && !queue_seal(conn))
+    ASSERT(conn->loop->tls->out.len == 0);
+    if (left->len == 0 && !queue_seal(conn)) {
+        buf_clear(&conn->loop->tls->out); /* the next to use it is another connection */
         return -2;
+    }
     return sealed_send(conn);
 }
 

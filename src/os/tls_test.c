@@ -664,6 +664,32 @@ TEST(tls_large_replies_arrive_whole)
     net_close(&rig.door.file_fd);
 }
 
+/* Nothing of a reply that breaks off in the middle of a write goes to whoever is next on the loop. */
+TEST(tls_a_file_that_is_shorter_breaks_its_connection_only)
+{
+    enum { LEN = 40 << 10 };
+    Rig rig AUTO(rig_done) = { 0 };
+    char path[600], line[16];
+    Err err;
+    Buf content AUTO(buf_done) = { .max = LEN };
+    buf_put_zeros(&content, LEN);
+    rig_init(&rig);
+    snprintf(path, sizeof path, "%s/file", test_dir());
+    CHECK_OK(os_write_whole(os_real(), path, buf_str(&content), &err), &err);
+    rig.door.file_fd = open(path, O_RDONLY | O_CLOEXEC);
+    rig.door.file_len = LEN + 1;
+    rig_start(&rig);
+    Client cut AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test" };
+    Client other AUTO(client_done) = { .ca_path = rig.ca_path, .name = "a.test" };
+    CHECK(client_open(&cut, &rig.door) && client_open(&other, &rig.door));
+    CHECK_ASK(&other, "one\n", "one");
+    client_say(&cut, "file\n");
+    CHECK_STR(client_line(&cut, line, sizeof line), STR_NONE);
+    CHECK_ASK(&other, "two\n", "two");
+    CHECK(echo_until(&rig.door.files_done, 1));
+    net_close(&rig.door.file_fd);
+}
+
 /* A client that asks for new keys for ever and reads none of the answers is cut off. */
 TEST(tls_key_updates_without_end_are_cut_off)
 {
