@@ -10,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -109,6 +110,7 @@ typedef struct Rig {
 
 static void rig_init(Rig *rig)
 {
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL's clients write to who has cut them off */
     rig->ca_path = pki_ca(&rig->pki, "root");
     rig->options = (TlsOptions){ .os = os_real(), .cert_count = 1,
                                  .alpn = { STR_INIT("h2"), STR_INIT("http/1.1") } };
