@@ -219,8 +219,8 @@ TEST(access_session_policies)
         "{\"Statement\":7}",
         "{\"Statement\":[{\"Effect\":\"Maybe\",\"Action\":\"*\",\"Resource\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"NotAction\":\"*\",\"Resource\":\"*\"}]}",
-        "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\",\"Condition\":{}"
-        "}]}",
+        ("{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\",\"Resource\":\"*\","
+         "\"Condition\":{}}]}"),
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":7,\"Resource\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\"}]}",
         "{\"Extra\":1,\"Statement\":[]}",
