@@ -287,7 +287,7 @@ static ssize_t client_body(nghttp2_session *session, int32_t stream, uint8_t *by
 static void client_open(Client *c, const Door *door, uint32_t window, bool opens_windows)
 {
     nghttp2_session_callbacks *calls;
-    nghttp2_option *option;
+    nghttp2_option *option = NULL;
     nghttp2_settings_entry settings[] = { { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window } };
     memset(c, 0, sizeof *c);
     for (size_t i = 0; i < STREAMS_MAX; i++) {
