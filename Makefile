@@ -4,7 +4,7 @@ DEPS   := $(or $(TARN_DEPS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tarn/deps)
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 NINJA   = CC="ccache gcc" CXX="ccache g++" tools/build.sh
 
-.PHONY: all deps build run check bench asan tsan fuzz tidy interop docs clean install
+.PHONY: all deps build run check bench asan tsan fuzz tidy interop crash powercut docs clean install
 all: build
 
 python3:
@@ -32,6 +32,11 @@ tidy: python3
 interop: deps
 	@$(NINJA) $(BUILD) $(DEPS) $(RELEASE)
 	@python3 tools/deps.py test interop && tools/check.py --interop $(BUILD) $(DEPS)
+SUITE = TARN_BUILD=$(abspath $(BUILD)) TARN_DEPS_DIR=$(DEPS) $(DEPS)/venv/bin/python
+crash: build
+	@python3 tools/deps.py test && $(SUITE) tests/s3_crash/test_kill_s3.py $(or $(ROUNDS),200)
+powercut: build
+	@python3 tools/deps.py test && $(SUITE) tests/powercut/test_powercut.py $(or $(IMAGES),480)
 docs: python3
 	@python3 tools/docs.py
 install: build

@@ -1,0 +1,135 @@
+"""kill -9 under mixed load over the S3 door, again and again on one data directory: nothing acknowledged is lost, nothing deleted
+comes back, no object is half, lists and usage are the model's.
+
+usage: test_kill_s3.py [ROUNDS]     without a number: as many of ROUNDS_MAX as fit into SECONDS"""
+import atexit
+import itertools
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
+from lake import TARN, Lake, holds  # noqa: E402
+from load import Client  # noqa: E402
+from model import Model, look  # noqa: E402
+from s3wire import S3  # noqa: E402
+
+SECONDS, ROUNDS_MAX, CLIENTS = 45, 12, 4
+SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "http.access_log=off"]
+
+
+class Kill:
+    def __init__(self, seed):
+        self.dice = random.Random(seed)
+        self.data = Path(tempfile.mkdtemp(prefix="tarn-kill-s3-")) / "data"
+        atexit.register(shutil.rmtree, self.data.parent, ignore_errors=True)
+        ticks = itertools.count(1)
+        self.model = Model(lambda: next(ticks))
+        self.findings, self.looked, self.early = [], Counter(), 0
+        self.start()
+        s3 = S3(self.admin)
+        for bucket, versions in (("plain", False), ("kept", True)):
+            s3.create_bucket(bucket, versions)
+            self.model.buckets[bucket] = versions
+        s3.close()
+
+    def start(self):
+        self.lake = Lake(self.data, *SETTINGS)
+        self.admin = json.loads((self.data / "admin.json").read_text())
+
+    def load(self, number):
+        clients = [Client(self.model, self.admin, f"c{i}", self.dice.random(), 0.02, number) for i in range(CLIENTS)]
+        stop = threading.Event()
+        threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
+        for thread in threads:
+            thread.start()
+        time.sleep(self.dice.uniform(0.05, 1.0))
+        self.lake.process.kill()
+        self.lake.process.wait()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.findings += [("wrong answer", f"round {number}: {text}") for client in clients for text in client.wrong]
+
+    def restart(self):
+        """Sometimes killed once more while it starts."""
+        while self.dice.random() < 0.25:
+            lake = Lake(self.data, *SETTINGS, wait=False)
+            time.sleep(self.dice.uniform(0.01, 0.3))
+            lake.kill()
+            self.early += 1
+        self.start()
+
+    def look(self, number):
+        s3 = S3(self.admin)
+        report, states, uploads = look(s3, self.model, self.dice)
+        self.findings += [(kind, f"round {number}: {text}") for kind, text in report.findings]
+        self.looked += report.looked
+        self.model.settle(states, uploads)
+        races = [name for name in self.model.states if name[1].startswith("race/")]
+        for at in range(0, len(races), 500):
+            s3.delete_many("plain", [key for _, key in races[at:at + 500]])
+        for name in races:
+            del self.model.states[name]
+        s3.close()
+
+    def control(self):
+        """The same on yesterday's bytes has to be found out, or nothing here can fail."""
+        self.lake.stop()
+        old = self.data.parent / "old"
+        shutil.copytree(self.data, old)
+        self.start()
+        self.load(0)
+        shutil.rmtree(self.data)
+        old.rename(self.data)
+        self.start()
+        before, self.findings = self.findings, []
+        self.look(0)
+        found = Counter(kind for kind, _ in self.findings)
+        print(f"control, the bytes from before the round: {dict(found)}")
+        self.findings = before
+        if not found["lost write"] + found["wrong version"] or not found["resurrected delete"]:
+            self.findings.append(("control", f"old bytes were not found out: {dict(found)}"))
+
+    def end(self):
+        self.lake.stop()
+        out = subprocess.run([TARN, "doctor", "--data", self.data, "--hashes"], stdout=subprocess.PIPE, text=True, timeout=300)
+        if out.returncode:
+            self.findings.append(("doctor", out.stdout[-1500:]))
+
+
+def main():
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    kill = Kill(int(os.environ.get("TARN_SEED", time.time_ns() % 1000000)))
+    started, done = time.monotonic(), 0
+    while done < (wanted or ROUNDS_MAX) and (wanted or time.monotonic() - started < SECONDS):
+        kill.load(done)
+        kill.restart()
+        kill.look(done)
+        done += 1
+    kill.control()
+    kill.end()
+    counts, kinds = kill.model.counts, Counter(kind for kind, _ in kill.findings)
+    print(f"{done} rounds, {kill.early} more kills at start; acknowledged: {counts['put']} puts ({counts['completed']} in parts), "
+          f"{counts['delete']} deletes, {counts['remove']} versions removed; compared after restarts: {kill.looked['objects']} "
+          f"objects, {kill.looked['keys']} keys, {kill.looked['races']} races, {kill.looked['uploads']} uploads")
+    for name in ("lost write", "resurrected delete", "half object"):
+        print(f"{name}: {kinds[name]}")
+    for kind, text in kill.findings[:20]:
+        print(f"FAIL {kind}: {text}")
+    holds(counts["put"] > 0, "puts were acknowledged")
+    print(f"{done if not kill.findings else 0} passed, {len(kill.findings)} failed")
+    sys.exit(1 if kill.findings else 0)
+
+
+if __name__ == "__main__":
+    main()
