@@ -2,6 +2,8 @@
 
 #include "api/api_priv.h"
 
+#include <string.h>
+
 Code api_signer(ApiCall *call, Str access_key_id, Str token, AccessGrant *ret_grant, Err *err)
 {
     Code code =
@@ -115,10 +117,42 @@ Code api_bucket_set_property(ApiCall *call, Str bucket, Str name, Str value, Err
     return bucket_audit(call, "bucket.set", bucket, err);
 }
 
+bool api_bucket_name_ok(Str bucket)
+{
+    return store_bucket_name_ok(bucket);
+}
+
+Code api_bucket_get(ApiCall *call, Str bucket, StoreBucket *ret_bucket, Err *err)
+{
+    if (!store_bucket_name_ok(bucket))
+        return err_set(err, E_NOT_FOUND, "no bucket has such a name");
+    return store_bucket_get(call->lake->store, bucket, call->arena, ret_bucket, err);
+}
+
 Code api_stage(ApiCall *call, bool part, StagedObject **ret_staged, Err *err)
 {
     return part ? store_stage_part(call->lake->store, ret_staged, err)
                 : store_stage(call->lake->store, ret_staged, err);
+}
+
+Code api_stage_write(StagedObject *staged, Str bytes, Err *err)
+{
+    return store_stage_write(staged, bytes, err);
+}
+
+Code api_stage_finish(StagedObject *staged, Err *err)
+{
+    return store_stage_finish(staged, err);
+}
+
+const uint8_t *api_stage_sha256(const StagedObject *staged)
+{
+    return store_stage_sha256(staged);
+}
+
+void api_stage_abort(StagedObject **staged)
+{
+    store_stage_abort(staged);
 }
 
 Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *err)
@@ -126,6 +160,12 @@ Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *e
     TRY(store_publish(call->lake->store, put, 1, ret_sequence, err));
     api_count(call, API_COUNT_object_writes, 1);
     return E_OK;
+}
+
+Code api_object_head(ApiCall *call, Str bucket, Str key, uint64_t sequence, ObjectInfo *ret_info,
+                     Err *err)
+{
+    return store_head_version(call->lake->store, bucket, key, sequence, call->arena, ret_info, err);
 }
 
 Code api_object_read(ApiCall *call, Str bucket, Str key, uint64_t sequence,
@@ -142,4 +182,88 @@ Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
     TRY(store_delete_many(call->lake->store, deletes, count, ret_deleted, err));
     api_count(call, API_COUNT_object_deletes, count);
     return E_OK;
+}
+
+Code api_object_tag(ApiCall *call, Str bucket, Str key, uint64_t sequence, const StoreTag *tags,
+                    size_t count, Err *err)
+{
+    TRY(store_set_tags(call->lake->store, bucket, key, sequence, tags, count, err));
+    api_count(call, API_COUNT_object_tags, 1);
+    return E_OK;
+}
+
+/* ---- uploads in parts ---- */
+
+Code api_upload_create(ApiCall *call, const StoreUpload *upload, StoreUploadId *ret_id, Err *err)
+{
+    TRY(store_upload_create(call->lake->store, upload, ret_id, err));
+    api_count(call, API_COUNT_uploads, 1);
+    return E_OK;
+}
+
+Code api_upload_get(ApiCall *call, const ApiUpload *of, StoreUpload *ret_upload, Err *err)
+{
+    return store_upload_get(call->lake->store, of->bucket, of->key, &of->id, call->arena,
+                            ret_upload, err);
+}
+
+Code api_upload_part(ApiCall *call, const ApiUpload *of, const StorePart *part,
+                     StagedObject **take_staged, Err *err)
+{
+    TRY(store_upload_part(call->lake->store, of->bucket, of->key, &of->id, part, take_staged, err));
+    api_count(call, API_COUNT_upload_parts, 1);
+    return E_OK;
+}
+
+Code api_upload_parts(ApiCall *call, const ApiUpload *of, uint32_t after_number, size_t limit,
+                      ApiParts *ret_parts, Err *err)
+{
+    return store_upload_parts(call->lake->store, of->bucket, of->key, &of->id, after_number, limit,
+                              call->arena, &ret_parts->parts, &ret_parts->count,
+                              &ret_parts->truncated, err);
+}
+
+Code api_uploads(ApiCall *call, const StoreUploadQuery *query, StoreUploadPage *ret_page, Err *err)
+{
+    return store_upload_list(call->lake->store, query, call->arena, ret_page, err);
+}
+
+Code api_upload_abort(ApiCall *call, const ApiUpload *of, Err *err)
+{
+    return store_upload_abort(call->lake->store, of->bucket, of->key, &of->id, err);
+}
+
+static ObjectInfo completed_info(const StoreComplete *complete, bool composite, uint64_t sequence)
+{
+    ObjectInfo info = { .sequence = sequence,
+                        .has_md5 = true,
+                        .part_count = complete->part_count,
+                        .checksum = complete->checksum,
+                        .checksum_composite = composite };
+    Digest md5 AUTO(digest_done) = { 0 };
+    digest_init(&md5, DIGEST_MD5);
+    for (size_t i = 0; i < complete->part_count; i++)
+        digest_update(&md5, str_of((const char *)complete->parts[i].md5, 16));
+    DigestValue value = digest_final(&md5);
+    memcpy(info.md5, value.bytes, sizeof info.md5);
+    return info;
+}
+
+Code api_upload_complete(ApiCall *call, const StoreComplete *complete, bool composite,
+                         ObjectInfo *ret_info, Err *err)
+{
+    uint64_t sequence = 0;
+    TRY(store_upload_complete(call->lake->store, complete, &sequence, err));
+    api_count(call, API_COUNT_object_writes, 1);
+    if (store_head_version(call->lake->store, complete->bucket, complete->key, sequence,
+                           call->arena, ret_info, NULL) != E_OK)
+        *ret_info = completed_info(complete, composite, sequence); /* replaced already */
+    return E_OK;
+}
+
+Code api_upload_completed(ApiCall *call, const ApiUpload *of, ObjectInfo *ret_info,
+                          bool *ret_completed, Err *err)
+{
+    return store_completed(call->lake->store, of->bucket, of->key, &of->id, call->arena, ret_info,
+                           ret_completed, err);
 }

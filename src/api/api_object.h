@@ -45,10 +45,56 @@ Code api_bucket_delete(ApiCall *call, Str bucket, Err *err) CHECKED;
 Code api_bucket_set_versioning(ApiCall *call, Str bucket, StoreVersioning versioning,
                                Err *err) CHECKED;
 Code api_bucket_set_property(ApiCall *call, Str bucket, Str name, Str value, Err *err) CHECKED;
+bool api_bucket_name_ok(Str bucket);
+/* What everybody may know of a bucket: its rules for pages of other origins. NOT_FOUND. */
+Code api_bucket_get(ApiCall *call, Str bucket, StoreBucket *ret_bucket, Err *err) CHECKED;
+
+/* Bytes on their way to an object, or with `part` to a part of one; finish makes them durable. */
 Code api_stage(ApiCall *call, bool part, StagedObject **ret_staged, Err *err) CHECKED;
+Code api_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
+Code api_stage_finish(StagedObject *staged, Err *err) CHECKED;
+const uint8_t *api_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
+void api_stage_abort(StagedObject **staged);
 /* One object; `put->take_staged` is taken on success. */
 Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *err) CHECKED;
+/* As store_head_version: 0 is the newest, a delete marker is given too. */
+Code api_object_head(ApiCall *call, Str bucket, Str key, uint64_t sequence, ObjectInfo *ret_info,
+                     Err *err) CHECKED;
 Code api_object_read(ApiCall *call, Str bucket, Str key, uint64_t sequence,
                      ObjectReader **ret_reader, Err *err) CHECKED;
 Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
                        StoreDeleted *ret_deleted, Err *err) CHECKED;
+/* Replaces the tags of a version. */
+Code api_object_tag(ApiCall *call, Str bucket, Str key, uint64_t sequence, const StoreTag *tags,
+                    size_t count, Err *err) CHECKED;
+
+/* Uploads in parts; as store/upload.h. */
+Code api_upload_create(ApiCall *call, const StoreUpload *upload, StoreUploadId *ret_id,
+                       Err *err) CHECKED;
+/* Which upload: `id` is of a client, so bucket and key have to be those that it was made with. */
+typedef struct ApiUpload {
+    Str bucket;
+    Str key;
+    StoreUploadId id;
+} ApiUpload;
+Code api_upload_get(ApiCall *call, const ApiUpload *of, StoreUpload *ret_upload, Err *err) CHECKED;
+/* `*take_staged` is taken on success. */
+Code api_upload_part(ApiCall *call, const ApiUpload *of, const StorePart *part,
+                     StagedObject **take_staged, Err *err) CHECKED;
+/* At most `limit` parts behind `after_number`, in the order of their numbers. */
+typedef struct ApiParts {
+    StorePart *parts;
+    size_t count;
+    bool truncated;
+} ApiParts;
+Code api_upload_parts(ApiCall *call, const ApiUpload *of, uint32_t after_number, size_t limit,
+                      ApiParts *ret_parts, Err *err) CHECKED;
+Code api_uploads(ApiCall *call, const StoreUploadQuery *query, StoreUploadPage *ret_page,
+                 Err *err) CHECKED;
+Code api_upload_abort(ApiCall *call, const ApiUpload *of, Err *err) CHECKED;
+/* Counts as one write, as a put does. `ret_info`: what came of it. */
+Code api_upload_complete(ApiCall *call, const StoreComplete *complete, bool composite,
+                         ObjectInfo *ret_info, Err *err) CHECKED;
+/* Whether the newest version of the key came from this upload. */
+Code api_upload_completed(ApiCall *call, const ApiUpload *of, ObjectInfo *ret_info,
+                          bool *ret_completed, Err *err) CHECKED;

@@ -306,7 +306,7 @@ bool s3_bucket_enter(S3Req *s)
     ApiBucketAsk ask = { &s->grant, s->op->right, s->op->action, s->bucket, s->key };
     if (!s->op->action)
         return true;
-    if (!store_bucket_name_ok(s->bucket))
+    if (!api_bucket_name_ok(s->bucket))
         return s3_fail_with(s,
                             s->op->right == BUCKET_CREATE ? S3_InvalidBucketName : S3_NoSuchBucket,
                             STR_NONE, "BucketName", s->bucket);

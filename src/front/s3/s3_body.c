@@ -155,9 +155,7 @@ static bool checksum_take(S3Req *s)
         if (!base64_parse(s->arena, s->checksum_wanted, &bytes) || bytes.len != digest_len(kind))
             return s3_fail_text(
                 s, S3_InvalidRequest,
-                str_format(s->arena, "Value for " STR_FMT " header is invalid.",
-                           STR_ARG(str_lower(s->arena, str_format(s->arena, "x-amz-checksum-%s",
-                                                                  digest_name(kind))))));
+                str_format(s->arena, "Value for %s header is invalid.", s3_checksum_name(kind)));
     }
     while (trailer.ptr && str_split(&trailer, ',', &one)) {
         DigestKind kind = s3_checksum_field(str_trim(one));
@@ -234,7 +232,7 @@ static bool data_take(S3Req *s, Str data)
     digest_update(&s->md5, data);
     digest_update(&s->checksum, data);
     if (s->staged)
-        return store_stage_write(s->staged, data, &err) == E_OK || s3_fail_err(s, &err);
+        return api_stage_write(s->staged, data, &err) == E_OK || s3_fail_err(s, &err);
     digest_update(&s->payload_sha, data);
     buf_put(&s->text, data);
     return buf_end(&s->text, "the body", &err) == E_OK || s3_fail(s, S3_MalformedXML);
@@ -359,8 +357,8 @@ static bool digests_compare(S3Req *s)
         bytes.len != digest_len(s->checksum_kind))
         return s3_fail_text(
             s, S3_InvalidRequest,
-            str_format(s->arena, "Value for x-amz-checksum-" STR_FMT " trailing header is invalid.",
-                       STR_ARG(str_lower(s->arena, str_z(digest_name(s->checksum_kind))))));
+            str_format(s->arena, "Value for %s trailing header is invalid.",
+                       s3_checksum_name(s->checksum_kind)));
     if (!str_eq(bytes, digest_str(&s->checksum_value)))
         return s3_fail_text(
             s, S3_BadDigest,
@@ -381,12 +379,12 @@ static bool payload_compare(S3Req *s)
     Str payload = s->claim.payload, wanted;
     Err err;
     DigestValue sha = { .kind = DIGEST_SHA256 };
-    if (s->staged && store_stage_finish(s->staged, &err) != E_OK)
+    if (s->staged && api_stage_finish(s->staged, &err) != E_OK)
         return s3_fail_err(s, &err);
     if (s->aws_chunked || str_eq(payload, STR("UNSIGNED-PAYLOAD")))
         return true;
     if (s->staged)
-        memcpy(sha.bytes, store_stage_sha256(s->staged), 32);
+        memcpy(sha.bytes, api_stage_sha256(s->staged), 32);
     else
         sha = digest_final(&s->payload_sha);
     if (hex_parse(s->arena, str_lower(s->arena, payload), &wanted) &&
@@ -419,7 +417,7 @@ bool s3_body_end(S3Req *s)
 
 void s3_body_free(S3Req *s)
 {
-    store_stage_abort(&s->staged);
+    api_stage_abort(&s->staged);
     aws_chunks_done(&s->chunks);
     digest_done(&s->chunk_sha);
     digest_done(&s->payload_sha);

@@ -130,7 +130,7 @@ void s3_create_bucket(S3Req *s)
     if (code == E_OK && kept.len > 0)
         code = api_bucket_set_property(&s->call, s->bucket, STR("tagging"), buf_str(&kept), &err);
     if (code == E_EXISTS &&
-        store_bucket_get(s->call.lake->store, s->bucket, s->arena, &old, &err) == E_OK) {
+        api_bucket_get(&s->call, s->bucket, &old, &err) == E_OK) {
         s3_fail_with(s,
                      str_eq(old.owner, s->call.principal.id) ? S3_BucketAlreadyOwnedByYou
                                                              : S3_BucketAlreadyExists,

@@ -237,8 +237,7 @@ void s3_cors_preflight(S3Req *s)
     }
     if (!ask_take(s, &ask))
         return;
-    if (!store_bucket_name_ok(s->bucket) ||
-        store_bucket_get(s->call.lake->store, s->bucket, s->arena, &s->info, &err) != E_OK) {
+    if (api_bucket_get(&s->call, s->bucket, &s->info, &err) != E_OK) {
         s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", s->bucket);
         return;
     }

@@ -58,7 +58,7 @@ static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url,
     if (info->checksum.kind != DIGEST_NONE) {
         xml_field(w, "ChecksumAlgorithm", str_z(digest_name(info->checksum.kind)));
         xml_field(w, "ChecksumType",
-                  info->checksum_composite ? STR("COMPOSITE") : STR("FULL_OBJECT"));
+                  s3_checksum_type(info->checksum_composite));
     }
     xml_field_u64(w, "Size", info->size_bytes);
     if (owner)
@@ -188,7 +188,7 @@ static void version_put(S3Req *s, XmlWriter *w, const StoreListPage *page, size_
             xml_field(w, "ChecksumAlgorithm", str_z(digest_name(info->checksum.kind)));
         if (info->checksum.kind != DIGEST_NONE)
             xml_field(w, "ChecksumType",
-                      info->checksum_composite ? STR("COMPOSITE") : STR("FULL_OBJECT"));
+                      s3_checksum_type(info->checksum_composite));
         xml_field_u64(w, "Size", info->size_bytes);
         xml_field(w, "StorageClass", STR("STANDARD"));
     }
@@ -210,8 +210,8 @@ static bool version_marker_take(S3Req *s, StoreListQuery *query)
         return false;
     if (query->after_sequence == STORE_VERSION_NULL)
         query->after_sequence =
-            store_head_version(s->call.lake->store, s->bucket, query->start_after,
-                               STORE_VERSION_NULL, s->arena, &info, NULL) == E_OK
+            api_object_head(&s->call, s->bucket, query->start_after, STORE_VERSION_NULL, &info,
+                            NULL) == E_OK
                 ? info.sequence
                 : 0;
     return true;

@@ -222,39 +222,3 @@ void s3_tags_put(XmlWriter *w, const StoreTag *tags, size_t count)
     xml_close(w, "TagSet");
     xml_close(w, "Tagging");
 }
-
-static bool condition_unserved(S3Req *s, const char *header, Str message)
-{
-    S3Detail details[] = { { "Header", str_z(header) }, { "additionalMessage", message } };
-    return s3_fail_details(s, S3_NotImplemented, STR_NONE, details, ARRAY_LEN(details));
-}
-
-/* If-None-Match: * and If-Match of a put become the store's condition, which its leader judges. */
-bool s3_conditions_of_put(S3Req *s)
-{
-    Str none = s3_field(s, "If-None-Match"), match = s3_field(s, "If-Match");
-    ObjectInfo info;
-    Err err;
-    if (none.ptr && match.ptr)
-        return condition_unserved(
-            s, "If-Match,If-None-Match",
-            STR("Multiple conditional request headers present in the request"));
-    if (none.ptr) {
-        s->condition = PUT_IF_ABSENT;
-        return str_eq(str_trim(none), STR("*")) ||
-               condition_unserved(
-                   s, "If-None-Match",
-                   STR("We don\\'t accept the provided value of If-None-Match header "
-                       "for this API"));
-    }
-    if (!match.ptr)
-        return true;
-    Code code = store_head(s->call.lake->store, s->bucket, s->key, s->arena, &info, &err);
-    if (code != E_OK)
-        return s3_fail_err(s, &err);
-    if (!str_eq(str_trim(match), STR("*")) && !s3_etag_is(match, object_etag(s->arena, &info)))
-        return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition", STR("If-Match"));
-    s->condition = PUT_IF_SEQUENCE;
-    s->if_sequence = info.sequence;
-    return true;
-}

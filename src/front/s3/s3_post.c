@@ -336,6 +336,5 @@ void s3_post_object(S3Req *s)
     if (s->info.versioning == VERSIONING_ENABLED)
         http_reply_header(s->r, "x-amz-version-id", s3_version_text(s, sequence, false));
     s3_checksum_header(s, &(ObjectInfo){ .checksum = s->checksum_value });
-    post_answer(s, str_format(s->arena, "\"" STR_FMT "\"",
-                              STR_ARG(hex_format(s->arena, str_of(s->md5_bytes, 16)))));
+    post_answer(s, s3_etag_of(s, s->md5_bytes));
 }

@@ -96,7 +96,7 @@ struct S3Req {
     /* for PUT */
     StoreCondition condition;
     uint64_t if_sequence;
-    StoreUploadId upload;
+    ApiUpload upload;
     uint32_t part_number;
 };
 
@@ -112,6 +112,9 @@ Str s3_field(const S3Req *s, const char *name);
 Str s3_field_all(const S3Req *s, const char *name); /* repeated fields, with commas */
 Str s3_blanks_for_plus(Arena *arena, Str text);
 bool s3_owner_expected(S3Req *s, const char *field, Str owner);
+
+/* s3_text.c */
+#include "front/s3/s3_text.h"
 
 /* s3_reply.c: each answers once and returns false. `message` NULL: AWS's text. */
 typedef enum S3Code {
@@ -135,18 +138,6 @@ bool s3_fail_err(S3Req *s, const Err *err); /* of the layers below */
 const S3Error *s3_error(S3Code code);
 void s3_reply_xml(S3Req *s, int status, Buf *take_body);
 void s3_reply_empty(S3Req *s, int status);
-Str s3_version_text(S3Req *s, uint64_t sequence, bool null_version);
-bool s3_version_parse(S3Req *s, Str text, uint64_t *ret_sequence); /* answers when it is none */
-Str s3_http_date(Arena *arena, int64_t time_us);
-Str s3_iso_date(Arena *arena, int64_t time_us);
-Str s3_quoted_etag(S3Req *s, const ObjectInfo *info);
-bool s3_etag_is(Str wanted, Str etag); /* quoted, bare or &quot; */
-/* `text` empty: *ret_limit stays as it is. */
-bool s3_limit_take(S3Req *s, const char *name, Str text, int64_t *ret_limit);
-void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url);
-Str s3_base64(Arena *arena, Str bytes);
-Str s3_number(S3Req *s, uint64_t number);
-
 bool s3_authenticate(S3Req *s, Str service);
 bool s3_bucket_enter(S3Req *s);
 void s3_not_served(S3Req *s);
@@ -169,8 +160,6 @@ bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags
 /* The <Tag>s in `set`. */
 bool s3_tags_of(S3Req *s, const XmlNode *set, size_t most, StoreTag **ret_tags, size_t *ret_count);
 void s3_tags_put(XmlWriter *w, const StoreTag *tags, size_t count);
-bool s3_conditions_of_put(S3Req *s);
-bool s3_http_date_parse(Str text, int64_t *ret_us);
 Str s3_property(const S3Req *s, const char *name); /* of the bucket */
 
 /* s3_post.c */
@@ -183,12 +172,30 @@ bool s3_cors_ok(S3Req *s, const XmlNode *root); /* answers when a rule is none *
 bool s3_cors_apply(S3Req *s);                   /* fields of an answer, by the bucket's rules */
 void s3_cors_preflight(S3Req *s);
 
-/* s3_object.c, for parts that are copied */
-void s3_checksum_header(S3Req *s, const ObjectInfo *info);
+/* s3_conditions.c: each answers when a condition does not hold. RFC 9110 13.2.2. */
+typedef struct S3Conditions {
+    const char *match, *none, *modified, *unmodified; /* fields */
+    bool copies;
+} S3Conditions;
+extern const S3Conditions s3_of_get, s3_of_copy;
+bool s3_conditions_hold(S3Req *s, const ObjectInfo *info, const S3Conditions *names);
+bool s3_conditions_of_put(S3Req *s);
+bool s3_condition_of_delete(S3Req *s, uint64_t *ret_if_sequence);
+
+/* s3_write.c, for parts that are copied */
 bool s3_copy_source_ok(S3Req *s);
 bool s3_copy_into_part(S3Req *s);
 void s3_checksum_begin(S3Req *s, DigestKind kind); /* of the bytes that will be copied */
 void s3_copy_part_answer(S3Req *s);
+
+/* s3_read.c */
+bool s3_version_wanted(S3Req *s, uint64_t *ret_sequence); /* 0: the newest */
+
+/* s3_upload.c, s3_complete.c */
+bool s3_upload_take(S3Req *s); /* s->upload, of the query */
+bool s3_upload_get(S3Req *s, StoreUpload *ret_upload);
+bool s3_upload_fail(S3Req *s, const Err *err);
+bool s3_completed_before(S3Req *s); /* answers then */
 
 /* The operations. */
 #define S3_OP(name, method, resource, query, right, action, body, head, run) void run(S3Req *s);

@@ -1,4 +1,4 @@
-/* Answers: S3's errors, XML, and the texts of dates, versions and ETags. */
+/* Answers: S3's errors and XML. */
 #include "front/s3/s3_priv.h"
 
 #include "base/text.h"
@@ -159,86 +159,4 @@ void s3_reply_xml(S3Req *s, int status, Buf *take_body)
 void s3_reply_empty(S3Req *s, int status)
 {
     http_reply(s->r, status, NULL, STR(""));
-}
-
-/* The number with its complement, so that a mistyped one is no other version. */
-Str s3_version_text(S3Req *s, uint64_t sequence, bool null_version)
-{
-    if (null_version)
-        return STR("null");
-    return str_format(s->arena, "%016llx%08x", (unsigned long long)sequence,
-                      (unsigned)((sequence ^ sequence >> 32) * 2654435761u));
-}
-
-bool s3_version_parse(S3Req *s, Str text, uint64_t *ret_sequence)
-{
-    uint64_t sequence = 0;
-    if (str_eq(text, STR("null"))) {
-        *ret_sequence = STORE_VERSION_NULL;
-        return true;
-    }
-    for (size_t i = 0; i < 16 && i < text.len; i++) {
-        const char *digit = strchr("0123456789abcdef", text.ptr[i]);
-        sequence = sequence << 4 | (uint64_t)(digit && *digit ? digit - "0123456789abcdef" : 0);
-    }
-    *ret_sequence = sequence;
-    if (sequence != 0 && str_eq(s3_version_text(s, sequence, false), text))
-        return true;
-    return s3_fail_argument(s, "versionId", text, STR("Invalid version id specified"));
-}
-
-Str s3_http_date(Arena *arena, int64_t time_us)
-{
-    static const char days[7][4] = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" };
-    static const char months[12][4] = { "Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" };
-    int64_t seconds = time_us / 1000000, day = seconds / 86400, year;
-    unsigned month, of_month, left = (unsigned)(seconds % 86400);
-    civil_from_days(day, &year, &month, &of_month);
-    return str_format(arena, "%s, %02u %s %04lld %02u:%02u:%02u GMT", days[day % 7], of_month,
-                      months[month - 1], (long long)year, left / 3600, left / 60 % 60, left % 60);
-}
-
-Str s3_iso_date(Arena *arena, int64_t time_us)
-{
-    Str whole = time_format(arena, time_us); /* 2026-11-22T18:25:00.000000Z */
-    return str_format(arena, STR_FMT ".%03dZ", STR_ARG(str_sub(whole, 0, 19)),
-                      (int)(time_us / 1000 % 1000));
-}
-
-Str s3_quoted_etag(S3Req *s, const ObjectInfo *info)
-{
-    return str_format(s->arena, "\"" STR_FMT "\"", STR_ARG(object_etag(s->arena, info)));
-}
-
-bool s3_etag_is(Str wanted, Str etag)
-{
-    wanted = str_trim(wanted);
-    if (str_starts(wanted, STR("W/")))
-        wanted = str_from(wanted, 2);
-    if (wanted.len >= 2 && wanted.ptr[0] == '"' && wanted.ptr[wanted.len - 1] == '"')
-        wanted = str_sub(wanted, 1, wanted.len - 2);
-    return str_eq(wanted, etag);
-}
-
-void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url)
-{
-    Buf out AUTO(buf_done);
-    buf_init(&out, text.len * 3 + 1);
-    if (url)
-        url_encode(&out, text, true);
-    xml_field(w, name, url ? buf_str(&out) : text);
-}
-
-Str s3_number(S3Req *s, uint64_t number)
-{
-    return str_format(s->arena, "%llu", (unsigned long long)number);
-}
-
-Str s3_base64(Arena *arena, Str bytes)
-{
-    Buf out AUTO(buf_done);
-    buf_init(&out, bytes.len * 2 + 8);
-    base64_put(&out, bytes);
-    return str_copy(arena, buf_str(&out));
 }

@@ -1,0 +1,206 @@
+/* Objects read: whole, by range, by part; their header fields. */
+#include "front/s3/s3_priv.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+enum { GET_BLOCK_BYTES = 256 << 10 };
+
+/* ---- get and head ---- */
+
+typedef struct Reading {
+    ObjectReader *reader;
+    uint64_t at, end;
+} Reading;
+
+static Code reading_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
+{
+    Reading *reading = self;
+    size_t len = (size_t)MIN((uint64_t)GET_BLOCK_BYTES, reading->end - reading->at), got = 0;
+    if (!buf_reserve(out, len))
+        return err_set(err, E_LIMIT, "a block of the reply");
+    TRY(object_pread(reading->reader, out->ptr + out->len, len, reading->at, &got, err));
+    out->len += got;
+    reading->at += got;
+    *ret_state = reading->at == reading->end ? HTTP_PULL_END : HTTP_PULL_MORE;
+    return got == len ? E_OK : err_set(err, E_CORRUPT, "an object that is shorter than it was");
+}
+
+static void reading_done(void *self)
+{
+    Reading *reading = self;
+    object_reader_free(&reading->reader);
+}
+
+static const HttpPull reading_ops = { reading_pull, reading_done };
+
+static bool part_number_ok(S3Req *s)
+{
+    Str text = s3_param(s, "partNumber");
+    int64_t number = 0;
+    if (!text.ptr)
+        return true;
+    if (s3_field(s, "Range").ptr)
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("Cannot specify both Range header and partNumber query parameter"));
+    return (str_i64(text, &number) && number >= 1 && number <= STORE_PARTS_MAX) ||
+           s3_fail_argument(s, "partNumber", text,
+                            STR("Part number must be an integer between 1 and 10000, inclusive."));
+}
+
+/* S3 reads "bytes=" with one range of digits; whatever else is no range at all. */
+static bool range_asked(S3Req *s, uint64_t size)
+{
+    Str text = s3_field(s, "Range");
+    if (size == 0 && str_starts(text, STR("bytes=-")) && !str_eq(text, STR("bytes=-0")))
+        return false; /* the last bytes of nothing are all of it */
+    for (size_t i = 6; i < text.len; i++) {
+        if (!strchr("0123456789-", text.ptr[i]))
+            return false;
+    }
+    return str_starts(text, STR("bytes="));
+}
+
+/* The part that ?partNumber= asks for; `*ret_part` false: none was asked for. */
+static bool part_find(S3Req *s, const ObjectInfo *info, uint64_t *ret_at, uint64_t *ret_len,
+                      bool *ret_part)
+{
+    Str text = s3_param(s, "partNumber");
+    int64_t number = 0;
+    *ret_part = text.ptr != NULL;
+    if (!*ret_part)
+        return true;
+    if (!str_i64(text, &number))
+        return false;
+    uint64_t at = 0;
+    if (info->part_count == 0 && number == 1) {
+        *ret_at = 0;
+        *ret_len = info->size_bytes;
+        return true;
+    }
+    for (size_t i = 0; i < info->part_count; i++) {
+        if (i + 1 == (size_t)number) {
+            *ret_at = at;
+            *ret_len = info->parts[i].size_bytes;
+            return true;
+        }
+        at += info->parts[i].size_bytes;
+    }
+    S3Detail details[] = { { "ActualPartCount", s3_number(s, MAX(info->part_count, (size_t)1)) },
+                           { "PartNumberRequested", text } };
+    return s3_fail_details(s, S3_InvalidPartNumber, STR_NONE, details, ARRAY_LEN(details));
+}
+
+static void object_headers(S3Req *s, const ObjectInfo *info, bool whole)
+{
+    static const struct {
+        const char *param, *name;
+    } overrides[] = { { "response-cache-control", "Cache-Control" },
+                      { "response-content-disposition", "Content-Disposition" },
+                      { "response-content-encoding", "Content-Encoding" },
+                      { "response-content-language", "Content-Language" },
+                      { "response-expires", "Expires" } };
+    http_reply_header(s->r, "ETag", s3_quoted_etag(s, info));
+    http_reply_header(s->r, "Last-Modified", s3_http_date(s->arena, info->modified_us));
+    s3_version_header(s, info->sequence, info->null_version);
+    for (size_t i = 0; i < info->meta_count; i++) {
+        bool overridden = false;
+        for (size_t j = 0; j < ARRAY_LEN(overrides); j++)
+            overridden = overridden || (str_ieq(info->meta[i].key, str_z(overrides[j].name)) &&
+                                        s3_has(s, overrides[j].param));
+        if (!overridden)
+            http_reply_header(s->r, str_copy_z(s->arena, info->meta[i].key), info->meta[i].value);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(overrides); i++) {
+        if (s3_has(s, overrides[i].param))
+            http_reply_header(s->r, overrides[i].name, s3_param(s, overrides[i].param));
+    }
+    if (info->tag_count > 0)
+        http_reply_header(s->r, "x-amz-tagging-count",
+                          str_format(s->arena, "%zu", info->tag_count));
+    if (whole && str_ieq(s3_field(s, "x-amz-checksum-mode"), STR("ENABLED")))
+        s3_checksum_header(s, info);
+}
+
+bool s3_version_wanted(S3Req *s, uint64_t *ret_sequence)
+{
+    Str version = s3_param(s, "versionId");
+    *ret_sequence = 0;
+    return !version.ptr || s3_version_parse(s, version, ret_sequence);
+}
+
+/* Why there is nothing to read: a marker says so in fields of its own. */
+static void missing_answer(S3Req *s, uint64_t sequence, const Err *err)
+{
+    ObjectInfo info;
+    Err other;
+    if ((err->code == E_NOT_FOUND || err->code == E_GONE) &&
+        api_object_head(&s->call, s->bucket, s->key, sequence, &info, &other) == E_OK &&
+        info.delete_marker) {
+        http_reply_header(s->r, "x-amz-delete-marker", STR("true"));
+        s3_version_header(s, info.sequence, info.null_version);
+        if (sequence != 0) {
+            http_reply_header(s->r, "Last-Modified", s3_http_date(s->arena, info.modified_us));
+            S3Detail details[] = { { "Method", http_req_method(s->r) },
+                                   { "ResourceType", STR("DeleteMarker") } };
+            s3_fail_details(s, S3_MethodNotAllowed, STR_NONE, details, ARRAY_LEN(details));
+        } else {
+            s3_fail_with(s, S3_NoSuchKey, STR_NONE, "Key", s->key);
+        }
+        return;
+    }
+    s3_fail_err(s, err);
+}
+
+void s3_get_object(S3Req *s)
+{
+    uint64_t sequence, from = 0, len = 0;
+    Err err;
+    bool part = false;
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    if (!s3_version_wanted(s, &sequence) || !part_number_ok(s))
+        return;
+    if (api_object_read(&s->call, s->bucket, s->key, sequence, &reader, &err) != E_OK) {
+        missing_answer(s, sequence, &err);
+        return;
+    }
+    const ObjectInfo *info = object_reader_info(reader);
+    if (!s3_conditions_hold(s, info, &s3_of_get) || !part_find(s, info, &from, &len, &part))
+        return;
+    int status = 206;
+    if (part) {
+        http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
+        if (len > 0)
+            http_reply_header(s->r, "Content-Range",
+                              str_format(s->arena, "bytes %llu-%llu/%llu", (unsigned long long)from,
+                                         (unsigned long long)(from + len - 1),
+                                         (unsigned long long)info->size_bytes));
+        if (info->part_count > 0)
+            http_reply_header(s->r, "x-amz-mp-parts-count",
+                              str_format(s->arena, "%zu", info->part_count));
+    } else if (!range_asked(s, info->size_bytes)) {
+        http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
+        status = 200;
+        len = info->size_bytes;
+    } else {
+        status = http_req_range(s->r, info->size_bytes, s3_quoted_etag(s, info), &from, &len);
+    }
+    if (status == 416) {
+        S3Detail details[] = { { "RangeRequested", s3_field(s, "Range") },
+                               { "ActualObjectSize", s3_number(s, info->size_bytes) } };
+        s3_fail_details(s, S3_InvalidRange, STR_NONE, details, ARRAY_LEN(details));
+        return;
+    }
+    object_headers(s, info, status == 200 || (part && info->part_count == 0));
+    Str type = s3_param(s, "response-content-type");
+    const char *type_z = str_copy_z(s->arena, type.len ? type : info->content_type);
+    Reading *reading = arena_new(s->arena, Reading);
+    *reading = (Reading){ TAKE(reader), from, from + len };
+    if (len == 0) {
+        reading_done(reading);
+        http_reply(s->r, status, type_z, STR(""));
+        return;
+    }
+    http_reply_stream(s->r, status, type_z, (int64_t)len, &reading_ops, reading);
+}

@@ -1,0 +1,298 @@
+/* Objects put and copied, and parts that are copied. */
+#include "front/s3/s3_priv.h"
+
+#include "base/text.h"
+
+#include <string.h>
+
+enum { COPY_BLOCK_BYTES = 1 << 20 };
+
+/* ---- put ---- */
+
+void s3_put_object_head(S3Req *s)
+{
+    if (s3_field(s, "x-amz-copy-source").ptr || !s3_conditions_of_put(s))
+        return;
+    if (http_req_length(s->r) < 0 && !s->aws_chunked &&
+        !s3_field(s, "x-amz-decoded-content-length").ptr)
+        s3_fail(s, S3_MissingContentLength);
+}
+
+static void put_answer(S3Req *s, uint64_t sequence, const DigestValue *checksum)
+{
+    http_reply_header(s->r, "ETag", s3_etag_of(s, s->md5_bytes));
+    if (s->info.versioning == VERSIONING_ENABLED)
+        s3_version_header(s, sequence, false);
+    http_reply_header(s->r, "x-amz-object-size", s3_number(s, s->body_bytes));
+    if (checksum->kind != DIGEST_NONE)
+        s3_checksum_header(s, &(ObjectInfo){ .checksum = *checksum });
+    s3_reply_empty(s, 200);
+}
+
+static void copy_object(S3Req *s);
+
+void s3_put_object(S3Req *s)
+{
+    uint64_t sequence = 0;
+    Err err;
+    if (s3_field(s, "x-amz-copy-source").ptr) {
+        copy_object(s);
+        return;
+    }
+    StorePut put = { .take_staged = s->staged,
+                     .bucket = s->bucket,
+                     .key = s->key,
+                     .condition = s->condition,
+                     .if_sequence = s->if_sequence,
+                     .md5 = s->md5_bytes,
+                     .checksum = s->checksum_value };
+    if (!s3_put_fields(s, &put, s->arena))
+        return;
+    Code code = api_object_put(&s->call, &put, &sequence, &err);
+    s->staged = put.take_staged;
+    if (code != E_OK)
+        s3_fail_err(s, &err);
+    else
+        put_answer(s, sequence, &s->checksum_value);
+}
+
+/* ---- copy ---- */
+
+static bool copy_source_parse(S3Req *s, Str *ret_bucket, Str *ret_key, uint64_t *ret_sequence)
+{
+    Str source = s3_field(s, "x-amz-copy-source"), version = STR_NONE, decoded;
+    if (str_starts(source, STR("/")))
+        source = str_from(source, 1);
+    ptrdiff_t query = str_find(source, STR("?versionId="));
+    if (query >= 0) {
+        version = str_from(source, (size_t)query + strlen("?versionId="));
+        source = str_sub(source, 0, (size_t)query);
+    }
+    if (!url_decode(s->arena, source, &decoded))
+        return s3_fail_argument(s, "x-amz-copy-source", source,
+                                STR("Invalid copy source encoding"));
+    ptrdiff_t slash = str_find_char(decoded, '/');
+    *ret_bucket = slash < 0 ? decoded : str_sub(decoded, 0, (size_t)slash);
+    *ret_key = slash < 0 ? STR("") : str_from(decoded, (size_t)slash + 1);
+    if (!api_bucket_name_ok(*ret_bucket))
+        return s3_fail_argument(s, "x-amz-copy-source", decoded,
+                                STR("Invalid copy source bucket name"));
+    if (ret_key->len == 0 || ret_key->len > STORE_KEY_MAX)
+        return s3_fail_argument(s, "x-amz-copy-source", *ret_key,
+                                STR("Invalid copy source object key"));
+    *ret_sequence = 0;
+    return !version.ptr || s3_version_parse(s, version, ret_sequence);
+}
+
+bool s3_copy_source_ok(S3Req *s)
+{
+    Str bucket, key;
+    uint64_t sequence;
+    return copy_source_parse(s, &bucket, &key, &sequence);
+}
+
+static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
+{
+    Str bucket, key;
+    uint64_t sequence;
+    StoreBucket info;
+    Err err;
+    if (!copy_source_parse(s, &bucket, &key, &sequence))
+        return false;
+    ApiBucketAsk ask = { &s->grant, BUCKET_READ, "s3:GetObject", bucket, key };
+    if (!api_bucket_name_ok(bucket))
+        return s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", bucket);
+    Code code = api_bucket_enter(&s->call, &ask, &info, &err);
+    if (code == E_NOT_FOUND)
+        return s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", bucket);
+    if (code == E_OK && !s3_owner_expected(s, "x-amz-source-expected-bucket-owner", info.owner))
+        return false;
+    if (code == E_OK)
+        code = api_object_read(&s->call, bucket, key, sequence, ret_reader, &err);
+    if (code != E_OK)
+        return s3_fail_err(s, &err);
+    return s3_conditions_hold(s, object_reader_info(*ret_reader), &s3_of_copy);
+}
+
+static bool bytes_copy(S3Req *s, ObjectReader *reader, uint64_t at, uint64_t len)
+{
+    Err err;
+    bool part = s->op->body == S3_BODY_PART;
+    Buf block AUTO(buf_done);
+    buf_init(&block, COPY_BLOCK_BYTES);
+    digest_done(&s->md5); /* of the empty body so far */
+    digest_init(&s->md5, DIGEST_MD5);
+    if (!buf_reserve(&block, COPY_BLOCK_BYTES) ||
+        api_stage(&s->call, part, &s->staged, &err) != E_OK)
+        return s3_fail_err(s, &err);
+    while (len > 0) {
+        size_t got = 0;
+        if (object_pread(reader, block.ptr, (size_t)MIN(len, (uint64_t)COPY_BLOCK_BYTES), at, &got,
+                         &err) != E_OK)
+            return s3_fail_err(s, &err);
+        Str data = str_of(block.ptr, got);
+        digest_update(&s->md5, data);
+        digest_update(&s->checksum, data);
+        if (api_stage_write(s->staged, data, &err) != E_OK)
+            return s3_fail_err(s, &err);
+        at += got;
+        len -= got;
+    }
+    if (api_stage_finish(s->staged, &err) != E_OK)
+        return s3_fail_err(s, &err);
+    DigestValue md5 = digest_final(&s->md5);
+    memcpy(s->md5_bytes, md5.bytes, sizeof s->md5_bytes);
+    s->checksum_value = digest_final(&s->checksum);
+    return true;
+}
+
+static void copy_answer(S3Req *s, const char *root, int64_t time_us, const DigestValue *checksum)
+{
+    Buf body;
+    buf_init(&body, 8192);
+    XmlWriter w = xml_writer(&body);
+    xml_open_in(&w, root, S3_XMLNS);
+    xml_field(&w, "LastModified", s3_iso_date(s->arena, time_us));
+    xml_field(&w, "ETag",
+              s3_etag_of(s, s->md5_bytes));
+    s3_checksum_put(s, &w, checksum);
+    xml_close(&w, root);
+    s3_reply_xml(s, 200, &body);
+}
+
+void s3_checksum_begin(S3Req *s, DigestKind kind)
+{
+    digest_done(&s->checksum);
+    digest_init(&s->checksum, kind);
+}
+
+static bool directive_ok(S3Req *s, const char *name, Str message)
+{
+    Str value = s3_field(s, name);
+    return value.len == 0 || str_eq(value, STR("COPY")) || str_eq(value, STR("REPLACE")) ||
+           s3_fail_argument(s, name, value, message);
+}
+
+static bool algorithm_ok(S3Req *s)
+{
+    Str name = s3_field(s, "x-amz-checksum-algorithm");
+    DigestKind kind;
+    return name.len == 0 || (digest_parse(name, &kind) && kind != DIGEST_MD5) ||
+           s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
+}
+
+static void copy_object(S3Req *s)
+{
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    Str directive = s3_field(s, "x-amz-metadata-directive"),
+        tagging = s3_field(s, "x-amz-tagging-directive");
+    uint64_t sequence = 0;
+    Err err;
+    bool replaces = str_eq(directive, STR("REPLACE"));
+    if (!directive_ok(s, "x-amz-metadata-directive", STR("Unknown metadata directive.")) ||
+        !directive_ok(s, "x-amz-tagging-directive", STR("Unknown tagging directive.")) ||
+        !algorithm_ok(s))
+        return;
+    if (!copy_source_open(s, &reader))
+        return;
+    const ObjectInfo *info = object_reader_info(reader);
+    if (str_eq(info->bucket, s->bucket) && str_eq(info->key, s->key) && !replaces &&
+        s->info.versioning == VERSIONING_NEVER) {
+        s3_fail_text(s, S3_InvalidRequest,
+                     STR("This copy request is illegal because it is trying to copy an object to "
+                         "itself without "
+                         "changing the object's metadata, storage class, website redirect location "
+                         "or encryption "
+                         "attributes."));
+        return;
+    }
+    DigestKind wanted;
+    if (digest_parse(s3_field(s, "x-amz-checksum-algorithm"), &wanted)) {
+        s3_checksum_begin(s, wanted);
+    } else if (info->checksum.kind != DIGEST_NONE) {
+        s3_checksum_begin(s, info->checksum.kind);
+    } else {
+        s3_checksum_begin(s, DIGEST_CRC64NVME);
+    }
+    if (!bytes_copy(s, reader, 0, info->size_bytes))
+        return;
+    StorePut put = { .take_staged = s->staged,
+                     .bucket = s->bucket,
+                     .key = s->key,
+                     .md5 = s->md5_bytes,
+                     .checksum = s->checksum_value,
+                     .content_type = info->content_type,
+                     .meta = info->meta,
+                     .meta_count = info->meta_count,
+                     .tags = info->tags,
+                     .tag_count = info->tag_count,
+                     .trust = info->trust,
+                     .owner = s->call.principal.id };
+    StorePut fresh = put;
+    if (!s3_put_fields(s, &fresh, s->arena))
+        return;
+    if (replaces) {
+        put.content_type = fresh.content_type;
+        put.meta = fresh.meta;
+        put.meta_count = fresh.meta_count;
+    }
+    if (str_ieq(tagging, STR("REPLACE"))) {
+        put.tags = fresh.tags;
+        put.tag_count = fresh.tag_count;
+    }
+    Code code = api_object_put(&s->call, &put, &sequence, &err);
+    s->staged = put.take_staged;
+    if (code != E_OK) {
+        s3_fail_err(s, &err);
+        return;
+    }
+    if (!info->null_version)
+        http_reply_header(s->r, "x-amz-copy-source-version-id",
+                          s3_version_text(s, info->sequence, false));
+    if (s->info.versioning == VERSIONING_ENABLED)
+        s3_version_header(s, sequence, false);
+    copy_answer(s, "CopyObjectResult", os_now_us(s->call.lake->os), &s->checksum_value);
+}
+
+/* ---- parts, for s3_upload.c ---- */
+
+bool s3_copy_into_part(S3Req *s)
+{
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    Str range = s3_field(s, "x-amz-copy-source-range");
+    unsigned long long first = 0, last = 0;
+    if (!copy_source_open(s, &reader))
+        return false;
+    uint64_t size = object_reader_info(reader)->size_bytes, from = 0, len = size;
+    if (range.ptr) {
+        Str dash = str_starts(range, STR("bytes=")) ? str_from(range, 6) : STR_NONE,
+            left = STR_NONE;
+        uint64_t a = 0, b = 0;
+        bool ok = dash.ptr && str_split(&dash, '-', &left) && str_u64(left, &a) &&
+                  str_u64(dash, &b) && a <= b;
+        first = a;
+        last = b;
+        if (!ok)
+            return s3_fail_argument(
+                s, "x-amz-copy-source-range", range,
+                STR("The x-amz-copy-source-range value must be of the form bytes=first-last where "
+                    "first and last are the zero-based offsets of the first and last bytes to "
+                    "copy"));
+        if (last >= size)
+            return s3_fail_argument(
+                s, "x-amz-copy-source-range", s3_number(s, size),
+                str_format(s->arena, "Range specified is not valid for source object of size: %llu",
+                           (unsigned long long)size));
+        from = first;
+        len = last - first + 1;
+    }
+    if (!object_reader_info(reader)->null_version)
+        http_reply_header(s->r, "x-amz-copy-source-version-id",
+                          s3_version_text(s, object_reader_info(reader)->sequence, false));
+    return bytes_copy(s, reader, from, len);
+}
+
+void s3_copy_part_answer(S3Req *s)
+{
+    copy_answer(s, "CopyPartResult", os_now_us(s->call.lake->os), &s->checksum_value);
+}
