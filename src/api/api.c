@@ -167,19 +167,25 @@ Code api_source_resolve(void *self, Str source, Str name, bool all, Arena *arena
 
 /* ---- keys ---- */
 
-static void time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us)
+void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us)
 {
     json_key(w, str_z(key));
     json_put_str(w, time_us ? time_format(arena, time_us) : STR_NONE);
+}
+
+Code api_role_parse(Str role, GovernRole *ret_role, Err *err)
+{
+    if (govern_role_parse(role, ret_role))
+        return E_OK;
+    return err_hint(err, err_set(err, E_INVALID, "there is no role '" STR_FMT "'", STR_ARG(role)),
+                    "the roles are data_viewer, data_scientist, data_engineer and admin");
 }
 
 Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *out, Err *err)
 {
     KeyCreate create = { .name = name, .expires_us = expires_us, .principal = call->principal.id };
     Str id, secret;
-    if (!govern_role_parse(role, &create.role))
-        return err_hint(err, err_set(err, E_INVALID, "there is no role '" STR_FMT "'", STR_ARG(role)),
-                        "the roles are data_viewer, data_scientist, data_engineer and admin");
+    TRY(api_role_parse(role, &create.role, err));
     TRY(govern_key_create(call->lake->govern, &create, call->arena, &id, &secret, err));
     api_count(call, API_COUNT_mutations, 1);
     JsonWriter w = json_writer(out);
@@ -188,7 +194,7 @@ Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *
     json_field_str(&w, "name", name);
     json_field_str(&w, "role", govern_role_name(create.role));
     json_field_str(&w, "key", secret);
-    time_field(&w, call->arena, "expires", expires_us);
+    api_time_field(&w, call->arena, "expires", expires_us);
     json_end_object(&w);
     return buf_end(out, "the key", err);
 }
@@ -207,9 +213,9 @@ Code api_keys(ApiCall *call, Buf *out, Err *err)
         json_field_str(&w, "id", keys[i].id);
         json_field_str(&w, "name", keys[i].name);
         json_field_str(&w, "role", keys[i].role);
-        time_field(&w, call->arena, "created", keys[i].created_us);
-        time_field(&w, call->arena, "expires", keys[i].expires_us);
-        time_field(&w, call->arena, "revoked", keys[i].revoked_us);
+        api_time_field(&w, call->arena, "created", keys[i].created_us);
+        api_time_field(&w, call->arena, "expires", keys[i].expires_us);
+        api_time_field(&w, call->arena, "revoked", keys[i].revoked_us);
         json_end_object(&w);
     }
     json_end_array(&w);

@@ -31,6 +31,7 @@ enum {
     API_LIST_MAX = 1000,            /* objects, datasets, runs in one answer */
     API_REPLY_KEPT_MAX = 1 << 20,   /* of a reply kept for an Idempotency-Key */
     API_MODEL_FILES_MAX = 1000,
+    API_OVERLAP_S_MAX = 30 * 86400, /* for which a rotated access key goes on */
     API_RUN_EVENTS_MAX = 10000      /* kept of one run for its event stream */
 };
 
@@ -163,6 +164,30 @@ Code api_run_events(ApiCall *call, Str run_id, uint64_t *after, Buf *out, bool *
 Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *out, Err *err) CHECKED;
 Code api_keys(ApiCall *call, Buf *out, Err *err) CHECKED;
 Code api_key_revoke(ApiCall *call, Str id, Err *err) CHECKED;
+
+/* ---- principals and their access keys, for signed requests: `out` is JSON ---- */
+typedef struct ApiPrincipalSet {
+    Str name;
+    Str role;                /* empty: stays */
+    bool sets_disabled, disabled;
+} ApiPrincipalSet;
+Code api_principals(ApiCall *call, Buf *out, Err *err) CHECKED;
+Code api_principal_create(ApiCall *call, Str name, Str role, Buf *out, Err *err) CHECKED;
+/* PRECONDITION for `admin`, whose key the server itself keeps. */
+Code api_principal_set(ApiCall *call, const ApiPrincipalSet *set, Buf *out, Err *err) CHECKED;
+/* Of one principal; empty: of all. */
+Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err) CHECKED;
+/* The secret is in `out` this once. */
+Code api_access_create(ApiCall *call, Str principal, int64_t expires_us, Buf *out, Err *err) CHECKED;
+typedef struct ApiAccessSet {
+    Str id;
+    bool sets_expires, sets_disabled, disabled;
+    int64_t expires_us;      /* 0: never */
+} ApiAccessSet;
+Code api_access_set(ApiCall *call, const ApiAccessSet *set, Err *err) CHECKED;
+Code api_access_rotate(ApiCall *call, Str id, int64_t overlap_s, int64_t expires_us, Buf *out,
+                       Err *err) CHECKED;
+Code api_access_revoke(ApiCall *call, Str id, Err *err) CHECKED;
 
 /* ---- Idempotency-Key ---- */
 typedef enum ApiClaim { API_CLAIM_NEW, API_CLAIM_REPLAY } ApiClaim;

@@ -22,12 +22,6 @@ static void strs_field(JsonWriter *w, const char *key, const Str *items, size_t 
     json_end_array(w);
 }
 
-static void time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us)
-{
-    json_key(w, str_z(key));
-    json_put_str(w, time_us ? time_format(arena, time_us) : STR_NONE);
-}
-
 Code api_models(ApiCall *call, Buf *out, Err *err)
 {
     FlowModelInfo *models;
@@ -49,7 +43,7 @@ Code api_models(ApiCall *call, Buf *out, Err *err)
         json_field_str(&w, "fingerprint", m->fingerprint);
         strs_field(&w, "inputs", m->inputs, m->input_count);
         strs_field(&w, "tags", m->tags, m->tag_count);
-        time_field(&w, call->arena, "updated", m->updated_us);
+        api_time_field(&w, call->arena, "updated", m->updated_us);
         json_field_str(&w, "text", m->text);
         json_end_object(&w);
     }
@@ -126,8 +120,8 @@ static void plan_put(JsonWriter *w, Arena *arena, const FlowPlan *plan)
         json_field_u64(w, "days", step->days);
         json_field_u64(w, "interval_count", step->interval_count);
         if (step->interval_count > 0) {
-            time_field(w, arena, "from", step->intervals[0].start_us);
-            time_field(w, arena, "to", step->intervals[step->interval_count - 1].end_us);
+            api_time_field(w, arena, "from", step->intervals[0].start_us);
+            api_time_field(w, arena, "to", step->intervals[step->interval_count - 1].end_us);
         }
         strs_field(w, "after", step->after, step->after_count);
         json_end_object(w);
@@ -343,8 +337,8 @@ Code api_runs(ApiCall *call, size_t limit, Buf *out, Err *err)
         json_begin_object(&w);
         json_field_str(&w, "run_id", runs[i].run_id);
         json_field_str(&w, "state", runs[i].state);
-        time_field(&w, call->arena, "started", runs[i].started_us);
-        time_field(&w, call->arena, "ended", runs[i].ended_us);
+        api_time_field(&w, call->arena, "started", runs[i].started_us);
+        api_time_field(&w, call->arena, "ended", runs[i].ended_us);
         json_end_object(&w);
     }
     json_end_array(&w);

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "base/vec.h"
+#include "format/json.h"
 #include "os/thread.h"
 
 #include <stdatomic.h>
@@ -39,6 +40,10 @@ struct ApiState {
 void api_count(ApiCall *call, ApiCounter counter, uint64_t more);
 /* Writes the row of the audit for something that changed and is not in a metadata transaction. */
 Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err) CHECKED;
+/* A time as text under `key`; 0 is null. */
+void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us);
+/* INVALID with the names that there are. */
+Code api_role_parse(Str role, GovernRole *ret_role, Err *err) CHECKED;
 /* A number of the summary: -1 when it is not there, 0 without a snapshot. */
 int64_t api_summary_number(const IceSnapshot *snapshot, const char *key);
 void api_runs_end(ApiState *state);

@@ -1,4 +1,4 @@
-/* Covers api.c, api_dataset.c, api_flow.c (with rest_test.c of front), api_idempotency.c, api_object.c (with tests/s3), api_query.c. */
+/* Covers api.c, api_access.c (with rest_test.c of front), api_dataset.c, api_flow.c (with rest_test.c of front), api_idempotency.c, api_object.c (with tests/s3), api_query.c. */
 #include "api/api_fake.h"
 
 #include "base/test.h"

@@ -214,6 +214,40 @@ Code govern_access_change(Govern *govern, Str id, AccessChange change, Str by, E
     return change_commit(govern, &txn, by, verbs[change], id, err);
 }
 
+Code govern_access_expire(Govern *govern, Str id, int64_t expires_us, Str by, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaAccessKey row;
+    MetaTxn txn;
+    TRY(access_row(govern, id, &tmp, &row, NULL, err));
+    meta_txn_init(&txn, &tmp);
+    meta_set_access_key(&txn, id, expires_us, row.disabled_us, 0);
+    return change_commit(govern, &txn, by, "access.expire", id, err);
+}
+
+Code govern_access_rotate(Govern *govern, Str id, int64_t old_until_us, int64_t expires_us, Str by,
+                          Arena *arena, Str *ret_id, Str *ret_secret, Err *err)
+{
+    MetaAccessKey old;
+    MetaTxn txn;
+    TRY(master_need(govern, err));
+    TRY(access_row(govern, id, arena, &old, NULL, err));
+    Str new_id = access_id_make(govern, STR("TARN"), arena), secret = secret_make(govern, arena);
+    MetaAccessKey row = { .id = new_id,
+                          .principal_id = old.principal_id,
+                          .secret_sealed = sealed(govern, new_id, secret, arena),
+                          .created_us = os_now_us(govern->os),
+                          .expires_us = expires_us };
+    meta_txn_init(&txn, arena);
+    meta_set_access_key(&txn, id, old.expires_us ? MIN(old.expires_us, old_until_us) : old_until_us,
+                        old.disabled_us, 0);
+    meta_add_access_key(&txn, &row);
+    TRY(change_commit(govern, &txn, by, "access.rotate", id, err));
+    *ret_id = new_id;
+    *ret_secret = secret;
+    return E_OK;
+}
+
 Code govern_access_list(Govern *govern, Str principal_name, Arena *arena, MetaAccessKey **ret_keys,
                         size_t *ret_count, Err *err)
 {

@@ -40,6 +40,11 @@ Code govern_access_create(Govern *govern, Str principal_name, int64_t expires_us
                           Str *ret_id, Str *ret_secret, Err *err) CHECKED;
 typedef enum AccessChange { ACCESS_DISABLE, ACCESS_ENABLE, ACCESS_REVOKE } AccessChange;
 Code govern_access_change(Govern *govern, Str id, AccessChange change, Str by, Err *err) CHECKED;
+/* Ends the key at `expires_us`, 0: never. */
+Code govern_access_expire(Govern *govern, Str id, int64_t expires_us, Str by, Err *err) CHECKED;
+/* Another key of the same principal; the old one ends at `old_until_us` at the latest. Both or neither. */
+Code govern_access_rotate(Govern *govern, Str id, int64_t old_until_us, int64_t expires_us, Str by,
+                          Arena *arena, Str *ret_id, Str *ret_secret, Err *err) CHECKED;
 /* Of one principal, or of all with an empty name. */
 Code govern_access_list(Govern *govern, Str principal_name, Arena *arena, MetaAccessKey **ret_keys,
                         size_t *ret_count, Err *err) CHECKED;

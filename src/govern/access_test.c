@@ -127,6 +127,37 @@ TEST(access_rotates_and_survives_a_restart)
     house_done(&house);
 }
 
+TEST(access_rotation_overlaps)
+{
+    House house = { 0 };
+    Err err;
+    AccessGrant grant;
+    Str secret, second, second_secret, third, third_secret;
+    house_open(&house);
+    int64_t hour = 3600000000ll, now = os_now_us(os_real());
+    Str first = access_new(&house, "ann", ROLE_READER, &secret);
+    CHECK_OK(govern_access_rotate(house.govern, first, now + hour, 0, STR("test"), &house.arena, &second,
+                                  &second_secret, &err), &err);
+    CHECK(!str_eq(first, second) && !str_eq(secret, second_secret));
+    CHECK_OK(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), &err);
+    CHECK_OK(govern_access_find(house.govern, second, STR_NONE, &house.arena, &grant, &err), &err);
+    CHECK_STR(grant.principal.name, STR("ann"));
+    CHECK_STR(grant.secret, second_secret);
+    CHECK_OK(govern_access_rotate(house.govern, second, now - 1, 0, STR("test"), &house.arena, &third,
+                                  &third_secret, &err), &err);
+    CHECK_CODE(govern_access_find(house.govern, second, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
+    CHECK_OK(govern_access_expire(house.govern, first, now - 1, STR("test"), &err), &err);
+    CHECK_CODE(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
+    CHECK_OK(govern_access_expire(house.govern, first, 0, STR("test"), &err), &err);
+    CHECK_OK(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), &err);
+    CHECK_OK(govern_access_change(house.govern, first, ACCESS_REVOKE, STR("test"), &err), &err);
+    CHECK_CODE(govern_access_expire(house.govern, first, 0, STR("test"), &err), E_NOT_FOUND);
+    CHECK_CODE(govern_access_rotate(house.govern, first, now + hour, 0, STR("test"), &house.arena, &second,
+                                    &second_secret, &err), E_NOT_FOUND);
+    CHECK_CODE(govern_access_find(house.govern, first, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
+    house_done(&house);
+}
+
 TEST(access_sessions)
 {
     House house = { 0 };

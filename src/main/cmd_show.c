@@ -16,11 +16,6 @@ const OptionRow object_options[] = {
     { "--output", "FILE", "where `get` writes (default: standard output)" },
     { NULL, NULL, NULL },
 };
-const OptionRow key_options[] = {
-    { "--role", "ROLE", "admin or reader (default reader)" },
-    { NULL, NULL, NULL },
-};
-
 Code command_client(const Args *args, Client **ret_client, Err *err)
 {
     ClientOptions options = { .url = args_get(args, "--url"), .data = args_get(args, "--data"),
@@ -113,41 +108,6 @@ Code command_table(const Args *args, Err *err)
                                              STR_ARG(args->words[1])),
                             "columns", "name,type,required,doc", err);
     return word_refuse("table", "list | show NAME", err);
-}
-
-Code command_key(const Args *args, Err *err)
-{
-    Arena tmp AUTO(arena_done) = { 0 };
-    if (word_is(args, 0, "list"))
-        return command_show(args, STR("/v1/keys"), "items", "id,name,role,created,revoked", err);
-    if (args->count != 2 || (!word_is(args, 0, "create") && !word_is(args, 0, "revoke")))
-        return word_refuse("key", "list | create NAME [--role reader] | revoke ID", err);
-    AUTO(client_free) Client *client = NULL;
-    Buf text AUTO(buf_done);
-    Buf body AUTO(buf_done);
-    buf_init(&text, 1 << 16);
-    buf_init(&body, CLIENT_REPLY_MAX);
-    TRY(command_client(args, &client, err));
-    ClientRequest request = { .content_type = STR("application/json") };
-    if (word_is(args, 0, "create")) {
-        Str role = args_get(args, "--role");
-        JsonWriter w = json_writer(&text);
-        json_begin_object(&w);
-        json_field_str(&w, "name", args->words[1]);
-        json_field_str(&w, "role", role.len ? role : STR("reader"));
-        json_end_object(&w);
-        request.path = STR("/v1/keys");
-        request.body = buf_str(&text);
-    } else {
-        request.method = "DELETE";
-        request.path = str_format(&tmp, "/v1/keys/" STR_FMT, STR_ARG(args->words[1]));
-    }
-    TRY(client_call(client, &request, &body, err));
-    if (word_is(args, 0, "revoke"))
-        printf("revoked " STR_FMT "\n", STR_ARG(args->words[1]));
-    else
-        printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&body))));
-    return E_OK;
 }
 
 /* `s3://bucket/key` or `bucket/key` as the path of the REST door. */

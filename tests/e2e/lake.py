@@ -40,6 +40,7 @@ class Lake:
         if not data:
             atexit.register(shutil.rmtree, self.data.parent, ignore_errors=True)
         self.log = open(self.data.parent / (self.data.name + ".log"), "ab")
+        more = [*more] if "--s3" in more else [*more, "--s3", "127.0.0.1:0"]
         self.process = subprocess.Popen([TARN, "serve", "--data", self.data, "--http", "127.0.0.1:0", *more],
                                         stdout=subprocess.PIPE, stderr=self.log, text=True)
         atexit.register(self.kill)
@@ -56,7 +57,8 @@ class Lake:
         else:
             raise RuntimeError(f"the server ended with {self.process.wait()}: " +
                                Path(self.log.name).read_text()[-2000:])
-        self.token = json.loads((self.data / "admin.json").read_text())["token"]
+        self.admin = json.loads((self.data / "admin.json").read_text())
+        self.token = self.admin["token"]
 
     def request(self, method, path, body=None, headers=None, token=None, timeout=120):
         host, port = self.address.rsplit(":", 1)

@@ -1,7 +1,8 @@
-/* Covers rest.c, rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c. */
+/* Covers rest.c, rest_access.c, rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c. */
 #include "api/api_fake.h"
 #include "front/http/http_fake.h"
 #include "front/rest/rest_priv.h"
+#include "govern/access.h"
 
 #include <string.h>
 
@@ -208,6 +209,67 @@ TEST(rest_keys_and_models)
     WANT(ask(&door, "GET /v1/runs", "", ""), 200, "\"items\":[]");
     WANT(ask(&door, "GET /v1/runs/none", "", ""), 404, "NOT_FOUND");
     WANT(ask(&door, "POST /v1/runs", "", ""), 200, "\"state\":\"nothing\"");
+    door_close(&door);
+}
+
+/* The text of a field of a reply's JSON. */
+static Str field_of(Door *door, Str reply, const char *name)
+{
+    const Json *root = NULL;
+    Err err;
+    CHECK_OK(json_parse(&door->arena, fake_body(reply), NULL, &root, &err), &err);
+    return str_copy(&door->arena, json_str(json_get(root, name)));
+}
+
+static Str ask_of(Door *door, const char *front, Str id, const char *back, const char *body)
+{
+    Str line = str_format(&door->arena, "%s" STR_FMT "%s", front, STR_ARG(id), back);
+    return ask(door, str_copy_z(&door->arena, line), "", body);
+}
+
+TEST(rest_principals_and_access_keys)
+{
+    Door door;
+    Err err;
+    AccessGrant grant;
+    door_open(&door);
+    Govern *govern = door.lake.lake.govern;
+    CHECK_OK(govern_master_load(govern, "", STR("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
+                                &err), &err);
+    WANT(ask(&door, "POST /v1/principals", "", "{\"name\":\"ann\",\"role\":\"data_engineer\"}"), 201, "\"data_engineer\"");
+    WANT(ask(&door, "POST /v1/principals", "", "{\"name\":\"ann\"}"), 409, "EXISTS");
+    WANT(ask(&door, "POST /v1/principals", "", "{\"name\":\"bob\",\"role\":\"boss\"}"), 400, "data_scientist");
+    WANT(ask_as(&door, door.lake.reader_key, "GET /v1/principals", "", STR("")), 403, "FORBIDDEN");
+    WANT(ask_as(&door, door.lake.reader_key, "GET /v1/access-keys", "", STR("")), 403, "FORBIDDEN");
+    WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"bob\"}"), 404, "bob");
+    WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\",\"expires\":\"soon\"}"), 400, "no time");
+    WANT(ask(&door, "POST /v1/access-keys", "Idempotency-Key: k\r\n", "{\"principal\":\"ann\"}"), 501, "UNSUPPORTED");
+    Str made = ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\"}");
+    WANT(made, 201, "Cache-Control: no-store");
+    Str id = field_of(&door, made, "id"), secret = field_of(&door, made, "secret");
+    CHECK_OK(govern_access_find(govern, id, STR_NONE, &door.arena, &grant, &err), &err);
+    CHECK_STR(grant.secret, secret);
+    Str list = ask(&door, "GET /v1/access-keys?principal=ann", "", "");
+    WANT(list, 200, "\"state\":\"active\"");
+    CHECK(str_find(list, secret) < 0);
+    Str next = ask_of(&door, "POST /v1/access-keys/", id, "/rotate", "{\"overlap_s\":0}");
+    WANT(next, 201, "secret");
+    CHECK_CODE(govern_access_find(govern, id, STR_NONE, &door.arena, &grant, &err), E_UNAUTHENTICATED);
+    Str second = field_of(&door, next, "id");
+    WANT(ask_of(&door, "POST /v1/access-keys/", second, "/rotate", "{\"overlap_s\":-1}"), 400, "INVALID");
+    WANT(ask_of(&door, "POST /v1/access-keys/", second, "", "{\"disabled\":true}"), 200, "changed");
+    CHECK_CODE(govern_access_find(govern, second, STR_NONE, &door.arena, &grant, &err), E_UNAUTHENTICATED);
+    WANT(ask_of(&door, "POST /v1/access-keys/", second, "", "{\"disabled\":false,\"expires\":null}"), 200, "changed");
+    CHECK_OK(govern_access_find(govern, second, STR_NONE, &door.arena, &grant, &err), &err);
+    WANT(ask_of(&door, "POST /v1/access-keys/", second, "", "{}"), 400, "nothing is to be changed");
+    WANT(ask(&door, "POST /v1/principals/ann", "", "{\"role\":\"data_viewer\",\"disabled\":true}"), 200, "data_viewer");
+    CHECK_CODE(govern_access_find(govern, second, STR_NONE, &door.arena, &grant, &err), E_UNAUTHENTICATED);
+    WANT(ask(&door, "POST /v1/principals/ann", "", "{\"disabled\":false}"), 200, "\"disabled\":null");
+    WANT(ask_of(&door, "DELETE /v1/access-keys/", second, "", ""), 200, "revoked");
+    CHECK_CODE(govern_access_find(govern, second, STR_NONE, &door.arena, &grant, &err), E_UNAUTHENTICATED);
+    WANT(ask_of(&door, "POST /v1/access-keys/", second, "", "{\"disabled\":false}"), 404, "NOT_FOUND");
+    WANT(ask(&door, "POST /v1/principals/nobody", "", "{\"role\":\"admin\"}"), 404, "nobody");
+    WANT(ask(&door, "POST /v1/sql", "", "SELECT count(*) AS n FROM tarn.audit WHERE verb = 'access.rotate'"), 200, "[1]");
     door_close(&door);
 }
 

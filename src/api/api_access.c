@@ -1,0 +1,180 @@
+/* Principals and access keys. A change is audited by govern/ in the transaction that makes it, and is judged
+ * by the next request already. */
+#include "api/api_priv.h"
+#include "govern/access.h"
+
+#include <string.h>
+
+static const Str own_principal = STR_INIT("admin"); /* whose key stands in admin.json */
+
+static void principal_put(JsonWriter *w, Arena *arena, const MetaPrincipal *row)
+{
+    json_begin_object(w);
+    json_field_str(w, "id", row->id);
+    json_field_str(w, "name", row->name);
+    json_field_str(w, "role", row->role);
+    api_time_field(w, arena, "created", row->created_us);
+    api_time_field(w, arena, "disabled", row->disabled_us);
+    json_end_object(w);
+}
+
+Code api_principals(ApiCall *call, Buf *out, Err *err)
+{
+    MetaPrincipal *rows;
+    size_t count;
+    TRY(govern_principals(call->lake->govern, call->arena, &rows, &count, err));
+    JsonWriter w = json_writer(out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (size_t i = 0; i < count; i++)
+        principal_put(&w, call->arena, &rows[i]);
+    json_end_array(&w);
+    json_end_object(&w);
+    return buf_end(out, "the list of principals", err);
+}
+
+Code api_principal_create(ApiCall *call, Str name, Str role, Buf *out, Err *err)
+{
+    GovernRole parsed;
+    MetaPrincipal row;
+    TRY(api_role_parse(role, &parsed, err));
+    TRY(govern_principal_create(call->lake->govern, name, parsed, call->principal.id, call->arena, &row, err));
+    api_count(call, API_COUNT_mutations, 1);
+    JsonWriter w = json_writer(out);
+    principal_put(&w, call->arena, &row);
+    return buf_end(out, "the principal", err);
+}
+
+static Code principal_find(ApiCall *call, Str name, MetaPrincipal *ret_row, Err *err)
+{
+    MetaPrincipal *rows;
+    size_t count;
+    TRY(govern_principals(call->lake->govern, call->arena, &rows, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        if (str_eq(rows[i].name, name)) {
+            *ret_row = rows[i];
+            return E_OK;
+        }
+    }
+    Code code = err_set(err, E_NOT_FOUND, "there is no principal '" STR_FMT "'", STR_ARG(name));
+    return err_hint(err, code, "`tarn key principal list` shows them");
+}
+
+Code api_principal_set(ApiCall *call, const ApiPrincipalSet *set, Buf *out, Err *err)
+{
+    GovernRole role;
+    MetaPrincipal row;
+    TRY(principal_find(call, set->name, &row, err));
+    TRY(api_role_parse(set->role.len ? set->role : row.role, &role, err));
+    bool disabled = set->sets_disabled ? set->disabled : row.disabled_us != 0;
+    if (str_eq(set->name, own_principal) && (disabled || role != ROLE_ADMIN))
+        return err_hint(err, err_set(err, E_PRECONDITION, "the principal 'admin' is the server's own"),
+                        "make another principal and revoke keys of `admin` with `tarn key access revoke`");
+    TRY(govern_principal_set(call->lake->govern, set->name, role, disabled, call->principal.id, err));
+    api_count(call, API_COUNT_mutations, 1);
+    TRY(principal_find(call, set->name, &row, err));
+    JsonWriter w = json_writer(out);
+    principal_put(&w, call->arena, &row);
+    return buf_end(out, "the principal", err);
+}
+
+static const char *access_state(const MetaAccessKey *key, int64_t now_us)
+{
+    if (key->revoked_us)
+        return "revoked";
+    if (key->expires_us && key->expires_us <= now_us)
+        return "expired";
+    return key->disabled_us ? "disabled" : "active";
+}
+
+static Str principal_name(const MetaPrincipal *rows, size_t count, Str id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(rows[i].id, id))
+            return rows[i].name;
+    return STR_NONE;
+}
+
+Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err)
+{
+    MetaAccessKey *keys;
+    MetaPrincipal *principals;
+    size_t count, principal_count;
+    int64_t now_us = os_now_us(call->lake->os);
+    TRY(govern_principals(call->lake->govern, call->arena, &principals, &principal_count, err));
+    TRY(govern_access_list(call->lake->govern, principal, call->arena, &keys, &count, err));
+    JsonWriter w = json_writer(out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (size_t i = 0; i < count; i++) {
+        json_begin_object(&w);
+        json_field_str(&w, "id", keys[i].id);
+        json_field_str(&w, "principal", principal_name(principals, principal_count, keys[i].principal_id));
+        json_field_str(&w, "state", str_z(access_state(&keys[i], now_us)));
+        api_time_field(&w, call->arena, "created", keys[i].created_us);
+        api_time_field(&w, call->arena, "expires", keys[i].expires_us);
+        api_time_field(&w, call->arena, "disabled", keys[i].disabled_us);
+        api_time_field(&w, call->arena, "revoked", keys[i].revoked_us);
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    return buf_end(out, "the list of access keys", err);
+}
+
+static Code made_put(ApiCall *call, Str id, Str secret, int64_t expires_us, Buf *out, Err *err)
+{
+    api_count(call, API_COUNT_mutations, 1);
+    JsonWriter w = json_writer(out);
+    json_begin_object(&w);
+    json_field_str(&w, "id", id);
+    json_field_str(&w, "secret", secret);
+    api_time_field(&w, call->arena, "expires", expires_us);
+    json_end_object(&w);
+    return buf_end(out, "the access key", err);
+}
+
+Code api_access_create(ApiCall *call, Str principal, int64_t expires_us, Buf *out, Err *err)
+{
+    Str id, secret;
+    Code code = govern_access_create(call->lake->govern, principal, expires_us, call->principal.id,
+                                     call->arena, &id, &secret, err);
+    if (code == E_NOT_FOUND)
+        return err_hint(err, code, "`tarn key access create NAME --role ROLE` makes principal and key");
+    TRY(code);
+    return made_put(call, id, secret, expires_us, out, err);
+}
+
+Code api_access_set(ApiCall *call, const ApiAccessSet *set, Err *err)
+{
+    Govern *govern = call->lake->govern;
+    if (!set->sets_expires && !set->sets_disabled)
+        return err_set(err, E_INVALID, "nothing is to be changed: give `expires` or `disabled`");
+    if (set->sets_expires)
+        TRY(govern_access_expire(govern, set->id, set->expires_us, call->principal.id, err));
+    if (set->sets_disabled)
+        TRY(govern_access_change(govern, set->id, set->disabled ? ACCESS_DISABLE : ACCESS_ENABLE,
+                                 call->principal.id, err));
+    api_count(call, API_COUNT_mutations, 1);
+    return E_OK;
+}
+
+Code api_access_rotate(ApiCall *call, Str id, int64_t overlap_s, int64_t expires_us, Buf *out, Err *err)
+{
+    Str new_id, secret;
+    if (overlap_s < 0 || overlap_s > API_OVERLAP_S_MAX)
+        return err_set(err, E_INVALID, "the old key goes on for 0 to %d seconds", API_OVERLAP_S_MAX);
+    int64_t until_us = os_now_us(call->lake->os) + overlap_s * 1000000;
+    TRY(govern_access_rotate(call->lake->govern, id, until_us, expires_us, call->principal.id, call->arena,
+                             &new_id, &secret, err));
+    return made_put(call, new_id, secret, expires_us, out, err);
+}
+
+Code api_access_revoke(ApiCall *call, Str id, Err *err)
+{
+    TRY(govern_access_change(call->lake->govern, id, ACCESS_REVOKE, call->principal.id, err));
+    api_count(call, API_COUNT_mutations, 1);
+    return E_OK;
+}
