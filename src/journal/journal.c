@@ -9,6 +9,7 @@
  * 4. A failed write or sync fences: the first error is kept, nothing is written or synced again.
  * 5. A record and the END record behind it fit their segment: tail % segment_bytes is never more
  * than segment_bytes - RECORD_HEADER_BYTES. */
+#include "os/crash_point.h"
 #include "journal/journal_priv.h"
 
 #include <stdlib.h>
@@ -77,7 +78,9 @@ static Code group_flush(Journal *journal, Err *err)
     ASSERT(segment);
     TRY(os_file_pwrite(segment->file, buf_str(&journal->group),
                        journal->group_at % journal->segment_bytes, err));
+    CRASH_POINT_AT("journal_unsynced");
     TRY(os_file_sync(segment->file, err));
+    CRASH_POINT_AT("journal_synced");
     buf_clear(&journal->group);
     return E_OK;
 }
@@ -102,6 +105,7 @@ static Code group_write(Journal *journal, Append *group, Err *err)
     TRY(segments_ensure(journal, tail / journal->segment_bytes, err));
     buf_clear(&journal->group);
     journal->group_at = journal->tail;
+    CRASH_POINT_AT("journal_unwritten");
     Code code = E_OK;
     for (; group && code == E_OK; group = group->next)
         for (size_t i = 0; i < group->count && code == E_OK; i++)

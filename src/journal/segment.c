@@ -6,6 +6,7 @@
  * 2. Ids grow and are never used twice for records that were acknowledged; the files of a journal
  *    have ids without a gap, so they are retired from the oldest on, one directory sync each.
  * 3. A spare still holds its old records; their LSNs belong to the old id and are refused. */
+#include "os/crash_point.h"
 #include "journal/journal_priv.h"
 
 #include <stdio.h>
@@ -109,6 +110,7 @@ Code segment_create(Journal *journal, uint64_t id, Segment **ret_segment, Err *e
         IGNORE(os_unlink(journal->os, to, NULL));
         return code;
     }
+    CRASH_POINT_AT("journal_segment_made");
     *ret_segment = segment_of_file(id, TAKE(file));
     return E_OK;
 }
@@ -157,6 +159,7 @@ Code segment_retire(Journal *journal, uint64_t id, Err *err)
         keep = journal->spares.len < JOURNAL_SPARES_MAX;
     }
     TRY(keep ? os_rename(journal->os, from, to, err) : os_unlink(journal->os, from, err));
+    CRASH_POINT_AT("journal_segment_renamed");
     TRY(os_dir_sync(journal->os, journal->dir, err));
     if (keep) {
         MUTEX_HELD(&journal->mutex);

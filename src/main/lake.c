@@ -14,7 +14,7 @@
 #include "source/source.h"
 #include "sql/raw.h"
 #include "sql/sql.h"
-#include "store/store.h"
+#include "store/store_keep.h"
 #include "table/catalog.h"
 
 #include <stdlib.h>
@@ -181,6 +181,8 @@ static Code bottom_open(const Conf *conf, Lake *lake, Err *err)
     ApiLake *api = &lake->api;
     TRY(os_dir_make(os_real(), path_in(lake, "meta"), err));
     TRY(meta_open(os_real(), &(MetaOptions){ .path = path_in(lake, "meta/tarn.db") }, &api->meta, err));
+    if (getenv("TARN_TEST_MODE") && !store_crash_arm(str_z(getenv("TARN_CRASH_AT"))))
+        return err_set(err, E_INVALID, "TARN_CRASH_AT names no place of src/store/crash_points.def");
     TRY(store_open(os_real(), &(StoreOptions){ .dir = path_in(lake, "store") }, &api->store, err));
     TRY(buckets_name(conf, lake, err));
     CatalogOptions catalog = { .os = os_real(), .store = api->store, .meta = api->meta,

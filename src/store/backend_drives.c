@@ -261,7 +261,9 @@ static Code drives_blob_finish(Blob *blob, Err *err)
     TRY(os_file_pwrite(blob->file, str_of(footer, sizeof footer), end - FOOTER_BYTES, err));
     if (blob->allocated > end)
         TRY(os_file_truncate(blob->file, end, err));
+    CRASH_POINT_AT("blob_written");
     TRY(os_file_sync(blob->file, err));
+    CRASH_POINT_AT("blob_synced");
     blob->reading = true;
     return E_OK;
 }
@@ -278,6 +280,8 @@ static Code drives_blob_names_sync(Backend *backend, const BlobId *ids, size_t c
         TRY(os_dir_sync(backend->os, path, err));
         synced[number] = true;
     }
+    if (count > 0)
+        CRASH_POINT_AT("blob_named");
     return E_OK;
 }
 

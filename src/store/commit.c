@@ -321,6 +321,8 @@ static Code records_append(Group *group, Store *store, Err *err)
         TRY(store->backend_ops->append(store->backend, group->records.items + from, to - from,
                                        err));
         from = to;
+        if (from < group->records.len)
+            CRASH_POINT_AT("put_half_appended");
     }
     return E_OK;
 }
@@ -341,6 +343,14 @@ static void places_set(Group *group)
     }
 }
 
+/* Only under test: where a group of one kind of change is. */
+static void crash_points(const Group *group, CrashStage stage)
+{
+    for (const Request *request = group->first; request; request = request->next)
+        if (request->code == E_OK && request->count > 0)
+            crash_point_of(&request->ops[0], stage);
+}
+
 static Code group_commit(Group *group, Store *store, Err *err)
 {
     int64_t now_us = os_now_us(store->os);
@@ -348,12 +358,16 @@ static Code group_commit(Group *group, Store *store, Err *err)
         request->code = request_plan(group, store, request, now_us, request->err);
     if (group->records.len == 0)
         return E_OK;
+    if (crash_point_armed)
+        crash_points(group, CRASH_CHECKED);
     Code appended = records_append(group, store, err);
     if (appended == E_IO) /* the record may be on the drive: its bytes must stay */
         return err_wrap(err, E_UNKNOWN_OUTCOME,
                         "whether it is durable will show at the next start");
     if (appended != E_OK)
         return appended;
+    if (crash_point_armed)
+        crash_points(group, CRASH_APPENDED);
     places_set(group);
     uint64_t lsn = vec_last(&group->records)->lsn;
     Code code = plan_apply(&group->plan, store, lsn, group->next_sequence, err);
@@ -362,6 +376,8 @@ static Code group_commit(Group *group, Store *store, Err *err)
         store->broken = true;
         return err_wrap(err, E_UNKNOWN_OUTCOME, "it is durable, but the index could not follow");
     }
+    if (crash_point_armed)
+        crash_points(group, CRASH_APPLIED);
     plan_drop_blobs(&group->plan, store);
     return E_OK;
 }

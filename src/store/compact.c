@@ -153,10 +153,14 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
     TRY(segment_pass(&compaction, start, true, err));
     if (compaction.live_bytes > size / 100 * LIVE_PERCENT_MAX)
         return E_OK;
+    CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));
+    CRASH_POINT_AT("compact_moved");
     TRY(store_commit(store, NULL, 0, err)); /* invariant 3 */
     TRY(store->index_ops->flush(store->index, err));
+    CRASH_POINT_AT("compact_flushed");
     TRY(journal_forget(journal, compaction.end, err));
+    CRASH_POINT_AT("compact_forgotten");
     *ret_freed = true;
     return E_OK;
 }

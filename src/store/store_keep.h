@@ -38,6 +38,10 @@ uint64_t store_sequence(Store *store); /* of the newest change; 0: none yet */
  * `stop` is read atomically before each segment: true ends the work early; NULL: never. */
 Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *err) CHECKED;
 
+/* For tests: the process ends as by kill -9 where crash_points.def says, "name" or "name:n" for the n-th time;
+ * an empty text disarms. False: no such name. Before the first thread. */
+bool store_crash_arm(Str spec);
+
 typedef struct StoreUsage {
     uint64_t objects;
     uint64_t object_bytes;

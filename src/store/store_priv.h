@@ -9,6 +9,7 @@
 #include "base/cursor.h"
 #include "base/vec.h"
 #include "format/checksum.h"
+#include "os/crash_point.h"
 #include "journal/journal.h"
 #include "os/thread.h"
 #include "store/store_keep.h"
@@ -305,6 +306,10 @@ struct Store {
 
 /* commit.c: waits until the request is durable and seen, or failed. */
 Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err) CHECKED;
+
+/* crash_points.c */
+typedef enum CrashStage { CRASH_CHECKED, CRASH_APPENDED, CRASH_APPLIED, CRASH_STAGES } CrashStage;
+void crash_point_of(const CommitOp *op, CrashStage stage);
 
 /* lookup.c */
 typedef struct Cursor { /* fit for AUTO(cursor_done) */
