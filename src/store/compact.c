@@ -22,6 +22,7 @@ typedef struct Compaction {
     uint64_t end;  /* of the segment: its records lie before it */
     bool counting; /* the first pass: only `live_bytes` */
     uint64_t live_bytes;
+    uint64_t last_sequence; /* of the segment */
     bool done;
     Vec(uint64_t) bodies;
     Vec(CommitOp) ops; /* of the group that is being made */
@@ -111,6 +112,8 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
     Arena tmp AUTO(arena_done) = { 0 };
     Commit commit;
     TRY(commit_decode(record->payload, &tmp, &commit, err));
+    if (record->lsn < compaction->end)
+        compaction->last_sequence = commit.next_sequence - 1;
     size_t there = MIN(commit.body_count, compaction->bodies.len);
     size_t missing = commit.body_count - there, first = compaction->bodies.len - there;
     for (size_t i = 0; i < commit.op_count; i++) {
@@ -151,7 +154,7 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
     if (journal_end(journal) < compaction.end + size) /* the tail and the segment before it stay */
         return E_OK;
     TRY(segment_pass(&compaction, start, true, err));
-    if (compaction.live_bytes > size / 100 * LIVE_PERCENT_MAX)
+    if (compaction.live_bytes > size / 100 * LIVE_PERCENT_MAX || feed_unread(store, compaction.last_sequence))
         return E_OK;
     CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));

@@ -1,4 +1,4 @@
-/* list.c: buckets, listings and the feed: what walks the index.
+/* list.c: buckets and listings: what walks the index.
  *
  * A listing seeks over everything that it does not give: the versions behind the newest, and all
  * keys below a common prefix. So its cost is that of its results. */
@@ -276,51 +276,4 @@ Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreLi
         TRY(listing_step(&listing, &more, err));
     *ret_page = listing.page;
     return E_OK;
-}
-
-static Code change_decode(Str key, Str value, Arena *arena, StoreChange *ret_change, Err *err)
-{
-    Reader k = reader_of(str_from(key, 1)), r = reader_of(value);
-    StoreChange change = { .sequence = read_u64be(&k) };
-    change.kind = (StoreChangeKind)read_u8(&r);
-    change.time_us = (int64_t)read_u64le(&r);
-    change.size_bytes = read_u64le(&r);
-    change.bucket = str_copy(arena, read_str32(&r, STORE_BUCKET_MAX));
-    change.key = str_copy(arena, read_str32(&r, STORE_KEY_MAX));
-    change.of_sequence = read_u64le(&r);
-    TRY(reader_end(&k, "a number of the feed", err));
-    TRY(reader_end(&r, "a change of the feed", err));
-    *ret_change = change;
-    return E_OK;
-}
-
-Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
-                     StoreChange **ret_changes, size_t *ret_count, Err *err)
-{
-    limit = limit ? MIN(limit, (size_t)STORE_FEED_MAX) : STORE_FEED_MAX;
-    StoreChange *changes = arena_array(arena, StoreChange, limit);
-    size_t count = 0;
-    Buf seek AUTO(buf_done);
-    buf_init(&seek, INDEX_KEY_MAX);
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    if (after < UINT64_MAX) {
-        key_change(&seek, after + 1);
-        TRY(cursor_init(&cursor, store, err));
-        TRY(cursor_seek(&cursor, buf_str(&seek), err));
-        while (count < limit && cursor.there && str_starts(cursor_key(&cursor), STR("f"))) {
-            TRY(change_decode(cursor_key(&cursor), cursor_value(&cursor), arena, &changes[count],
-                              err));
-            count++;
-            TRY(cursor_next(&cursor, err));
-        }
-    }
-    *ret_changes = changes;
-    *ret_count = count;
-    return E_OK;
-}
-
-uint64_t store_sequence(Store *store)
-{
-    MUTEX_HELD(&store->mutex);
-    return store->next_sequence - 1;
 }

@@ -169,24 +169,6 @@ Str plan_text(Plan *plan, Buf *buf)
     return str_copy(&plan->arena, buf_str(buf));
 }
 
-static void feed_put(Plan *plan, const CommitOp *op, StoreChangeKind kind, uint64_t size_bytes)
-{
-    const ObjectInfo *info = &op->record.info;
-    Buf buf AUTO(buf_done);
-    buf_init(&buf, INDEX_KEY_MAX + STORE_KEY_MAX);
-    key_change(&buf, info->sequence);
-    IndexWrite write = { .key = plan_text(plan, &buf) };
-    buf_clear(&buf);
-    write_u8(&buf, (uint8_t)kind);
-    write_u64le(&buf, (uint64_t)info->modified_us);
-    write_u64le(&buf, size_bytes);
-    write_str32(&buf, info->bucket);
-    write_str32(&buf, info->key);
-    write_u64le(&buf, op->of_sequence);
-    write.value = plan_text(plan, &buf);
-    vec_push(&plan->writes, write);
-}
-
 static void version_remove(VersionState *version)
 {
     version->is = false;
@@ -222,7 +204,7 @@ static Code put_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op
 {
     const ObjectInfo *info = &op->record.info;
     VersionState *version;
-    feed_put(plan, op, info->delete_marker ? CHANGE_DELETE : CHANGE_PUT, info->size_bytes);
+    feed_put(plan, store, op, info->delete_marker ? CHANGE_DELETE : CHANGE_PUT);
     TRY(replaced_remove(plan, store, state, op, err));
     if (op->replace == REPLACE_OLDER) {
         TRY(plan_newest(plan, store, state, &version, err));
@@ -240,7 +222,7 @@ static Code put_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op
 static Code delete_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
 {
     VersionState *version = NULL;
-    feed_put(plan, op, CHANGE_DELETE, 0);
+    feed_put(plan, store, op, CHANGE_DELETE);
     if (op->of_sequence == 0) {
         CommitOp older = *op;
         older.replace = REPLACE_OLDER;
@@ -252,12 +234,12 @@ static Code delete_op(Plan *plan, Store *store, KeyState *state, const CommitOp 
     return E_OK;
 }
 
-static void bucket_op(Plan *plan, BucketState *state, const CommitOp *op)
+static void bucket_op(Plan *plan, const Store *store, BucketState *state, const CommitOp *op)
 {
     Str name = state->now.name;
     bool lives = op->kind != OP_BUCKET_DELETE;
     if (op->kind != OP_BUCKET_SET)
-        feed_put(plan, op, lives ? CHANGE_BUCKET_CREATE : CHANGE_BUCKET_DELETE, 0);
+        feed_put(plan, store, op, lives ? CHANGE_BUCKET_CREATE : CHANGE_BUCKET_DELETE);
     if (state->is && state->now.sequence > op->record.info.sequence)
         return;
     state->is = lives;
@@ -270,7 +252,7 @@ static void bucket_op(Plan *plan, BucketState *state, const CommitOp *op)
 static Code changed_op(Plan *plan, Store *store, KeyState *state, const CommitOp *op, Err *err)
 {
     VersionState *version;
-    feed_put(plan, op, op->kind == OP_TAGS ? CHANGE_TAGS : CHANGE_TRUST, 0);
+    feed_put(plan, store, op, op->kind == OP_TAGS ? CHANGE_TAGS : CHANGE_TRUST);
     TRY(plan_version(plan, store, state, op->of_sequence, &version, err));
     if (!version->is)
         return E_OK;
@@ -294,7 +276,7 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     case OP_BUCKET_SET:
     case OP_BUCKET_DELETE:
         TRY(plan_bucket(plan, store, info->bucket, &bucket, err));
-        bucket_op(plan, bucket, op);
+        bucket_op(plan, store, bucket, op);
         return E_OK;
     case OP_PUT:
     case OP_MOVE:
@@ -479,6 +461,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
         if (state->dirty)
             bucket_writes(plan, state, &key);
     upload_writes(plan, &key);
+    TRY(feed_writes(plan, store, &key, err));
     state_write(plan, applied_lsn, next_sequence, &usage, &key);
     TRY(buf_end(&key, "a key of the index", err));
     TRY(store->index_ops->apply(store->index, plan->writes.items, plan->writes.len, err));
@@ -486,6 +469,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     store->applied_lsn = applied_lsn;
     store->next_sequence = next_sequence;
     store->usage = usage;
+    feed_moved(store);
     return E_OK;
 }
 

@@ -154,6 +154,7 @@ static Code start(Store *store, const StoreOptions *options, Err *err)
                                         .skip_lsn = store->applied_lsn,
                                         .next_sequence = store->next_sequence };
     bool clean;
+    TRY(feed_load(store, err));
     TRY(store->backend_ops->open(store->os, options, store->applied_lsn, replay_record, &replay,
                                  &clean, &store->backend, err));
     TRY(replay_apply(&replay, err));
@@ -171,6 +172,7 @@ static void store_end(Store *store, bool orderly)
         store->index_ops->close(store->index);
     if (store->backend)
         store->backend_ops->close(store->backend, orderly && store->staged == 0 && !store->orphans);
+    cond_done(&store->feed.moved);
     cond_done(&store->changed);
     mutex_done(&store->mutex);
     mutex_done(&store->compacting);
@@ -193,6 +195,7 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     mutex_init(&store->compacting);
     mutex_init(&store->mutex);
     cond_init(&store->changed);
+    cond_init(&store->feed.moved);
     for (size_t i = 0; i < ARRAY_LEN(backends); i++)
         if (str_eq(str_z(backends[i]->name), backend))
             store->backend_ops = backends[i];

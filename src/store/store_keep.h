@@ -8,8 +8,9 @@
 
 #include "store/store.h"
 
-/* The feed: one change a sequence, in order. The change of a version that was replaced since may be
- * missing once its segment was compacted; the newest of each key and every delete stay. */
+/* The feed: one change a sequence, in order, without a gap for whoever goes on behind the last one that
+ * it has read; numbers that changed no object are left out. A reader keeps its place itself, durably,
+ * and gives back what no reader needs any more; what it read and did not keep comes again. */
 typedef enum StoreChangeKind {
     CHANGE_PUT = 1,
     CHANGE_DELETE = 2,
@@ -27,11 +28,20 @@ typedef struct StoreChange {
     uint64_t size_bytes;
     int64_t time_us;
     uint64_t of_sequence; /* the version that was removed or changed; 0: none */
+    ObjectInfo object;    /* as it was put: type, digests, tags, how many parts; of a delete its names */
 } StoreChange;
 
+/* GONE: the changes behind `after` were given back. */
 Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
                      StoreChange **ret_changes, size_t *ret_count, Err *err) CHECKED;
 uint64_t store_sequence(Store *store); /* of the newest change; 0: none yet */
+/* Waits until there is a change behind `after`; false: the time is over, or `*stop` (read atomically;
+ * NULL: never) and store_feed_wake. `wait_us` below 0: without end. */
+bool store_feed_wait(Store *store, uint64_t after, int64_t wait_us, const bool *stop);
+void store_feed_wake(Store *store); /* whoever waits looks at its `stop` */
+/* Gives the changes up to `sequence` back: every reader has them, durably. From the first call on no
+ * change behind it is lost, also when the index is. The space follows with later changes. */
+void store_feed_release(Store *store, uint64_t sequence);
 
 /* Moves live records out of the oldest journal segments while they hold mostly dead bytes, then
  * recycles these. `ret_segments`: how many became free. Safe at any time, for a maintenance job.

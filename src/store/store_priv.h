@@ -126,7 +126,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 2 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 3 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
@@ -273,6 +273,24 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
 /* Removes blobs that nothing names any more; for after plan_apply. */
 void plan_drop_blobs(Plan *plan, Store *store);
 
+/* ---- the feed (feed.c) ---- */
+
+typedef struct Feed {
+    Cond moved;        /* the newest sequence is another */
+    unsigned waiting;
+    bool held;         /* somebody reads it and gives back what was read */
+    uint64_t floor;    /* given back */
+    uint64_t trimmed;  /* removed */
+    uint64_t trimming; /* the leader's: `trimmed` behind the group at hand */
+} Feed;
+
+void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKind kind);
+Code feed_load(Store *store, Err *err) CHECKED;
+/* A part of what was given back is removed with the group at hand. */
+Code feed_writes(Plan *plan, Store *store, Buf *key, Err *err) CHECKED;
+void feed_moved(Store *store); /* the mutex is held, the group applied */
+bool feed_unread(Store *store, uint64_t sequence); /* its record has to stay */
+
 /* ---- the store ---- */
 
 typedef struct Request {
@@ -300,6 +318,7 @@ struct Store {
     uint64_t next_sequence;
     uint64_t applied_lsn;
     StoreUsage usage;
+    Feed feed;
     unsigned staged; /* not yet published or aborted */
     bool orphans;    /* a blob could not be removed: the next start sweeps */
 };
