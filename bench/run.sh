@@ -1,6 +1,6 @@
 #!/bin/sh
-# usage: bench/run.sh BUILD-DIR DEPS-DIR [NAME...]    names: skies tpch small ingest start http; none: all
-# http ROW...: only these rows of bench/http/run.py
+# usage: bench/run.sh BUILD-DIR DEPS-DIR [NAME...]    names: skies tpch small ingest start http s3; none: all
+# http ROW..., s3 ROW...: only these rows of bench/http/run.py, bench/s3/run.py
 set -eu
 build=$1 deps=$2
 shift 2
@@ -10,12 +10,18 @@ http() {
     ninja -C "$build" bench/crowd tests/http/door >/dev/null
     "$python" bench/http/run.py "$build" "$@"
 }
-if [ "${1:-}" = http ]; then
+s3() {
+    ninja -C "$build" bench/s3_load src/main/tarn >/dev/null
+    "$python" bench/s3/run.py "$build" "$@"
+}
+if [ "${1:-}" = http ] || [ "${1:-}" = s3 ]; then
+    rows=$1
     shift
-    http "$@"
+    "$rows" "$@"
 elif [ $# -gt 0 ]; then
     exec "$python" bench/run.py "$build" "$deps" "$@"
 else
     "$python" bench/run.py "$build" "$deps"
     http
+    s3
 fi

@@ -1,0 +1,137 @@
+"""The servers of the S3 bench, on loopback: ours, versitygw, MinIO, and nginx for large files. Peers are installed by name through the
+Go module proxy into ~/.cache/tarn/peers; one that cannot be built is left out, and said so."""
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "http"))
+from servers import Server, free_port  # noqa: E402
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tarn/peers"
+GO_LEAST = (1, 25)
+MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
+           "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"}
+KEY, SECRET = "BENCHBENCHBENCHBENCH", "bench-secret-0123456789-bench-secret"
+
+
+def go_version():
+    try:
+        text = subprocess.run(["go", "env", "GOVERSION"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    found = re.match(r"go(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def install(name):
+    """Its path, or why there is none. VERSITYGW and MINIO name a built one."""
+    given = os.environ.get(name.upper())
+    path = Path(given) if given else CACHE / name
+    if path.exists():
+        return path, None
+    version = go_version()
+    if not version or version < GO_LEAST:
+        return None, f"{name} wants Go {GO_LEAST[0]}.{GO_LEAST[1]}; here is {'none' if not version else '%d.%d' % version}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    print(f"installing {MODULES[name]} into {CACHE}", file=sys.stderr, flush=True)
+    done = subprocess.run(["go", "install", MODULES[name]], env={**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-p=2"},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return (path, None) if path.exists() else (None, f"{name} cannot be built: {' '.join(done.stdout.splitlines()[-1:])}")
+
+
+class S3Server(Server):
+    access, secret, syncs = KEY, SECRET, "none"
+
+    def signal_all(self, number):
+        for pid in self.processes():
+            os.kill(pid, number)
+
+    def pause(self):
+        self.signal_all(signal.SIGSTOP)
+
+    def resume(self):
+        self.signal_all(signal.SIGCONT)
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.resume()
+        super().kill()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.resume()
+        return super().stop()
+
+
+class Tarn(S3Server):
+    name, syncs = "tarn", "fdatasync"
+
+    def __init__(self, build, work):
+        self.build, self.data = build, work / "tarn"
+        self.open()
+
+    def open(self):
+        log = open(self.data.parent / "tarn.log", "ab")
+        self.start([self.build / "src/main/tarn", "serve", "--data", self.data, "--http", "127.0.0.1:0", "--s3", "127.0.0.1:0",
+                    "--set", "http.access_log=off"], stdout=subprocess.PIPE, stderr=log, text=True)
+        for line in self.process.stdout:
+            words = line.split()
+            if words[1:2] == ["s3"]:
+                self.http = words[2]
+                break
+        else:
+            raise RuntimeError(f"tarn ended with {self.process.wait()}")
+        admin = json.loads((self.data / "admin.json").read_text())
+        self.access, self.secret = admin["access_key"], admin["secret_key"]
+
+
+class Versitygw(S3Server):
+    name = "versitygw"
+
+    def __init__(self, path, work):
+        self.http = f"127.0.0.1:{free_port()}"
+        data, versions = work / "versitygw", work / "versitygw-versions"
+        data.mkdir()
+        versions.mkdir()
+        self.start([path, "-a", KEY, "-s", SECRET, "--keep-alive", "--port", self.http, "posix", "--versioning-dir", versions, data],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait_for(self.http)
+
+
+class Minio(S3Server):
+    name, syncs = "MinIO", "fdatasync of files, not of folders"
+
+    def __init__(self, path, work):
+        self.http = f"127.0.0.1:{free_port()}"
+        environment = {**os.environ, "MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "CI": "on"}
+        self.start([path, "server", "--quiet", "--address", self.http, "--console-address", f"127.0.0.1:{free_port()}",
+                    work / "minio"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.wait_for(self.http)
+
+
+CONF = """daemon off; worker_processes 2; error_log /dev/null; pid @DIR@/nginx.pid;
+events { worker_connections 4096; }
+http {
+    access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; server_tokens off;
+    client_body_temp_path @DIR@/t1; proxy_temp_path @DIR@/t2; fastcgi_temp_path @DIR@/t3; uwsgi_temp_path @DIR@/t4;
+    scgi_temp_path @DIR@/t5;
+    server { listen 127.0.0.1:@HTTP@ reuseport; root @DIR@/www; }
+}
+"""
+
+
+class Nginx(S3Server):
+    """Static files below WORK/www."""
+    name = "nginx"
+
+    def __init__(self, work):
+        self.http = f"127.0.0.1:{free_port()}"
+        conf = work / "nginx.conf"
+        conf.write_text(CONF.replace("@DIR@", str(work)).replace("@HTTP@", self.http.split(":")[1]))
+        self.start([shutil.which("nginx") or "/usr/sbin/nginx", "-c", conf, "-p", work], stderr=subprocess.DEVNULL)
+        self.wait_for(self.http)
