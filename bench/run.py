@@ -26,7 +26,7 @@ class Server:
     def __init__(self, data, *more):
         self.data = Path(data)
         self.started = time.perf_counter()
-        self.process = subprocess.Popen([TARN, "serve", "--data", data, "--http", "127.0.0.1:0", *more],
+        self.process = subprocess.Popen([TARN, "serve", "--data", data, "--http", "127.0.0.1:0", "--s3", "off", *more],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         (self.data / "admin.json").unlink(missing_ok=True)
         while True:

@@ -21,52 +21,78 @@ typedef struct Pulse {
     atomic_bool away;
 } Pulse;
 
+typedef struct Listeners {
+    HttpListener list[HTTP_LISTENERS_MAX];
+    size_t count;
+} Listeners;
+
+/* What tells the listeners of a door in clear from those over TLS, and from another door's. */
+typedef struct Entrance {
+    const char *key;    /* of the setting */
+    const char *socket; /* name of inherited sockets; NULL: any that no other entrance has */
+    bool is_s3, is_tls;
+} Entrance;
+
+static const Entrance entrances[] = {
+    { "http.listen", NULL, false, false },
+    { "https.listen", "https", false, true },
+    { "s3.listen", "s3", true, false },
+    { "s3.listen_tls", "s3-tls", true, true },
+};
+
 struct Doors {
     Lake *lake;
     Arena arena;
     RestServer *rest;
     S3Server *s3;
     TlsServer *tls;
-    HttpListener listeners[HTTP_LISTENERS_MAX];
-    size_t listener_count;
+    Listeners rest_at, s3_at;
     Pulse *pulses; /* one a loop of a door */
     size_t pulse_count;
 };
 
-static Code listener_add(Doors *doors, HttpListener listener, Err *err)
+static Code listener_add(Listeners *at, HttpListener listener, Err *err)
 {
-    if (doors->listener_count == HTTP_LISTENERS_MAX)
+    if (at->count == HTTP_LISTENERS_MAX)
         return err_set(err, E_LIMIT, "more than %d listeners", HTTP_LISTENERS_MAX);
-    doors->listeners[doors->listener_count++] = listener;
+    at->list[at->count++] = listener;
     return E_OK;
 }
 
-/* The inherited ones of this door, else the one of the setting. */
-static Code listeners_find(Doors *doors, const DoorsOptions *options, bool secure, Err *err)
+static const Entrance *entrance_of(const ServiceSocket *socket)
 {
-    const char *key = secure ? "https.listen" : "http.listen";
-    HttpListener listener = { .tls = secure ? doors->tls : NULL,
+    for (size_t i = 1; i < ARRAY_LEN(entrances); i++)
+        if (str_eq(str_z(socket->name), str_z(entrances[i].socket)))
+            return &entrances[i];
+    return &entrances[0];
+}
+
+/* The inherited ones of this entrance, else the one of the setting. */
+static Code listeners_find(Doors *doors, const DoorsOptions *options, const Entrance *entrance, Err *err)
+{
+    HttpListener listener = { .tls = entrance->is_tls ? doors->tls : NULL,
                               .proxy_protocol = conf_bool(options->conf, "http.proxy_protocol") };
-    size_t before = doors->listener_count;
+    Listeners *at = entrance->is_s3 ? &doors->s3_at : &doors->rest_at;
+    bool inherited = false;
     for (size_t i = 0; i < options->socket_count; i++) {
-        const ServiceSocket *socket = &options->sockets[i];
-        if (str_eq(str_z(socket->name), STR("https")) != secure)
+        if (entrance_of(&options->sockets[i]) != entrance)
             continue;
-        listener.fd = socket->fd;
-        TRY(listener_add(doors, listener, err));
+        listener.fd = options->sockets[i].fd;
+        TRY(listener_add(at, listener, err));
+        inherited = true;
     }
-    if (doors->listener_count > before || door_is_off(options->conf, key))
+    if (inherited || door_is_off(options->conf, entrance->key))
         return E_OK;
-    listener.address = str_copy(&doors->arena, conf_text(options->conf, key));
-    return listener_add(doors, listener, err);
+    listener.address = str_copy(&doors->arena, conf_text(options->conf, entrance->key));
+    return listener_add(at, listener, err);
 }
 
 static bool is_secure(const DoorsOptions *options)
 {
     for (size_t i = 0; i < options->socket_count; i++)
-        if (str_eq(str_z(options->sockets[i].name), STR("https")))
+        if (entrance_of(&options->sockets[i])->is_tls)
             return true;
-    return !door_is_off(options->conf, "https.listen");
+    return !door_is_off(options->conf, "https.listen") || !door_is_off(options->conf, "s3.listen_tls");
 }
 
 /* A certificate that nobody renews ends the door: said at start and at each reload. */
@@ -90,15 +116,21 @@ static Code tls_open(Doors *doors, const Conf *conf, Err *err)
     return E_OK;
 }
 
+static HttpOptions http_options(const Conf *conf, HttpPolicy *policy, const Listeners *at)
+{
+    HttpOptions http = { .policy = policy, .listener_count = at->count };
+    door_http_options(conf, &http);
+    for (size_t i = 0; i < at->count; i++)
+        http.listeners[i] = at->list[i];
+    return http;
+}
+
 static Code rest_open(Doors *doors, const Conf *conf, Err *err)
 {
     HttpPolicy *policy = arena_new(&doors->arena, HttpPolicy);
     TRY(door_policy(conf, lake_memory(conf), &doors->arena, policy, err));
     policy->tier = rest_tier;
-    HttpOptions http = { .policy = policy, .listener_count = doors->listener_count };
-    door_http_options(conf, &http);
-    for (size_t i = 0; i < doors->listener_count; i++)
-        http.listeners[i] = doors->listeners[i];
+    HttpOptions http = http_options(conf, policy, &doors->rest_at);
     DoorTiers tiers = door_tiers(conf);
     RestOptions rest = { .lake = &doors->lake->api, .http = &http,
                          .tier_reader = tiers.reader, .tier_admin = tiers.admin };
@@ -112,20 +144,28 @@ static int no_tier(HttpReq *r)
     return DOOR_TIER_NONE;
 }
 
+static Code domains_take(const Conf *conf, Arena *arena, S3Options *s3, Err *err)
+{
+    Str rest = str_copy(arena, conf_text(conf, "s3.domain")), domain;
+    while (rest.len && str_split(&rest, ',', &domain)) {
+        domain = str_trim(domain);
+        if (s3->domain_count == S3_DOMAINS_MAX || !domain.len)
+            return err_set(err, E_INVALID, "s3.domain has 1 to %d names, commas between them", S3_DOMAINS_MAX);
+        s3->domains[s3->domain_count++] = domain;
+    }
+    return E_OK;
+}
+
 static Code s3_open(Doors *doors, const Conf *conf, Err *err)
 {
     HttpPolicy *policy = arena_new(&doors->arena, HttpPolicy);
     TRY(door_policy(conf, lake_memory(conf), &doors->arena, policy, err));
     policy->tier = no_tier;
-    HttpOptions http = { .policy = policy, .listener_count = 1 };
-    door_http_options(conf, &http);
-    http.listeners[0].address = str_copy(&doors->arena, conf_text(conf, "s3.listen"));
-    http.listeners[0].proxy_protocol = conf_bool(conf, "http.proxy_protocol");
+    HttpOptions http = http_options(conf, policy, &doors->s3_at);
     S3Options s3 = { .lake = &doors->lake->api, .http = &http,
-                     .region = str_copy(&doors->arena, conf_text(conf, "s3.region")) };
-    Str domain = conf_text(conf, "s3.domain");
-    if (domain.len > 0)
-        s3.domains[s3.domain_count++] = str_copy(&doors->arena, domain);
+                     .region = str_copy(&doors->arena, conf_text(conf, "s3.region")),
+                     .public_host = str_copy(&doors->arena, conf_text(conf, "s3.public_host")) };
+    TRY(domains_take(conf, &doors->arena, &s3, err));
     return s3_start(&s3, &doors->s3, err);
 }
 
@@ -152,53 +192,59 @@ static void pulses_make(Doors *doors)
             doors->pulses[at++].loop = loops_at(loops[i], k);
 }
 
+static Code port_tell(Code code, const char *option, Err *err)
+{
+    if (code != E_EXISTS)
+        return code;
+    return err_hint(err, code, "another program listens there: `%s 127.0.0.1:0` takes a free port, `%s off` "
+                    "closes the door", option, option);
+}
+
 Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
 {
     AUTO(doors_close) Doors *doors = mem_new(sizeof *doors);
     doors->lake = options->lake;
     if (is_secure(options))
         TRY(tls_open(doors, options->conf, err));
-    TRY(listeners_find(doors, options, false, err));
-    TRY(listeners_find(doors, options, true, err));
-    if (doors->listener_count)
-        TRY(rest_open(doors, options->conf, err));
-    if (!door_is_off(options->conf, "s3.listen"))
-        TRY(s3_open(doors, options->conf, err));
+    for (size_t i = 0; i < ARRAY_LEN(entrances); i++)
+        TRY(listeners_find(doors, options, &entrances[i], err));
+    if (doors->rest_at.count)
+        TRY(port_tell(rest_open(doors, options->conf, err), "--http", err));
+    if (doors->s3_at.count)
+        TRY(port_tell(s3_open(doors, options->conf, err), "--s3", err));
     pulses_make(doors);
     *ret_doors = TAKE(doors);
     return E_OK;
 }
 
-static Str address_of(const Doors *doors, bool secure)
+static HttpServer *server_of(const Doors *doors, bool s3)
 {
-    for (size_t i = 0; i < doors->listener_count; i++)
-        if ((doors->listeners[i].tls != NULL) == secure)
-            return http_server_address_at(rest_http(doors->rest), i);
+    return s3 ? s3_http(doors->s3) : rest_http(doors->rest);
+}
+
+Str doors_address(const Doors *doors, DoorKind kind)
+{
+    bool s3 = kind == DOOR_S3 || kind == DOOR_S3_TLS, secure = kind == DOOR_HTTPS || kind == DOOR_S3_TLS;
+    const Listeners *at = s3 ? &doors->s3_at : &doors->rest_at;
+    for (size_t i = 0; i < at->count; i++)
+        if ((at->list[i].tls != NULL) == secure)
+            return http_server_address_at(server_of(doors, s3), i);
     return STR_NONE;
 }
 
-Str doors_http(const Doors *doors)
+static void listeners_print(const Doors *doors, bool s3)
 {
-    return address_of(doors, false);
-}
-
-Str doors_https(const Doors *doors)
-{
-    return address_of(doors, true);
-}
-
-Str doors_s3(const Doors *doors)
-{
-    return doors->s3 ? s3_address(doors->s3) : STR_NONE;
+    static const char *const names[2][2] = { { "http", "https" }, { "s3", "s3-tls" } };
+    const Listeners *at = s3 ? &doors->s3_at : &doors->rest_at;
+    for (size_t i = 0; i < at->count; i++)
+        printf("tarn: %s " STR_FMT "\n", names[s3][at->list[i].tls != NULL],
+               STR_ARG(http_server_address_at(server_of(doors, s3), i)));
 }
 
 void doors_print(const Doors *doors)
 {
-    for (size_t i = 0; i < doors->listener_count; i++)
-        printf("tarn: %s " STR_FMT "\n", doors->listeners[i].tls ? "https" : "http",
-               STR_ARG(http_server_address_at(rest_http(doors->rest), i)));
-    if (doors->s3)
-        printf("tarn: s3 " STR_FMT "\n", STR_ARG(s3_address(doors->s3)));
+    listeners_print(doors, false);
+    listeners_print(doors, true);
 }
 
 static Code policy_renew(HttpServer *http, HttpPolicy *policy, int (*tier)(HttpReq *r), Err *err)

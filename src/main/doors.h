@@ -11,8 +11,8 @@
 
 typedef struct Doors Doors;
 
-/* Inherited sockets stand for the addresses of the settings: those called `https` for https.listen, any
- * other for http.listen. */
+/* Inherited sockets stand for the addresses of the settings: those called `https` for https.listen, `s3`
+ * for s3.listen, `s3-tls` for s3.listen_tls, any other for http.listen. */
 typedef struct DoorsOptions {
     const Conf *conf;
     Lake *lake;
@@ -21,10 +21,9 @@ typedef struct DoorsOptions {
 } DoorsOptions;
 
 Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err) CHECKED;
-/* Address of the first listener in clear or over TLS; STR_NONE: that door is closed. */
-Str doors_http(const Doors *doors);
-Str doors_https(const Doors *doors);
-Str doors_s3(const Doors *doors);
+typedef enum DoorKind { DOOR_HTTP, DOOR_HTTPS, DOOR_S3, DOOR_S3_TLS } DoorKind;
+/* Address of the first such listener; STR_NONE: that door is closed. */
+Str doors_address(const Doors *doors, DoorKind kind);
 /* `tarn: http ADDRESS` for each listener. */
 void doors_print(const Doors *doors);
 

@@ -35,7 +35,7 @@ static void door_put(JsonWriter *w, const char *name, Str address)
 }
 
 /* For local tools: readable by the owner only, rewritten at each start. */
-static Code admin_write(Lake *lake, Str http, Str https, Str s3, Err *err)
+static Code admin_write(Lake *lake, const Conf *conf, const Doors *doors, Err *err)
 {
     Buf text AUTO(buf_done);
     buf_init(&text, 1 << 16);
@@ -46,9 +46,10 @@ static Code admin_write(Lake *lake, Str http, Str https, Str s3, Err *err)
     json_field_str(&w, "token", lake->token);
     json_field_str(&w, "access_key", lake->access_key);
     json_field_str(&w, "secret_key", lake->secret_key);
-    door_put(&w, "http", http);
-    door_put(&w, "https", https);
-    door_put(&w, "s3", s3);
+    static const char *const names[] = { "http", "https", "s3", "s3_tls" }; /* as DoorKind */
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        door_put(&w, names[i], doors ? doors_address(doors, (DoorKind)i) : STR_NONE);
+    json_field_str(&w, "s3_region", conf_text(conf, "s3.region"));
     door_put(&w, "kafka", STR_NONE);
     door_put(&w, "pg", STR_NONE);
     json_end_object(&w);
@@ -143,8 +144,7 @@ static Code doors_run(Serve *serve, const ServiceSocket *sockets, size_t socket_
     DoorsOptions options = { .conf = serve->conf, .lake = serve->lake, .sockets = sockets,
                              .socket_count = socket_count };
     TRY(doors_open(&options, &serve->doors, err));
-    Code code = admin_write(serve->lake, doors_http(serve->doors), doors_https(serve->doors),
-                            doors_s3(serve->doors), err);
+    Code code = admin_write(serve->lake, serve->conf, serve->doors, err);
     if (code == E_OK) {
         doors_print(serve->doors);
         key_print(serve->lake);
@@ -199,7 +199,7 @@ Code command_init(const Args *args, Err *err)
     Lake lake;
     TRY(lake_workers_start(err));
     TRY(lake_open(&conf, &lake, err));
-    Code code = admin_write(&lake, STR_NONE, STR_NONE, STR_NONE, err);
+    Code code = admin_write(&lake, &conf, NULL, err);
     if (code == E_OK) {
         printf("tarn: %s is ready, buckets " STR_FMT " and " STR_FMT "\n", lake.dir,
                STR_ARG(lake.bronze_bucket), STR_ARG(lake.lake_bucket));

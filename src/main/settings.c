@@ -30,6 +30,7 @@ const OptionRow settings_options[] = {
     { "--http", "ADDR:PORT", "http.listen" },
     { "--https", "ADDR:PORT", "https.listen" },
     { "--s3", "ADDR:PORT", "s3.listen" },
+    { "--s3-tls", "ADDR:PORT", "s3.listen_tls" },
     { "--kafka", "ADDR:PORT", "kafka.listen" },
     { "--pg", "ADDR:PORT", "pg.listen" },
     { "--set", "KEY=VALUE", "any setting by its key" },
@@ -41,7 +42,8 @@ static const struct {
     const char *option, *key;
 } short_forms[] = {
     { "--data", "data.dir" },   { "--http", "http.listen" },   { "--https", "https.listen" },
-    { "--s3", "s3.listen" },    { "--kafka", "kafka.listen" }, { "--pg", "pg.listen" },
+    { "--s3", "s3.listen" },     { "--s3-tls", "s3.listen_tls" },
+       { "--kafka", "kafka.listen" }, { "--pg", "pg.listen" },
     { "--bucket-prefix", "init.bucket_prefix" },
 };
 

@@ -17,6 +17,7 @@ BUILD = Path(os.environ.get("TARN_BUILD", TOP / "build"))
 DEPS = Path(os.environ.get("TARN_DEPS_DIR", Path.home() / ".cache/tarn/deps"))
 TARN = BUILD / "tarn"
 VEGA = DEPS / "vega-datasets/data"
+os.environ.setdefault("TARN_S3_LISTEN", "127.0.0.1:0")  # the door's own port may be taken
 
 
 class Reply:
@@ -40,7 +41,6 @@ class Lake:
         if not data:
             atexit.register(shutil.rmtree, self.data.parent, ignore_errors=True)
         self.log = open(self.data.parent / (self.data.name + ".log"), "ab")
-        more = [*more] if "--s3" in more else [*more, "--s3", "127.0.0.1:0"]
         self.process = subprocess.Popen([TARN, "serve", "--data", self.data, "--http", "127.0.0.1:0", *more],
                                         stdout=subprocess.PIPE, stderr=self.log, text=True)
         atexit.register(self.kill)

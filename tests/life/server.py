@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+os.environ.setdefault("TARN_S3_LISTEN", "off")  # these tests count descriptors, loops and listeners
 from lake import BUILD, DEPS, TARN, TOP, case, equal, holds, main  # noqa: E402,F401
 
 
