@@ -171,7 +171,11 @@ static Code delete_check(Group *group, Store *store, KeyState *state, CommitOp *
     TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
     if (!bucket->is)
         return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT, STR_ARG(info->bucket));
-    TRY(plan_newest(&group->plan, store, state, &newest, err));
+    bool exact = op->of_sequence != 0 && op->of_sequence != STORE_VERSION_NULL;
+    if (exact && op->if_sequence == 0)
+        newest = NULL; /* no matter which: a key with many versions is not looked through for each */
+    else
+        TRY(plan_newest(&group->plan, store, state, &newest, err));
     if (op->if_sequence != 0 && (!newest || newest->now.info.delete_marker))
         return no_such_key(info->bucket, info->key, err);
     if (op->if_sequence != 0 && newest->sequence != op->if_sequence)

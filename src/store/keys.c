@@ -3,6 +3,7 @@
  *   s                                             the state of the store
  *   b BUCKET                                      a bucket
  *   o BUCKET 00 KEY' 00 00 ~SEQUENCE              a version, the latest first; KEY' has 00 as 00 ff
+ *   n BUCKET 00 KEY' 00 00                         sequence of its null version, when newer ones hide it
  *   f SEQUENCE                                    a change of the feed
  *   q BUCKET                                      how many versions and bytes it has
  *   u BUCKET 00 KEY' 00 00 ID                     an upload that goes on
@@ -58,6 +59,13 @@ void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence)
 {
     key_object(buf, bucket, key);
     write_u64be(buf, ~sequence);
+}
+
+void key_null(Buf *buf, Str bucket, Str key)
+{
+    size_t at = buf->len;
+    key_object(buf, bucket, key);
+    buf->ptr[at] = 'n';
 }
 
 void key_change(Buf *buf, uint64_t sequence)

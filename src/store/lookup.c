@@ -51,39 +51,60 @@ Code store_lookup(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord 
     return store_lookup_version(store, bucket, key, 0, arena, ret_record, ret_found, err);
 }
 
-Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
-                          ObjectRecord *ret_record, bool *ret_found, Err *err)
-{
-    Buf seek AUTO(buf_done), own AUTO(buf_done);
-    buf_init(&own, INDEX_KEY_MAX);
-    buf_init(&seek, INDEX_KEY_MAX);
-    key_object(&own, bucket, key);
-    TRY(buf_end(&own, "a key", err));
-    bool exact = sequence != 0 && sequence != STORE_VERSION_NULL;
-    if (exact)
-        key_version(&seek, bucket, key, sequence);
-    else
-        buf_put(&seek, buf_str(&own));
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
-    TRY(cursor_seek(&cursor, buf_str(&seek), err));
-    *ret_found = false;
-    while (cursor.there && str_starts(cursor_key(&cursor), exact ? buf_str(&seek) : buf_str(&own))) {
-        TRY(row_decode(&cursor, bucket, key, arena, ret_record, err));
-        *ret_found = sequence != STORE_VERSION_NULL || ret_record->info.null_version;
-        if (*ret_found)
-            return E_OK;
-        TRY(cursor_next(&cursor, err));
-    }
-    return E_OK;
-}
-
 static Code row_find(Store *store, Str key, Cursor *cursor, bool *ret_found, Err *err)
 {
     TRY(cursor_init(cursor, store, err));
     TRY(cursor_seek(cursor, key, err));
     *ret_found = cursor->there && str_eq(cursor_key(cursor), key);
     return E_OK;
+}
+
+Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err *err)
+{
+    Buf seek AUTO(buf_done);
+    bool found;
+    buf_init(&seek, INDEX_KEY_MAX);
+    key_null(&seek, bucket, key);
+    TRY(buf_end(&seek, "a key", err));
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(row_find(store, buf_str(&seek), &cursor, &found, err));
+    *ret_sequence = 0;
+    if (!found)
+        return E_OK;
+    Reader r = reader_of(cursor_value(&cursor));
+    *ret_sequence = read_u64le(&r);
+    return reader_end(&r, "the null version of a key", err);
+}
+
+/* The newest version, or that with this sequence. */
+static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                         ObjectRecord *ret_record, bool *ret_found, Err *err)
+{
+    Buf seek AUTO(buf_done);
+    buf_init(&seek, INDEX_KEY_MAX);
+    if (sequence)
+        key_version(&seek, bucket, key, sequence);
+    else
+        key_object(&seek, bucket, key);
+    TRY(buf_end(&seek, "a key", err));
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    *ret_found = cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek));
+    return *ret_found ? row_decode(&cursor, bucket, key, arena, ret_record, err) : E_OK;
+}
+
+Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                          ObjectRecord *ret_record, bool *ret_found, Err *err)
+{
+    if (sequence != STORE_VERSION_NULL)
+        return version_find(store, bucket, key, sequence, arena, ret_record, ret_found, err);
+    TRY(version_find(store, bucket, key, 0, arena, ret_record, ret_found, err));
+    if (!*ret_found || ret_record->info.null_version)
+        return E_OK;
+    *ret_found = false;
+    TRY(null_lookup(store, bucket, key, &sequence, err));
+    return sequence ? version_find(store, bucket, key, sequence, arena, ret_record, ret_found, err) : E_OK;
 }
 
 Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,

@@ -16,6 +16,24 @@ void plan_done(Plan *plan)
     vec_done(&plan->writes);
 }
 
+static VersionState *version_known(Plan *plan, const KeyState *state, uint64_t sequence)
+{
+    VersionState *version = plan->versions[sequence % PLAN_SLOTS];
+    for (; version; version = version->next_slot, plan->looks++)
+        if (version->sequence == sequence && version->key == state)
+            return version;
+    return NULL;
+}
+
+static VersionState *version_add(Plan *plan, KeyState *state, uint64_t sequence)
+{
+    VersionState *version = arena_new(&plan->arena, VersionState);
+    VersionState **slot = &plan->versions[sequence % PLAN_SLOTS];
+    *version = (VersionState){ .sequence = sequence, .key = state, .next = state->versions, .next_slot = *slot };
+    state->versions = *slot = version;
+    return version;
+}
+
 Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state, Err *err)
 {
     KeyState **slot = &plan->slots[(str_hash(key) ^ str_hash(bucket)) % PLAN_SLOTS];
@@ -25,38 +43,20 @@ Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_stat
             return E_OK;
         }
     KeyState *state = arena_new(&plan->arena, KeyState);
-    VersionState newest = { 0 };
-    TRY(store_lookup(store, bucket, key, &plan->arena, &newest.before, &newest.was, err));
+    ObjectRecord before;
+    bool newest_there;
+    TRY(store_lookup(store, bucket, key, &plan->arena, &before, &newest_there, err));
     state->bucket = str_copy(&plan->arena, bucket);
     state->key = str_copy(&plan->arena, key);
-    state->all_known = !newest.was;
-    if (newest.was) {
-        newest.is = true;
-        newest.now = newest.before;
-        newest.sequence = newest.before.info.sequence;
-        state->versions = arena_new(&plan->arena, VersionState);
-        *state->versions = newest;
+    state->all_known = !newest_there;
+    if (newest_there) {
+        VersionState *newest = version_add(plan, state, before.info.sequence);
+        newest->was = newest->is = true;
+        newest->now = newest->before = before;
     }
     state->next = *slot;
     *ret_state = *slot = state;
     return E_OK;
-}
-
-static VersionState *version_known(const KeyState *state, uint64_t sequence)
-{
-    for (VersionState *version = state->versions; version; version = version->next)
-        if (version->sequence == sequence)
-            return version;
-    return NULL;
-}
-
-static VersionState *version_add(Plan *plan, KeyState *state, uint64_t sequence)
-{
-    VersionState *version = arena_new(&plan->arena, VersionState);
-    version->sequence = sequence;
-    version->next = state->versions;
-    state->versions = version;
-    return version;
 }
 
 static Code version_load(Plan *plan, KeyState *state, uint64_t sequence, Str value,
@@ -76,7 +76,7 @@ static Code version_load(Plan *plan, KeyState *state, uint64_t sequence, Str val
 Code plan_version(Plan *plan, Store *store, KeyState *state, uint64_t sequence,
                   VersionState **ret_version, Err *err)
 {
-    *ret_version = version_known(state, sequence);
+    *ret_version = version_known(plan, state, sequence);
     if (*ret_version)
         return E_OK;
     Buf seek AUTO(buf_done);
@@ -93,10 +93,10 @@ Code plan_version(Plan *plan, Store *store, KeyState *state, uint64_t sequence,
     return E_OK;
 }
 
-static VersionState *best_known(const KeyState *state, bool null_only)
+static VersionState *best_known(Plan *plan, const KeyState *state, bool null_only)
 {
     VersionState *best = NULL;
-    for (VersionState *version = state->versions; version; version = version->next)
+    for (VersionState *version = state->versions; version; version = version->next, plan->looks++)
         if (version->is && (!best || version->sequence > best->sequence) &&
             (!null_only || version->now.info.null_version))
             best = version;
@@ -104,11 +104,10 @@ static VersionState *best_known(const KeyState *state, bool null_only)
 }
 
 /* Walks the rows of the key, the newest first, until one that is not known counts. */
-static Code best_find(Plan *plan, Store *store, KeyState *state, bool null_only,
-                      VersionState **ret_version, Err *err)
+Code plan_newest(Plan *plan, Store *store, KeyState *state, VersionState **ret_version, Err *err)
 {
-    *ret_version = best_known(state, null_only);
-    if (state->all_known || (null_only && *ret_version))
+    *ret_version = best_known(plan, state, false);
+    if (state->all_known)
         return E_OK;
     Buf seek AUTO(buf_done);
     buf_init(&seek, INDEX_KEY_MAX);
@@ -117,19 +116,17 @@ static Code best_find(Plan *plan, Store *store, KeyState *state, bool null_only,
     TRY(cursor_init(&cursor, store, err));
     Code code = cursor_seek(&cursor, buf_str(&seek), err);
     for (; code == E_OK && cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek));
-         code = cursor_next(&cursor, err)) {
+         code = cursor_next(&cursor, err), plan->looks++) {
         Str row = cursor_key(&cursor);
         Reader r = reader_of(str_from(row, row.len - 8));
         uint64_t sequence = ~read_u64be(&r);
-        VersionState *version = version_known(state, sequence);
-        if (version && version->is && !null_only)
+        VersionState *version = version_known(plan, state, sequence);
+        if (version && version->is)
             return E_OK; /* best_known has found one at least as new */
         if (version)
             continue;
         TRY(version_load(plan, state, sequence, cursor_value(&cursor), &version, err));
-        if (null_only && !version->now.info.null_version)
-            continue;
-        if (null_only || !*ret_version || sequence > (*ret_version)->sequence)
+        if (!*ret_version || sequence > (*ret_version)->sequence)
             *ret_version = version;
         return E_OK;
     }
@@ -137,14 +134,20 @@ static Code best_find(Plan *plan, Store *store, KeyState *state, bool null_only,
     return code;
 }
 
-Code plan_newest(Plan *plan, Store *store, KeyState *state, VersionState **ret_version, Err *err)
-{
-    return best_find(plan, store, state, false, ret_version, err);
-}
-
+/* A key has at most one null version: it is known, or the newest row, or the row of hidden ones has it. */
 Code plan_null(Plan *plan, Store *store, KeyState *state, VersionState **ret_version, Err *err)
 {
-    return best_find(plan, store, state, true, ret_version, err);
+    uint64_t sequence;
+    *ret_version = best_known(plan, state, true);
+    if (state->all_known || *ret_version)
+        return E_OK;
+    TRY(null_lookup(store, state->bucket, state->key, &sequence, err));
+    if (sequence == 0)
+        return E_OK;
+    TRY(plan_version(plan, store, state, sequence, ret_version, err));
+    if (!(*ret_version)->is)
+        *ret_version = NULL; /* taken away by this plan */
+    return E_OK;
 }
 
 Code plan_bucket(Plan *plan, Store *store, Str bucket, BucketState **ret_state, Err *err)
@@ -358,6 +361,38 @@ static void version_writes(Plan *plan, const KeyState *state, VersionState *vers
     }
 }
 
+/* The row of a null version that newer versions hide: so that nobody has to walk them to find it. It is written when
+ * the version becomes hidden (then it is known here: the newest row of a key always is) and goes with the version. */
+static Code null_writes(Plan *plan, Store *store, const KeyState *state, Buf *key, Err *err)
+{
+    BucketState *bucket;
+    const VersionState *null_version = NULL;
+    bool hidden = false, gone = false;
+    for (const VersionState *version = state->versions; version; version = version->next) {
+        if (version->is && version->now.info.null_version)
+            null_version = version;
+        gone = gone || (version->was && !version->is && version->before.info.null_version);
+    }
+    for (const VersionState *version = state->versions; version && null_version; version = version->next)
+        hidden = hidden || (version->is && version->sequence > null_version->sequence);
+    if (!hidden && !gone)
+        return E_OK;
+    TRY(plan_bucket(plan, store, state->bucket, &bucket, err));
+    if (!hidden && bucket->was && bucket->before.versioning == VERSIONING_NEVER &&
+        bucket->now.versioning == VERSIONING_NEVER)
+        return E_OK; /* nothing could hide one there, so there is no row */
+    key_null(key, state->bucket, state->key);
+    if (!hidden) {
+        plan_write_remove(plan, key);
+        return E_OK;
+    }
+    Buf value AUTO(buf_done);
+    buf_init(&value, INDEX_KEY_MAX);
+    write_u64le(&value, null_version->sequence);
+    plan_write_put(plan, key, plan_text(plan, &value));
+    return E_OK;
+}
+
 static void bucket_writes(Plan *plan, const BucketState *state, Buf *key)
 {
     key_bucket(key, state->now.name);
@@ -438,6 +473,19 @@ static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence
     plan_write_put(plan, key, plan_text(plan, &value));
 }
 
+static Code key_writes(Plan *plan, Store *store, const KeyState *state, Delta **deltas, Buf *key, Err *err)
+{
+    bool dirty = false;
+    for (VersionState *version = state->versions; version; version = version->next) {
+        if (!version->dirty)
+            continue;
+        dirty = true;
+        version_writes(plan, state, version, key);
+        delta_add(delta_of(plan, deltas, state->bucket), version);
+    }
+    return dirty ? null_writes(plan, store, state, key, err) : E_OK;
+}
+
 Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_sequence, Err *err)
 {
     StoreUsage usage;
@@ -450,12 +498,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     Delta *deltas = NULL;
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = plan->slots[i]; state; state = state->next)
-            for (VersionState *version = state->versions; version; version = version->next) {
-                if (!version->dirty)
-                    continue;
-                version_writes(plan, state, version, &key);
-                delta_add(delta_of(plan, &deltas, state->bucket), version);
-            }
+            TRY(key_writes(plan, store, state, &deltas, &key, err));
     TRY(usage_writes(plan, store, deltas, &usage, &key, err));
     for (BucketState *state = plan->buckets; state; state = state->next)
         if (state->dirty)
@@ -469,6 +512,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     store->applied_lsn = applied_lsn;
     store->next_sequence = next_sequence;
     store->usage = usage;
+    store->looks += plan->looks;
     feed_moved(store);
     return E_OK;
 }

@@ -19,6 +19,7 @@ struct ObjectReader {
     Buf body;
     Blob *blob;            /* of PLACE_PARTS: the part that was read last */
     BlobId *part_blobs;    /* in the arena */
+    uint64_t *part_starts; /* in the arena: where each begins; one more: the end */
     Mutex mutex;           /* guards what follows and, of PLACE_PARTS, `blob` */
     size_t part_open;      /* 1 + its index; 0: none */
 };
@@ -77,21 +78,41 @@ static Code part_open(ObjectReader *reader, size_t i, Err *err)
     return E_OK;
 }
 
+/* The last part that begins at or before this byte of the object. */
+static size_t part_of(const ObjectReader *reader, uint64_t at)
+{
+    size_t low = 0, high = reader->info.part_count - 1;
+    while (low < high) {
+        size_t middle = (low + high + 1) / 2;
+        if (reader->part_starts[middle] <= at)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
+static void parts_place(ObjectReader *reader, const ObjectRecord *record)
+{
+    reader->part_blobs = record->part_blobs;
+    reader->part_starts = arena_array(&reader->arena, uint64_t, record->info.part_count + 1);
+    for (size_t i = 0; i < record->info.part_count; i++)
+        reader->part_starts[i + 1] = reader->part_starts[i] + record->info.parts[i].size_bytes;
+}
+
 static Code parts_pread(ObjectReader *reader, char *bytes, size_t len, uint64_t at, Err *err)
 {
     MUTEX_HELD(&reader->mutex);
-    for (size_t i = 0; i < reader->info.part_count && len > 0; i++) {
-        uint64_t size = reader->info.parts[i].size_bytes;
-        if (at >= size) {
-            at -= size;
-            continue;
-        }
-        size_t piece = (size_t)MIN((uint64_t)len, size - at);
+    const uint64_t *starts = reader->part_starts;
+    for (size_t i = part_of(reader, at); len > 0; i++) {
+        size_t piece = (size_t)MIN((uint64_t)len, starts[i + 1] - at);
+        if (piece == 0)
+            continue; /* a part without bytes */
         TRY(part_open(reader, i, err));
-        TRY(reader->store->backend_ops->blob_pread(reader->blob, bytes, piece, at, err));
+        TRY(reader->store->backend_ops->blob_pread(reader->blob, bytes, piece, at - starts[i], err));
         bytes += piece;
         len -= piece;
-        at = 0;
+        at += piece;
     }
     return E_OK;
 }
@@ -106,7 +127,7 @@ static Code bytes_open(ObjectReader *reader, const ObjectRecord *record, Err *er
     case PLACE_BLOB:
         return ops->blob_open(backend, &record->blob, record->info.size_bytes, &reader->blob, err);
     case PLACE_PARTS:
-        reader->part_blobs = record->part_blobs;
+        parts_place(reader, record);
         return part_open(reader, 0, err); /* so that the first read cannot miss it */
     case PLACE_JOURNAL:
         TRY(ops->body_read(backend, record->at, &reader->body, err));

@@ -136,6 +136,7 @@ void key_bucket_objects(Buf *buf, Str bucket);     /* of all objects of the buck
 void key_prefix(Buf *buf, Str bucket, Str prefix); /* of all keys that start so */
 void key_object(Buf *buf, Str bucket, Str key);    /* of all versions of it */
 void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
+void key_null(Buf *buf, Str bucket, Str key); /* of its null version, when newer ones hide it */
 void key_change(Buf *buf, uint64_t sequence);
 void key_blob(Buf *buf, const BlobId *blob);
 void key_usage(Buf *buf, Str bucket);
@@ -191,7 +192,9 @@ typedef struct VersionState {
     uint64_t sequence;
     ObjectRecord before, now;
     const CommitOp *put; /* of this group, when it made `now`: knows the LSN after the append */
-    struct VersionState *next;
+    const struct KeyState *key;
+    struct VersionState *next;      /* of the key */
+    struct VersionState *next_slot; /* of Plan.versions */
 } VersionState;
 
 typedef struct KeyState {
@@ -231,10 +234,12 @@ enum { PLAN_SLOTS = 1024 };
 typedef struct Plan {
     Arena arena;
     KeyState *slots[PLAN_SLOTS];
+    VersionState *versions[PLAN_SLOTS]; /* all of them, by sequence */
     BucketState *buckets;
     UploadState *uploads;
     Vec(BlobId) dropped;    /* of parts that nothing names any more */
     Vec(IndexWrite) writes; /* of the feed */
+    uint64_t looks;         /* at known parts and at rows of one key: what a client's counts could make grow */
 } Plan;
 
 void plan_done(Plan *plan);
@@ -321,6 +326,7 @@ struct Store {
     Feed feed;
     unsigned staged; /* not yet published or aborted */
     bool orphans;    /* a blob could not be removed: the next start sweeps */
+    uint64_t looks;  /* of all plans; tests bound it */
 };
 
 /* commit.c: waits until the request is durable and seen, or failed. */
@@ -351,6 +357,8 @@ Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, 
 /* Without its counts. */
 Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
                          bool *ret_found, Err *err) CHECKED;
+/* Sequence of the key's null version, when newer ones hide it; 0: none. */
+Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err *err) CHECKED;
 Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes,
                   Err *err) CHECKED;
 Code key_check(Str bucket, Str key, Err *err) CHECKED; /* INVALID */

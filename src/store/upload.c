@@ -60,9 +60,9 @@ Code plan_upload(Plan *plan, Store *store, const CommitOp *op, UploadState **ret
     return E_OK;
 }
 
-static PartState *part_known(const UploadState *state, uint32_t number)
+static PartState *part_known(Plan *plan, PartState *first, uint32_t number)
 {
-    for (PartState *part = state->parts; part; part = part->next)
+    for (PartState *part = first; part; part = part->next, plan->looks++)
         if (part->number == number)
             return part;
     return NULL;
@@ -80,7 +80,7 @@ static PartState *part_add(Plan *plan, UploadState *state, uint32_t number)
 static Code plan_part(Plan *plan, Store *store, UploadState *state, uint32_t number,
                       PartState **ret_part, Err *err)
 {
-    *ret_part = part_known(state, number);
+    *ret_part = part_known(plan, state->parts, number);
     if (*ret_part)
         return E_OK;
     Buf key AUTO(buf_done);
@@ -108,11 +108,11 @@ static Code parts_load(Plan *plan, Store *store, UploadState *state, Err *err)
     Cursor cursor AUTO(cursor_done) = { 0 };
     TRY(cursor_init(&cursor, store, err));
     TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    PartState *known = state->parts; /* what is loaded now has no double */
     while (cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek))) {
         Reader r = reader_of(str_from(cursor_key(&cursor), seek.len));
         uint32_t number = read_u32be(&r);
-        bool seen = state->parts && part_known(state, number);
-        if (!seen) {
+        if (!part_known(plan, known, number)) {
             PartState *part = part_add(plan, state, number);
             TRY(part_decode(cursor_value(&cursor), &part->part, &part->blob, err));
             part->was = part->is = true;
@@ -139,25 +139,27 @@ static void part_remove(Plan *plan, PartState *part, bool keeps_blob)
         blob_drop(plan, &part->blob);
 }
 
-static bool record_has_blob(const ObjectRecord *record, const BlobId *blob)
+/* Its parts are in the order of their numbers. */
+static bool record_has_part(Plan *plan, const ObjectRecord *record, const PartState *part)
 {
-    for (size_t i = 0; i < record->info.part_count; i++)
-        if (memcmp(&record->part_blobs[i], blob, sizeof *blob) == 0)
-            return true;
-    return false;
+    size_t low = 0, high = record->info.part_count;
+    for (; low < high; plan->looks++) {
+        size_t middle = (low + high) / 2;
+        if (record->info.parts[middle].number < part->number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < record->info.part_count && record->info.parts[low].number == part->number &&
+           memcmp(&record->part_blobs[low], &part->blob, sizeof part->blob) == 0;
 }
 
 static Code upload_end(Plan *plan, Store *store, UploadState *state, const ObjectRecord *record,
                        Err *err)
 {
     TRY(parts_load(plan, store, state, err));
-    bool whole = record != NULL; /* mostly every part is used: look in order, not n times n */
-    size_t used = 0;
     for (PartState *part = state->parts; part; part = part->next)
-        used += part->is;
-    whole = whole && used == record->info.part_count;
-    for (PartState *part = state->parts; part; part = part->next)
-        part_remove(plan, part, whole || (record && record_has_blob(record, &part->blob)));
+        part_remove(plan, part, record && record_has_part(plan, record, part));
     state->dirty = state->dirty || state->is;
     state->is = false;
     return E_OK;
