@@ -126,7 +126,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 3 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 4 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
