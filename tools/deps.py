@@ -201,15 +201,18 @@ def install(row):
 
 # ---- Python readers of the tests ----------------------------------------------------------------
 
-def install_bench():
-    wanted = TOP / "deps/requirements-bench.txt"
-    stamp = CACHE / "venv/.tarn-bench"
+def install_more(group, *where):
+    """deps/requirements-GROUP.txt, into the venv, or with `--target FOLDER` into CACHE/GROUP."""
+    wanted = TOP / f"deps/requirements-{group}.txt"
+    stamp = (CACHE / group if where else CACHE / "venv") / f".tarn-{group}"
     key = hashlib.sha256(wanted.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == key:
         return
-    say("Python packages of the benches: deps/requirements-bench.txt")
+    say(f"Python packages: {wanted.relative_to(TOP)}")
+    if where:
+        shutil.rmtree(CACHE / group, ignore_errors=True)
     run(str(CACHE / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
-        "--no-deps", "--only-binary", ":all:", "-r", str(wanted))
+        "--no-deps", "--only-binary", ":all:", *where, "-r", str(wanted))
     stamp.write_text(key)
 
 
@@ -251,8 +254,10 @@ def main(arguments):
             install(row)
     if groups & {"test", "interop", "bench"}:
         install_venv()
-    if "bench" in groups:
-        install_bench()
+        install_more("aio", "--target", str(CACHE / "aio"))
+    for group in ("interop", "bench"):
+        if group in groups:
+            install_more(group)
 
 
 if __name__ == "__main__":

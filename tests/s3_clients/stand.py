@@ -1,0 +1,121 @@
+"""What the matrix of S3 clients shares: a lake with its S3 door in clear (and over TLS under a local authority), keys, counts."""
+import atexit
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+sys.path.insert(0, str(TOP / "tests/e2e"))
+from lake import DEPS, Lake  # noqa: E402
+
+REGION = "us-east-1"
+SECONDS_MAX = 240  # for a client in a process of its own
+# What a user's own shell would bring along; a client gets end point, region and key from the test alone.
+FOREIGN = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "HTTP_PROXY", "HTTPS_PROXY",
+           "http_proxy", "https_proxy", "REQUESTS_CA_BUNDLE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+for name in FOREIGN:
+    os.environ.pop(name, None)
+
+EXTENSIONS = """[ca]
+basicConstraints=critical,CA:TRUE
+keyUsage=critical,keyCertSign,cRLSign
+subjectKeyIdentifier=hash
+[leaf]
+basicConstraints=critical,CA:FALSE
+keyUsage=critical,digitalSignature
+extendedKeyUsage=serverAuth
+subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1
+subjectKeyIdentifier=hash
+authorityKeyIdentifier=keyid
+"""
+
+
+def authority(path):
+    """ca.pem, and cert.pem with leaf.key signed by it for localhost and 127.0.0.1."""
+    def openssl(*words):
+        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
+    (path / "extensions").write_text(EXTENSIONS)
+    for name, subject in (("ca", "/CN=Tarn test authority"), ("leaf", "/CN=localhost")):
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path / f"{name}.key")
+        openssl("req", "-new", "-key", path / f"{name}.key", "-subj", subject, "-out", path / f"{name}.csr")
+    more = ("-days", 30, "-extfile", path / "extensions")
+    openssl("x509", "-req", "-in", path / "ca.csr", "-signkey", path / "ca.key", "-extensions", "ca", "-out", path / "ca.pem", *more)
+    openssl("x509", "-req", "-in", path / "leaf.csr", "-CA", path / "ca.pem", "-CAkey", path / "ca.key", "-CAcreateserial",
+            "-extensions", "leaf", "-out", path / "cert.pem", *more)
+    return path / "ca.pem", path / "cert.pem", path / "leaf.key"
+
+
+class Place:
+    """Where a client goes: one way to the door."""
+
+    def __init__(self, name, url, admin, ca):
+        self.name, self.url, self.ca, self.tls = name, url, ca, url.startswith("https:")
+        self.host = url.split("//")[1]
+        self.access, self.secret = admin["access_key"], admin["secret_key"]
+
+    def environment(self):
+        """For clients in processes of their own."""
+        more = {"AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": REGION,
+                "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}
+        if self.tls:
+            more |= {"AWS_CA_BUNDLE": str(self.ca), "SSL_CERT_FILE": str(self.ca), "NODE_EXTRA_CA_CERTS": str(self.ca)}
+        return {**os.environ, **more}
+
+
+class Stand:
+    def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="tarn-s3-clients-"))
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
+        self.lake = Lake(None, "--s3", "127.0.0.1:0")
+        self.admin = json.loads((self.lake.data / "admin.json").read_text())
+        self.ca = None
+
+    def places(self):
+        return [Place("clear", f"http://{self.admin['s3']}", self.admin, None)]
+
+
+class Results:
+    """Counts `ok`, `FAIL` and `skip` lines; with an argument -v it also says what passed and how long it took."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def line(self, kind, name, text="", took=0.0):
+        self.passed += kind == "ok"
+        self.failed += kind == "FAIL"
+        self.skipped += kind == "skip"
+        if kind != "ok" or "-v" in sys.argv:
+            print(f"{kind:4} {name}" + (f": {text}" if text else "") + (f" ({took:.2f} s)" if took else ""), flush=True)
+
+    def client(self, label, words, environment=None, cwd=None):
+        """A client in another language, to its end; it prints KIND NAME[: TEXT] a line."""
+        started, seen = time.monotonic(), 0
+        try:
+            done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=SECONDS_MAX,
+                                  env=environment, cwd=cwd, errors="replace")
+            output, told, status = done.stdout, done.stderr, done.returncode
+        except subprocess.TimeoutExpired as late:
+            output, told, status = (late.stdout or b"").decode(), f"no end within {SECONDS_MAX} s", 124
+        for text in output.splitlines():
+            kind, _, rest = text.partition(" ")
+            if kind in ("ok", "FAIL", "skip"):
+                name, _, why = rest.strip().partition(": ")
+                self.line(kind, f"{label}: {name}", why)
+                seen += 1
+        if not seen or status:
+            self.line("FAIL", f"{label}: the client ends with {status} after {time.monotonic() - started:.0f} s", told[-800:])
+
+    def close(self):
+        if self.skipped:
+            print(f"{self.skipped} exchanges that a client cannot do were left out")
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed else 0
+
+
+__all__ = ["DEPS", "HERE", "REGION", "TOP", "Place", "Results", "Stand", "authority"]
