@@ -293,7 +293,9 @@ def request_ids_and_traces():
         first, second = door.ask("GET", "/fixed"), door.ask("GET", "/fixed")
         check(re.fullmatch(r"[0-9a-f]{16}-[0-9a-zA-Z_-]{13}", first.field("X-Request-Id")), first)
         check(first.field("X-Request-Id") != second.field("X-Request-Id"))
-        check(first.field("traceparent") is None)
+        begun = [reply.field("traceparent") for reply in (first, second)]
+        check(all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", parent) for parent in begun), begun)
+        check(begun[0][3:35] != begun[1][3:35] and begun[0][36:52] != begun[1][36:52], "each request has a trace of its own")
         equal(door.ask("GET", "/fixed", {"X-Request-Id": "my.id-7_A"}).field("X-Request-Id"), "my.id-7_A")
         for bad in ("a b", "a\"b", "<x>", "x" * 129, ""):
             check(door.ask("GET", "/fixed", {"X-Request-Id": bad}).field("X-Request-Id") != bad)
@@ -303,9 +305,14 @@ def request_ids_and_traces():
         equal(reply.body.decode().split("\n")[3:5], [parent, "a=1,b=2"])
         for bad in (f"00-{TRACE}-{SPAN}", f"ff-{TRACE}-{SPAN}-01", f"00-{'0' * 32}-{SPAN}-01", f"00-{TRACE.upper()}-{SPAN}-01",
                     f"00-{TRACE}-{SPAN}-01-x"):
-            check(door.ask("GET", "/fixed", {"traceparent": bad}).field("traceparent") is None, bad)
+            reply = door.ask("GET", "/base", {"traceparent": bad, "tracestate": "a=1"})
+            parent = reply.field("traceparent")
+            check(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", parent) and TRACE not in parent, bad)
+            equal(reply.body.decode().split("\n")[3:5], [parent, ""], "a trace that begins here has no state of others")
         twice = [("traceparent", f"00-{TRACE}-{SPAN}-01")] * 2
-        check(door.ask("GET", "/fixed", twice).field("traceparent") is None)
+        check(TRACE not in door.ask("GET", "/fixed", twice).field("traceparent"))
+        ids = {door.ask("GET", "/fixed").field("traceparent") for _ in range(400)}
+        equal(len(ids), 400, "also when random bytes are drawn again")
 
 
 # ---- fields of replies ----
@@ -497,6 +504,23 @@ def a_line_for_each_request_with_what_happened():
         equal((lines[1]["in"], lines[1]["status"], lines[2]["status"], "route" in lines[2]), (1000, 200, 404, False))
         equal((lines[3]["tls"], "tls" in first), ("TLSv1.3", False))
         check(0 <= first["us"] < 10_000_000)
+
+
+@case
+def heads_that_were_none_have_their_line_too():
+    path = FOLDER / "refused.log"
+    with Door("--access", "json", "--access-file", path) as door:
+        with door.raw() as raw:
+            raw.send(b"GET /fixed HTTP/1.2\r\nHost: door\r\n\r\n")
+            equal(raw.reply().status, 505)
+        for field in ("X-Long: " + "x" * 8100, "Expect: 200-ok"):
+            fields = [part for _ in range(5 if "Long" in field else 1) for part in ("-H", field)]
+            done = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", "--http2-prior-knowledge", *fields,
+                                   "http://%s:%d/fixed" % door.address("http")], capture_output=True, text=True, timeout=20)
+            equal(done.stdout, "2 431" if "Long" in field else "2 417")
+        lines = [json.loads(line) for line in lines_of(path, 3)]
+        equal(sorted(line["status"] for line in lines), [417, 431, 505])
+        check(all(line["refused"] and line["client"] == "127.0.0.1" for line in lines), lines)
 
 
 @case

@@ -9,7 +9,6 @@
  * 4. No function of the row calls the request: what must be told is told when the stream is settled. */
 #include "front/http/http2_priv.h"
 
-#include "base/log.h"
 #include "format/json.h"
 
 #include <nghttp2/nghttp2.h>
@@ -381,7 +380,5 @@ void h2_reply_plain(H2Stream *s, int status, const char *text)
     s->out_ended = true;
     h2_kick(s->h2);
     buf_done(&body);
-    if (log_on(LOG_INFO))
-        log_line(LOG_INFO, "request refused status=%d peer=" STR_FMT " text=%s", status,
-                 STR_ARG(loop_conn_peer(s->h2->conn->conn)), text);
+    policy_refused(s->h2->room, loop_conn_address(s->h2->conn->conn), status, text);
 }

@@ -407,6 +407,23 @@ TEST(http2_reply_has_its_fields)
     door_close(&door);
 }
 
+TEST(http2_heads_that_are_none_are_counted)
+{
+    Door door;
+    HttpRouteStats stats;
+    door_open(&door, (HttpOptions){ 0 });
+    Client *c = client_new(&door, 65535, true);
+    Answer *a = ask(c, "GET", "/fixed", STR_NONE, "expect", "200-ok"), *b = ask(c, "GROW", "/fixed", STR_NONE, NULL, NULL);
+    PUMP_UNTIL(c, a->closed && b->closed);
+    CHECK_INT(a->status, 417);
+    CHECK_INT(b->status, 501);
+    http_server_route_stats(door.server, SIZE_MAX, &stats);
+    CHECK_INT(stats.by_class[4], 1);
+    CHECK_INT(stats.by_class[5], 1);
+    client_free(c);
+    door_close(&door);
+}
+
 TEST(http2_bodies_pass_whole_in_every_lane)
 {
     Door door;

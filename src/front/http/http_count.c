@@ -54,10 +54,10 @@ static RouteStats *room_stats(HttpCounts *counts, const HttpRoom *room)
     return all;
 }
 
-void counts_refused(HttpRoom *room)
+void counts_refused(HttpRoom *room, int status)
 {
     const HttpServer *server = room->server;
-    add(&room_stats(policy_counts(server->policy), room)[server->options.route_count].by_class[4], 1);
+    add(&room_stats(policy_counts(server->policy), room)[server->options.route_count].by_class[status / 100], 1);
 }
 
 void counts_add(HttpCounts *counts, const HttpReq *r, uint64_t took_us)

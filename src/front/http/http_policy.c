@@ -5,7 +5,7 @@
  *    policy_free. A request keeps those of its head, so that it is judged by one set.
  * 2. What policy_admit has taken (`admitted`, `entry`) policy_over gives back, once.
  * 3. The client is the peer unless a trusted proxy says otherwise; limits count the client.
- * 4. With zero options no hook takes a lock, formats a number or allocates but for the request's id. */
+ * 4. With zero options no hook takes a lock or allocates but for the ids of request and trace. */
 #include "front/http/http_policy.h"
 
 #include "base/log.h"
@@ -48,7 +48,6 @@ struct Policy {
     HttpLogFormat log_format;
     const char *log_path;
     Arena arena;
-    atomic_uint_fast64_t span;       /* the next span id, from a random start */
 };
 
 static const PolicyRules *rules_of(const Policy *policy)
@@ -159,12 +158,9 @@ Code policy_new(Os *os, const HttpPolicy *options, Policy **ret_policy, Err *err
     if (!options)
         options = &defaults;
     Policy *policy AUTO(policy_free) = mem_new(sizeof *policy);
-    uint64_t start;
     policy->os = os;
     policy->counts = counts_new();
     mutex_init(&policy->reload_mutex);
-    os_random(os, &start, sizeof start);
-    atomic_store(&policy->span, start);
     TRY(limits_of(options, os, &limits, &failures, err));
     TRY(limits_new(&limits, &policy->limits, err));
     TRY(rules_make(options, failures, &rules, err));
@@ -276,24 +272,27 @@ static Str id_make(HttpReq *r)
     return str_of(id, ID_LEN);
 }
 
-/* Golden ratio steps through all 64-bit numbers once, from where nobody knows. */
-static uint64_t span_next(Policy *policy)
+static uint64_t random_next(HttpRoom *room)
 {
-    uint64_t x = atomic_fetch_add_explicit(&policy->span, 0x9e3779b97f4a7c15, memory_order_relaxed);
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-    x = (x ^ x >> 27) * 0x94d049bb133111eb;
-    return x ^ x >> 31;
+    if (room->random_left == 0) {
+        os_random(room->server->options.os, room->random, sizeof room->random);
+        room->random_left = ARRAY_LEN(room->random);
+    }
+    return room->random[--room->random_left];
 }
 
+/* The client's trace goes on; where there is none, or none that can be read, one begins. */
 static void trace_take(HttpReq *r)
 {
     TraceParent parent;
-    Str text = http_known(&r->head, HTTP_FIELD_TRACEPARENT);
-    r->trace = STR_NONE;
-    if (r->head.twice & 1u << HTTP_FIELD_TRACEPARENT || !trace_parent_parse(text, &parent))
+    char *text = arena_alloc(&r->arena, TRACE_PARENT_LEN);
+    uint64_t span_id = random_next(r->room);
+    if (!r->head.known[HTTP_FIELD_TRACEPARENT] || r->head.twice & 1u << HTTP_FIELD_TRACEPARENT ||
+        !trace_parent_parse(http_known(&r->head, HTTP_FIELD_TRACEPARENT), &parent)) {
+        r->trace = trace_parent_new(random_next(r->room), random_next(r->room), span_id, text);
         return;
-    char *room = arena_alloc(&r->arena, TRACE_PARENT_LEN);
-    r->trace = trace_parent_format(&parent, span_next(r->server->policy), room);
+    }
+    r->trace = trace_parent_format(&parent, span_id, text);
     Buf all AUTO(buf_done) = { 0 }, state AUTO(buf_done) = { 0 };
     buf_init(&all, HTTP_HEAD_BYTES_MAX);
     buf_init(&state, TRACE_STATE_BYTES_MAX);
@@ -326,8 +325,7 @@ void policy_head(HttpReq *r)
     r->policy.rules = rules;
     Str id = http_known(&r->head, HTTP_FIELD_X_REQUEST_ID);
     r->id = id.len > 0 && id_ok(id) ? id : id_make(r);
-    if (r->head.known[HTTP_FIELD_TRACEPARENT])
-        trace_take(r);
+    trace_take(r);
     if (rules->net_count > 0)
         client_find(r, rules);
     if (r->server->policy->access && r->conn->conn && loop_conn_tls(r->conn->conn))
@@ -633,7 +631,7 @@ void policy_refused(HttpRoom *room, const NetAddress *peer, int status, const ch
 {
     Policy *policy = room->server->policy;
     char client[NET_ADDRESS_TEXT_MAX];
-    counts_refused(room);
+    counts_refused(room, status);
     if (policy->access) {
         AccessEntry entry = { .time_us = os_now_us(policy->os), .status = status,
                               .client = ip_format(peer, client), .refused = str_z(text) };

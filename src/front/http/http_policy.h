@@ -104,5 +104,5 @@ typedef struct HttpCounts HttpCounts;
 HttpCounts *counts_new(void);
 void counts_free(HttpCounts **counts);
 void counts_add(HttpCounts *counts, const HttpReq *r, uint64_t took_us); /* on the loop of r */
-void counts_refused(HttpRoom *room);                    /* a head that was none; on its loop */
+void counts_refused(HttpRoom *room, int status);        /* a head that was none; on its loop */
 HttpCounts *policy_counts(Policy *policy);

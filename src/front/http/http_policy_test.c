@@ -78,6 +78,7 @@ TEST(policy_counts_of_routes_are_summed_over_loops)
         CHECK_INT(fake_status(fake_ask(&fake, STR(ASK("/plain")), &arena)), 200);
         CHECK_INT(fake_status(fake_ask(&fake, STR(ASK("/none")), &arena)), 404);
         CHECK_INT(fake_status(fake_ask(&fake, STR("rubbish\r\n\r\n"), &arena)), 400);
+        CHECK_INT(fake_status(fake_ask(&fake, STR("GET /plain HTTP/1.2\r\nHost: x\r\n\r\n"), &arena)), 505);
     }
     CHECK(http_server_drain(fake.server, 10000));
     http_server_route_stats(fake.server, 0, &stats);
@@ -89,6 +90,7 @@ TEST(policy_counts_of_routes_are_summed_over_loops)
     CHECK(stats.bytes_out >= 20);
     http_server_route_stats(fake.server, SIZE_MAX, &stats);
     CHECK_INT(stats.by_class[4], 40);
+    CHECK_INT(stats.by_class[5], 20);
     fake_end(&fake);
 }
 

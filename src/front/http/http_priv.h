@@ -25,7 +25,8 @@ enum {
     HTTP_QUEUE_MAX = 10000,
     HTTP_SPARE_REQUESTS = 64,        /* ended ones that a loop keeps for the next */
     HTTP_SMALL_BODY = 16 << 10,      /* copied behind its head */
-    HTTP_DATE_LEN = 29
+    HTTP_DATE_LEN = 29,
+    HTTP_RANDOM_WORDS = 384
 };
 
 /* A pattern, cut at its slashes. */
@@ -46,6 +47,8 @@ typedef struct HttpRoom {
     int64_t date_us;                 /* loop time of `date` */
     char date[HTTP_DATE_LEN + 1], digits[24];
     uint64_t request_number;
+    uint64_t random[HTTP_RANDOM_WORDS]; /* drawn at once, for ids of traces */
+    size_t random_left;
     atomic_uint_fast64_t requests, ended, timeouts, aborted;
     LoopPost alive_post;
     bool alive_asked;                /* under the server's mutex */
@@ -112,7 +115,7 @@ struct HttpReq {
     uint64_t body_max, body_bytes;   /* bytes: of what a handler may see */
     Buf body;                        /* collected, or the block that fills */
     Buf ahead;                       /* the loop's: what comes while a block is worked on */
-    size_t body_room, ahead_room;    /* how large they may grow for now */
+    size_t body_room, ahead_room;    /* how large they may grow with what is charged */
     size_t charged;                  /* to the budget of all */
     Buf trailers;
     int refusal_status;              /* what req_refuse said while a block was worked on; 0: nothing */

@@ -165,8 +165,6 @@ static void stages_run(HttpReq *r)
         pull_run(r);
 }
 
-
-
 static void work_run(LoopWork *work)
 {
     stages_run((HttpReq *)work);
@@ -352,8 +350,28 @@ static void time_over(LoopTimer *timer)
     req_cancel(r);
 }
 
+/* RFC 9110 9.3, RFC 5789, and what any route has. */
+static bool method_is_known(const HttpReq *r)
+{
+    static const Str methods[] = { STR_INIT("GET"), STR_INIT("HEAD"), STR_INIT("POST"), STR_INIT("PUT"),
+                                   STR_INIT("DELETE"), STR_INIT("CONNECT"), STR_INIT("OPTIONS"),
+                                   STR_INIT("TRACE"), STR_INIT("PATCH") };
+    const HttpOptions *options = &r->server->options;
+    bool known = false;
+    for (size_t i = 0; i < ARRAY_LEN(methods) && !known; i++)
+        known = str_eq(methods[i], r->head.method);
+    for (size_t i = 0; i < options->route_count && !known; i++)
+        known = str_eq(str_z(options->routes[i].method), r->head.method);
+    return known;
+}
+
 static void not_routed(HttpReq *r)
 {
+    if (!method_is_known(r)) {
+        r->head.keep_alive = false; /* perhaps it is the rest of something that was read wrongly */
+        refuse_now(r, 501, E_UNSUPPORTED, "this method is not known");
+        return;
+    }
     if (r->allow.len > 0)
         http_reply_header(r, "Allow", r->allow);
     if (r->allow.len > 0 && str_eq(r->head.method, STR("OPTIONS"))) {

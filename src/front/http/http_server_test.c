@@ -383,6 +383,13 @@ TEST(http_routes)
         { "GET /", 404, "NOT_FOUND" },
         { "PUT /plain", 405, "Allow: GET, HEAD, POST, OPTIONS" },
         { "OPTIONS /plain", 204, "Allow: GET, HEAD, POST, OPTIONS" },
+        { "PATCH /plain", 405, "Allow: GET, HEAD, POST, OPTIONS" },
+        { "TRACE /plain", 405, "Allow: GET, HEAD, POST, OPTIONS" },
+        { "PUT /nothing", 404, "NOT_FOUND" },
+        { "BREW /plain", 501, "UNSUPPORTED" },
+        { "BREW /nothing", 501, "UNSUPPORTED" },
+        { "get /plain", 501, "UNSUPPORTED" },
+        { "helloGET /plain", 501, "UNSUPPORTED" },
         { "GET /o/b/%zz", 400, "INVALID" },
         { "GET /silent", 500, "INTERNAL" },
         { "GET /keyed", 401, "WWW-Authenticate: Bearer" },
@@ -398,6 +405,8 @@ TEST(http_routes)
             test_failed(__FILE__, __LINE__, "%s: no '%s' in " STR_FMT, rows[i].line, rows[i].part,
                         STR_ARG(reply));
     }
+    Str unknown = fake_ask(&fake, STR("BREW /plain HTTP/1.1\r\nHost: x\r\n\r\n"), &arena);
+    CHECK(has(unknown, "Connection: close"));
     Str good = fake_ask(&fake, STR("GET /keyed HTTP/1.1\r\nAuthorization: Bearer good\r\n" CLOSE "\r\n"),
                         &arena);
     CHECK_INT(fake_status(good), 200);

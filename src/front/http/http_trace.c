@@ -66,6 +66,14 @@ Str trace_parent_format(const TraceParent *parent, uint64_t span_id, char *text)
     return str_of(text, TRACE_PARENT_LEN);
 }
 
+Str trace_parent_new(uint64_t trace_high, uint64_t trace_low, uint64_t span_id, char *text)
+{
+    TraceParent parent = { .flags = 0 };
+    digits_put(parent.trace_id, trace_high, 16);
+    digits_put(parent.trace_id + 16, trace_high | trace_low ? trace_low : 1, 16); /* none is all zeros */
+    return trace_parent_format(&parent, span_id, text);
+}
+
 static bool key_char(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '*' ||

@@ -24,5 +24,7 @@ typedef struct TraceParent {
 bool trace_parent_parse(Str text, TraceParent *ret_parent);
 /* Version 00 with `span_id` as the parent; `text` holds TRACE_PARENT_LEN bytes. */
 Str trace_parent_format(const TraceParent *parent, uint64_t span_id, char *text);
+/* The first of a trace, not sampled: nobody sent one. No argument needs to be other than 0. */
+Str trace_parent_new(uint64_t trace_high, uint64_t trace_low, uint64_t span_id, char *text);
 /* Whole members as long as they fit, appended; false: malformed, nothing is to be passed on. */
 bool trace_state_put(Str text, Buf *out);

@@ -44,6 +44,15 @@ TEST(trace_parents)
     }
 }
 
+TEST(trace_parent_that_begins)
+{
+    TraceParent parent;
+    char text[TRACE_PARENT_LEN];
+    CHECK_STR(trace_parent_new(0x0123456789abcdef, 0xfedcba9876543210, 0x1122334455667788, text),
+              STR("00-0123456789abcdeffedcba9876543210-1122334455667788-00"));
+    CHECK(trace_parent_parse(trace_parent_new(0, 0, 0, text), &parent));
+}
+
 TEST(trace_parent_goes_on_with_a_new_span)
 {
     TraceParent parent;
