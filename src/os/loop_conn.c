@@ -74,7 +74,7 @@ void conn_die(LoopConn *conn)
         listen->protocol->closed(conn->state);
     conn->state = NULL;
     if (conn->admitted && listen->gone)
-        listen->gone(listen->guard, &conn->address);
+        listen->gone(listen->guard, conn->seat);
     conn->next = loop->dead;
     loop->dead = conn;
     atomic_fetch_sub(&loops->connections, 1);
@@ -163,13 +163,13 @@ static bool conn_greet(LoopConn *conn)
     return false;
 }
 
-void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *listener)
+void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *listener, void *seat)
 {
     LoopConn *conn = mem_new(sizeof *conn);
     struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
                                  .data.ptr = conn };
     *conn = (LoopConn){ .handle = HANDLE_CONN, .loop = loop, .fd = fd, .writable = true,
-                        .listener = listener, .address = *peer,
+                        .listener = listener, .address = *peer, .seat = seat,
                         .admitted = !listener->listen.proxy_protocol };
     conn->next = loop->conns.next;
     conn->prev = &loop->conns;
@@ -356,6 +356,11 @@ Str loop_conn_peer(const LoopConn *conn)
 const NetAddress *loop_conn_address(const LoopConn *conn)
 {
     return &conn->address;
+}
+
+void *loop_conn_seat(const LoopConn *conn)
+{
+    return conn->seat;
 }
 
 Code loop_conn_local(const LoopConn *conn, NetAddress *ret_address, Err *err)

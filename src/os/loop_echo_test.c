@@ -177,9 +177,10 @@ static bool echo_trusted(void *guard, const NetAddress *peer)
     return ((EchoDoor *)guard)->trusts;
 }
 
-static bool echo_admit(void *guard, const NetAddress *peer)
+static bool echo_admit(void *guard, const NetAddress *peer, void **ret_seat)
 {
     EchoDoor *door = guard;
+    *ret_seat = &door->admitted;
     if (door->loop_count == 1)
         net_address_format(peer, door->seen);
     if (door->admits)
@@ -187,10 +188,11 @@ static bool echo_admit(void *guard, const NetAddress *peer)
     return door->admits;
 }
 
-static void echo_gone(void *guard, const NetAddress *peer)
+static void echo_gone(void *guard, void *seat)
 {
-    (void)peer;
-    atomic_fetch_add(&((EchoDoor *)guard)->gone, 1);
+    EchoDoor *door = guard;
+    CHECK(seat == &door->admitted);
+    atomic_fetch_add(&door->gone, 1);
 }
 
 void echo_start(EchoDoor *door)

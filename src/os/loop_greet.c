@@ -2,19 +2,19 @@
 #include "os/loop_priv.h"
 #include "os/proxy_v2.h"
 
-bool conn_trusted(const LoopListener *listener, const NetAddress *peer)
+bool conn_trusted(const LoopListener *listener, const NetAddress *peer, void **ret_seat)
 {
     const LoopListen *listen = &listener->listen;
     if (listen->proxy_protocol)
         return listen->trusted(listen->guard, peer);
-    return !listen->admit || listen->admit(listen->guard, peer);
+    return !listen->admit || listen->admit(listen->guard, peer, ret_seat);
 }
 
 /* The client is known: admits it and goes on. */
 static bool proxy_known(LoopConn *conn)
 {
     const LoopListen *listen = &conn->listener->listen;
-    if (listen->admit && !listen->admit(listen->guard, &conn->address)) {
+    if (listen->admit && !listen->admit(listen->guard, &conn->address, &conn->seat)) {
         atomic_fetch_add(&conn->loop->loops->refused, 1);
         conn_refuse(conn->fd, listen);
         conn_die(conn);

@@ -42,8 +42,9 @@ static void accept_one(Loop *loop, int fd, const NetAddress *peer, const LoopLis
     Loops *loops = loop->loops;
     atomic_fetch_add(&loops->accepted, 1);
     bool fits = atomic_fetch_add(&loops->connections, 1) < loops->connections_max;
-    if (fits && conn_trusted(listener, peer)) {
-        conn_open(loop, fd, peer, listener);
+    void *seat = NULL;
+    if (fits && conn_trusted(listener, peer, &seat)) {
+        conn_open(loop, fd, peer, listener, seat);
         return;
     }
     atomic_fetch_sub(&loops->connections, 1);

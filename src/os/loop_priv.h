@@ -54,6 +54,7 @@ struct LoopConn {
     Loop *loop;
     const LoopListener *listener;
     void *state;                   /* the protocol's, from CONN_OPEN on */
+    void *seat;                    /* of `admit`, for `gone` */
     TlsConn *tls;                  /* NULL: clear */
     Buf *held;                     /* shown and not taken, or of a PROXY header; NULL: nothing */
     OutBlock *out_first, *out_last;
@@ -143,7 +144,7 @@ void door_accept(Loop *loop, const LoopDoor *door, bool all);
 void listeners_free(Loops *loops);
 
 /* loop_conn.c */
-void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *listener);
+void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *listener, void *seat);
 void conn_event(LoopConn *conn, uint32_t events);
 void conn_ready(LoopConn *conn);
 void conn_turn(LoopConn *conn);
@@ -158,7 +159,7 @@ void conn_hold(LoopConn *conn, Str bytes);
 void conn_unhold(LoopConn *conn);
 
 /* loop_greet.c: PROXY */
-bool conn_trusted(const LoopListener *listener, const NetAddress *peer);
+bool conn_trusted(const LoopListener *listener, const NetAddress *peer, void **ret_seat);
 /* Takes the header off `*bytes`; true: go on with what is left. */
 bool conn_proxy_in(LoopConn *conn, Str *bytes);
 

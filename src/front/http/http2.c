@@ -590,6 +590,7 @@ void http2_open(HttpConn *conn)
     H2 *h2 = mem_new(sizeof *h2);
     h2->conn = conn;
     h2->room = conn->room;
+    h2->seat = loop_conn_seat(conn->conn);
     h2->loop = loop_conn_loop(conn->conn);
     h2->post.run = post_run;
     h2->wait.fire = wait_over;

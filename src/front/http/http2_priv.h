@@ -104,6 +104,7 @@ struct H2 {
     LoopPost post;                    /* first */
     HttpConn *conn;                   /* NULL: the socket is gone */
     HttpRoom *room;
+    LimitEntry *seat;                 /* of its client, as long as the socket is there; NULL: none */
     Loop *loop;
     struct nghttp2_session *session;
     H2Stream *streams;                /* all with `h2` set */

@@ -83,7 +83,7 @@ bool h2_stream_copy(H2Stream *s, Buf *out, size_t len)
     s->queued -= len;
     s->out_bytes += len;
     if (given > 0)
-        limits_bytes_give(h2_limits(s->h2), given);
+        limits_bytes_give(h2_limits(s->h2), s->h2->seat, given);
     s->sent_budget -= given;
     size_t part = MIN(len, s->small.len - s->small_at);
     buf_put(out, str_sub(buf_str(&s->small), s->small_at, part));
@@ -261,7 +261,7 @@ static void wire_body(HttpReq *r, Buf *take_bytes)
         return;
     }
     if (r->phase == REQ_DUPLEX) { /* other replies are charged where they are made */
-        if (limits_bytes_take(h2_limits(s->h2), take_bytes->len))
+        if (limits_bytes_take(h2_limits(s->h2), s->h2->seat, take_bytes->len))
             s->sent_budget += take_bytes->len;
         else
             s->cuts = true; /* the budget of all is spent: this one is given up, not the process */

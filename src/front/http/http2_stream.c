@@ -51,7 +51,7 @@ static void blocks_free(H2Stream *s)
 static void stream_empty(H2Stream *s)
 {
     if (s->kept_budget + s->sent_budget > 0)
-        limits_bytes_give(h2_limits(s->h2), s->kept_budget + s->sent_budget);
+        limits_bytes_give(h2_limits(s->h2), s->h2->seat, s->kept_budget + s->sent_budget);
     s->kept_budget = s->sent_budget = s->queued = 0;
     blocks_free(s);
     buf_done(&s->kept);
@@ -177,7 +177,7 @@ static void kept_show(H2Stream *s)
         s->kept_at += taken;
     }
     if (s->kept.len == s->kept_at && s->kept.len > 0) {
-        limits_bytes_give(h2_limits(s->h2), s->kept_budget);
+        limits_bytes_give(h2_limits(s->h2), s->h2->seat, s->kept_budget);
         s->kept_budget = s->kept_at = 0;
         buf_done(&s->kept);
     }
@@ -209,11 +209,11 @@ static void keep(H2Stream *s, Str bytes)
         buf_init(&s->kept, 2 * H2_STREAM_WINDOW);
     if (s->kept_at > 0 && s->kept.len + bytes.len > H2_STREAM_WINDOW) {
         buf_drop_front(&s->kept, s->kept_at);
-        limits_bytes_give(h2_limits(s->h2), s->kept_at);
+        limits_bytes_give(h2_limits(s->h2), s->h2->seat, s->kept_at);
         s->kept_budget -= s->kept_at;
         s->kept_at = 0;
     }
-    if (!limits_bytes_take(h2_limits(s->h2), bytes.len)) {
+    if (!limits_bytes_take(h2_limits(s->h2), s->h2->seat, bytes.len)) {
         h2_reset(s, NGHTTP2_ENHANCE_YOUR_CALM);
         return;
     }

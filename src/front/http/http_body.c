@@ -17,7 +17,7 @@ bool body_charge(HttpReq *r, size_t bytes)
 {
     if (bytes <= r->charged)
         return true;
-    if (!limits_bytes_take(policy_limits(r->server->policy), bytes - r->charged))
+    if (!limits_bytes_take(policy_limits(r->server->policy), r->policy.entry, bytes - r->charged))
         return false;
     r->charged = bytes;
     return true;
@@ -26,7 +26,7 @@ bool body_charge(HttpReq *r, size_t bytes)
 void body_uncharge(HttpReq *r)
 {
     if (r->charged > 0)
-        limits_bytes_give(policy_limits(r->server->policy), r->charged);
+        limits_bytes_give(policy_limits(r->server->policy), r->policy.entry, r->charged);
     r->charged = 0;
 }
 

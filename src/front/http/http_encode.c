@@ -157,7 +157,7 @@ static void stream_begin(EncodeStream *stream, HttpPullState state)
     stream->begun = true;
     err_clear(&err);
     if (state == HTTP_PULL_CUT || (state == HTTP_PULL_END && stream->in.len < stream->rules.bytes_min) ||
-        !limits_bytes_take(stream->limits, needs))
+        !limits_bytes_take(stream->limits, NULL, needs))
         return;
     stream->budget = needs;
     if (encoder_open(stream->kind, level, &stream->encoder, &err) != E_OK)
@@ -198,7 +198,7 @@ static void stream_done(void *self)
     encoder_free(&stream->encoder);
     buf_done(&stream->in);
     if (stream->budget > 0)
-        limits_bytes_give(stream->limits, stream->budget);
+        limits_bytes_give(stream->limits, NULL, stream->budget);
     stream->budget = 0;
     if (stream->inner->done)
         stream->inner->done(stream->inner_self);

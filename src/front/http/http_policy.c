@@ -233,15 +233,19 @@ bool policy_trusts(void *policy, const NetAddress *peer)
     return ip_nets_have(rules->nets, rules->net_count, &ip);
 }
 
-bool policy_conn_admit(void *policy, const NetAddress *peer)
+bool policy_conn_admit(void *policy, const NetAddress *peer, void **ret_seat)
 {
-    return policy_trusts(policy, peer) || limits_conn_take(((Policy *)policy)->limits, limit_key_address(peer));
+    LimitEntry *entry = NULL;
+    bool admitted = policy_trusts(policy, peer) ||
+                    limits_conn_take(((Policy *)policy)->limits, limit_key_address(peer), &entry);
+    *ret_seat = entry;
+    return admitted;
 }
 
-void policy_conn_gone(void *policy, const NetAddress *peer)
+void policy_conn_gone(void *policy, void *seat)
 {
-    if (!policy_trusts(policy, peer))
-        limits_conn_give(((Policy *)policy)->limits, limit_key_address(peer));
+    (void)policy;
+    limits_conn_give(seat);
 }
 
 /* ---- the head ---- */
@@ -310,12 +314,14 @@ static void client_find(HttpReq *r, const PolicyRules *rules)
 {
     Forward forward;
     forward_find(&r->head, rules->forwarded, &r->address, rules->nets, rules->net_count, &forward);
+    Ip ip = ip_of(&forward.client), peer = ip_of(&r->address);
+    if (memcmp(&ip, &peer, sizeof ip) != 0)
+        r->policy.seat = NULL;
     r->address = forward.client;
     if (forward.scheme.ptr)
         r->policy.scheme = forward.scheme;
     if (forward.host.ptr)
         r->policy.host = forward.host;
-    Ip ip = ip_of(&forward.client);
     r->policy.exempt = ip_nets_have(rules->nets, rules->net_count, &ip);
 }
 
@@ -326,6 +332,7 @@ void policy_head(HttpReq *r)
     Str id = http_known(&r->head, HTTP_FIELD_X_REQUEST_ID);
     r->id = id.len > 0 && id_ok(id) ? id : id_make(r);
     trace_take(r);
+    r->policy.seat = r->conn->conn ? loop_conn_seat(r->conn->conn) : NULL;
     if (rules->net_count > 0)
         client_find(r, rules);
     if (r->server->policy->access && r->conn->conn && loop_conn_tls(r->conn->conn))
@@ -402,9 +409,13 @@ bool policy_admit(HttpReq *r)
     Limits *limits = r->server->policy->limits;
     unsigned flags = r->route ? r->route->flags : 0;
     if (rules->counts && !(flags & HTTP_ROUTE_NO_ADMIT)) {
-        LimitKey key = client_key(r);
+        LimitEntry *seat = r->policy.exempt ? NULL : r->policy.seat;
+        LimitKey key = { 0 };
+        bool looks_up = !r->policy.exempt && !seat;
+        if (looks_up)
+            key = client_key(r);
         LimitVerdict verdict =
-            limits_request_take(limits, r->policy.exempt ? NULL : &key, &r->policy.entry);
+            limits_request_take(limits, seat, looks_up ? &key : NULL, &r->policy.entry);
         if (verdict != LIMIT_OK)
             return full_refuse(r, verdict);
         r->policy.admitted = true;

@@ -69,14 +69,15 @@ AccessLog *policy_access(Policy *policy);              /* for access_stats; NULL
 
 /* LoopListen.admit, .gone and .trusted, with the Policy as guard. A trusted proxy is not counted: many
  * clients come from its address. */
-bool policy_conn_admit(void *policy, const NetAddress *peer);
-void policy_conn_gone(void *policy, const NetAddress *peer);
+bool policy_conn_admit(void *policy, const NetAddress *peer, void **ret_seat);
+void policy_conn_gone(void *policy, void *seat);
 bool policy_trusts(void *policy, const NetAddress *peer);
 
 /* What a request carries for the policy: a field of HttpReq, all zero at first. */
 typedef struct PolicyReq {
     const PolicyRules *rules;    /* those of its head: a reload does not change a request */
     LimitKey key;                /* of the client, when `known` */
+    LimitEntry *seat;            /* of the connection, when it is the client's own */
     LimitEntry *entry;
     LimitRate rate;
     Str scheme, host;            /* as the client asked for them; no pointer: as the head says */

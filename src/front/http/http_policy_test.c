@@ -56,15 +56,19 @@ TEST(policy_connections_are_counted_but_those_of_proxies)
     CHECK_OK(net_address_parse(STR("11.1.1.1:1"), &client, &err), &err);
     CHECK(policy_trusts(policy, &proxy));
     CHECK(!policy_trusts(policy, &client));
-    CHECK(policy_conn_admit(policy, &client));
-    CHECK(!policy_conn_admit(policy, &client));
-    policy_conn_gone(policy, &client);
-    CHECK(policy_conn_admit(policy, &client));
+    void *seat = NULL, *other = NULL, *of_proxy = NULL;
+    CHECK(policy_conn_admit(policy, &client, &seat) && seat);
+    CHECK(!policy_conn_admit(policy, &client, &other));
+    policy_conn_gone(policy, seat);
+    CHECK(policy_conn_admit(policy, &client, &seat));
     for (int i = 0; i < 10; i++)
-        CHECK(policy_conn_admit(policy, &proxy));
+        CHECK(policy_conn_admit(policy, &proxy, &of_proxy) && !of_proxy);
     options.trusted_proxy_count = 0;
     CHECK_OK(policy_reload(policy, &options, &err), &err);
     CHECK(!policy_trusts(policy, &proxy));
+    policy_conn_gone(policy, of_proxy); /* was not counted, whatever holds now */
+    CHECK(policy_conn_admit(policy, &proxy, &of_proxy) && of_proxy);
+    CHECK(!policy_conn_admit(policy, &proxy, &other));
     policy_free(&policy);
 }
 

@@ -4,14 +4,15 @@
  * 1. The table is places of LIMIT_WAYS entries; an entry is only in the place that its key's hash (with
  *    a random seed) names, and is found, made and taken over under that place's shard lock.
  * 2. An entry with a connection or a request is pinned: it is not taken over, so a LimitEntry * stays
- *    valid until it is given back. Pins are made under the lock and taken off by an atomic subtraction.
+ *    valid until it is given back. The first pin is made under the lock, further ones also by who has one
+ *    already; an atomic subtraction takes a pin off.
  * 3. A bucket is `full_us`, the time at which it is full again (the theoretical arrival time of GCRA): a
  *    full bucket is a time that has passed. An entry without pins whose bucket is full says nothing and
  *    may be forgotten; when all say something, the one that is full soonest is forgotten.
  * 4. A place whose entries are all pinned lets a newcomer in without an entry: the limit of one client
  *    is lost for it, those of all together hold. `unpinned` counts it.
- * 5. requests <= requests_max and bytes <= bytes_max at every moment but that of a refusal; what is
- *    taken is given once.
+ * 5. requests <= requests_max and bytes <= bytes_max at every moment but that of a refusal, the same
+ *    with a client's requests and its share of the bytes; what is taken is given once.
  * 6. A Config never changes; limits_set puts a new one in its place, and all live until limits_free. */
 #include "front/limit/limit.h"
 
@@ -28,12 +29,13 @@ struct LimitEntry {
     uint64_t high, low;
     int64_t full_us;               /* of its bucket; under the lock */
     atomic_uint connections, requests;
+    atomic_uint_fast64_t bytes;    /* of its requests in flight */
     LimitKind kind;                /* 0: free */
 };
 
 typedef struct Shard {
     Mutex mutex;
-    uint64_t refused_connections, refused_rate, refused_address, unpinned;
+    uint64_t refused_connections, refused_rate, unpinned;
     char apart[CACHE_LINE];        /* two shards share no line */
 } Shard;
 
@@ -59,7 +61,7 @@ struct Limits {
     char apart_bytes[CACHE_LINE];
     atomic_uint_fast64_t bytes, bytes_peak;
     char apart_end[CACHE_LINE];
-    atomic_uint_fast64_t refused_full, refused_bytes;
+    atomic_uint_fast64_t refused_address, refused_full, refused_bytes;
 };
 
 /* ---- settings ---- */
@@ -264,7 +266,7 @@ static LimitEntry *entry_find(LimitEntry *place, LimitKey key, bool makes)
     return soonest;
 }
 
-bool limits_conn_take(Limits *limits, LimitKey address)
+bool limits_conn_take(Limits *limits, LimitKey address, LimitEntry **ret_entry)
 {
     uint32_t most = config_of(limits)->connections_an_address;
     Shard *shard;
@@ -273,55 +275,56 @@ bool limits_conn_take(Limits *limits, LimitKey address)
     LimitEntry *entry = entry_find(place, address, true);
     if (!entry) {
         shard->unpinned++;
-        return true;
-    }
-    if (most > 0 && atomic_load_explicit(&entry->connections, memory_order_relaxed) >= most) {
+    } else if (most > 0 && atomic_load_explicit(&entry->connections, memory_order_relaxed) >= most) {
         shard->refused_connections++;
         return false;
+    } else {
+        atomic_fetch_add_explicit(&entry->connections, 1, memory_order_relaxed);
     }
-    atomic_fetch_add_explicit(&entry->connections, 1, memory_order_relaxed);
+    *ret_entry = entry;
     return true;
 }
 
-void limits_conn_give(Limits *limits, LimitKey address)
+void limits_conn_give(LimitEntry *entry)
 {
-    Shard *shard;
-    LimitEntry *place = place_of(limits, address, &shard);
-    MUTEX_HELD(&shard->mutex);
-    LimitEntry *entry = entry_find(place, address, false);
-    if (entry && atomic_load_explicit(&entry->connections, memory_order_relaxed) > 0)
+    if (entry)
         atomic_fetch_sub_explicit(&entry->connections, 1, memory_order_release);
 }
 
 /* ---- requests in flight ---- */
 
-static LimitVerdict entry_pin(Limits *limits, LimitKey address, uint32_t most, LimitEntry **ret_entry)
+/* The entry is pinned meanwhile: by a connection, or by the lock. */
+static bool request_count(Limits *limits, LimitEntry *entry, uint32_t most)
+{
+    if (atomic_fetch_add_explicit(&entry->requests, 1, memory_order_relaxed) < most)
+        return true;
+    atomic_fetch_sub_explicit(&entry->requests, 1, memory_order_release);
+    atomic_fetch_add_explicit(&limits->refused_address, 1, memory_order_relaxed);
+    return false;
+}
+
+static bool entry_pin(Limits *limits, LimitKey address, uint32_t most, LimitEntry **ret_entry)
 {
     Shard *shard;
     LimitEntry *place = place_of(limits, address, &shard);
     MUTEX_HELD(&shard->mutex);
     LimitEntry *entry = entry_find(place, address, true);
-    if (!entry) {
-        shard->unpinned++;
-    } else if (most > 0 && atomic_load_explicit(&entry->requests, memory_order_relaxed) >= most) {
-        shard->refused_address++;
-        return LIMIT_ADDRESS_FULL;
-    } else {
-        atomic_fetch_add_explicit(&entry->requests, 1, memory_order_relaxed);
-    }
+    shard->unpinned += !entry;
     *ret_entry = entry;
-    return LIMIT_OK;
+    return !entry || request_count(limits, entry, most);
 }
 
-LimitVerdict limits_request_take(Limits *limits, const LimitKey *address, LimitEntry **ret_entry)
+LimitVerdict limits_request_take(Limits *limits, LimitEntry *seat, const LimitKey *address,
+                                 LimitEntry **ret_entry)
 {
     const Config *config = config_of(limits);
-    LimitEntry *entry = NULL;
-    if (address && config->requests_an_address > 0) {
-        LimitVerdict verdict = entry_pin(limits, *address, config->requests_an_address, &entry);
-        if (verdict != LIMIT_OK)
-            return verdict;
-    }
+    uint32_t most = config->requests_an_address;
+    LimitEntry *entry = most > 0 ? seat : NULL;
+    bool fits = !entry || request_count(limits, entry, most);
+    if (!entry && address && most > 0)
+        fits = entry_pin(limits, *address, most, &entry);
+    if (!fits)
+        return LIMIT_ADDRESS_FULL;
     unsigned before = atomic_fetch_add_explicit(&limits->requests, 1, memory_order_relaxed);
     if (config->requests_max > 0 && before >= config->requests_max) {
         limits_request_give(limits, entry);
@@ -396,26 +399,41 @@ LimitVerdict limits_rate_peek(Limits *limits, LimitKey key, size_t tier, int64_t
 
 /* ---- bytes ---- */
 
-bool limits_bytes_take(Limits *limits, size_t bytes)
+static bool bytes_add(atomic_uint_fast64_t *sum, uint64_t most, size_t bytes, uint64_t *ret_now)
 {
-    uint64_t most = config_of(limits)->bytes_max;
-    uint64_t before = atomic_fetch_add_explicit(&limits->bytes, bytes, memory_order_relaxed);
-    if (most > 0 && (before >= most || bytes > most - before)) {
-        atomic_fetch_sub_explicit(&limits->bytes, bytes, memory_order_relaxed);
+    uint64_t before = atomic_fetch_add_explicit(sum, bytes, memory_order_relaxed);
+    *ret_now = before + bytes;
+    if (most == 0 || (before < most && bytes <= most - before))
+        return true;
+    atomic_fetch_sub_explicit(sum, bytes, memory_order_relaxed);
+    return false;
+}
+
+bool limits_bytes_take(Limits *limits, LimitEntry *entry, size_t bytes)
+{
+    uint64_t most = config_of(limits)->bytes_max, now = 0;
+    bool own = !entry || bytes_add(&entry->bytes, most / LIMIT_CLIENT_SHARE, bytes, &now);
+    if (!own || !bytes_add(&limits->bytes, most, bytes, &now)) {
+        if (own && entry)
+            atomic_fetch_sub_explicit(&entry->bytes, bytes, memory_order_relaxed);
         atomic_fetch_add_explicit(&limits->refused_bytes, 1, memory_order_relaxed);
         return false;
     }
     uint64_t peak = atomic_load_explicit(&limits->bytes_peak, memory_order_relaxed);
-    while (before + bytes > peak &&
-           !atomic_compare_exchange_weak_explicit(&limits->bytes_peak, &peak, before + bytes,
+    while (now > peak &&
+           !atomic_compare_exchange_weak_explicit(&limits->bytes_peak, &peak, now,
                                                   memory_order_relaxed, memory_order_relaxed))
         continue;
     return true;
 }
 
-void limits_bytes_give(Limits *limits, size_t bytes)
+void limits_bytes_give(Limits *limits, LimitEntry *entry, size_t bytes)
 {
     uint64_t before = atomic_fetch_sub_explicit(&limits->bytes, bytes, memory_order_relaxed);
+    ASSERT(before >= bytes);
+    if (!entry)
+        return;
+    before = atomic_fetch_sub_explicit(&entry->bytes, bytes, memory_order_relaxed);
     ASSERT(before >= bytes);
 }
 
@@ -431,6 +449,7 @@ void limits_stats(Limits *limits, LimitStats *ret_stats)
     LimitStats stats = { .requests = atomic_load(&limits->requests),
                          .bytes = atomic_load(&limits->bytes),
                          .bytes_peak = atomic_load(&limits->bytes_peak),
+                         .refused_address = atomic_load(&limits->refused_address),
                          .refused_full = atomic_load(&limits->refused_full),
                          .refused_bytes = atomic_load(&limits->refused_bytes) };
     for (size_t i = 0; i < LIMIT_SHARDS; i++) {
@@ -438,7 +457,6 @@ void limits_stats(Limits *limits, LimitStats *ret_stats)
         MUTEX_HELD(&shard->mutex);
         stats.refused_connections += shard->refused_connections;
         stats.refused_rate += shard->refused_rate;
-        stats.refused_address += shard->refused_address;
         stats.unpinned += shard->unpinned;
     }
     *ret_stats = stats;

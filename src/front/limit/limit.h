@@ -18,7 +18,8 @@ enum {
     LIMIT_ENTRIES_DEFAULT = 65536,
     LIMIT_ENTRIES_MAX = 1 << 22,
     LIMIT_NAME_MAX = 64,          /* of a tier */
-    LIMIT_REQUESTS_MAX = 100000000 /* of a tier in its window */
+    LIMIT_REQUESTS_MAX = 100000000, /* of a tier in its window */
+    LIMIT_CLIENT_SHARE = 2        /* one client holds at most one part in so many of bytes_max */
 };
 
 typedef struct Limits Limits;
@@ -73,13 +74,15 @@ LimitKey limit_key_address(const NetAddress *address);
 LimitKey limit_key_name(const Limits *limits, Str principal);
 LimitKey limit_key_failures(LimitKey address);
 
-/* Connections: an admitted one is given back once. */
-bool limits_conn_take(Limits *limits, LimitKey address);
-void limits_conn_give(Limits *limits, LimitKey address);
+/* Connections: what an admitted one gets (NULL: the table had no place) is given back once. */
+bool limits_conn_take(Limits *limits, LimitKey address, LimitEntry **ret_entry);
+void limits_conn_give(LimitEntry *entry);
 
-/* Requests in flight: `*ret_entry` (NULL: counted with all only) is given back. `address` NULL: a client
- * without a limit of its own. */
-LimitVerdict limits_request_take(Limits *limits, const LimitKey *address, LimitEntry **ret_entry);
+/* Requests in flight: `*ret_entry` (NULL: counted with all only) is given back. `seat`: the entry of an
+ * open connection of this client, which saves the lock; NULL: `address` is looked up. That NULL too: a
+ * client without a limit of its own. */
+LimitVerdict limits_request_take(Limits *limits, LimitEntry *seat, const LimitKey *address,
+                                 LimitEntry **ret_entry);
 void limits_request_give(Limits *limits, LimitEntry *entry);
 
 /* Takes one request off the bucket of `key` in `tier`; LIMIT_OK or LIMIT_RATE. */
@@ -89,9 +92,10 @@ LimitVerdict limits_rate_take(Limits *limits, LimitKey key, size_t tier, int64_t
 LimitVerdict limits_rate_peek(Limits *limits, LimitKey key, size_t tier, int64_t now_us,
                               LimitRate *ret_rate);
 
-/* The budget of buffered bytes: false: there is none left, nothing is taken. */
-bool limits_bytes_take(Limits *limits, size_t bytes);
-void limits_bytes_give(Limits *limits, size_t bytes);
+/* The budget of buffered bytes: false: there is none left, nothing is taken. `entry`: of a request in
+ * flight, or of a connection, that lasts until they are given back: its client has a share; NULL: nobody. */
+bool limits_bytes_take(Limits *limits, LimitEntry *entry, size_t bytes);
+void limits_bytes_give(Limits *limits, LimitEntry *entry, size_t bytes);
 uint64_t limits_bytes_left(const Limits *limits);
 
 typedef struct LimitStats {

@@ -128,27 +128,35 @@ TEST(limit_peeking_takes_nothing_and_a_tier_of_none_never_refuses)
     limits_free(&limits);
 }
 
+/* A connection that is not given back. */
+static bool conn_take(Limits *limits, LimitKey key)
+{
+    LimitEntry *entry = NULL;
+    return limits_conn_take(limits, key, &entry);
+}
+
 TEST(limit_connections_and_requests_of_one_client)
 {
     LimitOptions options = { .connections_an_address = 2, .requests_an_address = 3, .requests_max = 4 };
     Limits *limits = made(&options);
     LimitKey anna = address_key("10.0.0.1:1"), bert = address_key("10.0.0.2:1");
     LimitEntry *entries[4];
-    CHECK(limits_conn_take(limits, anna));
-    CHECK(limits_conn_take(limits, anna));
-    CHECK(!limits_conn_take(limits, anna));
-    CHECK(limits_conn_take(limits, bert));
-    limits_conn_give(limits, anna);
-    CHECK(limits_conn_take(limits, anna));
+    LimitEntry *seat = NULL;
+    CHECK(limits_conn_take(limits, anna, &seat));
+    CHECK(conn_take(limits, anna));
+    CHECK(!conn_take(limits, anna));
+    CHECK(conn_take(limits, bert));
+    limits_conn_give(seat);
+    CHECK(conn_take(limits, anna));
     for (int i = 0; i < 3; i++)
-        CHECK_INT(limits_request_take(limits, &anna, &entries[i]), LIMIT_OK);
-    CHECK_INT(limits_request_take(limits, &anna, &entries[3]), LIMIT_ADDRESS_FULL);
-    CHECK_INT(limits_request_take(limits, &bert, &entries[3]), LIMIT_OK);
+        CHECK_INT(limits_request_take(limits, NULL, &anna, &entries[i]), LIMIT_OK);
+    CHECK_INT(limits_request_take(limits, NULL, &anna, &entries[3]), LIMIT_ADDRESS_FULL);
+    CHECK_INT(limits_request_take(limits, NULL, &bert, &entries[3]), LIMIT_OK);
     LimitEntry *none = NULL;
-    CHECK_INT(limits_request_take(limits, &bert, &none), LIMIT_FULL);
+    CHECK_INT(limits_request_take(limits, NULL, &bert, &none), LIMIT_FULL);
     CHECK(none == NULL);
     limits_request_give(limits, entries[0]);
-    CHECK_INT(limits_request_take(limits, &bert, &entries[0]), LIMIT_OK);
+    CHECK_INT(limits_request_take(limits, NULL, &bert, &entries[0]), LIMIT_OK);
     LimitStats stats;
     limits_stats(limits, &stats);
     CHECK_INT(stats.requests, 4);
@@ -162,6 +170,59 @@ TEST(limit_connections_and_requests_of_one_client)
     limits_free(&limits);
 }
 
+TEST(limit_a_seat_saves_the_look_up_and_counts_the_same)
+{
+    LimitOptions options = { .requests_an_address = 2 };
+    Limits *limits = made(&options);
+    LimitKey anna = address_key("10.0.0.1:1");
+    LimitEntry *seat = NULL, *first = NULL, *second = NULL, *third = NULL;
+    LimitStats stats;
+    CHECK(limits_conn_take(limits, anna, &seat));
+    CHECK_INT(limits_request_take(limits, seat, NULL, &first), LIMIT_OK);
+    CHECK(first == seat);
+    CHECK_INT(limits_request_take(limits, NULL, &anna, &second), LIMIT_OK);
+    CHECK(second == seat);
+    CHECK_INT(limits_request_take(limits, seat, NULL, &third), LIMIT_ADDRESS_FULL);
+    limits_request_give(limits, second);
+    CHECK_INT(limits_request_take(limits, seat, NULL, &third), LIMIT_OK);
+    limits_conn_give(seat); /* its requests go on, and keep the entry */
+    CHECK_INT(limits_request_take(limits, NULL, &anna, &second), LIMIT_ADDRESS_FULL);
+    limits_request_give(limits, first);
+    limits_request_give(limits, third);
+    CHECK_INT(limits_request_take(limits, NULL, &anna, &second), LIMIT_OK);
+    limits_request_give(limits, second);
+    limits_stats(limits, &stats);
+    CHECK_INT(stats.refused_address, 2);
+    CHECK_INT(stats.requests, 0);
+    limits_free(&limits);
+}
+
+TEST(limit_one_client_has_its_share_of_the_bytes)
+{
+    LimitOptions options = { .requests_an_address = 2, .bytes_max = 1000 };
+    Limits *limits = made(&options);
+    LimitKey anna = address_key("10.0.0.1:1"), bert = address_key("10.0.0.2:1");
+    LimitEntry *a = NULL, *b = NULL;
+    CHECK_INT(limits_request_take(limits, NULL, &anna, &a), LIMIT_OK);
+    CHECK_INT(limits_request_take(limits, NULL, &bert, &b), LIMIT_OK);
+    CHECK(limits_bytes_take(limits, a, 500));
+    CHECK(!limits_bytes_take(limits, a, 1));
+    CHECK_INT(limits_bytes_left(limits), 500);
+    CHECK(limits_bytes_take(limits, b, 400));
+    CHECK(!limits_bytes_take(limits, b, 101));
+    CHECK(limits_bytes_take(limits, NULL, 100));
+    CHECK(!limits_bytes_take(limits, b, 1)); /* its share is not used up, the whole is */
+    limits_bytes_give(limits, a, 500);
+    CHECK(limits_bytes_take(limits, b, 100));
+    CHECK(!limits_bytes_take(limits, b, 1));
+    limits_bytes_give(limits, b, 500);
+    limits_bytes_give(limits, NULL, 100);
+    CHECK_INT(limits_bytes_left(limits), 1000);
+    limits_request_give(limits, a);
+    limits_request_give(limits, b);
+    limits_free(&limits);
+}
+
 TEST(limit_the_table_forgets_idle_clients_and_never_busy_ones)
 {
     enum { CLIENTS = 20000 };
@@ -170,15 +231,16 @@ TEST(limit_the_table_forgets_idle_clients_and_never_busy_ones)
     Limits *limits = made(&options);
     LimitKey busy = { .high = 7, .kind = LIMIT_ADDRESS };
     LimitRate rate;
-    CHECK(limits_conn_take(limits, busy));
+    CHECK(conn_take(limits, busy));
     CHECK_INT(limits_rate_take(limits, busy, 0, 1, &rate), LIMIT_OK);
     for (uint64_t i = 0; i < CLIENTS; i++) {
         LimitKey key = { .high = 1000 + i, .kind = LIMIT_ADDRESS };
-        CHECK(limits_conn_take(limits, key));
+        LimitEntry *seat = NULL;
+        CHECK(limits_conn_take(limits, key, &seat));
         CHECK_INT(limits_rate_take(limits, key, 0, 2, &rate), LIMIT_OK);
-        limits_conn_give(limits, key);
+        limits_conn_give(seat);
     }
-    CHECK(!limits_conn_take(limits, busy));
+    CHECK(!conn_take(limits, busy));
     CHECK_INT(limits_rate_take(limits, busy, 0, 2, &rate), LIMIT_RATE);
     LimitStats stats;
     limits_stats(limits, &stats);
@@ -207,39 +269,40 @@ TEST(limit_a_table_full_of_busy_clients_lets_newcomers_in)
     LimitOptions options = { .entries = 512, .connections_an_address = 1 };
     Limits *limits = made(&options);
     LimitStats stats;
+    static LimitEntry *seats[CLIENTS];
     for (uint64_t i = 0; i < CLIENTS; i++)
-        CHECK(limits_conn_take(limits, (LimitKey){ .high = i, .kind = LIMIT_ADDRESS }));
+        CHECK(limits_conn_take(limits, (LimitKey){ .high = i, .kind = LIMIT_ADDRESS }, &seats[i]));
     limits_stats(limits, &stats);
     CHECK(stats.unpinned >= CLIENTS - 512 && stats.unpinned < CLIENTS);
     for (uint64_t i = 0; i < CLIENTS; i++)
-        limits_conn_give(limits, (LimitKey){ .high = i, .kind = LIMIT_ADDRESS });
-    CHECK(limits_conn_take(limits, (LimitKey){ .high = 1, .kind = LIMIT_ADDRESS }));
-    CHECK(!limits_conn_take(limits, (LimitKey){ .high = 1, .kind = LIMIT_ADDRESS }));
+        limits_conn_give(seats[i]);
+    CHECK(conn_take(limits, (LimitKey){ .high = 1, .kind = LIMIT_ADDRESS }));
+    CHECK(!conn_take(limits, (LimitKey){ .high = 1, .kind = LIMIT_ADDRESS }));
     limits_free(&limits);
 }
 
 TEST(limit_the_budget_of_bytes)
 {
     Limits *limits = made(&(LimitOptions){ .bytes_max = 1000 });
-    CHECK(limits_bytes_take(limits, 600));
-    CHECK(!limits_bytes_take(limits, 401));
-    CHECK(!limits_bytes_take(limits, SIZE_MAX));
-    CHECK(limits_bytes_take(limits, 400));
+    CHECK(limits_bytes_take(limits, NULL, 600));
+    CHECK(!limits_bytes_take(limits, NULL, 401));
+    CHECK(!limits_bytes_take(limits, NULL, SIZE_MAX));
+    CHECK(limits_bytes_take(limits, NULL, 400));
     CHECK_INT(limits_bytes_left(limits), 0);
-    limits_bytes_give(limits, 600);
+    limits_bytes_give(limits, NULL, 600);
     CHECK_INT(limits_bytes_left(limits), 600);
     Err err;
     CHECK_OK(limits_set(limits, &(LimitOptions){ .bytes_max = 100 }, &err), &err);
     CHECK_INT(limits_bytes_left(limits), 0);
-    CHECK(!limits_bytes_take(limits, 1));
-    limits_bytes_give(limits, 400);
-    CHECK(limits_bytes_take(limits, 100));
+    CHECK(!limits_bytes_take(limits, NULL, 1));
+    limits_bytes_give(limits, NULL, 400);
+    CHECK(limits_bytes_take(limits, NULL, 100));
     LimitStats stats;
     limits_stats(limits, &stats);
     CHECK_INT(stats.bytes, 100);
     CHECK_INT(stats.bytes_peak, 1000);
     CHECK_INT(stats.refused_bytes, 3);
-    limits_bytes_give(limits, 100);
+    limits_bytes_give(limits, NULL, 100);
     limits_free(&limits);
 }
 
@@ -251,13 +314,13 @@ TEST(limit_new_settings_hold_for_what_comes_and_keep_the_counts)
     LimitRate rate, old;
     Err err;
     for (int i = 0; i < 3; i++)
-        CHECK(limits_conn_take(limits, key));
+        CHECK(conn_take(limits, key));
     for (int i = 0; i < 50; i++)
         CHECK_INT(limits_rate_take(limits, key, 0, 1, &old), LIMIT_OK);
     options.connections_an_address = 3;
     options.tiers[0] = (LimitTier){ "less", 10, 60 };
     CHECK_OK(limits_set(limits, &options, &err), &err);
-    CHECK(!limits_conn_take(limits, key));
+    CHECK(!conn_take(limits, key));
     CHECK_INT(limits_rate_take(limits, key, 0, 1, &rate), LIMIT_OK);
     CHECK_INT(rate.remaining, 4); /* half of it was taken before */
     CHECK_STR(str_z(old.tier->name), STR("t"));
@@ -281,17 +344,21 @@ static void *crowd_run(void *arg)
         LimitKey key = { .high = i % 97, .low = 1, .kind = LIMIT_ADDRESS };
         LimitEntry *entry = NULL;
         LimitRate rate;
-        if (limits_request_take(crowd->limits, &key, &entry) == LIMIT_OK) {
+        if (limits_request_take(crowd->limits, NULL, &key, &entry) == LIMIT_OK) {
             crowd->let_in++;
-            bool bytes = limits_bytes_take(crowd->limits, 64);
+            bool bytes = limits_bytes_take(crowd->limits, entry, 64);
             if (limits_rate_take(crowd->limits, key, 0, 1, &rate) == LIMIT_OK)
                 crowd->rated++;
             if (bytes)
-                limits_bytes_give(crowd->limits, 64);
+                limits_bytes_give(crowd->limits, entry, 64);
             limits_request_give(crowd->limits, entry);
         }
-        if (limits_conn_take(crowd->limits, key))
-            limits_conn_give(crowd->limits, key);
+        LimitEntry *seat = NULL;
+        if (!limits_conn_take(crowd->limits, key, &seat))
+            continue;
+        if (limits_request_take(crowd->limits, seat, NULL, &entry) == LIMIT_OK)
+            limits_request_give(crowd->limits, entry);
+        limits_conn_give(seat);
     }
     return NULL;
 }
