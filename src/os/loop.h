@@ -98,7 +98,7 @@ typedef struct LoopOptions {
     size_t lane_count;
 } LoopOptions;
 
-/* One listener. `trusted` and `admit` are called on loops' threads with `guard`, `gone` too. */
+/* One listener. `trusted`, `admit` and `gone` are called on loops' threads with `guard`. */
 typedef struct LoopListen {
     NetAddress address;
     int fd;                       /* > 0: a listening socket that was inherited; `address` is unused */
@@ -146,8 +146,8 @@ void loop_watch_stop(Loop *loop, LoopWatch *watch);
 Loop *loop_conn_loop(const LoopConn *conn);
 /* "127.0.0.1:51234" of loop_conn_address; valid until the next call on this loop. */
 Str loop_conn_peer(const LoopConn *conn);
-const NetAddress *loop_conn_address(const LoopConn *conn);
-void *loop_conn_seat(const LoopConn *conn); /* what `admit` gave; NULL: nothing */ /* the client: announced, or the peer */
+const NetAddress *loop_conn_address(const LoopConn *conn); /* the client: announced, or the peer */
+void *loop_conn_seat(const LoopConn *conn);            /* what `admit` gave; NULL: nothing */
 Code loop_conn_local(const LoopConn *conn, NetAddress *ret_address, Err *err) CHECKED; /* our end */
 const TlsInfo *loop_conn_tls(const LoopConn *conn);    /* NULL: clear */
 void loop_conn_send(LoopConn *conn, Str bytes);        /* copied, goes out at the end of the turn */
