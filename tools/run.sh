@@ -1,11 +1,13 @@
 #!/bin/sh
 # The main job on real data: starts a server on a fresh data directory, brings the raw files of skies into
 # bronze, builds silver and gold, shows what came out. usage: tools/run.sh BUILD-DIR DEPS-DIR
-# ONCE=1 ends after the summary; DATA=DIR chooses the (fresh) directory; HTTP=ADDR:PORT the door.
+# ONCE=1 ends after the summary; DATA=DIR chooses the (fresh) directory; HTTP=ADDR:PORT and S3=ADDR:PORT the doors.
+# THEN='command' runs before the end, with $data, for tests.
 set -eu
 build=$1 deps=$2
 data=${DATA:-$build/run-data}
 http=${HTTP:-127.0.0.1:8080}
+s3=${S3:-127.0.0.1:9000}
 project=${PROJECT:-examples/skies}
 tarn=$build/tarn
 raw=$deps/vega-datasets/data
@@ -20,13 +22,13 @@ case $data in */run-data) rm -rf "$data" ;; *) [ ! -e "$data" ] || { echo "run: 
 
 title "1. The server"
 t=$(now)
-"$tarn" serve --data "$data" --http "$http" >"$log" 2>&1 &
+"$tarn" serve --data "$data" --http "$http" --s3 "$s3" >"$log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT
 trap 'exit 130' INT TERM
 i=0
-until [ -s "$data/admin.json" ] && "$tarn" object ls --data "$data" >/dev/null 2>&1; do
-    kill -0 $server 2>/dev/null || { cat "$log"; echo "run: the server ended. Is the port of $http taken? HTTP=127.0.0.1:0 takes a free one."; exit 1; }
+until [ -s "$data/admin.json" ] && "$tarn" table list --data "$data" >/dev/null 2>&1; do
+    kill -0 $server 2>/dev/null || { cat "$log"; echo "run: the server ended. Is a port taken? HTTP=127.0.0.1:0 S3=127.0.0.1:0 take free ones."; exit 1; }
     i=$((i + 1)); [ $i -lt 200 ] || { cat "$log"; echo "run: the server does not answer"; exit 1; }
     sleep 0.05
 done
@@ -59,14 +61,22 @@ fi
 echo "the whole job took $(since "$job"), exit status $status"
 
 title "5. Where it is"
-address=$(sed -n 's/.*"http": *"\([^"]*\)".*/\1/p' "$data/admin.json")
-token=$(sed -n 's/.*"token": *"\([^"]*\)".*/\1/p' "$data/admin.json")
+value() { sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$data/admin.json"; }
+address=$(value http) token=$(value token) endpoint=$(value s3)
 cat <<EOT
 http       http://$address/v1/health   (REST; OpenAPI at /v1/openapi.json)
 admin key  $token
 ask        $tarn sql --data $data
            curl -H "Authorization: Bearer $token" http://$address/v1/sql -d 'SELECT * FROM gold.daily LIMIT 3'
 EOT
+[ -z "$endpoint" ] || cat <<EOT
+s3         http://$endpoint   (buckets: bronze with the raw files, lake with the tables)
+           $tarn object ls bronze/skies/ --data $data
+           export AWS_ENDPOINT_URL=http://$endpoint AWS_DEFAULT_REGION=$(value s3_region)
+           export AWS_ACCESS_KEY_ID=$(value access_key) AWS_SECRET_ACCESS_KEY=$(value secret_key)
+           aws s3 ls s3://bronze/ ; aws s3 ls --recursive --human-readable s3://bronze/skies/
+EOT
+[ -z "${THEN:-}" ] || sh -c "$THEN"
 [ -z "${ONCE:-}" ] || exit $status
 echo; echo "The server stays up until Ctrl-C."
 wait $server || true
