@@ -51,7 +51,7 @@ Code api_bucket_enter(ApiCall *call, const ApiBucketAsk *ask, StoreBucket *ret_b
     StoreBucket bucket = { 0 };
     Code code = E_OK;
     if (ask->right != BUCKET_CREATE)
-        code = store_bucket_get(call->lake->store, ask->bucket, call->arena, &bucket, err);
+        code = store_bucket_find(call->lake->store, ask->bucket, call->arena, &bucket, err);
     if (code != E_OK && code != E_NOT_FOUND)
         return code;
     Str owner =

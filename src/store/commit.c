@@ -410,8 +410,22 @@ static Request *group_take(Store *store)
     return first;
 }
 
-/* The mutex is held on entry and on return. */
-static void lead(Store *store)
+/* The mutex is held on entry and on return, and free while `over` is called. */
+static void group_tell(Store *store, Request *later)
+{
+    if (store->waiting > 0)
+        cond_broadcast(&store->changed);
+    if (!later)
+        return;
+    mutex_unlock(&store->mutex);
+    for (Request *next; later; later = next) {
+        next = later->next;
+        later->over(later);
+    }
+    mutex_lock(&store->mutex);
+}
+
+void store_lead(Store *store)
 {
     Group group = { .first = group_take(store), .next_sequence = store->next_sequence };
     Err err;
@@ -421,6 +435,8 @@ static void lead(Store *store)
     mutex_unlock(&store->mutex);
     Code code = broken ? err_set(&err, E_UNAVAILABLE, "the store must be opened again")
                        : group_commit(&group, store, &err);
+    Request *later = NULL, **later_end = &later;
+    group_done(&group);
     mutex_lock(&store->mutex);
     store->leading = false;
     for (Request *request = group.first, *next; request; request = next) {
@@ -430,26 +446,51 @@ static void lead(Store *store)
             if (request->err)
                 *request->err = err;
         }
-        request->done = true; /* its owner may go as soon as the mutex is free */
+        if (request->over) {
+            request->next = NULL;
+            *later_end = request;
+            later_end = &request->next;
+        } else {
+            request->done = true; /* its owner may go as soon as the mutex is free */
+        }
     }
-    group_done(&group);
-    cond_broadcast(&store->changed);
+    if (store->queue_first)
+        cond_signal(&store->asked);
+    group_tell(store, later);
+}
+
+/* The mutex is held. */
+static void enqueue(Store *store, Request *request)
+{
+    if (store->queue_last)
+        store->queue_last->next = request;
+    else
+        store->queue_first = request;
+    store->queue_last = request;
+}
+
+void store_commit_later(Store *store, Request *request)
+{
+    MUTEX_HELD(&store->mutex);
+    enqueue(store, request);
+    if (store->committer.running && !store->leading && store->queue_first == request)
+        cond_signal(&store->asked);
+    while (!store->committer.running && store->queue_first && !store->leading)
+        store_lead(store);
 }
 
 Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err)
 {
     Request request = { .ops = ops, .count = count, .err = err };
     MUTEX_HELD(&store->mutex);
-    if (store->queue_last)
-        store->queue_last->next = &request;
-    else
-        store->queue_first = &request;
-    store->queue_last = &request;
+    enqueue(store, &request);
+    store->waiting++;
     while (!request.done) {
         if (store->leading)
             cond_wait(&store->changed, &store->mutex);
         else
-            lead(store);
+            store_lead(store);
     }
+    store->waiting--;
     return request.code;
 }

@@ -85,15 +85,20 @@ Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err)
     return store_bucket_lookup(store, bucket, &tmp, &found, ret_exists, err);
 }
 
-Code store_bucket_get(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket, Err *err)
+Code store_bucket_find(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket, Err *err)
 {
     bool exists = false;
-    StoreBucket found = { 0 };
     if (store_bucket_name_ok(bucket))
-        TRY(store_bucket_lookup(store, bucket, arena, &found, &exists, err));
-    if (!exists)
-        return err_set(err, E_NOT_FOUND, "no bucket " STR_FMT,
-                       STR_ARG(str_sub(bucket, 0, STORE_BUCKET_MAX)));
+        TRY(store_bucket_lookup(store, bucket, arena, ret_bucket, &exists, err));
+    return exists ? E_OK
+                  : err_set(err, E_NOT_FOUND, "no bucket " STR_FMT,
+                            STR_ARG(str_sub(bucket, 0, STORE_BUCKET_MAX)));
+}
+
+Code store_bucket_get(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket, Err *err)
+{
+    StoreBucket found = { 0 };
+    TRY(store_bucket_find(store, bucket, arena, &found, err));
     TRY(usage_lookup(store, bucket, &found.versions, &found.bytes, err));
     *ret_bucket = found;
     return E_OK;

@@ -107,18 +107,61 @@ Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, 
     return sequence ? version_find(store, bucket, key, sequence, arena, ret_record, ret_found, err) : E_OK;
 }
 
+/* A copy of the bucket's row as it was read last, or STR_NONE; and how often rows had changed then. */
+static Str bucket_cached(Store *store, Str bucket, Arena *arena, uint64_t *ret_changes)
+{
+    BucketCache *cache = &store->buckets;
+    MUTEX_HELD(&cache->mutex);
+    *ret_changes = cache->changes;
+    for (size_t i = 0; i < cache->count; i++)
+        if (str_eq(cache->rows[i].name, bucket))
+            return str_copy(arena, cache->rows[i].row);
+    return STR_NONE;
+}
+
+/* What was read before a change is not kept. */
+static void bucket_cache(Store *store, Str bucket, Str row, uint64_t changes)
+{
+    BucketCache *cache = &store->buckets;
+    MUTEX_HELD(&cache->mutex);
+    if (cache->changes != changes || row.len > BUCKET_CACHE_ROW_MAX)
+        return;
+    if (cache->count == BUCKET_CACHE_MAX) {
+        arena_reset(&cache->arena);
+        cache->count = 0;
+    }
+    cache->rows[cache->count].name = str_copy(&cache->arena, bucket);
+    cache->rows[cache->count++].row = str_copy(&cache->arena, row);
+}
+
+void bucket_cache_drop(Store *store)
+{
+    BucketCache *cache = &store->buckets;
+    MUTEX_HELD(&cache->mutex);
+    cache->changes++;
+    cache->count = 0;
+    arena_reset(&cache->arena);
+}
+
 Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
                          bool *ret_found, Err *err)
 {
-    Buf seek AUTO(buf_done);
-    buf_init(&seek, INDEX_KEY_MAX);
-    key_bucket(&seek, bucket);
-    TRY(buf_end(&seek, "a bucket", err));
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(row_find(store, buf_str(&seek), &cursor, ret_found, err));
-    if (!*ret_found)
-        return E_OK;
-    TRY(bucket_decode(cursor_value(&cursor), arena, ret_bucket, err));
+    uint64_t changes;
+    Str row = bucket_cached(store, bucket, arena, &changes);
+    *ret_found = row.ptr != NULL;
+    if (!*ret_found) {
+        Buf seek AUTO(buf_done);
+        buf_init(&seek, INDEX_KEY_MAX);
+        key_bucket(&seek, bucket);
+        TRY(buf_end(&seek, "a bucket", err));
+        Cursor cursor AUTO(cursor_done) = { 0 };
+        TRY(row_find(store, buf_str(&seek), &cursor, ret_found, err));
+        if (!*ret_found)
+            return E_OK;
+        row = str_copy(arena, cursor_value(&cursor));
+        bucket_cache(store, bucket, row, changes);
+    }
+    TRY(bucket_decode(row, arena, ret_bucket, err));
     ret_bucket->name = str_copy(arena, bucket);
     return E_OK;
 }

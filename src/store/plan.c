@@ -500,14 +500,20 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
         for (KeyState *state = plan->slots[i]; state; state = state->next)
             TRY(key_writes(plan, store, state, &deltas, &key, err));
     TRY(usage_writes(plan, store, deltas, &usage, &key, err));
-    for (BucketState *state = plan->buckets; state; state = state->next)
+    bool buckets = false;
+    for (BucketState *state = plan->buckets; state; state = state->next) {
+        buckets = buckets || state->dirty;
         if (state->dirty)
             bucket_writes(plan, state, &key);
+    }
     upload_writes(plan, &key);
     TRY(feed_writes(plan, store, &key, err));
     state_write(plan, applied_lsn, next_sequence, &usage, &key);
     TRY(buf_end(&key, "a key of the index", err));
-    TRY(store->index_ops->apply(store->index, plan->writes.items, plan->writes.len, err));
+    Code code = store->index_ops->apply(store->index, plan->writes.items, plan->writes.len, err);
+    if (buckets)
+        bucket_cache_drop(store);
+    TRY(code);
     MUTEX_HELD(&store->mutex);
     store->applied_lsn = applied_lsn;
     store->next_sequence = next_sequence;

@@ -119,6 +119,11 @@ Code store_stage_finish(StagedObject *staged, Err *err)
     return E_OK;
 }
 
+bool store_stage_small(const StagedObject *staged)
+{
+    return !staged->has_blob && !staged->is_part;
+}
+
 uint64_t store_stage_size(const StagedObject *staged)
 {
     return staged->size_bytes;
@@ -237,7 +242,7 @@ void staged_after_commit(StagedObject **staged, Code code)
     staged_count(store, -1, false);
 }
 
-static Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err)
+Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err)
 {
     const StagedObject *staged = put->take_staged;
     TRY(op_of_put(put, op, err));

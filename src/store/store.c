@@ -164,6 +164,7 @@ static Code start(Store *store, const StoreOptions *options, Err *err)
 /* Without `orderly` nothing is marked clean: for a start that failed. */
 static void store_end(Store *store, bool orderly)
 {
+    committer_stop(store);
     ASSERT(!store->leading && !store->queue_first);
     orderly = orderly && !store->broken && store->index && store->backend;
     if (orderly && store->index_ops->flush(store->index, NULL) != E_OK)
@@ -174,8 +175,11 @@ static void store_end(Store *store, bool orderly)
         store->backend_ops->close(store->backend, orderly && store->staged == 0 && !store->orphans);
     cond_done(&store->feed.moved);
     cond_done(&store->changed);
+    cond_done(&store->asked);
     mutex_done(&store->mutex);
     mutex_done(&store->compacting);
+    arena_done(&store->buckets.arena);
+    mutex_done(&store->buckets.mutex);
     mem_free(&store);
 }
 
@@ -195,6 +199,8 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     mutex_init(&store->compacting);
     mutex_init(&store->mutex);
     cond_init(&store->changed);
+    cond_init(&store->asked);
+    mutex_init(&store->buckets.mutex);
     cond_init(&store->feed.moved);
     for (size_t i = 0; i < ARRAY_LEN(backends); i++)
         if (str_eq(str_z(backends[i]->name), backend))
@@ -210,6 +216,8 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
         code = err_set(err, E_INVALID, "this store needs a directory");
     if (code == E_OK)
         code = start(store, options, err);
+    if (code == E_OK)
+        code = committer_start(store, err);
     if (code != E_OK) {
         store_end(store, false);
         return err_wrap(err, code, "the store cannot be opened");

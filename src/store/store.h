@@ -44,6 +44,8 @@ Code store_bucket_set_versioning(Store *store, Str bucket, StoreVersioning versi
 /* A value without a pointer removes it; removing what is not there is fine. */
 Code store_bucket_set_property(Store *store, Str bucket, Str name, Str value, Err *err) CHECKED;
 Code store_bucket_delete(Store *store, Str bucket, Err *err) CHECKED; /* CONFLICT: not empty */
+/* As store_bucket_get, without its counts: what each request asks. NOT_FOUND. */
+Code store_bucket_find(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket, Err *err) CHECKED;
 Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err) CHECKED;
 Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, size_t *ret_count,
                        Err *err) CHECKED;
@@ -53,6 +55,7 @@ Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, si
 Code store_stage(Store *store, StagedObject **ret_staged, Err *err) CHECKED;
 Code store_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
 Code store_stage_finish(StagedObject *staged, Err *err) CHECKED; /* a second time does nothing */
+bool store_stage_small(const StagedObject *staged); /* no larger than its journal record takes */
 uint64_t store_stage_size(const StagedObject *staged);
 const uint8_t *store_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
 Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *err) CHECKED;
@@ -81,6 +84,20 @@ typedef struct StorePut {
  * `count`, or NULL. On success every take_staged is NULL; on failure the caller still has them. */
 Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_sequences,
                    Err *err) CHECKED;
+/* One put on its way. */
+typedef struct StorePublication {
+    StorePut put;
+    void (*done)(struct StorePublication *publication); /* once, on a thread of the store; must not wait */
+    void *arg;
+    Code code; /* set before `done`, with `err` or `sequence` */
+    Err err;
+    uint64_t sequence;
+} StorePublication;
+
+/* As store_publish of one small object (store_stage_small), without waiting. Unless it fails at
+ * once the publication, the arena and what `put` points to are the store's until `done`. */
+Code store_publish_later(Store *store, StorePublication *publication, Arena *arena, Err *err) CHECKED;
+
 /* Bytes in memory in one call; put->take_staged is NULL. `ret_sequence` may be NULL. */
 Code store_put(Store *store, const StorePut *put, Str bytes, uint64_t *ret_sequence,
                Err *err) CHECKED;

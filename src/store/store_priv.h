@@ -305,9 +305,25 @@ typedef struct Request {
     bool done;
     Code code;
     Err *err;
+    /* Called in place of setting `done`, without the mutex, by whoever led the group; it is the
+     * leader's last touch of the request. NULL: somebody waits in store_commit. */
+    void (*over)(struct Request *request);
 } Request;
 
+/* Rows of buckets, by name: each request asks for one. Emptied when any of them changes. */
+enum { BUCKET_CACHE_MAX = 64, BUCKET_CACHE_ROW_MAX = 16 << 10 };
+typedef struct BucketCache {
+    Mutex mutex;
+    Arena arena;
+    uint64_t changes;
+    size_t count;
+    struct {
+        Str name, row;
+    } rows[BUCKET_CACHE_MAX];
+} BucketCache;
+
 struct Store {
+    BucketCache buckets;
     Os *os;
     const BackendOps *backend_ops;
     Backend *backend;
@@ -318,6 +334,10 @@ struct Store {
     Mutex mutex;
     Cond changed;
     Request *queue_first, *queue_last;
+    unsigned waiting;  /* threads in store_commit */
+    Thread committer;  /* leads for those who do not wait; not on a simulated machine */
+    Cond asked;        /* for the committer: the queue is not empty, or `ending` */
+    bool ending;
     bool leading; /* its setter owns the backend's append and the index's apply */
     bool broken;  /* the index could not follow the journal */
     uint64_t next_sequence;
@@ -331,6 +351,15 @@ struct Store {
 
 /* commit.c: waits until the request is durable and seen, or failed. */
 Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err) CHECKED;
+
+/* The same without waiting: `request->over` tells. */
+void store_commit_later(Store *store, Request *request);
+/* A group of the queue, which is not empty and has no leader; the mutex is held. */
+void store_lead(Store *store);
+
+/* later.c */
+Code committer_start(Store *store, Err *err) CHECKED;
+void committer_stop(Store *store);
 
 /* crash_points.c */
 typedef enum CrashStage { CRASH_CHECKED, CRASH_APPENDED, CRASH_APPLIED, CRASH_STAGES } CrashStage;
@@ -359,6 +388,7 @@ Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *re
                          bool *ret_found, Err *err) CHECKED;
 /* Sequence of the key's null version, when newer ones hide it; 0: none. */
 Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err *err) CHECKED;
+void bucket_cache_drop(Store *store); /* a row of a bucket was written */
 Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes,
                   Err *err) CHECKED;
 Code key_check(Str bucket, Str key, Err *err) CHECKED; /* INVALID */
@@ -367,6 +397,7 @@ Code fields_check(const StorePut *put, Err *err) CHECKED;
 /* Size and blob of a finished staged part. */
 Code staged_part(const Store *store, const StagedObject *staged, StorePart *part, BlobId *ret_blob,
                  Err *err) CHECKED;
+Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err) CHECKED;
 void staged_after_commit(StagedObject **staged, Code code); /* frees it when it was taken */
 void seek_behind(Buf *seek); /* list.c: the successor of all keys that start so */
 Code tags_check(const StoreTag *tags, size_t count, Err *err) CHECKED;

@@ -1,4 +1,4 @@
-/* Covers store.c, backend_drives.c, backend_memory.c, index_memory.c, index_rocksdb.c, commit.c,
+/* Covers store.c, backend_drives.c, backend_memory.c, index_memory.c, index_rocksdb.c, commit.c, later.c,
  * plan.c, lookup.c, list.c, read.c, stage.c, compact.c and verify.c; the suite is
  * store_conformance.c. */
 #include "store/store_priv.h"
@@ -502,4 +502,70 @@ TEST(store_conditions_are_exact_among_threads)
         CHECK_INT(won, 100);
         CHECK_INT(store_sequence(store), 1 + 100 + 400);
     }
+}
+
+/* ---- publishing without waiting ---- */
+
+enum { LATER_COUNT = 200 };
+
+typedef struct LaterCount {
+    Mutex mutex;
+    Cond changed;
+    size_t over, ok, refused;
+} LaterCount;
+
+static void later_done(StorePublication *publication)
+{
+    LaterCount *count = publication->arg;
+    MUTEX_HELD(&count->mutex);
+    count->over++;
+    count->ok += publication->code == E_OK && publication->sequence > 0;
+    count->refused += publication->code == E_PRECONDITION && publication->put.take_staged;
+    cond_signal(&count->changed);
+}
+
+/* Two of each key, both only when it is absent: one of them wins, and keeps what it put. */
+TEST(store_publishes_later_as_it_publishes)
+{
+    Store *store;
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    LaterCount count = { 0 };
+    StorePublication *all = arena_array(&arena, StorePublication, LATER_COUNT);
+    mutex_init(&count.mutex);
+    cond_init(&count.changed);
+    CHECK_OK(open_in("memory", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    for (size_t i = 0; i < LATER_COUNT; i++) {
+        StagedObject *staged;
+        Str key = str_format(&arena, "k%zu", i / 2);
+        CHECK_OK(store_stage(store, &staged, &err), &err);
+        CHECK_OK(store_stage_write(staged, key, &err), &err);
+        CHECK_OK(store_stage_finish(staged, &err), &err);
+        CHECK(store_stage_small(staged));
+        all[i] = (StorePublication){ .put = { .take_staged = staged, .bucket = BUCKET, .key = key, .condition = PUT_IF_ABSENT },
+                                     .done = later_done, .arg = &count };
+        CHECK_OK(store_publish_later(store, &all[i], &arena, &err), &err);
+    }
+    mutex_lock(&count.mutex);
+    while (count.over < LATER_COUNT)
+        cond_wait(&count.changed, &count.mutex);
+    mutex_unlock(&count.mutex);
+    CHECK_INT(count.ok, LATER_COUNT / 2);
+    CHECK_INT(count.refused, LATER_COUNT / 2);
+    for (size_t i = 0; i < LATER_COUNT; i++) {
+        ObjectInfo info;
+        CHECK(all[i].code == E_OK || all[i].put.take_staged);
+        store_stage_abort(&all[i].put.take_staged);
+        CHECK_OK(store_head(store, BUCKET, all[i].put.key, &arena, &info, &err), &err);
+        CHECK_INT(info.size_bytes, all[i].put.key.len);
+    }
+    store_free(&store);
+    CHECK_OK(open_in("memory", &store, &err), &err);
+    StoreBucket bucket;
+    CHECK_OK(store_bucket_get(store, BUCKET, &arena, &bucket, &err), &err);
+    CHECK_INT(bucket.versions, LATER_COUNT / 2);
+    store_free(&store);
+    cond_done(&count.changed);
+    mutex_done(&count.mutex);
 }
