@@ -16,13 +16,13 @@ class Wrong(Exception):
 
 
 class Client:
-    def __init__(self, model, admin, name, seed, big=0.01, tag=0):
+    def __init__(self, model, admin, name, seed, big=0.01, tag=0, races=True):
         self.model, self.s3, self.name, self.tag, self.why = model, S3(admin), name, tag, None
         self.dice, self.number = random.Random(seed), 0
         self.wrong = []
         self.actions = [(self.put, 30), (self.put_if_absent, 8), (self.put_if_match, 8), (self.delete, 14), (self.delete_several, 4),
                         (self.delete_version, 6), (self.copy, 8), (self.read, 10), (self.lists, 3), (self.parts, 100 * big),
-                        (self.parts_go_on, 100 * big), (self.race, 5)]
+                        (self.parts_go_on, 100 * big), (self.race, 5 * races)]
 
     # ---- small helpers ----
     def bucket(self):
@@ -178,7 +178,7 @@ class Client:
         upload = self.s3.upload_begin(bucket, key)
         self.model.begun_unknown -= 1
         begun.end = self.model.clock()
-        row = {"bucket": bucket, "key": key, "parts": {}, "begun": begun, "finished": None, "owner": self.name}
+        row = {"bucket": bucket, "key": key, "parts": {}, "begun": begun, "finished": None, "finish": "", "owner": self.name}
         self.model.uploads[upload] = row
         for number, size in ((1, PART), (2, self.dice.choice(SIZES[1:]))):
             data, etag = self.fresh(size)
@@ -200,7 +200,7 @@ class Client:
         row = self.model.uploads[upload]
         bucket, key = row["bucket"], row["key"]
         if 1 not in row["parts"] or any(request.end is None for _, request in row["parts"].values()) or self.dice.random() < 0.3:
-            row["finished"] = Request(self.model.clock(), None)
+            row["finished"], row["finish"] = Request(self.model.clock(), None), "abort"
             self.s3.upload_abort(bucket, key, upload)
             row["finished"].end = self.model.clock()
             return
@@ -215,7 +215,7 @@ class Client:
             reply, answer = self.s3.upload_complete(bucket, key, upload, parts)
             got.append(answer)
             return reply
-        row["finished"] = Request(self.model.clock(), None)
+        row["finished"], row["finish"] = Request(self.model.clock(), None), "complete"
         self.write(bucket, key, ("put", None, etag), call)
         row["finished"].end = self.model.clock()
         self.model.counts["completed"] += 1

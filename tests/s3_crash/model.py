@@ -29,6 +29,16 @@ class Request:
     def __init__(self, start, effect):
         self.start, self.end, self.effect = start, None, effect
 
+    def done_at(self, cut):
+        return self.end is not None and self.end <= cut
+
+
+def settled():
+    """A request of long ago."""
+    request = Request(0, None)
+    request.end = 0
+    return request
+
 
 def applied(state, effect, versions):
     kind, version, etag = effect
@@ -47,7 +57,7 @@ class Model:
         self.states = {}    # (bucket, key) -> the state at the last look
         self.requests = {}  # (bucket, key) -> [Request] since
         self.bodies = {}    # etag -> bytes, or a list of etags of parts
-        self.uploads = {}   # upload -> {bucket, key, parts {number: [etag, Request]}, begun, finished: Request or None}
+        self.uploads = {}   # upload -> {bucket, key, parts {number: [etag, Request]}, begun, finished, ...}
         self.begun_unknown = 0  # uploads whose id did not come back
         self.races = {}     # (bucket, key) -> {"won": [etag], "open": [etag], "lost": n}
         self.counts = Counter()
@@ -90,7 +100,7 @@ class Model:
             if request.start >= cut:
                 break
             after = {applied(state, request.effect, self.buckets[bucket]) for state in states}
-            states = after if request.end is not None and request.end <= cut else states | after
+            states = after if request.done_at(cut) else states | after
         return states
 
     def parts_of(self, etag):
@@ -101,15 +111,11 @@ class Model:
         """What was seen is durable: from here on it is the model."""
         self.states = {name: state for name, state in seen.items() if state}
         self.requests, self.begun_unknown, self.races = {}, 0, {}
-        kept = {upload: self.uploads[upload] for upload in uploads if upload in self.uploads}
-        for upload, parts in uploads.items():
-            if upload in kept:
-                known = kept[upload]["parts"]
-                kept[upload]["parts"] = {n: [etag, known.get(n, [None, None])[1] or Request(0, None)] for n, etag in parts.items()}
-                kept[upload]["finished"] = None
-                for _, request in kept[upload]["parts"].values():
-                    request.start = request.end = 0
-                kept[upload]["begun"].start = kept[upload]["begun"].end = 0
+        kept = {}
+        for (bucket, key, upload), parts in uploads.items():
+            old = self.uploads.get(upload, {"owner": None, "parts": {}})
+            kept[upload] = {"bucket": bucket, "key": key, "begun": settled(), "finished": None, "finish": "", "owner": old["owner"],
+                            "parts": {number: [etag, settled()] for number, etag in parts.items()}}
         self.uploads = kept
         used = {etag for state in self.states.values() for _, etag in state}
         used |= {etag for upload in kept.values() for etag, _ in upload["parts"].values()}
@@ -154,28 +160,29 @@ def judge(report, name, seen, possible):
 
 
 def look_at_uploads(report, s3, model, bucket, cut):
-    """{upload: {number: etag}} that are there."""
+    """{(bucket, key, upload): {number: etag}} that are there."""
     seen, strangers = {}, 0
     for upload, key in s3.list_uploads(bucket).items():
-        seen[upload] = s3.list_parts(bucket, key, upload)
+        seen[bucket, key, upload] = s3.list_parts(bucket, key, upload)
         known = model.uploads.get(upload)
         strangers += known is None
-        if known and (known["begun"].start >= cut or known["finished"] and (known["finished"].end or NEVER) <= cut):
-            report.add("resurrected upload", f"{bucket}/{key} {upload}")
+        if known and (known["begun"].start >= cut or known["finished"] and known["finished"].done_at(cut)):
+            report.add("resurrected upload", f"{bucket}/{key} {upload} after {known['finish']}")
     if strangers > model.begun_unknown:
         report.add("unknown upload", f"{bucket}: {strangers} uploads, {model.begun_unknown} may be")
     for upload, known in model.uploads.items():
-        if known["bucket"] != bucket or (known["begun"].end or NEVER) > cut:
+        if known["bucket"] != bucket or not known["begun"].done_at(cut):
             continue
         if known["finished"] and known["finished"].start < cut:
             continue
         report.looked["uploads"] += 1
-        if upload not in seen:
+        parts = seen.get((bucket, known["key"], upload))
+        if parts is None:
             report.add("lost upload", f"{bucket}/{known['key']} {upload}")
             continue
         for number, (etag, request) in known["parts"].items():
-            if request.end is not None and request.end <= cut and seen[upload].get(number) != etag:
-                report.add("lost part", f"{bucket}/{known['key']} {number}: {seen[upload].get(number)}, wanted {etag}")
+            if request.done_at(cut) and parts.get(number) != etag:
+                report.add("lost part", f"{bucket}/{known['key']} {number}: {parts.get(number)}, wanted {etag}")
     return seen
 
 

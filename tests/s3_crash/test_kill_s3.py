@@ -1,12 +1,15 @@
 """kill -9 under mixed load over the S3 door, again and again on one data directory: nothing acknowledged is lost, nothing deleted
 comes back, no object is half, lists and usage are the model's.
 
+In two of three rounds the server ends itself at a named place of the store (src/store/crash_points.def), else at any moment.
+
 usage: test_kill_s3.py [ROUNDS]     without a number: as many of ROUNDS_MAX as fit into SECONDS"""
 import atexit
 import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +27,7 @@ from model import Model, look  # noqa: E402
 from s3wire import S3  # noqa: E402
 
 SECONDS, ROUNDS_MAX, CLIENTS = 45, 12, 4
+POINTS = re.findall(r"^CRASH_POINT\((\w+)", (HERE.parent.parent / "src/store/crash_points.def").read_text(), re.M)
 SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "http.access_log=off"]
 
 
@@ -35,6 +39,7 @@ class Kill:
         ticks = itertools.count(1)
         self.model = Model(lambda: next(ticks))
         self.findings, self.looked, self.early = [], Counter(), 0
+        self.points, self.reached = self.dice.sample(POINTS, len(POINTS)), Counter()
         self.start()
         s3 = S3(self.admin)
         for bucket, versions in (("plain", False), ("kept", True)):
@@ -46,18 +51,39 @@ class Kill:
         self.lake = Lake(self.data, *SETTINGS)
         self.admin = json.loads((self.data / "admin.json").read_text())
 
-    def load(self, number):
-        clients = [Client(self.model, self.admin, f"c{i}", self.dice.random(), 0.02, number) for i in range(CLIENTS)]
+    def start_armed(self, number):
+        """A server that ends at a named place, the n-th time it gets there. The name, or None: it ended there already."""
+        name = self.points[number % len(self.points)]
+        often = 1 + int(self.dice.expovariate(0.3 if re.match("journal|put|blob", name) else 1.5))
+        self.lake.kill()
+        os.environ.update(TARN_TEST_MODE="1", TARN_CRASH_AT=f"{name}:{often}")
+        self.lake = Lake(self.data, *SETTINGS, wait=False)
+        del os.environ["TARN_TEST_MODE"], os.environ["TARN_CRASH_AT"]
+        try:
+            self.lake.wait()
+            self.admin = json.loads((self.data / "admin.json").read_text())
+        except RuntimeError:
+            self.reached[name] += 1
+            return None
+        return name
+
+    def load(self, number, name=None):
+        clients = [Client(self.model, self.admin, f"c{i}", self.dice.random(), 0.04, number) for i in range(CLIENTS)]
         stop = threading.Event()
         threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
         for thread in threads:
             thread.start()
-        time.sleep(self.dice.uniform(0.05, 1.0))
-        self.lake.process.kill()
-        self.lake.process.wait()
+        try:
+            self.lake.process.wait(2.5 if name else self.dice.uniform(0.05, 1.0))
+            self.reached[name] += 1
+        except subprocess.TimeoutExpired:
+            self.lake.process.kill()
+            self.lake.process.wait()
         stop.set()
         for thread in threads:
             thread.join()
+        if self.lake.process.returncode != -9:
+            self.findings.append(("end", f"round {number}: the server ended with {self.lake.process.returncode}"))
         self.findings += [("wrong answer", f"round {number}: {text}") for client in clients for text in client.wrong]
 
     def restart(self):
@@ -112,7 +138,9 @@ def main():
     kill = Kill(int(os.environ.get("TARN_SEED", time.time_ns() % 1000000)))
     started, done = time.monotonic(), 0
     while done < (wanted or ROUNDS_MAX) and (wanted or time.monotonic() - started < SECONDS):
-        kill.load(done)
+        name = kill.start_armed(done) if done % 3 else "any moment"
+        if name:
+            kill.load(done, name if done % 3 else None)
         kill.restart()
         kill.look(done)
         done += 1
@@ -122,10 +150,14 @@ def main():
     print(f"{done} rounds, {kill.early} more kills at start; acknowledged: {counts['put']} puts ({counts['completed']} in parts), "
           f"{counts['delete']} deletes, {counts['remove']} versions removed; compared after restarts: {kill.looked['objects']} "
           f"objects, {kill.looked['keys']} keys, {kill.looked['races']} races, {kill.looked['uploads']} uploads")
+    named = {name for name in kill.reached if name}
+    print(f"ended at {sum(kill.reached[name] for name in named)} named places, {len(named)} of {len(POINTS)} different ones; not reached: "
+          f"{' '.join(sorted(set(POINTS) - named))}")
     for name in ("lost write", "resurrected delete", "half object"):
         print(f"{name}: {kinds[name]}")
-    for kind, text in kill.findings[:20]:
-        print(f"FAIL {kind}: {text}")
+    for wrong in kinds:
+        for text in [text for kind, text in kill.findings if kind == wrong][:5]:
+            print(f"FAIL {wrong} ({kinds[wrong]}): {text}")
     holds(counts["put"] > 0, "puts were acknowledged")
     print(f"{done if not kill.findings else 0} passed, {len(kill.findings)} failed")
     sys.exit(1 if kill.findings else 0)
