@@ -130,7 +130,7 @@ EXCHANGES = ("buckets", "small", "large", "ranges", "odd_keys", "lists", "pages"
 def run(results, make, place, exchanges=EXCHANGES):
     """Every exchange of a client in a place; what it cannot do is left out and said so."""
     client = make(place)
-    script = Script(client, f"{client.name.lower().replace(' ', '-').replace('_', '-')}-{place.name.replace(' ', '-')}")
+    script = Script(client, f"{client.name.lower()}-{place.slug}")
     for name in exchanges:
         label = f"{client.name}, {place.name}: {name}"
         if name in client.cannot:

@@ -21,6 +21,7 @@ FOREIGN = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "
            "http_proxy", "https_proxy", "REQUESTS_CA_BUNDLE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 for name in FOREIGN:
     os.environ.pop(name, None)
+os.environ.update(AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true")
 
 EXTENSIONS = """[ca]
 basicConstraints=critical,CA:TRUE
@@ -57,12 +58,13 @@ class Place:
     def __init__(self, name, url, admin, ca):
         self.name, self.url, self.ca, self.tls = name, url, ca, url.startswith("https:")
         self.host = url.split("//")[1]
+        self.slug = name.lower().replace(" ", "-")  # for names of buckets
         self.access, self.secret = admin["access_key"], admin["secret_key"]
 
     def environment(self):
         """For clients in processes of their own."""
         more = {"AWS_ACCESS_KEY_ID": self.access, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": REGION,
-                "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true"}
+                "AWS_DEFAULT_REGION": REGION}
         if self.tls:
             more |= {"AWS_CA_BUNDLE": str(self.ca), "SSL_CERT_FILE": str(self.ca), "NODE_EXTRA_CA_CERTS": str(self.ca)}
         return {**os.environ, **more}
@@ -72,12 +74,21 @@ class Stand:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="tarn-s3-clients-"))
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
-        self.lake = Lake(None, "--s3", "127.0.0.1:0")
+        self.ca, cert, key = authority(self.folder)
+        self.lake = Lake(None, "--s3", "127.0.0.1:0", "--s3-tls", "127.0.0.1:0", "--set", f"tls.certificates={cert} {key}")
         self.admin = json.loads((self.lake.data / "admin.json").read_text())
-        self.ca = None
 
     def places(self):
-        return [Place("clear", f"http://{self.admin['s3']}", self.admin, None)]
+        port = self.admin["s3_tls"].rsplit(":", 1)[1]
+        os.environ["SSL_CERT_FILE"] = str(self.ca)  # where the clients in Rust look for authorities
+        return [Place("clear", f"http://{self.admin['s3']}", self.admin, None),
+                Place("TLS", f"https://localhost:{port}", self.admin, self.ca)]
+
+    def end(self, results):
+        """Everything was answered when the server has ended well."""
+        if self.lake.stop() != 0:
+            results.line("FAIL", "the server ends well")
+        return results.close()
 
 
 class Results:

@@ -11,9 +11,7 @@ def main():
     for place in stand.places():
         for make in (Boto3, Minio, Arrow, Obstore, OpenDal):
             run(results, make, place)
-    if stand.lake.stop() != 0:
-        results.line("FAIL", "the server ends well")
-    return results.close()
+    return stand.end(results)
 
 
 if __name__ == "__main__":

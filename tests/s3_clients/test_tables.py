@@ -3,6 +3,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 
 from adapters import Boto3
 from script import equal
@@ -17,7 +18,7 @@ def delta(place):
     from deltalake import DeltaTable, write_deltalake
     more = {"AWS_ENDPOINT_URL": place.url, "AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": place.access,
             "AWS_SECRET_ACCESS_KEY": place.secret, "AWS_ALLOW_HTTP": "true"}
-    bucket, wrong = f"delta-{place.name}".replace(" ", "-"), []
+    bucket, wrong = f"delta-{place.slug}", []
     Boto3(place).make_bucket(bucket)
     path = f"s3://{bucket}/table"
 
@@ -52,9 +53,8 @@ def delta(place):
 def duckdb(place):
     import duckdb as engine
     import duckdb_extension_httpfs
-    from pathlib import Path
     extension = next(Path(duckdb_extension_httpfs.__file__).parent.glob(f"extensions/v{engine.__version__}/httpfs.duckdb_extension"))
-    bucket = f"duckdb-{place.name}".replace(" ", "-")
+    bucket = f"duckdb-{place.slug}"
     Boto3(place).make_bucket(bucket)
     base = engine.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     base.execute(f"LOAD '{extension}'")
@@ -89,9 +89,7 @@ def main():
             except Exception as error:  # noqa: BLE001
                 traceback.print_exc()
                 results.line("FAIL", f"{label}, {place.name}", f"{type(error).__name__}: {error}"[:600])
-    if stand.lake.stop() != 0:
-        results.line("FAIL", "the server ends well")
-    return results.close()
+    return stand.end(results)
 
 
 if __name__ == "__main__":
