@@ -190,7 +190,7 @@ static void h2_free(H2 *h2)
 static void stalled_reset(H2 *h2)
 {
     for (H2Stream *s = h2->streams; s; s = s->next) {
-        if (s->open && s->queued > 0 && h2_stream_stalled(s))
+        if (h2_stream_waits(s))
             h2_reset(s, NGHTTP2_CANCEL);
     }
     flush(h2);

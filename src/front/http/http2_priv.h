@@ -157,7 +157,8 @@ void h2_data_in(H2Stream *s, Str bytes);
 void h2_data_over(H2Stream *s);
 void h2_stream_rate(H2Stream *s, uint64_t least); /* a window of the minimum rate is over */
 void h2_stream_linger(H2Stream *s);   /* its reply has gone, its request still comes */
-bool h2_stream_stalled(const H2Stream *s);        /* a window holds its reply */
+bool h2_stream_stalled(const H2Stream *s);        /* a window is shut */
+bool h2_stream_waits(const H2Stream *s);          /* its reply would go on but for the window */
 /* Takes the next `len` bytes of the reply, `len` <= queued; false: a file is shorter than it was. */
 bool h2_stream_copy(H2Stream *s, Buf *out, size_t len);
 void h2_block_free(H2Block **block);

@@ -128,6 +128,10 @@ static ssize_t data_next(nghttp2_session *session, int32_t id, uint8_t *bytes, s
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* RST_STREAM with INTERNAL_ERROR */
     if (count == 0 && !s->out_ended) {
         s->deferred = true;
+        if (s->r && s->r->phase == REQ_SENDING) {
+            s->writes = true; /* the window may have held it: it has room now */
+            h2_stream_due(s);
+        }
         return NGHTTP2_ERR_DEFERRED;
     }
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
@@ -305,16 +309,18 @@ static void wire_end(HttpReq *r)
     h2_kick(s->h2);
 }
 
-/* A stream that its window holds asks for no further block: it costs one at most. */
 static size_t wire_queued(const HttpReq *r)
 {
-    H2Stream *s = stream_of(r);
-    if (!s)
-        return 0;
-    if (r->phase != REQ_SENDING)
-        return s->queued;
-    bool full = s->queued >= H2_AHEAD_MAX || (s->queued > 0 && h2_stream_stalled(s));
-    return full ? SIZE_MAX : s->queued;
+    const H2Stream *s = stream_of(r);
+    return s ? s->queued : 0;
+}
+
+/* A stream that its window holds costs one block at most. One that is deferred for want of bytes asks for
+ * them: data_next is called again only when some have come. */
+static bool wire_held(const HttpReq *r)
+{
+    const H2Stream *s = stream_of(r);
+    return s && (s->queued >= H2_AHEAD_MAX || (!s->deferred && h2_stream_stalled(s)));
 }
 
 static void wire_cut(HttpReq *r)
@@ -351,6 +357,7 @@ const HttpWire http2_wire = {
     .file = wire_file,
     .end = wire_end,
     .queued = wire_queued,
+    .held = wire_held,
     .cut = wire_cut,
     .over = wire_over,
 };

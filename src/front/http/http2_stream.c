@@ -243,11 +243,17 @@ bool h2_stream_stalled(const H2Stream *s)
            nghttp2_session_get_remote_window_size(session) <= 0;
 }
 
+bool h2_stream_waits(const H2Stream *s)
+{
+    bool pulls = s->r && s->r->phase == REQ_SENDING && !s->r->running && !s->r->pull_waits;
+    return s->open && (s->queued > 0 || pulls) && h2_stream_stalled(s);
+}
+
 /* Only what the peer alone holds up: a body that does not come, a reply that its window holds. */
 void h2_stream_rate(H2Stream *s, uint64_t least)
 {
     bool receives = s->r && !s->in_ended && req_receives(s->r);
-    bool stalls = s->open && s->queued > 0 && h2_stream_stalled(s);
+    bool stalls = h2_stream_waits(s);
     bool slow_in = receives && s->in_mark != UINT64_MAX && s->in_bytes - s->in_mark < least;
     bool slow_out = stalls && s->out_mark != UINT64_MAX && s->out_bytes - s->out_mark < least;
     s->in_mark = receives ? s->in_bytes : UINT64_MAX;

@@ -625,6 +625,67 @@ TEST(http2_stalled_reply_is_reset_alone)
     door_close(&door);
 }
 
+/* Windows of nothing: statuses come, bodies are not made, and go on when there is room. */
+TEST(http2_shut_windows_hold_no_blocks)
+{
+    enum { STREAMS = 100, BYTES = 500000 };
+    Door door;
+    LimitStats stats;
+    door_open(&door, (HttpOptions){ 0 });
+    Client *c = client_new(&door, 0, true);
+    Answer *answers[STREAMS];
+    for (size_t i = 0; i < STREAMS; i++)
+        answers[i] = ask(c, "GET", i % 2 ? "/bytes/500000" : "/work/500000", STR_NONE, NULL, NULL);
+    for (size_t i = 0; i < STREAMS; i++)
+        PUMP_UNTIL(c, answers[i]->status == 200);
+    limits_stats(policy_limits(http_server_policy(door.server)), &stats);
+    CHECK_INT(stats.bytes, 0);
+    nghttp2_settings_entry wider = { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 65535 };
+    CHECK_INT(nghttp2_submit_settings(c->session, 0, &wider, 1), 0);
+    for (size_t i = 0; i < STREAMS; i++) {
+        PUMP_UNTIL(c, answers[i]->closed);
+        CHECK_INT(answers[i]->body_bytes, BYTES);
+    }
+    client_free(c);
+    door_close(&door);
+}
+
+TEST(http2_reply_is_charged_with_what_it_holds)
+{
+    enum { STREAMS = 20, BLOCK = 100000, WINDOW = 1000 };
+    Door door;
+    LimitStats stats = { 0 };
+    HttpPolicy policy = { .limits = { .requests_an_address = 1000, .bytes_max = 1 << 30 } };
+    door_open(&door, (HttpOptions){ .policy = &policy });
+    Client *c = client_new(&door, WINDOW, false);
+    Answer *answers[STREAMS];
+    for (size_t i = 0; i < STREAMS; i++)
+        answers[i] = ask(c, "GET", "/bytes/5000000", STR_NONE, NULL, NULL);
+    for (size_t i = 0; i < STREAMS; i++)
+        PUMP_UNTIL(c, answers[i]->body_bytes == WINDOW);
+    PUMP_UNTIL(c, (limits_stats(policy_limits(http_server_policy(door.server)), &stats),
+                   stats.bytes == STREAMS * (BLOCK - WINDOW)));
+    for (size_t i = 0; i < STREAMS; i++)
+        CHECK_INT(nghttp2_submit_rst_stream(c->session, 0, (int32_t)(1 + 2 * i), NGHTTP2_CANCEL), 0);
+    PUMP_UNTIL(c, (limits_stats(policy_limits(http_server_policy(door.server)), &stats), stats.bytes == 0));
+    client_free(c);
+    door_close(&door);
+}
+
+TEST(http2_reply_that_never_had_a_window_is_reset)
+{
+    Door door;
+    door_open(&door, (HttpOptions){ .rate_window_ms = 50 });
+    Client *c = client_new(&door, 0, false);
+    Answer *a = ask(c, "GET", "/work/5000000", STR_NONE, NULL, NULL);
+    PUMP_UNTIL(c, a->closed);
+    CHECK_INT(a->status, 200);
+    CHECK_INT(a->code, NGHTTP2_CANCEL);
+    CHECK_INT(a->body_bytes, 0);
+    client_free(c);
+    door_close(&door);
+}
+
 TEST(http2_slow_body_is_408)
 {
     Door door;

@@ -23,11 +23,13 @@ bool body_charge(HttpReq *r, size_t bytes)
     return true;
 }
 
-void body_uncharge(HttpReq *r)
+bool body_charge_to(HttpReq *r, size_t bytes)
 {
-    if (r->charged > 0)
-        limits_bytes_give(policy_limits(r->server->policy), r->policy.entry, r->charged);
-    r->charged = 0;
+    if (bytes >= r->charged)
+        return body_charge(r, bytes);
+    limits_bytes_give(policy_limits(r->server->policy), r->policy.entry, r->charged - bytes);
+    r->charged = bytes;
+    return true;
 }
 
 /* How many bytes the block that fills now may have; tries to have room for `wanted`. */

@@ -117,6 +117,7 @@ struct HttpReq {
     Buf ahead;                       /* the loop's: what comes while a block is worked on */
     size_t body_room, ahead_room;    /* how large they may grow with what is charged */
     size_t charged;                  /* to the budget of all */
+    size_t charged_before;           /* of it for the body of the request, when a reply has begun */
     Buf trailers;
     int refusal_status;              /* what req_refuse said while a block was worked on; 0: nothing */
     Code refusal_code;
@@ -134,8 +135,8 @@ struct HttpReq {
     HttpPullState pull_state;
     Code pull_code;
     Err *pull_err;                   /* in the arena, when the code is not OK */
-    size_t pull_ahead;               /* bytes that may be queued when more is pulled */
     bool head_sent, pull_waits, finishing;
+    bool held;                       /* reply_held before its stages ran: no block is pulled with them */
     Str text;                        /* what positions of problems count in */
     LoopTimer later;
     uint64_t sent_bytes;
@@ -191,8 +192,8 @@ void request_over(HttpReq *r);                 /* the reply is queued, or the cl
 void reply_shape(HttpReq *r);                  /* fields, compression: once for each head */
 
 /* http_body.c */
-bool body_charge(HttpReq *r, size_t bytes);
-void body_uncharge(HttpReq *r);
+bool body_charge(HttpReq *r, size_t bytes);    /* at least so many */
+bool body_charge_to(HttpReq *r, size_t bytes); /* exactly so many */
 bool body_reads_ahead(HttpReq *r);
 void block_over(HttpReq *r);
 void refuse_now(HttpReq *r, int status, Code code, const char *text);
@@ -200,6 +201,7 @@ void refuse_now(HttpReq *r, int status, Code code, const char *text);
 /* http_send.c */
 void reply_begin(HttpReq *r);
 void reply_cut(HttpReq *r);
+bool reply_held(const HttpReq *r);             /* by a window of the peer's */
 void req_pull(HttpReq *r);
 bool block_send(HttpReq *r);                   /* what was pulled; false: the request is over */
 void later_over(LoopTimer *timer);

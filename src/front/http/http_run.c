@@ -159,7 +159,7 @@ static void stages_run(HttpReq *r)
         return; /* the reply is another thread's until it resumes */
     if (http_replied(r) && !r->shaped)
         reply_shape(r);
-    if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !reply_bodiless(r))
+    if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !reply_bodiless(r) && !r->held)
         r->run |= RUN_PULL; /* the first block, without another way through the loop */
     if (r->run & RUN_PULL)
         pull_run(r);
@@ -181,6 +181,7 @@ static void work_over(LoopWork *work)
 bool lane_go(HttpReq *r, unsigned run)
 {
     r->run = run;
+    r->held = reply_held(r);
     if (!r->route || r->route->lane == HTTP_ON_LOOP) {
         stages_run(r);
         r->running = r->parked;
@@ -238,7 +239,7 @@ void request_over(HttpReq *r)
     loop_timer_stop(r->loop, &r->later);
     r->phase = REQ_OVER;
     file_drop(r);
-    body_uncharge(r);
+    IGNORE(body_charge_to(r, 0)); /* less is always had */
     policy_over(r);
     r->wire->over(r);
     r->conn = NULL;

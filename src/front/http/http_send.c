@@ -2,9 +2,10 @@
  *
  * Invariants:
  * 1. The head of a streamed reply goes out with its first block, so an error of the first block still
- *    gives a problem document; a later error cuts the reply off.
- * 2. A reply stays in flight until most of it has left the queue (TAIL_BYTES), and what it may have in
- *    memory is charged to the budget of all until then; a reply for which there is no room is a 503.
+ *    gives a problem document; a later error cuts the reply off. Where the peer's window holds the reply
+ *    from the beginning, the head goes alone, and nothing is pulled until there is room.
+ * 2. A reply stays in flight until most of it has left the queue (TAIL_BYTES), and what it has in memory
+ *    is charged to the budget of all until then; a reply for which there is no room is a 503.
  * 3. `done` of a stream runs exactly once. */
 #include "front/http/http_priv.h"
 
@@ -22,6 +23,18 @@ bool reply_bodiless(const HttpReq *r)
     return r->status == 204 || r->status == 304 || str_eq(r->head.method, STR("HEAD"));
 }
 
+bool reply_held(const HttpReq *r)
+{
+    return r->conn && r->wire->held && r->wire->held(r);
+}
+
+/* Charges what the reply has in memory, and `more` that may come to it. */
+static bool hold(HttpReq *r, size_t more)
+{
+    size_t holds = r->wire->queued(r) + more;
+    return body_charge_to(r, r->charged_before + (holds > FREE_BYTES ? holds : 0));
+}
+
 /* All of the reply is queued. */
 static void sent_all(HttpReq *r)
 {
@@ -29,6 +42,7 @@ static void sent_all(HttpReq *r)
         request_over(r);
         return;
     }
+    IGNORE(hold(r, 0)); /* what does not fit is there already */
     r->phase = REQ_SENDING;
     r->finishing = true;
     r->wire->rest(r, true);
@@ -85,12 +99,19 @@ static void problem_send(HttpReq *r, const Err *err)
 
 /* How much may be queued when more is pulled: little at first, so that a reader who stops at once
  * holds little, and more for one who has taken much. */
-static void ahead_grow(HttpReq *r)
+static size_t ahead_of(const HttpReq *r)
 {
-    size_t ahead = (size_t)MIN(AHEAD_BYTES_MIN + r->sent_bytes / AHEAD_SHARE,
-                               (uint64_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES);
-    if (ahead >= r->pull_ahead + AHEAD_BYTES_MIN && body_charge(r, ahead + HTTP_PULL_BYTES))
-        r->pull_ahead = ahead;
+    return (size_t)MIN(AHEAD_BYTES_MIN + r->sent_bytes / AHEAD_SHARE,
+                       (uint64_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES);
+}
+
+/* Without budget a reply goes on when all before has gone: it waits for its own reader only. */
+static bool may_pull(HttpReq *r)
+{
+    size_t queued = r->wire->queued(r);
+    if (queued >= ahead_of(r) || reply_held(r))
+        return false;
+    return hold(r, HTTP_PULL_BYTES) || queued == 0;
 }
 
 /* Sends what was pulled; false: the request is over or the client is gone. */
@@ -110,7 +131,6 @@ bool block_send(HttpReq *r)
     if (!r->head_sent)
         stream_head_send(r);
     r->sent_bytes = sum;
-    ahead_grow(r);
     if (r->reply_body.len > 0)
         r->wire->body(r, &r->reply_body);
     if (r->pull_state == HTTP_PULL_CUT) {
@@ -131,16 +151,16 @@ bool block_send(HttpReq *r)
 
 void req_pull(HttpReq *r)
 {
-    if (r->finishing) {
-        if (r->wire->queued(r) <= TAIL_BYTES)
-            request_over(r);
+    if (r->finishing && r->wire->queued(r) <= TAIL_BYTES) {
+        request_over(r);
         return;
     }
-    while (r->phase == REQ_SENDING && !r->running && !r->pull_waits &&
-           r->wire->queued(r) < r->pull_ahead) {
+    while (r->phase == REQ_SENDING && !r->finishing && !r->running && !r->pull_waits && may_pull(r)) {
         if (!lane_go(r, RUN_PULL) || !block_send(r))
             return;
     }
+    if (r->phase == REQ_SENDING && !r->running)
+        IGNORE(hold(r, 0)); /* what does not fit is there already */
 }
 
 void later_over(LoopTimer *timer)
@@ -154,15 +174,13 @@ void later_over(LoopTimer *timer)
     req_pull(r);
 }
 
-/* What the reply may have in memory; false: there is no room. */
+/* What the reply has in memory, or will have with its first block; false: there is no room. */
 static bool room_take(HttpReq *r)
 {
-    if (r->reply == REPLY_WHOLE)
-        return r->reply_body.len <= FREE_BYTES || body_charge(r, r->reply_body.len);
-    if (r->reply != REPLY_STREAM)
-        return true;
-    r->pull_ahead = AHEAD_BYTES_MIN;
-    return body_charge(r, AHEAD_BYTES_MIN + HTTP_PULL_BYTES);
+    bool pulls = r->reply == REPLY_STREAM && !(r->run & RUN_PULL) && !r->held && !reply_bodiless(r);
+    size_t bytes = pulls ? (size_t)HTTP_PULL_BYTES : r->reply_body.len;
+    r->charged_before = r->charged;
+    return bytes <= FREE_BYTES || body_charge(r, r->charged_before + bytes);
 }
 
 void reply_begin(HttpReq *r)
@@ -174,6 +192,9 @@ void reply_begin(HttpReq *r)
         reply_reset(r);
         http_reply_problem(r, &err);
     }
+    bool pulled = r->run & RUN_PULL;
+    if (!pulled)
+        r->held = reply_held(r); /* it may have been parked for long */
     if (!room_take(r)) {
         Err err;
         IGNORE(err_set(&err, E_UNAVAILABLE, "the server has too much to send")); /* sent */
@@ -196,7 +217,8 @@ void reply_begin(HttpReq *r)
         file_begin(r);
         return;
     }
-    bool pulled = r->run & RUN_PULL;
+    if (!pulled && r->held)
+        stream_head_send(r); /* the peer sees the status, and opens its window */
     if (!pulled || block_send(r))
         req_pull(r);
 }

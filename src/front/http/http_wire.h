@@ -38,6 +38,8 @@ typedef struct HttpWire {
     void (*file)(HttpReq *r, int fd, uint64_t at, uint64_t len, void (*done)(void *arg), void *arg);
     void (*end)(HttpReq *r);                 /* the body's end, with r->reply_trailers */
     size_t (*queued)(const HttpReq *r);      /* of this reply, or of all that share its socket */
+    /* A window of the peer's holds the reply: nothing is pulled for it until req_writable. NULL: never. */
+    bool (*held)(const HttpReq *r);
     /* What is queued goes out, then the client sees that the body is not whole. `over` follows. */
     void (*cut)(HttpReq *r);
     void (*over)(HttpReq *r);                /* r->body_over tells whether its body was read */

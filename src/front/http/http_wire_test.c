@@ -395,7 +395,8 @@ TEST(wire_a_client_that_goes_while_its_reply_is_queued)
 
 TEST(wire_a_small_budget_makes_small_blocks_and_refuses_streams)
 {
-    HttpPolicy policy = { .limits = { .bytes_max = 100 << 10 }, .log_format = HTTP_LOG_NONE };
+    enum { BUDGET = 99 << 10 };
+    HttpPolicy policy = { .limits = { .bytes_max = BUDGET }, .log_format = HTTP_LOG_NONE };
     Tape tape;
     HttpServer *server = NULL;
     tape_start(&tape, &server, &policy);
@@ -404,7 +405,7 @@ TEST(wire_a_small_budget_makes_small_blocks_and_refuses_streams)
     tape_await(&tape, "rest0 ");
     for (size_t left = 200000; left > 0;) { /* while the worker has both there is no room */
         on_loop(&tape, body_in, str_of(block, left));
-        CHECK(tape.took <= 100 << 10);
+        CHECK(tape.took <= BUDGET);
         left -= tape.took;
     }
     on_loop(&tape, body_end, STR_NONE);
@@ -415,7 +416,42 @@ TEST(wire_a_small_budget_makes_small_blocks_and_refuses_streams)
     tape_await(&tape, "head503/");
     queue_set(&tape, 0); /* the block that was pulled before is dropped */
     on_loop(&tape, writable, STR_NONE);
-    CHECK_INT(limits_bytes_left(policy_limits(server->policy)), 100 << 10);
+    CHECK_INT(limits_bytes_left(policy_limits(server->policy)), BUDGET);
+    tape_end(&tape, &server);
+}
+
+TEST(wire_a_stream_is_charged_with_what_is_queued_and_goes_on_without_budget)
+{
+    enum { BUDGET = 300 << 10 };
+    HttpPolicy policy = { .limits = { .bytes_max = BUDGET }, .log_format = HTTP_LOG_NONE };
+    Tape tape;
+    HttpServer *server = NULL;
+    tape_start(&tape, &server, &policy);
+    Limits *limits = policy_limits(server->policy);
+    on_loop(&tape, ask, STR("GET /big HTTP/1.1\r\nHost: x\r\n\r\n"));
+    CHECK_INT(limits_bytes_left(limits), BUDGET - (100 << 10));
+    queue_set(&tape, 60 << 10); /* with another block of HTTP_PULL_BYTES it would be too much */
+    on_loop(&tape, writable, STR_NONE);
+    CHECK_INT(tape.blocks, 1);
+    CHECK_INT(limits_bytes_left(limits), BUDGET - (60 << 10));
+    queue_set(&tape, 40 << 10);
+    on_loop(&tape, writable, STR_NONE);
+    CHECK_INT(tape.blocks, 2);
+    CHECK_INT(limits_bytes_left(limits), BUDGET - (140 << 10));
+    CHECK(limits_bytes_take(limits, NULL, limits_bytes_left(limits))); /* somebody else has the rest */
+    for (int i = 3; i <= 20; i++) {
+        queue_set(&tape, 1);
+        on_loop(&tape, writable, STR_NONE);
+        CHECK_INT(tape.blocks, i - 1);
+        queue_set(&tape, 0);
+        on_loop(&tape, writable, STR_NONE);
+        CHECK_INT(tape.blocks, i);
+    }
+    queue_set(&tape, 0);
+    on_loop(&tape, writable, STR_NONE);
+    tape_await(&tape, "end0 rest1 over ");
+    limits_bytes_give(limits, NULL, BUDGET - (140 << 10));
+    CHECK_INT(limits_bytes_left(limits), BUDGET);
     tape_end(&tape, &server);
 }
 
