@@ -154,6 +154,9 @@ def unpack(row, archive, work):
 def take(row, base, fresh):
     if row["take"] == ".":
         shutil.copytree(base, fresh)
+        for folder in row.get("programs", []):  # the archives of modules carry no modes
+            for path in (fresh / folder).rglob("*"):
+                path.chmod(0o755)
         return
     fresh.mkdir(parents=True)
     for line in row["take"]:
@@ -197,6 +200,24 @@ def install(row):
         fresh.rename(place)
     say(f"{row['name']} is ready ({time.monotonic() - started:.1f} s)")
     return True
+
+
+# ---- Go programs: each a module of ours in deps/go that names one of others, every part by hash ----
+
+def install_program(row):
+    folder, go, target = TOP / row["folder"], CACHE / "go", CACHE / "bin" / row["name"]
+    stamp = CACHE / "bin" / f".{row['name']}"
+    key = hashlib.sha256(b"".join((folder / name).read_bytes() for name in ("go.mod", "go.sum")) +
+                         (go / ".tarn-deps").read_bytes() + row["package"].encode()).hexdigest()
+    if target.exists() and stamp.exists() and stamp.read_text() == key:
+        return
+    started = time.monotonic()
+    say(f"building {row['name']}: {row['why']}")
+    target.parent.mkdir(exist_ok=True)
+    env = {**os.environ, "GOROOT": str(go), "GO111MODULE": "on", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
+    run(str(go / "bin/go"), "build", "-trimpath", "-ldflags=-s -w", "-o", str(target), row["package"], cwd=folder, env=env)
+    stamp.write_text(key)
+    say(f"{row['name']} is ready ({time.monotonic() - started:.1f} s)")
 
 
 # ---- Python readers of the tests ----------------------------------------------------------------
@@ -248,10 +269,13 @@ def main(arguments):
     lock = open(CACHE / ".lock", "w")  # one at a time; released at the end of the process
     fcntl.flock(lock, fcntl.LOCK_EX)
     debian_install(debian_missing(list(debian_wanted(groups))))
-    rows = tomllib.loads((TOP / "deps/deps.lock").read_text())["artefact"]
-    for row in rows:
+    lock_file = tomllib.loads((TOP / "deps/deps.lock").read_text())
+    for row in lock_file["artefact"]:
         if groups & set(row["groups"]) and row.get("arch", platform.machine()) == platform.machine():
             install(row)
+    for row in lock_file["program"]:
+        if groups & set(row["groups"]):
+            install_program(row)
     if groups & {"test", "interop", "bench"}:
         install_venv()
         install_more("aio", "--target", str(CACHE / "aio"))
