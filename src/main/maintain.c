@@ -1,4 +1,4 @@
-/* A round: sweep, compact, forget. Invariants:
+/* A round: sweep, purge, compact, forget. Invariants:
  * 1. Steps are independent and repeatable: one that fails or is cut off loses nothing.
  * 2. Nothing is removed that a commit names: the sweep takes intents only, and each commit ends its own
  *    (table/create.c); the store moves what is live before it forgets a segment. */
@@ -45,6 +45,16 @@ static void compact(const MaintainOptions *o, const bool *stop)
         log_line(LOG_DEBUG, "event=maintain step=compact segments=%zu", segments);
 }
 
+static void purge(const MaintainOptions *o, const bool *stop)
+{
+    Err err;
+    StorePurged purged;
+    if (store_trash_purge(o->store, stop, &purged, &err) != E_OK)
+        failed("purge", &err);
+    else
+        log_line(LOG_DEBUG, "event=maintain step=purge files=%llu", (unsigned long long)purged.objects);
+}
+
 static void forget(const MaintainOptions *o, int64_t now_us, const bool *stop)
 {
     Err err;
@@ -76,6 +86,7 @@ void maintain_round(const MaintainOptions *options, const bool *stop)
 {
     int64_t now_us = os_now_us(options->os);
     sweep(options, now_us, stop);
+    purge(options, stop);
     compact(options, stop);
     forget(options, now_us, stop);
 }

@@ -265,6 +265,8 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
         op->skip = false;
         if (of_bucket(op))
             TRY(bucket_check(group, store, op, err));
+        else if (op->kind == OP_PURGE || op->kind == OP_TRASH)
+            TRY(trash_check(store, op, err));
         else if (of_upload(op))
             TRY(upload_check(&group->plan, store, op, err));
         else
@@ -382,7 +384,6 @@ static Code group_commit(Group *group, Store *store, Err *err)
     }
     if (crash_point_armed)
         crash_points(group, CRASH_APPLIED);
-    plan_drop_blobs(&group->plan, store);
     return E_OK;
 }
 

@@ -26,6 +26,7 @@ typedef struct Compaction {
     bool done;
     Vec(uint64_t) bodies;
     Vec(CommitOp) ops; /* of the group that is being made */
+    Vec(CommitOp) trash; /* to be said again with it, in a record of its own */
     Arena arena;       /* of the group */
     uint64_t group_bytes;
 } Compaction;
@@ -34,6 +35,7 @@ static void compaction_done(Compaction *compaction)
 {
     vec_done(&compaction->bodies);
     vec_done(&compaction->ops);
+    vec_done(&compaction->trash);
     arena_done(&compaction->arena);
 }
 
@@ -41,7 +43,9 @@ static Code group_commit(Compaction *compaction, Err *err)
 {
     if (compaction->ops.len > 0)
         TRY(store_commit(compaction->store, compaction->ops.items, compaction->ops.len, err));
-    compaction->ops.len = 0;
+    if (compaction->trash.len > 0)
+        TRY(store_commit(compaction->store, compaction->trash.items, compaction->trash.len, err));
+    compaction->ops.len = compaction->trash.len = 0;
     compaction->group_bytes = 0;
     arena_reset(&compaction->arena);
     return E_OK;
@@ -73,6 +77,24 @@ static Code put_move(Compaction *compaction, const ObjectRecord *record, Err *er
     return E_OK;
 }
 
+/* If these bytes are trash that still waits, the journal says so again: the record that named them goes. */
+static Code trash_again(Compaction *compaction, const BlobId *blob, Err *err)
+{
+    TrashItem item;
+    bool found = false;
+    if (!compaction->counting && !blob_is_none(blob))
+        TRY(trash_find(compaction->store, blob, &compaction->arena, &item, &found, err));
+    if (!found)
+        return E_OK;
+    CommitOp again = { .kind = OP_TRASH, .again = true, .of_sequence = item.of_sequence };
+    again.record.blob = item.blob;
+    again.record.info.modified_us = item.time_us;
+    again.record.info.size_bytes = item.size_bytes;
+    again.record.info.bucket = item.bucket;
+    vec_push(&compaction->trash, again);
+    return E_OK;
+}
+
 static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit_lsn,
                      uint64_t body_lsn, Err *err)
 {
@@ -80,7 +102,11 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     bool put = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER;
     if (!put && (!in_segment || op->kind == OP_TRUST || op->kind == OP_TAGS))
         return E_OK; /* trust and tags of a live version move with it */
-    if (!put && op->kind == OP_UPLOAD_ABORT)
+    if (op->kind == OP_UPLOAD_ABORT || op->kind == OP_PURGE)
+        return E_OK; /* what they were about is gone or moves by itself */
+    if (op->kind == OP_UPLOAD_PART || op->kind == OP_TRASH)
+        TRY(trash_again(compaction, &op->record.blob, err));
+    if (op->kind == OP_TRASH)
         return E_OK;
     if (!put) {
         CommitOp again = *op;
@@ -96,6 +122,8 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     bool live;
     ObjectRecord record;
     TRY(put_live(compaction, op, body_lsn, &live, &record, err));
+    for (size_t i = 0; !live && i < blob_count(&op->record); i++)
+        TRY(trash_again(compaction, blob_at(&op->record, i), err));
     if (!live)
         return E_OK;
     compaction->live_bytes += record.place == PLACE_JOURNAL ? record.info.size_bytes : 0;
@@ -122,7 +150,8 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
         if (op->record.place == PLACE_JOURNAL && op->record.at >= missing)
             lsn = compaction->bodies.items[first + op->record.at - missing];
         TRY(op_visit(compaction, op, record->lsn, lsn, err));
-        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS)
+        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS ||
+            compaction->trash.len >= MOVE_GROUP_OPS)
             TRY(group_commit(compaction, err));
     }
     compaction->bodies.len = 0;

@@ -12,7 +12,6 @@
 void plan_done(Plan *plan)
 {
     arena_done(&plan->arena);
-    vec_done(&plan->dropped);
     vec_done(&plan->writes);
 }
 
@@ -172,8 +171,9 @@ Str plan_text(Plan *plan, Buf *buf)
     return str_copy(&plan->arena, buf_str(buf));
 }
 
-static void version_remove(VersionState *version)
+static void version_remove(VersionState *version, const CommitOp *op)
 {
+    version->removed_us = op->record.info.modified_us;
     version->is = false;
     version->dirty = true;
     version->put = NULL;
@@ -190,14 +190,14 @@ static Code replaced_remove(Plan *plan, Store *store, KeyState *state, const Com
     case REPLACE_NULL:
         TRY(plan_null(plan, store, state, &version, err));
         if (version && version->sequence < sequence)
-            version_remove(version);
+            version_remove(version, op);
         return E_OK;
     case REPLACE_OLDER:
         for (;;) {
             TRY(plan_newest(plan, store, state, &version, err));
             if (!version || version->sequence >= sequence)
                 return E_OK;
-            version_remove(version);
+            version_remove(version, op);
         }
     }
     return E_OK;
@@ -233,7 +233,7 @@ static Code delete_op(Plan *plan, Store *store, KeyState *state, const CommitOp 
     }
     TRY(plan_version(plan, store, state, op->of_sequence, &version, err));
     if (version->is)
-        version_remove(version);
+        version_remove(version, op);
     return E_OK;
 }
 
@@ -297,6 +297,9 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     case OP_UPLOAD_PART:
     case OP_UPLOAD_ABORT:
         return plan_upload_op(plan, store, op, err);
+    case OP_PURGE:
+    case OP_TRASH:
+        return trash_op(plan, store, op, err);
     }
     return err_set(err, E_CORRUPT, "a change of a kind that the store does not know");
 }
@@ -315,20 +318,14 @@ void plan_write_put(Plan *plan, Buf *key, Str value)
     buf_clear(key);
 }
 
-static size_t blob_count(const ObjectRecord *record)
+size_t blob_count(const ObjectRecord *record)
 {
     return record->place == PLACE_BLOB ? 1 : record->place == PLACE_PARTS ? record->info.part_count : 0;
 }
 
-static const BlobId *blob_at(const ObjectRecord *record, size_t i)
+const BlobId *blob_at(const ObjectRecord *record, size_t i)
 {
     return record->place == PLACE_BLOB ? &record->blob : &record->part_blobs[i];
-}
-
-/* A version keeps its blobs as long as it is there. */
-static bool blobs_dropped(const VersionState *version)
-{
-    return version->was && !version->is && blob_count(&version->before) > 0;
 }
 
 static void version_writes(Plan *plan, const KeyState *state, VersionState *version, Buf *key)
@@ -336,15 +333,11 @@ static void version_writes(Plan *plan, const KeyState *state, VersionState *vers
     if (version->was && !version->is) {
         key_version(key, state->bucket, state->key, version->sequence);
         plan_write_remove(plan, key);
-        for (size_t i = 0; i < blob_count(&version->before); i++) {
-            if (blob_is_none(blob_at(&version->before, i)))
-                continue;
-            key_blob(key, blob_at(&version->before, i));
-            plan_write_remove(plan, key);
-        }
     }
-    if (!version->is)
+    if (!version->is) {
+        trash_add_record(plan, version->was ? &version->before : &version->now, version->removed_us);
         return;
+    }
     if (version->now.place == PLACE_JOURNAL && version->put)
         version->now.at = version->put->record.at;
     Buf value AUTO(buf_done);
@@ -469,6 +462,8 @@ static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence
     write_u64le(&value, next_sequence);
     write_u64le(&value, usage->objects);
     write_u64le(&value, usage->object_bytes);
+    write_u64le(&value, usage->trash_objects);
+    write_u64le(&value, usage->trash_bytes);
     key_state(key);
     plan_write_put(plan, key, plan_text(plan, &value));
 }
@@ -508,6 +503,8 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     }
     upload_writes(plan, &key);
     TRY(feed_writes(plan, store, &key, err));
+    usage.trash_objects += plan->trashed_count;
+    usage.trash_bytes += plan->trashed_bytes;
     state_write(plan, applied_lsn, next_sequence, &usage, &key);
     TRY(buf_end(&key, "a key of the index", err));
     Code code = store->index_ops->apply(store->index, plan->writes.items, plan->writes.len, err);
@@ -521,35 +518,4 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     store->looks += plan->looks;
     feed_moved(store);
     return E_OK;
-}
-
-/* True: it may still be there, and nothing names it. */
-static bool blob_remove(Store *store, const BlobId *blob)
-{
-    if (blob_is_none(blob))
-        return false;
-    Code code = store->backend_ops->blob_remove(store->backend, blob, NULL);
-    return code != E_OK && code != E_NOT_FOUND;
-}
-
-static bool blobs_remove(Store *store, const ObjectRecord *record)
-{
-    bool orphans = false;
-    for (size_t i = 0; i < blob_count(record); i++)
-        orphans = blob_remove(store, blob_at(record, i)) || orphans;
-    return orphans;
-}
-
-void plan_drop_blobs(Plan *plan, Store *store)
-{
-    bool orphans = false;
-    for (size_t i = 0; i < PLAN_SLOTS; i++)
-        for (KeyState *state = plan->slots[i]; state; state = state->next)
-            for (VersionState *version = state->versions; version; version = version->next)
-                if (version->dirty && blobs_dropped(version))
-                    orphans = blobs_remove(store, &version->before) || orphans;
-    for (size_t i = 0; i < plan->dropped.len; i++)
-        orphans = blob_remove(store, &plan->dropped.items[i]) || orphans;
-    MUTEX_HELD(&store->mutex);
-    store->orphans = store->orphans || orphans;
 }

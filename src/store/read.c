@@ -2,8 +2,8 @@
  *
  * Invariants
  * 1. A reader holds the bytes that it was opened for: a small body in memory, verified when it was
- *    opened; a large one by an open file, each block verified when it is read. Replacing or
- * deleting the object takes nothing from it. */
+ *    opened; a large one by an open file, each block verified when it is read; one in parts by a pin,
+ *    which keeps them in the trash. Replacing or deleting the object takes nothing from it. */
 #include "store/store_priv.h"
 
 #include "base/text.h"
@@ -19,6 +19,7 @@ struct ObjectReader {
     Buf body;
     Blob *blob;            /* of PLACE_PARTS: the part that was read last */
     BlobId *part_blobs;    /* in the arena */
+    Pin pin;               /* of PLACE_PARTS */
     uint64_t *part_starts; /* in the arena: where each begins; one more: the end */
     Mutex mutex;           /* guards what follows and, of PLACE_PARTS, `blob` */
     size_t part_open;      /* 1 + its index; 0: none */
@@ -31,6 +32,8 @@ void object_reader_free(ObjectReader **reader)
         return;
     if (r->blob)
         r->store->backend_ops->blob_close(r->blob);
+    if (r->part_blobs)
+        pin_remove(r->store, &r->pin);
     mutex_done(&r->mutex);
     buf_done(&r->body);
     arena_done(&r->arena);
@@ -92,12 +95,19 @@ static size_t part_of(const ObjectReader *reader, uint64_t at)
     return low;
 }
 
-static void parts_place(ObjectReader *reader, const ObjectRecord *record)
+/* From here on no purge takes the parts: the version was pinned and is still there. */
+static Code parts_place(ObjectReader *reader, const ObjectRecord *record, Str bucket, Str key, Err *err)
 {
+    Arena tmp AUTO(arena_done) = { 0 };
+    ObjectRecord again;
+    bool found;
+    pin_add(reader->store, &reader->pin, record->info.sequence);
     reader->part_blobs = record->part_blobs;
     reader->part_starts = arena_array(&reader->arena, uint64_t, record->info.part_count + 1);
     for (size_t i = 0; i < record->info.part_count; i++)
         reader->part_starts[i + 1] = reader->part_starts[i] + record->info.parts[i].size_bytes;
+    TRY(store_lookup_version(reader->store, bucket, key, record->info.sequence, &tmp, &again, &found, err));
+    return found ? E_OK : no_such_key(bucket, key, err);
 }
 
 static Code parts_pread(ObjectReader *reader, char *bytes, size_t len, uint64_t at, Err *err)
@@ -127,8 +137,8 @@ static Code bytes_open(ObjectReader *reader, const ObjectRecord *record, Err *er
     case PLACE_BLOB:
         return ops->blob_open(backend, &record->blob, record->info.size_bytes, &reader->blob, err);
     case PLACE_PARTS:
-        parts_place(reader, record);
-        return part_open(reader, 0, err); /* so that the first read cannot miss it */
+        TRY(parts_place(reader, record, record->info.bucket, record->info.key, err));
+        return part_open(reader, 0, err);
     case PLACE_JOURNAL:
         TRY(ops->body_read(backend, record->at, &reader->body, err));
         if (reader->body.len != record->info.size_bytes)

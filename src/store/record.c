@@ -294,6 +294,12 @@ static void op_encode(Buf *buf, const CommitOp *op)
     case OP_UPLOAD_ABORT:
         buf_put(buf, str_of(op->record.upload.bytes, sizeof op->record.upload.bytes));
         break;
+    case OP_PURGE:
+    case OP_TRASH:
+        buf_put(buf, str_of(op->record.blob.bytes, sizeof op->record.blob.bytes));
+        write_u64le(buf, op->of_sequence);
+        write_varint(buf, info->size_bytes);
+        break;
     case OP_BUCKET_DELETE:
         break;
     }
@@ -301,7 +307,7 @@ static void op_encode(Buf *buf, const CommitOp *op)
 
 static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
 {
-    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : OP_UPLOAD_ABORT);
+    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : OP_TRASH);
     op->again = read_count(r, read_u8(r), 1) != 0;
     ObjectInfo named = { .sequence = read_u64le(r), .modified_us = (int64_t)read_u64le(r) };
     named.bucket = str_copy(arena, str_read(r, STORE_BUCKET_MAX));
@@ -352,6 +358,12 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
         return;
     case OP_UPLOAD_ABORT:
         bytes_read(r, op->record.upload.bytes, sizeof op->record.upload.bytes);
+        return;
+    case OP_PURGE:
+    case OP_TRASH:
+        bytes_read(r, op->record.blob.bytes, sizeof op->record.blob.bytes);
+        op->of_sequence = read_u64le(r);
+        op->record.info.size_bytes = read_count(r, read_varint(r), STORE_OBJECT_MAX);
         return;
     }
     reader_fail(r, "an unknown kind of change");

@@ -31,7 +31,6 @@ static void replay_done(Replay *replay)
     vec_done(&replay->bodies);
 }
 
-/* Blobs that fall away were removed by whoever wrote the record, or are swept. */
 static Code replay_apply(Replay *replay, Err *err)
 {
     if (replay->commits > 0)
@@ -46,6 +45,11 @@ static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
 {
     Commit commit;
     TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
+    bool of_trash = commit.op_count > 0 && (commit.ops[0].kind == OP_PURGE || commit.ops[0].kind == OP_TRASH);
+    if (of_trash && replay->commits > 0) { /* versions drop their bytes when a plan is applied: first those before */
+        TRY(replay_apply(replay, err));
+        TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
+    }
     size_t missing = commit.body_count - MIN(commit.body_count, replay->bodies.len);
     if (missing > 0 && replay->seen)
         return err_set(err, E_CORRUPT, "a commit record of the journal has lost its bodies");
@@ -101,6 +105,8 @@ static Code state_load(Store *store, bool *ret_older, Err *err)
     store->next_sequence = read_u64le(&r);
     store->usage.objects = read_u64le(&r);
     store->usage.object_bytes = read_u64le(&r);
+    store->usage.trash_objects = read_u64le(&r);
+    store->usage.trash_bytes = read_u64le(&r);
     return reader_end(&r, "the state of the index", err);
 }
 
@@ -177,6 +183,7 @@ static void store_end(Store *store, bool orderly)
     cond_done(&store->changed);
     cond_done(&store->asked);
     mutex_done(&store->mutex);
+    mutex_done(&store->pins_mutex);
     mutex_done(&store->compacting);
     arena_done(&store->buckets.arena);
     mutex_done(&store->buckets.mutex);
@@ -197,6 +204,9 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     store->os = os;
     store->next_sequence = 1;
     mutex_init(&store->compacting);
+    mutex_init(&store->pins_mutex);
+    int64_t seconds = options->trash_seconds ? options->trash_seconds : STORE_TRASH_SECONDS;
+    store->trash_us = MAX(seconds, (int64_t)0) * 1000000;
     mutex_init(&store->mutex);
     cond_init(&store->changed);
     cond_init(&store->asked);

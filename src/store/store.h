@@ -26,6 +26,7 @@ typedef struct StoreOptions {
     const char *dir;        /* DIR/store: made when absent; holds journal/, objects/, index/ */
     uint64_t segment_bytes; /* of the journal; 0: JOURNAL_SEGMENT_DEFAULT */
     uint64_t index_cache_bytes; /* 0: 32 MiB */
+    int64_t trash_seconds; /* large bytes stay so long after their last name went; 0: an hour; below 0: not at all */
 } StoreOptions;
 
 Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err) CHECKED;

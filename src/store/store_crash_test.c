@@ -13,12 +13,13 @@ enum { SMALL_LEN = 5000, LARGE_LEN = 140000, MANY = 5 };
 
 /* What was acknowledged, step by step. */
 typedef struct Acks {
-    bool bucket, small, large, replaced, many, deleted, part, completed, versioned, marked;
+    bool bucket, small, large, replaced, many, deleted, part, completed, versioned, marked, purged;
 } Acks;
 
 static Code sim_open(OsSim *sim, Store **store, Err *err)
 {
-    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 256 * 1024 };
+    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 256 * 1024,
+                             .trash_seconds = -1 };
     return store_open(os_sim_os(sim), &options, store, err);
 }
 
@@ -79,6 +80,9 @@ static Code late_steps(Store *store, Acks *acks, Err *err)
     acks->versioned = true;
     TRY(store_delete(store, BUCKET, STR("v"), err));
     acks->marked = true;
+    StorePurged purged;
+    TRY(store_trash_purge(store, NULL, &purged, err));
+    acks->purged = purged.objects == 2; /* the replaced "large", the part that was sent twice */
     return E_OK;
 }
 
@@ -173,11 +177,15 @@ static void check_state(Store *store, const Acks *acks, uint64_t point, int vari
     HOLDS(!acks->many || many == MANY);
 }
 
-/* Files below objects/: as many as large objects, so nothing leaked. */
+/* Files below objects/ once the trash is out: as many as large objects, so nothing leaked. */
 static void check_no_leak(OsSim *sim, Store *store, uint64_t point, int variant)
 {
     Arena arena AUTO(arena_done) = { 0 };
     Err err;
+    StorePurged purged;
+    StoreUsage usage = { 0 };
+    HOLDS(store_trash_purge(store, NULL, &purged, &err) == E_OK && store_usage(store, &usage, &err) == E_OK);
+    HOLDS(usage.trash_objects == 0 && usage.trash_bytes == 0);
     size_t files = 0, wanted = is_there(store, STR("large"));
     wanted += is_there(store, STR("m1")) + is_there(store, STR("m3"));
     wanted += is_there(store, STR("up")) + parts_waiting(store);
@@ -221,7 +229,7 @@ static uint64_t count_calls(uint64_t seed, uint64_t *ret_start)
     CHECK_OK(sim_open(sim, &store, &err), &err);
     *ret_start = os_sim_calls(sim);
     CHECK_OK(steps(store, &acks, &err), &err);
-    CHECK(acks.deleted && acks.marked);
+    CHECK(acks.deleted && acks.marked && acks.purged);
     store_free(&store);
     return os_sim_calls(sim);
 }

@@ -52,9 +52,19 @@ Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *er
  * an empty text disarms. False: no such name. Before the first thread. */
 bool store_crash_arm(Str spec);
 
+/* Bodies larger than STORE_INLINE_MAX and parts that nothing names any more are trash: they stay for
+ * trash_seconds, and as long as somebody reads them. This removes those whose time is over. */
+typedef struct StorePurged {
+    uint64_t objects; /* files */
+    uint64_t bytes;
+} StorePurged;
+Code store_trash_purge(Store *store, const bool *stop, StorePurged *ret_purged, Err *err) CHECKED;
+
 typedef struct StoreUsage {
     uint64_t objects;
     uint64_t object_bytes;
+    uint64_t trash_objects;
+    uint64_t trash_bytes;
     uint64_t journal_bytes; /* in segments */
 } StoreUsage;
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;

@@ -46,7 +46,9 @@ typedef enum OpKind {
     OP_BUCKET_SET = 9, /* the whole bucket, as it is now */
     OP_UPLOAD_CREATE = 10,
     OP_UPLOAD_PART = 11,
-    OP_UPLOAD_ABORT = 12
+    OP_UPLOAD_ABORT = 12,
+    OP_PURGE = 13, /* a blob that was trash is gone: its time, size, bucket and version stand in the op */
+    OP_TRASH = 14  /* compaction says again that it is trash */
 } OpKind;
 
 /* What a put or a marker takes away. */
@@ -188,6 +190,7 @@ extern const BackendOps backend_memory;
 
 typedef struct VersionState {
     bool was, is; /* there before the group; there now */
+    int64_t removed_us; /* the time of the change that took it away */
     bool dirty;
     uint64_t sequence;
     ObjectRecord before, now;
@@ -230,14 +233,21 @@ typedef struct UploadState {
     struct UploadState *next;
 } UploadState;
 
-enum { PLAN_SLOTS = 1024 };
+typedef struct TrashState {
+    BlobId blob;
+    bool is; /* trash, behind this plan */
+    struct TrashState *next;
+} TrashState;
+
+enum { PLAN_SLOTS = 1024, TRASH_SLOTS = 128 };
 typedef struct Plan {
     Arena arena;
     KeyState *slots[PLAN_SLOTS];
     VersionState *versions[PLAN_SLOTS]; /* all of them, by sequence */
     BucketState *buckets;
     UploadState *uploads;
-    Vec(BlobId) dropped;    /* of parts that nothing names any more */
+    TrashState *trash[TRASH_SLOTS]; /* what goes into and out of it, by blob */
+    uint64_t trashed_bytes, trashed_count; /* more trash than before, wrapping where it shrinks */
     Vec(IndexWrite) writes; /* of the feed */
     uint64_t looks;         /* at known parts and at rows of one key: what a client's counts could make grow */
 } Plan;
@@ -275,8 +285,36 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
 /* Writes it all with the state of the store in one batch. */
 Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_sequence,
                 Err *err) CHECKED;
-/* Removes blobs that nothing names any more; for after plan_apply. */
-void plan_drop_blobs(Plan *plan, Store *store);
+size_t blob_count(const ObjectRecord *record);
+const BlobId *blob_at(const ObjectRecord *record, size_t i);
+
+/* ---- the trash (trash.c) ---- */
+
+typedef struct TrashItem {
+    BlobId blob;
+    int64_t time_us;      /* of the change that took its last name */
+    uint64_t of_sequence; /* the version that named it; 0: an upload */
+    uint64_t size_bytes;
+    Str bucket;
+} TrashItem;
+
+/* A version whose bytes stay while it is read. */
+typedef struct Pin {
+    uint64_t sequence;
+    struct Pin *next;
+} Pin;
+enum { PIN_SLOTS = 256 };
+
+void trash_add(Plan *plan, const TrashItem *item);
+void trash_add_record(Plan *plan, const ObjectRecord *record, int64_t time_us); /* all its blobs */
+Code trash_check(Store *store, CommitOp *op, Err *err) CHECKED;
+Code trash_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
+Code trash_find(Store *store, const BlobId *blob, Arena *arena, TrashItem *ret_item, bool *ret_found,
+                Err *err) CHECKED;
+Code trash_purge(Store *store, int64_t until_us, bool (*enough)(Store *store), const bool *stop,
+                 StorePurged *ret_purged, Err *err) CHECKED;
+void pin_add(Store *store, Pin *pin, uint64_t sequence);
+void pin_remove(Store *store, Pin *pin); /* does nothing when it was not added */
 
 /* ---- the feed (feed.c) ---- */
 
@@ -330,7 +368,10 @@ struct Store {
     const IndexOps *index_ops;
     Index *index;
     char *dir;
-    Mutex compacting; /* one compaction at a time */
+    int64_t trash_us; /* how long bytes stay in the trash */
+    Mutex compacting; /* one compaction or purge at a time */
+    Mutex pins_mutex;
+    Pin *pins[PIN_SLOTS]; /* by sequence */
     Mutex mutex;
     Cond changed;
     Request *queue_first, *queue_last;

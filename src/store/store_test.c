@@ -65,7 +65,8 @@ static Code open_in(const char *index, Store **store, Err *err)
 {
     static char dir[OS_PATH_MAX];
     snprintf(dir, sizeof dir, "%s/store", test_dir());
-    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20 };
+    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20,
+                             .trash_seconds = -1 };
     return store_open(os_real(), &options, store, err);
 }
 
@@ -96,6 +97,15 @@ static size_t blob_files(const char *name)
         all += count;
     }
     return all;
+}
+
+/* How many files of the trash went for good. */
+static size_t trash_out(Store *store)
+{
+    Err err;
+    StorePurged purged = { 0 };
+    CHECK_OK(store_trash_purge(store, NULL, &purged, &err), &err);
+    return (size_t)purged.objects;
 }
 
 /* Objects of all kinds, some replaced, some deleted. */
@@ -154,6 +164,7 @@ TEST(store_comes_back_and_a_deleted_index_is_rebuilt)
     CHECK_OK(open_in("rocksdb", &store, &err), &err);
     fill(store);
     check_filled(store);
+    CHECK(trash_out(store) > 0);
     size_t files = blob_files("store");
     CHECK_INT(files, 8);
     store_free(&store);

@@ -3,7 +3,7 @@
  * Invariants
  * 1. Bytes of a part are a blob, durable before the record that names it; none for an empty part.
  * 2. A blob is named by one row: its part's, and from the completion on its version's. What a
- * repeated part, an abort or a completion leaves unnamed is dropped after its record is durable.
+ * repeated part, an abort or a completion leaves unnamed goes to the trash.
  * 3. A completion is one OP_PUT that carries all its parts, so a replay needs no upload. */
 #include "store/store_priv.h"
 
@@ -123,20 +123,13 @@ static Code parts_load(Plan *plan, Store *store, UploadState *state, Err *err)
     return E_OK;
 }
 
-static void blob_drop(Plan *plan, const BlobId *blob)
+static void part_trash(Plan *plan, const UploadState *state, const PartState *part, const CommitOp *op)
 {
-    if (!blob_is_none(blob))
-        vec_push(&plan->dropped, *blob);
-}
-
-static void part_remove(Plan *plan, PartState *part, bool keeps_blob)
-{
-    if (!part->is)
-        return;
-    part->is = false;
-    part->dirty = true;
-    if (!keeps_blob)
-        blob_drop(plan, &part->blob);
+    TrashItem item = { .blob = part->blob,
+                       .time_us = op->record.info.modified_us,
+                       .size_bytes = part->part.size_bytes,
+                       .bucket = state->bucket };
+    trash_add(plan, &item);
 }
 
 /* Its parts are in the order of their numbers. */
@@ -154,12 +147,18 @@ static bool record_has_part(Plan *plan, const ObjectRecord *record, const PartSt
            memcmp(&record->part_blobs[low], &part->blob, sizeof part->blob) == 0;
 }
 
-static Code upload_end(Plan *plan, Store *store, UploadState *state, const ObjectRecord *record,
-                       Err *err)
+/* `op` aborts it, or is the put that it became: then the parts that this names keep their bytes. */
+static Code upload_end(Plan *plan, Store *store, UploadState *state, const CommitOp *op, Err *err)
 {
     TRY(parts_load(plan, store, state, err));
-    for (PartState *part = state->parts; part; part = part->next)
-        part_remove(plan, part, record && record_has_part(plan, record, part));
+    for (PartState *part = state->parts; part; part = part->next) {
+        if (!part->is)
+            continue;
+        if (op->kind == OP_UPLOAD_ABORT || !record_has_part(plan, &op->record, part))
+            part_trash(plan, state, part, op);
+        part->is = false;
+        part->dirty = true;
+    }
     state->dirty = state->dirty || state->is;
     state->is = false;
     return E_OK;
@@ -178,15 +177,13 @@ Code plan_upload_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     case OP_UPLOAD_PART:
         TRY(plan_part(plan, store, state, op->part.number, &part, err));
         if (part->is && memcmp(&part->blob, &op->record.blob, sizeof part->blob) != 0)
-            blob_drop(plan, &part->blob);
+            part_trash(plan, state, part, op);
         part->is = part->dirty = true;
         part->part = op->part;
         part->blob = op->record.blob;
         return E_OK;
-    case OP_UPLOAD_ABORT:
-        return upload_end(plan, store, state, NULL, err);
     default:
-        return upload_end(plan, store, state, &op->record, err);
+        return upload_end(plan, store, state, op, err);
     }
 }
 
@@ -210,10 +207,6 @@ static void part_writes(Plan *plan, const UploadState *state, const PartState *p
 
 void upload_writes(Plan *plan, Buf *key)
 {
-    for (size_t i = 0; i < plan->dropped.len; i++) {
-        key_blob(key, &plan->dropped.items[i]);
-        plan_write_remove(plan, key);
-    }
     for (UploadState *state = plan->uploads; state; state = state->next) {
         for (PartState *part = state->parts; part; part = part->next)
             if (part->dirty && (part->is || part->was))
