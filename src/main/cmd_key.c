@@ -77,7 +77,7 @@ typedef struct KeyCall {
 
 static Str path_of(KeyCall *call, const char *front, Str name, const char *back)
 {
-    Buf path AUTO(buf_done);
+    Buf path AUTO(buf_done) = { 0 };
     buf_init(&path, KEY_BODY_MAX);
     buf_put(&path, str_z(front));
     url_encode(&path, name, false);
@@ -88,7 +88,7 @@ static Str path_of(KeyCall *call, const char *front, Str name, const char *back)
 /* Sends what stands in `body`; shows the answer, or `done` in its place. */
 static Code key_send(KeyCall *call, const char *method, Str path, Buf *body, const char *done, Err *err)
 {
-    Buf answer AUTO(buf_done);
+    Buf answer AUTO(buf_done) = { 0 };
     buf_init(&answer, CLIENT_REPLY_MAX);
     ClientRequest request = { .method = method, .path = path, .content_type = STR("application/json"),
                               .body = body ? buf_str(body) : STR_NONE };
@@ -171,7 +171,7 @@ static Code access_list(KeyCall *call, Str name, Buf *body, Err *err)
 static Code access_create(KeyCall *call, Str name, Buf *body, Err *err)
 {
     if (args_has(call->args, "--role")) {
-        Buf made AUTO(buf_done);
+        Buf made AUTO(buf_done) = { 0 };
         buf_init(&made, KEY_BODY_MAX);
         TRY(named_put(call, name, body, err));
         ClientRequest request = { .path = STR("/v1/principals"), .body = buf_str(body),
@@ -284,7 +284,7 @@ Code command_key(const Args *args, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     AUTO(client_free) Client *client = NULL;
-    Buf body AUTO(buf_done);
+    Buf body AUTO(buf_done) = { 0 };
     buf_init(&body, KEY_BODY_MAX);
     size_t words = 0;
     const KeyVerb *verb = verb_find(args, &words);

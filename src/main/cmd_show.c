@@ -11,25 +11,12 @@
 
 const OptionRow model_options[] = { { NULL, NULL, NULL } };
 const OptionRow table_options[] = { { NULL, NULL, NULL } };
-const OptionRow object_options[] = {
-    { "--limit", "N", "at most so many objects (default 1000)" },
-    { "--output", "FILE", "where `get` writes (default: standard output)" },
-    { NULL, NULL, NULL },
-};
 Code command_client(const Args *args, Client **ret_client, Err *err)
 {
     ClientOptions options = { .url = args_get(args, "--url"), .data = args_get(args, "--data"),
                               .ca = args_get(args, "--ca"), .cert = args_get(args, "--cert"),
                               .key = args_get(args, "--key") };
     return client_open(&options, ret_client, err);
-}
-
-static Code stdout_write(void *arg, Str bytes, Err *err)
-{
-    FILE *out = arg ? arg : stdout;
-    if (fwrite(bytes.ptr, 1, bytes.len, out) != bytes.len)
-        return err_set(err, E_IO, "cannot write the output");
-    return E_OK;
 }
 
 /* `{rows_key: [{...}]}` as `{"columns": [...], "rows": [[...]]}`. */
@@ -65,25 +52,30 @@ static Code rows_table(Arena *tmp, const Json *rows, const char *columns, const 
     return json_parse(tmp, str_copy(tmp, buf_str(&buf)), NULL, ret_answer, err);
 }
 
-Code command_show(const Args *args, Str path, const char *rows_key, const char *columns, Err *err)
+Code command_show_json(const Args *args, Str json, const char *rows_key, const char *columns, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
+    const Json *root, *answer;
+    if (args_has(args, "--json") || !columns) {
+        printf(STR_FMT "\n", STR_ARG(str_trim(json)));
+        return E_OK;
+    }
+    TRY(json_parse(&tmp, json, NULL, &root, err));
+    const Json *rows = json_type(root) == JSON_ARRAY ? root : json_get(root, rows_key);
+    TRY(rows_table(&tmp, rows, columns, &answer, err));
+    render_table(stdout, answer, render_width());
+    return E_OK;
+}
+
+Code command_show(const Args *args, Str path, const char *rows_key, const char *columns, Err *err)
+{
     AUTO(client_free) Client *client = NULL;
     Buf body AUTO(buf_done);
     buf_init(&body, CLIENT_REPLY_MAX);
     TRY(command_client(args, &client, err));
     ClientRequest request = { .path = path };
     TRY(client_call(client, &request, &body, err));
-    if (args_has(args, "--json") || !columns) {
-        printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&body))));
-        return E_OK;
-    }
-    const Json *root, *answer;
-    TRY(json_parse(&tmp, buf_str(&body), NULL, &root, err));
-    const Json *rows = json_type(root) == JSON_ARRAY ? root : json_get(root, rows_key);
-    TRY(rows_table(&tmp, rows, columns, &answer, err));
-    render_table(stdout, answer, render_width());
-    return E_OK;
+    return command_show_json(args, buf_str(&body), rows_key, columns, err);
 }
 
 static Code word_refuse(const char *command, const char *usage, Err *err)
@@ -108,68 +100,6 @@ Code command_table(const Args *args, Err *err)
                                              STR_ARG(args->words[1])),
                             "columns", "name,type,required,doc", err);
     return word_refuse("table", "list | show NAME", err);
-}
-
-/* `s3://bucket/key` or `bucket/key` as the path of the REST door. */
-static Str object_path(Arena *tmp, Str address)
-{
-    Buf path AUTO(buf_done);
-    buf_init(&path, 1 << 16);
-    if (str_starts(address, STR("s3://")))
-        address = str_from(address, 5);
-    buf_put(&path, STR("/v1/objects/"));
-    url_encode(&path, address, true);
-    return str_copy(tmp, buf_str(&path));
-}
-
-static Code object_get(const Args *args, Str path, Err *err)
-{
-    Arena tmp AUTO(arena_done) = { 0 };
-    AUTO(client_free) Client *client = NULL;
-    Str name = args_get(args, "--output");
-    FILE *out = name.len ? fopen(str_copy_z(&tmp, name), "wb") : stdout;
-    if (!out)
-        return err_set(err, E_FORBIDDEN, "cannot write " STR_FMT, STR_ARG(name));
-    Code code = command_client(args, &client, err);
-    ClientRequest request = { .path = path, .accept = STR("*/*"), .receive = stdout_write, .arg = out };
-    if (code == E_OK)
-        code = client_call(client, &request, NULL, err);
-    if (out != stdout && fclose(out) != 0 && code == E_OK)
-        code = err_set(err, E_IO, "cannot write " STR_FMT, STR_ARG(name));
-    return code;
-}
-
-static Code object_list(const Args *args, Err *err)
-{
-    Arena tmp AUTO(arena_done) = { 0 };
-    Str word = args->count > 1 ? args->words[1] : STR_NONE;
-    if (str_starts(word, STR("s3://")))
-        word = str_from(word, 5);
-    if (!word.len)
-        return command_show(args, STR("/v1/objects"), "items", "name", err);
-    ptrdiff_t slash = str_find_char(word, '/');
-    Str bucket = slash < 0 ? word : str_sub(word, 0, (size_t)slash);
-    Buf prefix AUTO(buf_done);
-    buf_init(&prefix, 1 << 16);
-    url_encode(&prefix, slash < 0 ? STR_NONE : str_from(word, (size_t)slash + 1), false);
-    Str limit = args_get(args, "--limit");
-    return command_show(args, str_format(&tmp, "/v1/objects/" STR_FMT "?limit=" STR_FMT "&prefix=" STR_FMT,
-                                         STR_ARG(bucket), STR_ARG(limit.len ? limit : STR("1000")),
-                                         STR_ARG(buf_str(&prefix))),
-                        "items", "key,size_bytes,content_type,modified", err);
-}
-
-Code command_object(const Args *args, Err *err)
-{
-    Arena tmp AUTO(arena_done) = { 0 };
-    if (word_is(args, 0, "ls"))
-        return object_list(args, err);
-    if (args->count == 2 && word_is(args, 0, "get"))
-        return object_get(args, object_path(&tmp, args->words[1]), err);
-    if (args->count == 2 && word_is(args, 0, "stat"))
-        return command_show(args, str_format(&tmp, STR_FMT "?stat", STR_ARG(object_path(&tmp, args->words[1]))),
-                            NULL, NULL, err);
-    return word_refuse("object", "ls [BUCKET[/PREFIX]] | get ADDRESS | stat ADDRESS", err);
 }
 
 Code command_config(const Args *args, Err *err)

@@ -26,6 +26,9 @@ Code command_client(const Args *args, Client **ret_client, Err *err) CHECKED;
  * named in `columns` ("name,kind,rows"). */
 Code command_show(const Args *args, Str path, const char *rows_key, const char *columns, Err *err) CHECKED;
 
+/* The same of JSON that is there already. */
+Code command_show_json(const Args *args, Str json, const char *rows_key, const char *columns, Err *err) CHECKED;
+
 /* The SQL text that an error's position counts in; main.c draws the caret with it. */
 void command_sent(Str text);
 Str command_sent_get(void);
@@ -35,4 +38,4 @@ Str command_sent_get(void);
 #include "main/commands.def"
 #undef COMMAND
 extern const OptionRow ingest_options[], sql_options[], run_options[], model_options[], table_options[],
-    object_options[], key_options[], cert_options[], doctor_options[], no_options[];
+    object_options[], bucket_options[], key_options[], cert_options[], doctor_options[], no_options[];

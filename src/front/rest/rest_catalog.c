@@ -135,18 +135,30 @@ void rest_buckets(HttpReq *r)
     Buf out;
     buf_init(&out, REST_JSON_MAX);
     JsonWriter w = json_writer(&out);
+    static const char *const versioning[] = { "never", "on", "suspended" };
+    Str name = rest_query(r, "name");
+    size_t shown = 0;
     Code code = api_buckets(call, &buckets, &count, &err);
     json_begin_object(&w);
     json_key(&w, STR("items"));
     json_begin_array(&w);
     for (size_t i = 0; i < count; i++) {
+        if (name.len && !str_eq(name, buckets[i].name))
+            continue;
+        shown++;
         json_begin_object(&w);
         json_field_str(&w, "name", buckets[i].name);
+        json_field_str(&w, "versioning", str_z(versioning[buckets[i].versioning]));
+        json_field_u64(&w, "versions", buckets[i].versions);
+        json_field_u64(&w, "bytes", buckets[i].bytes);
         time_field(&w, call->arena, "created", buckets[i].created_us);
         json_end_object(&w);
     }
     json_end_array(&w);
     json_end_object(&w);
+    if (code == E_OK && name.len && !shown)
+        code = err_hint(&err, err_set(&err, E_NOT_FOUND, "there is no bucket '" STR_FMT "'", STR_ARG(name)),
+                        "`tarn bucket ls` shows them");
     rest_send(r, 200, &out, code, &err);
 }
 

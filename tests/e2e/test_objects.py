@@ -1,0 +1,267 @@
+"""`tarn bucket` and `tarn object` as a person uses them, over the S3 door of a running server."""
+import json
+import os
+import pty
+import random
+import resource
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+from lake import Lake, TARN, case, equal, holds, main
+
+lake = Lake()
+work = Path(tempfile.mkdtemp(prefix="tarn-objects-"))
+RANDOM = random.Random(7)
+MIB = 1 << 20
+
+
+def run(*words, stdin=None, env=None, status=0):
+    out = subprocess.run([TARN, *words, "--data", lake.data], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         timeout=200, env={**os.environ, **(env or {})})
+    equal(out.returncode, status, f"{words}: {out.stderr.decode()}")
+    return out
+
+
+def bucket(name, *more):
+    run("bucket", "create", name, *more)
+    return name
+
+
+def items(*words):
+    return json.loads(run(*words, "--json").stdout)["items"]
+
+
+def write(name, bytes_):
+    path = work / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes_)
+    return path
+
+
+@case
+def buckets_come_and_go():
+    bucket("first")
+    bucket("counted", "--versioning")
+    equal(run("bucket", "versioning", "counted").stdout, b"on\n")
+    equal(run("bucket", "versioning", "first").stdout, b"never\n")
+    run("bucket", "versioning", "counted", "suspend")
+    equal(run("bucket", "versioning", "counted").stdout, b"suspended\n")
+    names = [row["name"] for row in items("bucket", "ls")]
+    holds({"first", "counted", "bronze"} <= set(names), names)
+    run("bucket", "rm", "first")
+    holds("first" not in [row["name"] for row in items("bucket", "ls")], "it is gone")
+    holds(b"yours already" in run("bucket", "create", "counted", status=5).stderr, "the second time")
+    holds(b"3 to 63" in run("bucket", "create", "No_Name", status=2).stderr, "a bad name")
+
+
+@case
+def a_file_goes_there_and_back():
+    bucket("files")
+    path = write("report.csv", b"a,b\n1,2\n")
+    out = run("object", "put", path, "files/2026/report.csv")
+    holds(b"put s3://files/2026/report.csv" in out.stderr, out.stderr)
+    equal(run("object", "get", "files/2026/report.csv").stdout, b"a,b\n1,2\n")
+    run("object", "get", "s3://files/2026/report.csv", work / "back")
+    equal((work / "back").read_bytes(), b"a,b\n1,2\n")
+    (work / "into").mkdir()
+    run("object", "get", "files/2026/report.csv", work / "into")
+    equal((work / "into/report.csv").read_bytes(), b"a,b\n1,2\n")
+    stat = json.loads(run("object", "stat", "files/2026/report.csv", "--json").stdout)
+    equal((stat["content-length"], stat["content-type"]), ("8", "text/csv"))
+    holds(b"content-length" in run("object", "stat", "files/2026/report.csv").stdout, "for people")
+    equal([(row["key"], row["size_bytes"]) for row in items("object", "ls", "files")], [("2026/report.csv", 8)])
+    equal([row["key"] for row in items("object", "ls", "files", "--folders")], ["2026/"])
+    run("object", "put", path, path, "files/", status=0)
+    equal([row["key"] for row in items("object", "ls", "files/r")], ["report.csv"])
+    out = run("object", "put", path, "files/report.csv", "--if-absent", status=5)
+    holds(b"is there already" in out.stderr, out.stderr)
+    run("object", "rm", "files/report.csv")
+    holds(b"tarn object ls files" in run("object", "rm", "files/report.csv", status=3).stderr, "twice")
+    holds(b"tarn object ls" in run("object", "get", "files/none", work / "none", status=3).stderr, "what is next")
+    holds(not list(work.glob("none*")), "nothing is left of a fetch that failed")
+    usage = items("bucket", "usage", "files")[0]
+    equal((usage["versions"], usage["bytes"]), (1, 8))
+    holds(b"tarn bucket ls" in run("bucket", "usage", "nowhere", status=3).stderr, "usage of none")
+
+
+@case
+def keys_are_opaque():
+    bucket("opaque")
+    keys = ["a//b", "..", "./z", "/lead", "p", "p/q", "\u00fc \u00df+%25&?#", "x" * 1024, "~", "*"]
+    for key in keys:
+        run("object", "put", "-", f"opaque/{key}", stdin=key.encode())
+    for key in keys:
+        equal(run("object", "get", f"opaque/{key}").stdout, key.encode(), key)
+    equal([row["key"] for row in items("object", "ls", "opaque")], sorted(keys, key=str.encode))
+    out = run("object", "get", "-r", "opaque", work / "opaque", status=2)
+    holds(b"no path of a file" in out.stderr, out.stderr)
+    holds(not (work / "z").exists() and (work / "opaque/*").read_bytes() == b"*", "only what is a path")
+    run("object", "rm", "-r", "opaque")
+    equal(items("object", "ls", "opaque"), [])
+
+
+@case
+def large_bodies_stream_in_flat_memory():
+    bucket("large")
+    piece = RANDOM.randbytes(MIB)
+    size = 100
+    put = subprocess.Popen([TARN, "object", "put", "-", "large/one", "--data", lake.data], stdin=subprocess.PIPE,
+                           stderr=subprocess.PIPE)
+    for _ in range(size):
+        put.stdin.write(piece)
+    put.stdin.close()
+    _, status, used = os.wait4(put.pid, 0)
+    equal(status, 0, put.stderr.read().decode())
+    holds(used.ru_maxrss < 80 * 1024, f"put took {used.ru_maxrss} KiB")
+    with open(work / "large", "wb") as out:
+        get = subprocess.Popen([TARN, "object", "get", "large/one", "--data", lake.data], stdout=out)
+        _, status, used = os.wait4(get.pid, 0)
+    equal(status, 0)
+    holds(used.ru_maxrss < 60 * 1024, f"get took {used.ru_maxrss} KiB")
+    equal((work / "large").stat().st_size, size * MIB)
+    with open(work / "large", "rb") as file:
+        holds(all(file.read(MIB) == piece for _ in range(size)), "the same bytes")
+    run("object", "cp", "s3://large/one", "s3://large/two")
+    equal(items("object", "ls", "large/two")[0]["size_bytes"], size * MIB)
+    equal(items("bucket", "uploads", "large"), [])
+
+
+@case
+def trees_go_there_and_back_and_beside():
+    bucket("trees")
+    tree = work / "tree"
+    wanted = {f"d{i % 3}/f{i}.txt": RANDOM.randbytes(i * 100) for i in range(12)}
+    for name, bytes_ in wanted.items():
+        write(f"tree/{name}", bytes_)
+    run("object", "put", "-r", tree, "trees/here")
+    equal([row["key"] for row in items("object", "ls", "trees")], sorted("here/" + name for name in wanted))
+    run("object", "cp", "-r", "s3://trees/here/", "s3://trees/there/")
+    run("object", "get", "-r", "trees/there/", work / "again")
+    got = {str(p.relative_to(work / "again")): p.read_bytes() for p in (work / "again").rglob("*") if p.is_file()}
+    equal(got == wanted, True, "the same tree")
+    holds(b"never end" in run("object", "cp", "-r", "s3://trees/here/", "s3://trees/here/x/", status=2).stderr, "a loop")
+    holds(b"-r" in run("object", "put", tree, "trees/x", status=2).stderr, "a directory")
+    run("object", "cp", tree / "d0/f3.txt", "s3://trees/one")
+    run("object", "cp", "s3://trees/one", work / "one")
+    equal((work / "one").read_bytes(), wanted["d0/f3.txt"])
+    holds(b"s3://" in run("object", "cp", "a", "b", status=2).stderr, "neither is in the lake")
+    run("object", "rm", "-r", "trees/here/")
+    equal(len(items("object", "ls", "trees")), 13)
+
+
+@case
+def versions_are_shown_fetched_and_removed():
+    bucket("kept", "--versioning")
+    for text in (b"one", b"two"):
+        run("object", "put", "-", "kept/k", stdin=text)
+    run("object", "rm", "kept/k")
+    rows = items("object", "versions", "kept")
+    equal([row["state"] for row in rows], ["delete marker", "older", "older"])
+    equal(run("object", "get", "kept/k", "--version", rows[2]["version"]).stdout, b"one")
+    run("object", "cp", "s3://kept/k", "s3://kept/back", "--version", rows[1]["version"])
+    equal(run("object", "get", "kept/back").stdout, b"two")
+    run("object", "rm", "kept/k", "--version", rows[0]["version"])
+    equal(run("object", "get", "kept/k").stdout, b"two")
+    holds(b"--force" in run("bucket", "rm", "kept", status=5).stderr, "it is not empty")
+    run("object", "rm", "-r", "kept/k", "--all-versions")
+    equal([row["key"] for row in items("object", "versions", "kept")], ["back"])
+    run("bucket", "rm", "kept", "--force")
+
+
+@case
+def lists_have_a_limit_and_go_on():
+    bucket("many")
+    (work / "many").mkdir()
+    for i in range(1105):
+        (work / f"many/{i:04}").write_bytes(b"")
+    run("object", "put", "-r", work / "many", "many")
+    out = run("object", "ls", "many", "--limit", "3")
+    holds(b"--after" in out.stderr, "there are more")
+    equal([row["key"] for row in items("object", "ls", "many", "--limit", "2", "--after", "0499")], ["0500", "0501"])
+    equal(len(items("object", "ls", "many", "--limit", "2000")), 1105)
+    run("object", "rm", "-r", "many")
+    equal(items("object", "ls", "many"), [])
+
+
+@case
+def cors_and_uploads():
+    bucket("web")
+    holds(b"--origin" in run("bucket", "cors", "web", status=3).stderr, "none yet")
+    run("bucket", "cors", "web", "--origin", "https://app.example.org", "--method", "PUT")
+    shown = run("bucket", "cors", "web").stdout
+    holds(b"https://app.example.org" in shown and b"PUT" in shown, shown)
+    run("bucket", "cors", "web", "--off")
+    run("bucket", "cors", "web", status=3)
+    import boto3
+    s3 = boto3.client("s3", endpoint_url=f"http://{lake.admin['s3']}", region_name="us-east-1",
+                      aws_access_key_id=lake.admin["access_key"], aws_secret_access_key=lake.admin["secret_key"])
+    for i in range(3):
+        s3.create_multipart_upload(Bucket="web", Key=f"u {i}")
+    equal([row["key"] for row in items("bucket", "uploads", "web")], ["u 0", "u 1", "u 2"])
+    run("bucket", "uploads", "web", "--abort")
+    equal(items("bucket", "uploads", "web"), [])
+
+
+@case
+def rights_and_errors_say_what_is_next():
+    made = json.loads(run("key", "access", "create", "viewer", "--role", "data_viewer").stdout)
+    env = {"TARN_S3": f"http://{lake.admin['s3']}", "TARN_ACCESS_KEY": made["id"], "TARN_SECRET_KEY": made["secret"]}
+    holds(b"role" in run("bucket", "create", "mine", env=env, status=4).stderr, "a viewer")
+    env["TARN_SECRET_KEY"] = "wrong"
+    holds(b"TARN_SECRET_KEY" in run("object", "ls", "bronze", env=env, status=4).stderr, "a wrong secret")
+    env["TARN_ACCESS_KEY"] = "TARNNOSUCHKEY"
+    holds(b"key access list" in run("object", "ls", "bronze", env=env, status=4).stderr, "no such key")
+    env["TARN_S3"] = "http://127.0.0.1:9"
+    holds(b"tarn serve" in run("object", "ls", "bronze", env=env, status=7).stderr, "nobody there")
+    holds(b"tarn bucket create" in run("object", "put", TARN, "nowhere/x", status=3).stderr, "no such bucket")
+    holds(b"usage: tarn object put" in run("object", "put", "x", status=2).stderr, "too few words")
+    holds(b"example:" in run("object", "--help").stdout and b"example:" in run("bucket", "--help").stdout, "help")
+
+
+@case
+def long_work_shows_its_progress_on_a_terminal():
+    bucket("shown")
+    path = write("shown.bin", RANDOM.randbytes(40 * MIB))
+    here, there = pty.openpty()
+    seen = []
+
+    def read():
+        while True:
+            try:
+                part = os.read(here, 65536)
+            except OSError:
+                return
+            if not part:
+                return
+            seen.append(part)
+    reader = threading.Thread(target=read)
+    reader.start()
+    out = subprocess.run([TARN, "object", "put", path, "shown/one", "--data", lake.data], stderr=there,
+                         stdout=subprocess.PIPE, timeout=200)
+    os.close(there)
+    reader.join(20)
+    os.close(here)
+    equal(out.returncode, 0)
+    text = b"".join(seen).decode(errors="replace")
+    holds("\u2588" in text and "100 %" in text, text[-300:])
+    quiet = run("object", "get", "shown/one", work / "quiet")
+    holds("\u2588" not in quiet.stderr.decode(), "nothing of it in a log")
+
+
+@case
+def a_fetch_that_is_cut_off_leaves_nothing():
+    resource_limit = 5 * MIB
+
+    def small():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource_limit, resource_limit))
+    run("object", "put", work / "shown.bin", "shown/two")
+    out = subprocess.run([TARN, "object", "get", "shown/two", work / "cut", "--data", lake.data], capture_output=True,
+                         timeout=100, preexec_fn=small, env={**os.environ})
+    holds(out.returncode != 0, "the file cannot grow so far")
+    holds(not (work / "cut").exists(), "no half file under the name")
+
+
+if __name__ == "__main__":
+    main()
