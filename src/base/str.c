@@ -195,6 +195,11 @@ static size_t utf8_sequence(const unsigned char *at, size_t left)
     return overlong || surrogate || beyond ? 0 : len;
 }
 
+size_t str_utf8_len(Str s)
+{
+    return s.len == 0 ? 0 : utf8_sequence((const unsigned char *)s.ptr, s.len);
+}
+
 bool str_is_utf8(Str s)
 {
     for (size_t at = 0; at < s.len;) {

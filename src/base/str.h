@@ -45,6 +45,7 @@ bool str_u64(Str s, uint64_t *ret_value);
 bool str_f64(Str s, double *ret_value);        /* whole string, C locale */
 
 uint64_t str_hash(Str s);                      /* FNV-1a, for tables in memory only */
+size_t str_utf8_len(Str s);                   /* of the character in front; 0: none, or no UTF-8 */
 bool str_is_utf8(Str s);                       /* RFC 3629: no overlong forms, no surrogates */
 
 /* The nearest of `names` by edit distance, or STR_NONE when none is near (more than a third of the

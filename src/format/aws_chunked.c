@@ -141,6 +141,8 @@ static AwsChunkStep trailer_over(AwsChunks *chunks)
         chunks->state = OVER;
         return AWS_CHUNKS_DONE;
     }
+    if (str_find_char(line, '\r') >= 0) /* no trailer that is wrong, but lines that do not end */
+        return refuse(chunks, AWS_FAULT_SYNTAX);
     ptrdiff_t colon = str_find_char(line, ':');
     if (!chunks->has_trailer || colon < 0 || !name_ok(str_sub(line, 0, (size_t)colon)))
         return refuse(chunks, AWS_FAULT_TRAILER);

@@ -90,6 +90,7 @@ TEST(aws_chunks_refused)
         { false, true, "0\r\nno colon\r\n\r\n", AWS_FAULT_TRAILER },
         { false, true, "0\r\na b:c\r\n\r\n", AWS_FAULT_TRAILER },
         { false, true, "0\r\nx-y:a b\r\n\r\n", AWS_FAULT_TRAILER },
+        { false, true, "0\r\nx-y:a\rb:c\r\n\r\n", AWS_FAULT_SYNTAX },
         { false, true, "0\r\nx:1\nx-y:2\r\n\r\n", AWS_FAULT_TRAILER },
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {

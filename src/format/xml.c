@@ -100,6 +100,18 @@ static Code build_end(Build *build, Err *err)
     return error ? err_place(err, code, "line %d", error->line) : code;
 }
 
+/* The parser compares each attribute's name with those before it. A tag ends before the next `<`. */
+static bool attributes_fit(Str text)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        count = text.ptr[i] == '<' ? 0 : count + (text.ptr[i] == '=');
+        if (count > XML_ATTRIBUTES_MAX)
+            return false;
+    }
+    return true;
+}
+
 Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
 {
     xmlSAXHandler handler = { .initialized = XML_SAX2_MAGIC, .startElementNs = element_start,
@@ -111,6 +123,8 @@ Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
     if (text.len > XML_BYTES_MAX)
         return err_set(err, E_LIMIT, "the XML has %zu bytes, at most %d are taken", text.len,
                        XML_BYTES_MAX);
+    if (!attributes_fit(text))
+        return err_set(err, E_LIMIT, "an element has more than %d attributes", XML_ATTRIBUTES_MAX);
     build.parser = xmlCreatePushParserCtxt(&handler, &build, NULL, 0, NULL);
     ASSERT(build.parser != NULL);
     xmlCtxtUseOptions(build.parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
@@ -174,33 +188,54 @@ void xml_close(XmlWriter *w, const char *name)
     buf_put_char(w->out, '>');
 }
 
+/* What stands for a byte: itself, unless `plain` says otherwise. */
+static Str escape(unsigned char c)
+{
+    switch (c) {
+    case '&':
+        return STR("&amp;");
+    case '<':
+        return STR("&lt;");
+    case '>':
+        return STR("&gt;");
+    case '"':
+        return STR("&quot;");
+    case '\'':
+        return STR("&#39;");
+    case '\t':
+        return STR("&#x9;");
+    case '\n':
+        return STR("&#xA;");
+    case '\r':
+        return STR("&#xD;");
+    default:
+        return STR("\xEF\xBF\xBD");
+    }
+}
+
+static bool plain(unsigned char c)
+{
+    return c >= ' ' && c != '&' && c != '<' && c != '>' && c != '"' && c != '\'';
+}
+
 void xml_put_text(Buf *out, Str text)
 {
-    for (size_t i = 0; i < text.len; i++) {
+    size_t from = 0;
+    for (size_t i = 0; i < text.len;) {
         unsigned char c = (unsigned char)text.ptr[i];
-        switch (c) {
-        case '&':
-            buf_put(out, STR("&amp;"));
-            break;
-        case '<':
-            buf_put(out, STR("&lt;"));
-            break;
-        case '>':
-            buf_put(out, STR("&gt;"));
-            break;
-        case '"':
-            buf_put(out, STR("&quot;"));
-            break;
-        case '\'':
-            buf_put(out, STR("&#39;"));
-            break;
-        default:
-            if (c < ' ')
-                buf_format(out, "&#x%X;", c);
-            else
-                buf_put_char(out, (char)c);
+        size_t len = c < 0x80 ? plain(c) : str_utf8_len(str_from(text, i));
+        if (len == 3 && c == 0xEF && memcmp(text.ptr + i, "\xEF\xBF\xBE", 2) == 0 &&
+            (unsigned char)text.ptr[i + 2] >= 0xBE)
+            len = 0; /* U+FFFE, U+FFFF */
+        if (len > 0) {
+            i += len;
+            continue;
         }
+        buf_put(out, str_sub(text, from, i - from));
+        buf_put(out, escape(c));
+        from = ++i;
     }
+    buf_put(out, str_from(text, from));
 }
 
 void xml_field(XmlWriter *w, const char *name, Str value)

@@ -13,6 +13,7 @@
 enum {
     XML_DEPTH_MAX = 16,
     XML_NODES_MAX = 60000, /* 10,000 parts with their numbers, tags and checksums */
+    XML_ATTRIBUTES_MAX = 2048, /* of one element; names are compared with each other */
     XML_BYTES_MAX = 4 << 20
 };
 
@@ -39,5 +40,6 @@ void xml_close(XmlWriter *w, const char *name);
 void xml_field(XmlWriter *w, const char *name, Str value);
 void xml_field_u64(XmlWriter *w, const char *name, uint64_t value);
 void xml_field_bool(XmlWriter *w, const char *name, bool value);
-/* Escapes the five, and what XML 1.0 cannot hold as a character reference, as S3 does. */
+/* Escapes the five, and controls that XML 1.0 has as character references. What it cannot hold at all
+ * (other controls, bytes that are no UTF-8) becomes U+FFFD, so that the document can be read. */
 void xml_put_text(Buf *out, Str text);

@@ -75,6 +75,42 @@ TEST(xml_many_elements)
     CHECK_CODE(xml_parse(&arena, buf_str(&text), &root, &err), E_LIMIT);
 }
 
+TEST(xml_cannot_hold_every_byte)
+{
+    static const char mark[] = "\xEF\xBF\xBD";
+    const struct {
+        Str text;
+        const char *written;
+    } cases[] = { { STR("a\r\n"), "a&#xD;&#xA;" },
+                  { str_of("a\0b", 3), "a\xEF\xBF\xBD""b" },
+                  { STR("\x01"), mark },
+                  { STR("\xff\xfe"), "\xEF\xBF\xBD\xEF\xBF\xBD" },
+                  { STR("\xEF\xBF\xBF"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD" },
+                  { STR("\xC3"), mark },
+                  { STR("\xC3\xBC<\x7f"), "\xC3\xBC&lt;\x7f" } };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Buf out AUTO(buf_done);
+        buf_init(&out, 4096);
+        xml_put_text(&out, cases[i].text);
+        CHECK_STR(buf_str(&out), str_z(cases[i].written));
+    }
+}
+
+TEST(xml_attributes_are_few)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    const XmlNode *root = NULL;
+    Err err;
+    Buf text AUTO(buf_done);
+    buf_init(&text, XML_BYTES_MAX);
+    buf_put(&text, STR("<a"));
+    for (int i = 0; i <= XML_ATTRIBUTES_MAX; i++)
+        buf_format(&text, " a%d='b'", i);
+    buf_put(&text, STR("/>"));
+    CHECK_CODE(xml_parse(&arena, buf_str(&text), &root, &err), E_LIMIT);
+    CHECK_OK(xml_parse(&arena, STR("<a b='c'>d = e</a>"), &root, &err), &err);
+}
+
 TEST(xml_written_reads_back)
 {
     Arena arena AUTO(arena_done) = { 0 };

@@ -12,7 +12,6 @@
 #include "front/http/http_priv.h"
 
 #include "base/log.h"
-#include "format/json.h"
 
 enum { BODY_REST_MAX = 64 << 10 };
 
@@ -74,19 +73,13 @@ static void conn_close(HttpConn *conn)
 static void conn_refuse(HttpConn *conn, int status, const char *text)
 {
     Buf body, reply;
-    Str reason = http_status_text(status);
+    int said = status;
     buf_init(&body, 4096);
     buf_init(&reply, 8192);
-    JsonWriter w = json_writer(&body);
-    json_begin_object(&w);
-    json_field_str(&w, "type", STR("about:blank"));
-    json_field_str(&w, "title", reason);
-    json_field_i64(&w, "status", status);
-    json_field_str(&w, "detail", str_z(text));
-    json_field_str(&w, "code", str_z(code_info(status == 408 ? E_TIMEOUT : E_INVALID)->name));
-    json_end_object(&w);
-    buf_format(&reply, "HTTP/1.1 %d " STR_FMT "\r\nContent-Type: application/problem+json\r\n"
-               "Content-Length: %zu\r\nConnection: close\r\n\r\n", status, STR_ARG(reason), body.len);
+    const char *type = problem_plain(conn->room->server, &body, &said, text);
+    buf_format(&reply, "HTTP/1.1 %d " STR_FMT "\r\nContent-Type: %s\r\n"
+               "Content-Length: %zu\r\nConnection: close\r\n\r\n", said,
+               STR_ARG(http_status_text(said)), type, body.len);
     buf_put(&reply, buf_str(&body));
     loop_conn_send(conn->conn, buf_str(&reply));
     buf_done(&body);

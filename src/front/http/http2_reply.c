@@ -9,8 +9,6 @@
  * 4. No function of the row calls the request: what must be told is told when the stream is settled. */
 #include "front/http/http2_priv.h"
 
-#include "format/json.h"
-
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 #include <string.h>
@@ -370,16 +368,9 @@ void h2_reply_plain(H2Stream *s, int status, const char *text)
     Buf body;
     char digits[24];
     buf_init(&body, PLAIN_BYTES_MAX);
-    JsonWriter w = json_writer(&body);
-    json_begin_object(&w);
-    json_field_str(&w, "type", STR("about:blank"));
-    json_field_str(&w, "title", http_status_text(status));
-    json_field_i64(&w, "status", status);
-    json_field_str(&w, "detail", str_z(text));
-    json_field_str(&w, "code", str_z(code_info(E_INVALID)->name));
-    json_end_object(&w);
+    const char *type = problem_plain(s->h2->conn->room->server, &body, &status, text);
     HttpPair pairs[] = {
-        { STR("content-type"), STR("application/problem+json") },
+        { STR("content-type"), str_z(type) },
         { STR("content-length"), str_of(digits, (size_t)snprintf(digits, sizeof digits, "%zu", body.len)) },
     };
     head_submit(s, status, list, pairs_add(list, 1, pairs, ARRAY_LEN(pairs)), false);

@@ -306,18 +306,52 @@ void problem_put(HttpReq *r, Buf *out, int status, const Err *err, Str text)
     buf_put_char(out, '\n');
 }
 
+/* In the words of the door, when it has its own. */
+static const char *problem_say(HttpReq *r, Buf *out, int *status, const Err *err, Str text)
+{
+    const HttpOptions *options = &r->server->options;
+    if (!options->problem) {
+        problem_put(r, out, *status, err, text);
+        return "application/problem+json";
+    }
+    HttpProblem problem = { r, *status, err, r->head.method, r->head.path, r->id };
+    *status = options->problem(&problem, out);
+    return options->problem_type;
+}
+
+const char *problem_plain(const HttpServer *server, Buf *out, int *status, const char *text)
+{
+    const HttpOptions *options = &server->options;
+    Code code = *status == 408 ? E_TIMEOUT : E_INVALID;
+    if (options->problem) {
+        Err err;
+        IGNORE(err_set(&err, code, "%s", text)); /* said */
+        *status = options->problem(&(HttpProblem){ .status = *status, .err = &err }, out);
+        return options->problem_type;
+    }
+    JsonWriter w = json_writer(out);
+    json_begin_object(&w);
+    json_field_str(&w, "type", STR("about:blank"));
+    json_field_str(&w, "title", http_status_text(*status));
+    json_field_i64(&w, "status", *status);
+    json_field_str(&w, "detail", str_z(text));
+    json_field_str(&w, "code", str_z(code_info(code)->name));
+    json_end_object(&w);
+    return "application/problem+json";
+}
+
 void http_reply_problem_status(HttpReq *r, int status, const Err *err, Str text)
 {
     Buf body;
     if (http_replied(r))
         return;
     buf_init(&body, PROBLEM_BYTES_MAX);
-    problem_put(r, &body, status, err, text);
+    const char *type = problem_say(r, &body, &status, err, text);
     if (status == 401)
         http_reply_header(r, "WWW-Authenticate", STR("Bearer realm=\"tarn\""));
     if (status == 429 || status == 503)
         http_reply_header(r, "Retry-After", STR("1"));
-    http_reply_take(r, status, "application/problem+json", &body);
+    http_reply_take(r, status, type, &body);
 }
 
 void http_reply_problem_in(HttpReq *r, const Err *err, Str text)

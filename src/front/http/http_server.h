@@ -71,6 +71,14 @@ typedef struct HttpListener {
     bool proxy_protocol;       /* a PROXY v2 header comes first, from a trusted proxy */
 } HttpListener;
 
+/* What the server itself has to say: no request at all, a limit, a deadline. */
+typedef struct HttpProblem {
+    const HttpReq *r;          /* NULL: what came was no request */
+    int status;
+    const Err *err;
+    Str method, path, id;      /* empty without a request */
+} HttpProblem;
+
 typedef struct HttpOptions {
     Os *os;
     Str listen;                /* a clear one more in front of `listeners`; empty: none */
@@ -92,6 +100,9 @@ typedef struct HttpOptions {
     uint32_t rate_window_ms;   /* over which that is measured; 0: 30 s */
     uint32_t connections_max;  /* 0: from the limit of descriptors */
     const char *problem_base;  /* before the code in `type` of problems; NULL: "/problems/" */
+    /* Says problems in the door's own form, with its status and `problem_type`; NULL: RFC 9457. */
+    int (*problem)(const HttpProblem *problem, Buf *out);
+    const char *problem_type;
 } HttpOptions;
 
 Code http_server_start(const HttpOptions *options, HttpServer **ret_server, Err *err) CHECKED;

@@ -195,7 +195,7 @@ static bool shape_ok(S3Req *s)
     if (s->key.len == 0)
         return true;
     if (puts && s3_has(s, "partNumber") && !s3_has(s, "uploadId"))
-        return s3_fail_argument(s, "partNumber", s3_param(s, "partNumber"),
+        return s3_fail_argument(s, "partNumber", STR("partNumber"),
                                 STR("This operation does not accept partNumber without uploadId"));
     if (puts && s3_has(s, "uploadId") && !s3_has(s, "partNumber"))
         return not_allowed(s, "UPLOAD");
@@ -270,7 +270,7 @@ static bool verify(S3Req *s, SigFail *fail)
     return s3_payload_form(s) &&
            sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host, s->arena,
                       fail) &&
-           (s->op->body != S3_BODY_NONE || s3_empty_compare(s));
+           ((s->op->body != S3_BODY_NONE && http_req_length(s->r) != 0) || s3_empty_compare(s));
 }
 
 bool s3_authenticate(S3Req *s, Str service)
@@ -454,6 +454,8 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
     http.route_count = ARRAY_LEN(routes);
     http.context = s3;
     http.authorize = NULL;
+    http.problem = s3_problem;
+    http.problem_type = "application/xml";
     s3->options.http = NULL;
     TRY(http_server_start(&http, &s3->http, err));
     *ret_s3 = TAKE(s3);

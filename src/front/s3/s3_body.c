@@ -13,6 +13,8 @@
 
 #include <string.h>
 
+enum { OVERHANG_BYTES_MAX = 64 << 10 }; /* read, to say what is wrong with it */
+
 const Str s3_algorithms_text =
     STR_INIT("Checksum algorithm provided is unsupported. Please try again with any of the valid "
              "types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
@@ -79,6 +81,14 @@ bool s3_payload_form(S3Req *s)
             "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, "
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, "
             "STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid sha256 value."));
+}
+
+/* HTTP/2 ends a body without a length; in HTTP/1.1 none at all would be an object of nothing. */
+bool s3_length_said(S3Req *s)
+{
+    bool said = s3_field(s, "Content-Length").ptr || s3_field(s, "x-amz-decoded-content-length").ptr;
+    bool framed = http_req_length(s->r) >= 0 && str_eq(http_req_version(s->r), STR("HTTP/2"));
+    return said || framed || s3_fail(s, S3_MissingContentLength);
 }
 
 static bool many_checksums(S3Req *s)
@@ -193,6 +203,8 @@ bool s3_body_begin(S3Req *s)
     if (!checksum_take(s) || !md5_check_form(s))
         return false;
     bool object = s->op->body == S3_BODY_STREAM || s->op->body == S3_BODY_PART;
+    if (!object && http_req_length(s->r) > S3_XML_BODY_MAX)
+        return s3_fail(s, S3_MaxMessageLengthExceeded);
     int64_t length = s->aws_chunked ? s->decoded_length : http_req_length(s->r);
     if (object && length > (int64_t)S3_OBJECT_BYTES_MAX)
         return s3_fail(s, S3_EntityTooLarge);
@@ -227,15 +239,15 @@ static bool data_take(S3Req *s, Str data)
                s3_fail_text(s, S3_InvalidRequest,
                             STR("The request included a body. Requests of this type must not "
                                 "include a non-empty body."));
-    if (s->decoded_length >= 0 && s->body_bytes > (uint64_t)s->decoded_length)
-        return length_wrong(s);
+    if (s->decoded_length >= 0 && s->body_bytes > (uint64_t)s->decoded_length) /* judged at its end */
+        return s->body_bytes <= (uint64_t)s->decoded_length + OVERHANG_BYTES_MAX || length_wrong(s);
     digest_update(&s->md5, data);
     digest_update(&s->checksum, data);
     if (s->staged)
         return api_stage_write(s->staged, data, &err) == E_OK || s3_fail_err(s, &err);
     digest_update(&s->payload_sha, data);
     buf_put(&s->text, data);
-    return buf_end(&s->text, "the body", &err) == E_OK || s3_fail(s, S3_MalformedXML);
+    return buf_end(&s->text, "the body", &err) == E_OK || s3_fail(s, S3_MaxMessageLengthExceeded);
 }
 
 static bool chunk_end(S3Req *s)
@@ -277,8 +289,10 @@ bool s3_body_take(S3Req *s, Str bytes)
         return data_take(s, bytes);
     while (bytes.len > 0) {
         if (s->chunks_over)
-            return s3_fail_text(s, S3_InvalidRequest,
-                                STR("Bytes follow the last chunk of the body."));
+            return s->chunks.has_trailer
+                       ? s3_fail(s, S3_MalformedTrailerError)
+                       : s3_fail_text(s, S3_InvalidRequest,
+                                      STR("Bytes follow the last chunk of the body."));
         switch (aws_chunks_next(&s->chunks, &bytes, &data)) {
         case AWS_CHUNKS_DATA:
             if (s->chunks_signed)
@@ -302,17 +316,28 @@ bool s3_body_take(S3Req *s, Str bytes)
     return true;
 }
 
+/* STR_NONE: the trailers do not end as signed ones do. */
+static Str trailer_signature(const S3Req *s)
+{
+    Str rest = buf_str(&s->chunks.trailers), name, value;
+    while (aws_trailer_next(&rest, &name, &value)) {
+        if (str_eq(name, STR("x-amz-trailer-signature")))
+            return value.len == SIG_LEN ? value : STR_NONE;
+    }
+    return STR_NONE;
+}
+
 static bool trailers_take(S3Req *s)
 {
-    Str rest = buf_str(&s->chunks.trailers), name, value, signature = STR_NONE;
+    Str rest = buf_str(&s->chunks.trailers), name, value, signature = trailer_signature(s);
     Buf signed_part AUTO(buf_done);
     size_t found = 0;
     buf_init(&signed_part, AWS_CHUNK_TRAILER_MAX);
+    if (s->chunks_signed && s->chunks.has_trailer && !signature.ptr)
+        return s3_fail(s, S3_IncompleteBody);
     while (aws_trailer_next(&rest, &name, &value)) {
-        if (str_eq(name, STR("x-amz-trailer-signature"))) {
-            signature = value;
+        if (str_eq(name, STR("x-amz-trailer-signature")))
             continue;
-        }
         buf_format(&signed_part, STR_FMT ":" STR_FMT "\n", STR_ARG(name), STR_ARG(value));
         if (s3_checksum_field(name) != s->checksum_kind || s->checksum_kind == DIGEST_NONE ||
             found++ > 0)

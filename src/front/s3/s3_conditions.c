@@ -59,20 +59,34 @@ static bool condition_unserved(S3Req *s, const char *header, Str message)
     return s3_fail_details(s, S3_NotImplemented, STR_NONE, details, ARRAY_LEN(details));
 }
 
-/* Which version If-Match means; whether it still is the newest is judged by the store's leader. */
-static bool match_judge(S3Req *s, Str match, uint64_t *ret_sequence)
+bool s3_condition_holds(S3Req *s, const S3Match *match, const ObjectInfo *info)
+{
+    int64_t seconds = info->modified_us / 1000000;
+    return (!match->etag.ptr || str_eq(str_trim(match->etag), STR("*")) ||
+            s3_etag_is(match->etag, object_etag(s->arena, info))) &&
+           (!match->has_size || match->size == info->size_bytes) &&
+           (!match->has_time || match->time_us / 1000000 == seconds);
+}
+
+Code s3_match_judge(S3Req *s, Str key, const S3Match *match, uint64_t *ret_sequence, Err *err)
 {
     ObjectInfo info;
-    Err err;
-    Code code = api_object_head(&s->call, s->bucket, s->key, 0, &info, &err);
-    if (code == E_OK && info.delete_marker)
-        code = err_set(&err, E_NOT_FOUND, "the object was deleted");
-    if (code != E_OK)
-        return s3_fail_err(s, &err);
-    if (!str_eq(str_trim(match), STR("*")) && !s3_etag_is(match, object_etag(s->arena, &info)))
-        return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition", STR("If-Match"));
+    TRY(api_object_head(&s->call, s->bucket, key, 0, &info, err));
+    if (info.delete_marker)
+        return err_set(err, E_NOT_FOUND, "the object was deleted");
+    if (!s3_condition_holds(s, match, &info))
+        return err_set(err, E_PRECONDITION, "the newest version is another");
     *ret_sequence = info.sequence;
-    return true;
+    return E_OK;
+}
+
+static bool match_take(S3Req *s, const S3Match *match, uint64_t *ret_sequence)
+{
+    Err err;
+    Code code = s3_match_judge(s, s->key, match, ret_sequence, &err);
+    if (code == E_PRECONDITION)
+        return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition", STR("If-Match"));
+    return code == E_OK || s3_fail_err(s, &err);
 }
 
 /* If-None-Match: * and If-Match of a put become the store's condition, which its leader judges. */
@@ -94,12 +108,20 @@ bool s3_conditions_of_put(S3Req *s)
     if (!match.ptr)
         return true;
     s->condition = PUT_IF_SEQUENCE;
-    return match_judge(s, match, &s->if_sequence);
+    return match_take(s, &(S3Match){ .etag = match }, &s->if_sequence);
 }
 
 bool s3_condition_of_delete(S3Req *s, uint64_t *ret_if_sequence)
 {
-    Str match = s3_field(s, "If-Match");
+    Str size = s3_field(s, "x-amz-if-match-size"),
+        time = s3_field(s, "x-amz-if-match-last-modified-time");
+    S3Match match = { .etag = s3_field(s, "If-Match"),
+                      .has_size = size.ptr != NULL,
+                      .has_time = time.ptr != NULL };
     *ret_if_sequence = 0;
-    return !match.ptr || match_judge(s, match, ret_if_sequence);
+    if (size.ptr && !str_u64(size, &match.size))
+        return s3_fail_argument(s, "x-amz-if-match-size", size, STR_NONE);
+    if (time.ptr && !s3_http_date_parse(time, &match.time_us))
+        return s3_fail_argument(s, "x-amz-if-match-last-modified-time", time, STR_NONE);
+    return (!match.etag.ptr && !size.ptr && !time.ptr) || match_take(s, &match, ret_if_sequence);
 }

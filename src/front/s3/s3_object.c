@@ -33,6 +33,26 @@ typedef struct BatchItem {
     const S3Error *refused;
 } BatchItem;
 
+/* <ETag>, <Size>, <LastModifiedTime>: of the version that is there now. */
+static bool batch_match_take(S3Req *s, const XmlNode *node, BatchItem *item)
+{
+    Str etag = xml_text(node, "ETag"), size = xml_text(node, "Size"),
+        time = xml_text(node, "LastModifiedTime");
+    S3Match match = { .etag = etag, .has_size = size.ptr != NULL, .has_time = time.ptr != NULL };
+    Err err;
+    if ((size.ptr && !str_u64(size, &match.size)) ||
+        (time.ptr && !s3_http_date_parse(time, &match.time_us) && !time_parse(time, &match.time_us)))
+        return s3_fail(s, S3_MalformedXML);
+    if ((!etag.ptr && !size.ptr && !time.ptr) || item->refused)
+        return true;
+    Code code = s3_match_judge(s, item->wanted.key, &match, &item->wanted.if_sequence, &err);
+    if (code != E_OK)
+        item->refused = s3_error(code == E_NOT_FOUND      ? S3_NoSuchKey
+                                 : code == E_PRECONDITION ? S3_PreconditionFailed
+                                                          : S3_InternalError);
+    return true;
+}
+
 static bool batch_parse(S3Req *s, BatchItem **ret_items, size_t *ret_count, bool *ret_quiet)
 {
     const XmlNode *root;
@@ -55,7 +75,9 @@ static bool batch_parse(S3Req *s, BatchItem **ret_items, size_t *ret_count, bool
         else if (!api_key_allowed(&s->call, &s->grant, "s3:DeleteObject", s->bucket,
                                   item->wanted.key))
             item->refused = s3_error(S3_AccessDenied);
-        if (item->version.len > 0 && !s3_version_parse(s, item->version, &item->wanted.sequence))
+        if ((item->version.len > 0 &&
+             !s3_version_parse(s, item->version, &item->wanted.sequence)) ||
+            !batch_match_take(s, node, item))
             return false;
     }
     if (count == 0)
@@ -108,16 +130,17 @@ void s3_delete_objects(S3Req *s)
             wanted[n++] = items[i].wanted;
     Err err = { 0 };
     Code code = api_object_delete(&s->call, wanted, n, deleted, &err);
-    bool twice = code == E_INVALID; /* a key that stands there twice: one after the other */
+    /* A key that stands there twice, a condition that does not hold any more: one after the other. */
+    bool single = code == E_INVALID || code == E_PRECONDITION;
     buf_init(&body, S3_REPLY_BYTES_MAX);
     XmlWriter w = xml_writer(&body);
     xml_open_in(&w, "DeleteResult", S3_XMLNS);
     for (size_t i = 0, at = 0; i < count; i++) {
         const S3Error *error = items[i].refused;
-        if (!error && twice)
+        if (!error && single)
             code = api_object_delete(&s->call, &wanted[at], 1, &deleted[at], &err);
         if (!error && code != E_OK)
-            error = s3_error(S3_InternalError);
+            error = s3_error(code == E_PRECONDITION ? S3_PreconditionFailed : S3_InternalError);
         batch_item_put(s, &w, &items[i], items[i].refused ? NULL : &deleted[at], error, quiet);
         at += !items[i].refused;
     }
@@ -141,6 +164,8 @@ static bool head_version(S3Req *s, ObjectInfo *ret_info)
     if (!ret_info->delete_marker)
         return true;
     http_reply_header(s->r, "x-amz-delete-marker", STR("true"));
+    if (sequence != 0)
+        http_reply_header(s->r, "Last-Modified", s3_http_date(s->arena, ret_info->modified_us));
     return s3_fail(s, sequence ? S3_MethodNotAllowed : S3_NoSuchKey);
 }
 

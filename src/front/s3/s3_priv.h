@@ -13,7 +13,7 @@
 #include "front/s3/sigv4.h"
 
 enum {
-    S3_XML_BODY_MAX = 2 << 20,
+    S3_XML_BODY_MAX = 4 << 20, /* 10,000 parts with their checksums, indented */
     S3_REPLY_BYTES_MAX = 32 << 20, /* of a list: 1,000 keys, encoded */
     S3_PART_BYTES_MIN = 5 << 20,   /* of all but the last */
     S3_META_BYTES_MAX = 2048,      /* of x-amz-meta-* fields */
@@ -123,6 +123,7 @@ typedef enum S3Code {
 #undef S3_ERROR
     S3_CODES
 } S3Code;
+int s3_problem(const HttpProblem *problem, Buf *out); /* what the HTTP core answers by itself */
 bool s3_fail(S3Req *s, S3Code code);
 bool s3_fail_text(S3Req *s, S3Code code, Str message);
 bool s3_fail_with(S3Req *s, S3Code code, Str message, const char *detail, Str value);
@@ -145,6 +146,7 @@ void s3_not_served(S3Req *s);
 /* s3_body.c */
 bool s3_payload_form(S3Req *s); /* x-amz-content-sha256 is one that there is */
 bool s3_empty_compare(S3Req *s);
+bool s3_length_said(S3Req *s); /* of the bytes of an object; answers when it is not */
 bool s3_body_begin(S3Req *s);
 bool s3_body_take(S3Req *s, Str bytes);
 bool s3_body_end(S3Req *s);
@@ -179,6 +181,17 @@ typedef struct S3Conditions {
 } S3Conditions;
 extern const S3Conditions s3_of_get, s3_of_copy;
 bool s3_conditions_hold(S3Req *s, const ObjectInfo *info, const S3Conditions *names);
+/* What a delete or a put says of the version that it replaces; the leader judges whether that still
+ * is the newest. NOT_FOUND, PRECONDITION. */
+typedef struct S3Match {
+    Str etag; /* STR_NONE: any */
+    bool has_size, has_time;
+    uint64_t size;
+    int64_t time_us; /* to the second */
+} S3Match;
+bool s3_condition_holds(S3Req *s, const S3Match *match, const ObjectInfo *info);
+Code s3_match_judge(S3Req *s, Str key, const S3Match *match, uint64_t *ret_sequence,
+                    Err *err) CHECKED;
 bool s3_conditions_of_put(S3Req *s);
 bool s3_condition_of_delete(S3Req *s, uint64_t *ret_if_sequence);
 

@@ -50,6 +50,46 @@ static bool answer(S3Req *s, const char *code, int status, Str message, const S3
     return false;
 }
 
+/* The code that AWS has for what the HTTP core says by a status alone. */
+static S3Code code_of_status(int status)
+{
+    static const struct {
+        int status;
+        S3Code code;
+    } codes[] = { { 404, S3_InvalidURI },         { 405, S3_MethodNotAllowed },
+                  { 408, S3_RequestTimeout },     { 411, S3_MissingContentLength },
+                  { 413, S3_EntityTooLarge },     { 414, S3_InvalidURI },
+                  { 429, S3_SlowDown },           { 431, S3_RequestHeaderSectionTooLarge },
+                  { 500, S3_InternalError },      { 501, S3_NotImplemented },
+                  { 503, S3_SlowDown },           { 504, S3_ServiceUnavailable },
+                  { 507, S3_InsufficientStorage } };
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        if (codes[i].status == status)
+            return codes[i].code;
+    }
+    return status < 500 || status == 505 ? S3_BadRequest : S3_InternalError;
+}
+
+/* A status that says which version of HTTP or which expectation is wrong stays; others become those
+ * of their codes, which clients of S3 know. */
+int s3_problem(const HttpProblem *problem, Buf *out)
+{
+    const S3Error *error = s3_error(code_of_status(problem->status));
+    bool own = code_of_status(problem->status) == S3_BadRequest;
+    Str text = str_z(own && problem->err->text[0] ? problem->err->text : error->message);
+    XmlWriter w = xml_writer(out);
+    xml_open(&w, "Error");
+    xml_field(&w, "Code", str_z(error->code));
+    xml_field(&w, "Message", text);
+    if (problem->path.len > 0)
+        xml_field(&w, "Resource", problem->path);
+    if (problem->id.len > 0)
+        xml_field(&w, "RequestId", problem->id);
+    xml_field(&w, "HostId", STR("tarn"));
+    xml_close(&w, "Error");
+    return own ? problem->status : error->status;
+}
+
 bool s3_fail_with(S3Req *s, S3Code code, Str message, const char *detail, Str value)
 {
     S3Detail details[] = { { detail, value } };

@@ -127,9 +127,8 @@ void s3_upload_part_head(S3Req *s)
             upload.checksum_kind != DIGEST_NONE ? upload.checksum_kind : DIGEST_CRC64NVME;
     s->checksum_bound = upload.checksum_kind;
     s->checksum_needed = upload.checksum_kind != DIGEST_NONE && upload.checksum_composite;
-    if (!s3_field(s, "x-amz-copy-source").ptr && http_req_length(s->r) < 0 && !s->aws_chunked &&
-        !s3_field(s, "x-amz-decoded-content-length").ptr)
-        s3_fail(s, S3_MissingContentLength);
+    if (!s3_field(s, "x-amz-copy-source").ptr)
+        s3_length_said(s);
 }
 
 void s3_upload_part(S3Req *s)
@@ -170,8 +169,9 @@ void s3_abort_upload(S3Req *s)
     Str when = s3_field(s, "x-amz-if-match-initiated-time");
     if (!s3_upload_take(s) || (when.ptr && !s3_upload_get(s, &upload)))
         return;
-    if (when.ptr &&
-        (!s3_http_date_parse(when, &since) || since / 1000000 != upload.created_us / 1000000)) {
+    bool dated = when.ptr && s3_http_date_parse(when, &since);
+    if (when.ptr && (!dated || (since / 1000000 != upload.created_us / 1000000 &&
+                                since <= os_now_us(s->call.lake->os)))) {
         s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition",
                      STR("If-Match-Initiated-Time"));
         return;

@@ -13,9 +13,7 @@ void s3_put_object_head(S3Req *s)
 {
     if (s3_field(s, "x-amz-copy-source").ptr || !s3_conditions_of_put(s))
         return;
-    if (http_req_length(s->r) < 0 && !s->aws_chunked &&
-        !s3_field(s, "x-amz-decoded-content-length").ptr)
-        s3_fail(s, S3_MissingContentLength);
+    s3_length_said(s);
 }
 
 static void put_answer(S3Req *s, uint64_t sequence, const DigestValue *checksum)
