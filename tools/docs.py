@@ -20,6 +20,8 @@ TABLES = [  # (title, .def file, macro, columns: (heading, index of the argument
     ("Expectations", "src/flow/expect.def", None, None),
     ("System tables", "src/api/system_tables.def", "SYSTEM_TABLE",
      [("table", 0), ("right", 1), ("what", 2), ("columns", 3)]),
+    ("Bronze objects", "src/source/objects.def", "SOURCE_COLUMN",
+     [("column", 0), ("type", 1), ("what", 3)]),
     ("Operations on the metadata", "src/meta/ops.def", None, None),
 ]
 

@@ -20,6 +20,7 @@
 
 typedef struct ApiState ApiState;
 typedef struct SystemTables SystemTables;
+typedef struct Landing Landing;
 
 enum {
     API_PAGE_ROWS_DEFAULT = 100,
@@ -44,6 +45,7 @@ typedef struct ApiLake {
     Govern *govern;
     Flow *flow;
     Source *source;
+    Landing *landing;            /* of bronze.objects */
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
     Str version;        /* "0.1.0" */
     ApiState *state;    /* api_open makes it, api_close ends it */

@@ -2,6 +2,7 @@
 
 #include "api/system_tables.h"
 #include "base/test.h"
+#include "source/landing.h"
 #include "format/arrow.h"
 
 static Str key_make(FakeLake *fake, const char *name, GovernRole role)
@@ -31,8 +32,9 @@ void fake_lake_open(FakeLake *fake)
     SqlOptions sql = { .os = lake->os, .catalog = lake->catalog, .store = lake->store, .threads = 2,
                        .slots = 2, .memory_bytes = 256 << 20 };
     CHECK_OK(sql_open(&sql, &lake->sql, &err), &err);
-    CHECK_OK(sql_register_source(lake->sql, STR("bronze"), STR("objects"),
-                                 source_objects_scan(lake->source), &err), &err);
+    LandingOptions landing = { .os = lake->os, .store = lake->store, .meta = lake->meta,
+                               .catalog = lake->catalog, .sql = lake->sql, .source = lake->source };
+    CHECK_OK(landing_open(&landing, &lake->landing, &err), &err);
     SystemTablesOptions system = { .catalog = lake->catalog, .meta = lake->meta };
     CHECK_OK(system_tables_open(&system, lake->sql, &lake->system_tables, &err), &err);
     FlowOptions flow = { .os = lake->os, .sql = lake->sql, .catalog = lake->catalog,
@@ -48,6 +50,7 @@ void fake_lake_close(FakeLake *fake)
     ApiLake *lake = &fake->lake;
     api_close(lake);
     flow_free(&lake->flow);
+    landing_free(&lake->landing);
     sql_free(&lake->sql);
     system_tables_free(&lake->system_tables);
     source_free(&lake->source);

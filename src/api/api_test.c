@@ -189,8 +189,10 @@ TEST(api_datasets_list_and_describe)
     CHECK_INT(one.column_count, 2);
     CHECK_STR(one.columns[0].type, STR("INTEGER"));
     CHECK_OK(api_dataset(&call, STR("bronze"), STR("objects"), &one, &err), &err);
-    CHECK_STR(one.kind, STR("system"));
+    CHECK_STR(one.kind, STR("table"));
     CHECK(one.column_count > 3);
+    CHECK_OK(api_dataset(&call, STR("tarn"), STR("snapshots"), &one, &err), &err);
+    CHECK_STR(one.kind, STR("system"));
     CHECK_CODE(api_dataset(&call, STR("t"), STR("aa"), &one, &err), E_NOT_FOUND);
     fake_lake_close(&fake);
 }

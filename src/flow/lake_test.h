@@ -10,6 +10,7 @@
 #include "flow/flow.h"
 #include "format/arrow.h"
 #include "os/worker.h"
+#include "source/landing.h"
 #include "sql/raw.h"
 
 /* Before the first thread: raw files are read in workers. */
@@ -32,6 +33,7 @@ typedef struct TestLake {
     Catalog *catalog;
     Sql *sql;
     Source *source;
+    Landing *landing;
     Flow *flow;
     Arena arena;
     Err err;
@@ -55,8 +57,9 @@ static inline void test_lake_open_at(TestLake *lake, const char *dir, const char
     CHECK_OK(sql_open(&sql, &lake->sql, &lake->err), &lake->err);
     SourceOptions source = { .os = os, .store = lake->store };
     CHECK_OK(source_open(&source, &lake->source, &lake->err), &lake->err);
-    CHECK_OK(sql_register_source(lake->sql, STR("bronze"), STR("objects"),
-                                 source_objects_scan(lake->source), &lake->err), &lake->err);
+    LandingOptions landing = { .os = os, .store = lake->store, .meta = lake->meta,
+                               .catalog = lake->catalog, .sql = lake->sql, .source = lake->source };
+    CHECK_OK(landing_open(&landing, &lake->landing, &lake->err), &lake->err);
     FlowOptions flow = { .os = os, .sql = lake->sql, .catalog = lake->catalog, .store = lake->store,
                          .meta = lake->meta, .source = lake->source, .threads = 2 };
     CHECK_OK(flow_open(&flow, &lake->flow, &lake->err), &lake->err);
@@ -70,6 +73,7 @@ static inline void test_lake_open(TestLake *lake)
 static inline void test_lake_done(TestLake *lake)
 {
     flow_free(&lake->flow);
+    landing_free(&lake->landing);
     sql_free(&lake->sql);
     source_free(&lake->source);
     catalog_free(&lake->catalog);

@@ -11,6 +11,7 @@
 #include "govern/govern.h"
 #include "meta/meta.h"
 #include "os/worker.h"
+#include "source/landing.h"
 #include "source/source.h"
 #include "sql/raw.h"
 #include "sql/sql.h"
@@ -194,7 +195,8 @@ static Code bottom_open(const Conf *conf, Lake *lake, Err *err)
 static Code top_open(const Conf *conf, Lake *lake, Err *err)
 {
     ApiLake *api = &lake->api;
-    SourceOptions source = { .os = os_real(), .store = api->store, .bronze_bucket = lake->bronze_bucket };
+    SourceOptions source = { .os = os_real(), .store = api->store, .bronze_bucket = lake->bronze_bucket,
+                             .lake_bucket = lake->lake_bucket };
     TRY(source_open(&source, &api->source, err));
     SqlOptions sql = {
         .os = os_real(), .catalog = api->catalog, .store = api->store, .lake_bucket = lake->lake_bucket,
@@ -206,7 +208,10 @@ static Code top_open(const Conf *conf, Lake *lake, Err *err)
         .timeout_ms = conf_number(conf, "sql.timeout"),
     };
     TRY(sql_open(&sql, &api->sql, err));
-    TRY(sql_register_source(api->sql, STR("bronze"), STR("objects"), source_objects_scan(api->source), err));
+    LandingOptions landing = { .os = os_real(), .store = api->store, .meta = api->meta, .catalog = api->catalog,
+                               .sql = api->sql, .source = api->source,
+                               .interval_ms = conf_number(conf, "objects.interval") };
+    TRY(landing_open(&landing, &api->landing, err));
     SystemTablesOptions system = { .catalog = api->catalog, .meta = api->meta };
     TRY(system_tables_open(&system, api->sql, &api->system_tables, err));
     FlowOptions flow = { .os = os_real(), .sql = api->sql, .catalog = api->catalog, .store = api->store,
@@ -307,6 +312,7 @@ void lake_close(Lake *lake)
     if (api->state)
         api_close(api);
     flow_free(&api->flow);
+    landing_free(&api->landing);
     sql_free(&api->sql);
     system_tables_free(&api->system_tables);
     source_free(&api->source);

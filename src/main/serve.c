@@ -11,6 +11,7 @@
 #include "main/maintain.h"
 #include "main/settings.h"
 #include "os/worker.h"
+#include "source/landing.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -166,6 +167,7 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .interval_ms = conf_number(serve->conf, "maintenance.interval"),
                                 .grace_ms = conf_number(serve->conf, "maintenance.grace"),
                                 .audit_ms = conf_number(serve->conf, "maintenance.audit") };
+    TRY(landing_start(api->landing, err));
     TRY(maintain_start(&options, &maintain, err));
     return doors_run(serve, sockets, socket_count, err);
 }

@@ -19,6 +19,7 @@ struct Source {
     Str bucket;
     SourceIndex *index;
     SourceObjects *objects;
+    SourceChanges *changes;
 };
 
 struct Ingest {
@@ -43,6 +44,8 @@ Code source_open(const SourceOptions *options, Source **ret_source, Err *err)
     source->bucket = str_copy(&source->arena, bucket);
     source->index = source_index_new(options->store, source->bucket);
     source->objects = source_objects_new(options->store, source->bucket);
+    source->changes = source_changes_new(options->store, options->lake_bucket.len > 0 ? options->lake_bucket
+                                                                                      : STR("lake"));
     *ret_source = source;
     return E_OK;
 }
@@ -52,15 +55,21 @@ void source_free(Source **source_pointer)
     Source *source = TAKE(*source_pointer);
     if (!source)
         return;
+    source_changes_free(&source->changes);
     source_objects_free(&source->objects);
     source_index_free(&source->index);
     arena_done(&source->arena);
     mem_free(&source);
 }
 
-const ScanSource *source_objects_scan(Source *source)
+const ScanSource *source_changes(Source *source)
 {
-    return source_objects_source(source->objects);
+    return source_changes_scan(source->changes);
+}
+
+bool source_counts(const Source *source, const StoreChange *change)
+{
+    return source_change_counts(source->changes, change);
 }
 
 static Code consent_check(Str consent, Err *err)

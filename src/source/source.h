@@ -19,7 +19,7 @@
 
 #include "os/os.h"
 #include "sql/scan_source.h"
-#include "store/store.h"
+#include "store/store_keep.h"
 
 enum {
     SOURCE_ID_MAX = 63,
@@ -36,6 +36,7 @@ typedef struct SourceOptions {
     Os *os;
     Store *store;
     Str bronze_bucket; /* empty: "bronze"; made when absent */
+    Str lake_bucket;   /* empty: "lake"; its changes are those of tables, not of objects */
 } SourceOptions;
 
 typedef struct IngestBegin {
@@ -87,6 +88,8 @@ Str source_content_type(Str front, bool whole, Str name, Str hint);
 Code source_find(Source *source, Str source_id, Str name, bool all, Arena *arena,
                  ObjectInfo **ret_objects, size_t *ret_count, Err *err) CHECKED;
 
-/* `bronze.objects`: address, source, name, size_bytes, sha256, content_type, ingested_at, sequence,
- * consent. One row an object that lies in bronze now; borrowed, lives as long as the Source. */
-const ScanSource *source_objects_scan(Source *source);
+/* The changes of objects that the feed of the store still has, in the columns of objects.def; borrowed,
+ * lives as long as the Source. landing.h makes `bronze.objects` of them. */
+const ScanSource *source_changes(Source *source);
+/* Whether a row of that table is made of the change: of an object, in a bucket that is not the tables'. */
+bool source_counts(const Source *source, const StoreChange *change);

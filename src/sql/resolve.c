@@ -28,6 +28,7 @@ typedef struct Resolve {
     const SqlRequest *request;
     Arena *arena;
     SqlResolved *out;
+    uint64_t landed[SQL_TAILS_MAX]; /* before the versions at hand were loaded */
     Err *err;
 } Resolve;
 
@@ -166,6 +167,36 @@ static SqlPlanHint hint_of(const Resolve *r, const Gate *gate, const Chain *chai
     return (SqlPlanHint){ .node = alone ? gate->node : NULL, .request = r->request };
 }
 
+/* The files and, behind what they hold, the tail; `sql` becomes both. */
+static Code bind_tail(Resolve *r, const SqlTail *tail, const SqlPlan *plan, Str *sql)
+{
+    Str name = str_format(r->arena, STR_FMT "." STR_FMT, STR_ARG(tail->ns), STR_ARG(tail->name));
+    Str property = table_property(plan->metadata, tail->property, STR("0"));
+    uint64_t after = 0;
+    if (!str_u64(property, &after))
+        return err_set(r->err, E_CORRUPT, "the property " STR_FMT " of " STR_FMT " is no number",
+                       STR_ARG(tail->property), STR_ARG(name));
+    after = MAX(after, r->landed[tail - r->sql->tails]);
+    BorderBinding bound = { .schema = STR("@tail"), .name = name, .source = tail->source };
+    if (!is_bound(r->out, bound.schema, name))
+        TRY(sql_resolved_add(r->out, r->arena, &bound, r->err));
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, PLAN_TEXT_MAX);
+    buf_format(&buf, "SELECT * FROM (" STR_FMT ") UNION ALL SELECT ", STR_ARG(*sql));
+    for (size_t i = 0; i < plan->schema->field_count; i++) {
+        buf_put(&buf, i == 0 ? STR("") : STR(", "));
+        sql_put_name(&buf, plan->schema->fields[i].name);
+    }
+    buf_put(&buf, STR(" FROM \"@tail\"."));
+    sql_put_name(&buf, name);
+    buf_put(&buf, STR(" WHERE "));
+    sql_put_name(&buf, tail->column);
+    buf_format(&buf, " > %llu", (unsigned long long)after);
+    TRY(buf_end(&buf, "a table with its tail", r->err));
+    *sql = str_copy(r->arena, buf_str(&buf));
+    return E_OK;
+}
+
 static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version, SqlPlanHint hint,
                          const Chain *chain)
 {
@@ -187,6 +218,9 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
     TRY(sql_plan_table(version, wanted->travel, hint, r->arena, &plan, r->err));
     r->out->files_planned += plan.file_count;
     r->out->files_total += plan.files_total;
+    const SqlTail *tail = sql_tail_of(r->sql, wanted->ns, wanted->name);
+    if (tail != NULL && wanted->travel == NULL)
+        TRY(bind_tail(r, tail, &plan, &plan.sql));
     BorderBinding bound = { .schema = bound_ns, .name = wanted->ref->name, .sql = plan.sql };
     return sql_resolved_add(r->out, r->arena, &bound, r->err);
 }
@@ -204,6 +238,8 @@ static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *ga
     TableName *names = arena_array(r->arena, TableName, count);
     for (size_t i = 0; i < count; i++)
         names[i] = (TableName){ .ns = wanted[i].ns, .name = wanted[i].name };
+    for (size_t i = 0; i < r->sql->tail_count; i++)
+        r->landed[i] = r->sql->tails[i].landed(r->sql->tails[i].self);
     TableVersion **versions = r->out->versions + r->out->version_count;
     Code code = catalog_resolve(r->sql->options.catalog, names, count, versions, r->err);
     for (size_t i = 0; i < count && code == E_NOT_FOUND; i++) {

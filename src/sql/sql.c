@@ -67,6 +67,25 @@ Code sql_register_source(Sql *sql, Str ns, Str name, const ScanSource *source, E
     return E_OK;
 }
 
+const SqlTail *sql_tail_of(const Sql *sql, Str ns, Str name)
+{
+    for (size_t i = 0; i < sql->tail_count; i++)
+        if (str_ieq(sql->tails[i].ns, ns) && str_ieq(sql->tails[i].name, name))
+            return &sql->tails[i];
+    return NULL;
+}
+
+Code sql_register_tail(Sql *sql, const SqlTail *tail, Err *err)
+{
+    if (sql_tail_of(sql, tail->ns, tail->name) != NULL)
+        return err_set(err, E_EXISTS, STR_FMT "." STR_FMT " has a tail", STR_ARG(tail->ns),
+                       STR_ARG(tail->name));
+    if (sql->tail_count == SQL_TAILS_MAX)
+        return err_set(err, E_LIMIT, "more than %d tables with a tail", SQL_TAILS_MAX);
+    sql->tails[sql->tail_count++] = *tail;
+    return E_OK;
+}
+
 /* ---- requests ---- */
 
 bool sql_is_cancelled(const SqlRequest *request)

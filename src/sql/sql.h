@@ -33,7 +33,8 @@ enum {
     SQL_PARAMS_MAX = 256,
     SQL_BINDINGS_MAX = 256,
     SQL_TABLES_MAX = 256, /* names one statement may refer to */
-    SQL_SOURCES_MAX = 64  /* registered with sql_register_source */
+    SQL_SOURCES_MAX = 64, /* registered with sql_register_source */
+    SQL_TAILS_MAX = 8     /* registered with sql_register_tail */
 };
 
 typedef struct Sql Sql;
@@ -64,6 +65,21 @@ void sql_on_late(Sql *sql, SqlLate *late, void *arg); /* NULL: nobody, as soon a
 /* A table of the system, e.g. ("bronze", "objects"), ("tarn", "runs"). `source` is borrowed until
  * sql_free. EXISTS when the name is taken. Only before the first query. */
 Code sql_register_source(Sql *sql, Str ns, Str name, const ScanSource *source, Err *err) CHECKED;
+
+/* The newest rows of a table of the lake, those that its files do not have yet: read together with it
+ * (but for FOR VERSION AS OF), each row once. Statements that would change the table are FORBIDDEN. */
+typedef struct SqlTail {
+    Str ns, name;
+    const ScanSource *source; /* the table's columns; asked with `column > N` */
+    Str column;               /* a number that grows; not null */
+    Str property;             /* of the table: up to which number its files go; absent: 0 */
+    /* As `property`, where it is ahead: no row is missing in the files of a version loaded later. */
+    uint64_t (*landed)(void *self);
+    void *self;
+} SqlTail;
+
+/* What `tail` points to is borrowed until sql_free. Only before the first query. */
+Code sql_register_tail(Sql *sql, const SqlTail *tail, Err *err) CHECKED;
 
 /* ---- a statement ---- */
 

@@ -27,7 +27,12 @@ struct Sql {
     Engine *engine;
     SqlSystemTable tables[SQL_SOURCES_MAX];
     size_t table_count;
+    SqlTail tails[SQL_TAILS_MAX];
+    size_t tail_count;
 };
+
+/* NULL: the table is all in its files. */
+const SqlTail *sql_tail_of(const Sql *sql, Str ns, Str name);
 
 struct SqlResult {
     Arena arena;

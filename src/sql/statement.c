@@ -67,6 +67,11 @@ Code sql_run_target(SqlRun *run, TableName *ret_name)
                             STR_ARG(ns));
         return err_at(run->err, code, s->name_position);
     }
+    if (sql_tail_of(run->sql, ns, s->name) != NULL) {
+        Code code = err_set(run->err, E_FORBIDDEN, STR_FMT "." STR_FMT " is written by the lake itself",
+                            STR_ARG(ns), STR_ARG(s->name));
+        return err_at(run->err, code, s->name_position);
+    }
     *ret_name = (TableName){ .ns = ns, .name = s->name };
     return E_OK;
 }

@@ -153,6 +153,12 @@ uint64_t store_sequence(Store *store)
     return store->next_sequence - 1;
 }
 
+uint64_t store_feed_begin(Store *store)
+{
+    MUTEX_HELD(&store->mutex);
+    return store->feed.trimmed;
+}
+
 bool store_feed_wait(Store *store, uint64_t after, int64_t wait_us, const bool *stop)
 {
     int64_t until_us = os_monotonic_us(store->os) + wait_us;

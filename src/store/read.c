@@ -233,6 +233,12 @@ Str object_etag(Arena *arena, const ObjectInfo *info)
                                 : hex;
 }
 
+Str object_version(Arena *arena, uint64_t sequence)
+{
+    return str_format(arena, "%016llx%08x", (unsigned long long)sequence,
+                      (unsigned)((sequence ^ sequence >> 32) * 2654435761u));
+}
+
 static Code delete_op_set(const StoreDelete *wanted, CommitOp *op, Err *err)
 {
     TRY(key_check(wanted->bucket, wanted->key, err));

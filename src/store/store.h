@@ -19,6 +19,8 @@ typedef struct ObjectReader ObjectReader;
 
 /* Hexadecimal, without quotes, "-N" behind it for N parts. */
 Str object_etag(Arena *arena, const ObjectInfo *info);
+/* How doors call the version: 24 hexadecimal digits that sort by age; the last 8 tell typos. */
+Str object_version(Arena *arena, uint64_t sequence);
 
 typedef struct StoreOptions {
     const char *backend;    /* "drives" (NULL) or "memory" (nothing survives) */

@@ -35,6 +35,7 @@ typedef struct StoreChange {
 Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
                      StoreChange **ret_changes, size_t *ret_count, Err *err) CHECKED;
 uint64_t store_sequence(Store *store); /* of the newest change; 0: none yet */
+uint64_t store_feed_begin(Store *store); /* the changes behind it are there */
 /* Waits until there is a change behind `after`; false: the time is over, or `*stop` (read atomically;
  * NULL: never) and store_feed_wake. `wait_us` below 0: without end. */
 bool store_feed_wait(Store *store, uint64_t after, int64_t wait_us, const bool *stop);

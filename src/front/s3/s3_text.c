@@ -10,8 +10,7 @@ Str s3_version_text(S3Req *s, uint64_t sequence, bool null_version)
 {
     if (null_version)
         return STR("null");
-    return str_format(s->arena, "%016llx%08x", (unsigned long long)sequence,
-                      (unsigned)((sequence ^ sequence >> 32) * 2654435761u));
+    return object_version(s->arena, sequence);
 }
 
 bool s3_version_parse(S3Req *s, Str text, uint64_t *ret_sequence)

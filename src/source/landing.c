@@ -1,0 +1,348 @@
+/* Invariants:
+ * 1. The row `bronze.objects` of feed_cursors is the authority; it moves from the place where a step
+ *    began, in the transaction of the commit that holds the step's rows, or where there were none.
+ * 2. `landed` is a place that was committed: a version of the table that is loaded later has every row
+ *    up to it.
+ * 3. After a step whose outcome is not known the place is read again before the next.
+ * 4. What the feed may forget is at or before the place of every reader, and was so `keep_ms` ago: a
+ *    query that knows an older version of the table still finds its tail. */
+#include "source/landing.h"
+
+#include "base/log.h"
+#include "os/thread.h"
+#include "source/objects_priv.h"
+#include "table/iceberg.h"
+
+#define NS STR("bronze")
+#define NAME STR("objects")
+#define CONSUMER STR("bronze.objects")
+#define PROPERTY STR("tarn.feed-sequence")
+
+enum { SKIPPED_MAX = 10000, PAGE = 2000, RETRY_MS = 5000 };
+
+struct Landing {
+    LandingOptions options;
+    Arena arena;
+    Uuid table;
+    Thread thread;
+    bool stop;        /* read atomically */
+    uint64_t durable; /* the row of feed_cursors; the stepper's */
+    uint64_t seen;    /* up to here nothing is to be landed; the stepper's, at least `durable` */
+    Mutex mutex;      /* guards what follows */
+    Cond changed;     /* `stop` */
+    uint64_t landed;
+    uint64_t kept, kept_next;  /* places that may be given back: now, and after kept_until_us */
+    int64_t kept_until_us;
+    uint64_t rows, commits, failures, lost;
+};
+
+/* ---- the table ---- */
+
+static Code table_make(Landing *landing, Err *err)
+{
+    static const IceType types[] = { [COLUMN_TEXT] = { .kind = ICE_STRING },
+                                     [COLUMN_I64] = { .kind = ICE_LONG },
+                                     [COLUMN_TIME] = { .kind = ICE_TIMESTAMPTZ } };
+    static const PartitionColumn day = { .column = STR_INIT("event_time"),
+                                         .transform = { .kind = TRANSFORM_DAY } };
+    SourceColumn columns[SOURCE_COLUMNS_MAX];
+    IceField fields[SOURCE_COLUMNS_MAX] = { 0 };
+    size_t count = source_changes_columns(columns);
+    for (size_t i = 0; i < count; i++)
+        fields[i] = (IceField){ .name = columns[i].name, .type = &types[columns[i].type] };
+    TableCreate create = { .ns = NS, .name = NAME, .columns = fields, .column_count = count,
+                           .partition = &day, .partition_count = 1 };
+    Code code = catalog_namespace_create(landing->options.catalog, NS, NULL, 0, NULL, err);
+    if (code == E_OK || code == E_EXISTS)
+        code = catalog_table_create(landing->options.catalog, &create, NULL, err);
+    return code == E_EXISTS ? E_OK : code;
+}
+
+static Code table_find(Landing *landing, Err *err)
+{
+    TableVersion *version AUTO(table_version_free) = NULL;
+    Code code = catalog_load(landing->options.catalog, NS, NAME, &version, err);
+    if (code == E_NOT_FOUND) { /* asked first: making it writes, also where it is there already */
+        TRY(table_make(landing, err));
+        code = catalog_load(landing->options.catalog, NS, NAME, &version, err);
+    }
+    TRY(code);
+    landing->table = table_version_entry(version)->uuid;
+    return E_OK;
+}
+
+/* ---- places ---- */
+
+static Code place_load(Landing *landing, Err *err)
+{
+    int64_t sequence = 0;
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    TRY(meta_read_begin(landing->options.meta, &read, err));
+    TRY(meta_get_feed_cursor(read, CONSUMER, &sequence, err));
+    landing->durable = (uint64_t)sequence;
+    landing->seen = MAX(landing->seen, landing->durable);
+    MUTEX_HELD(&landing->mutex);
+    landing->landed = landing->durable;
+    return E_OK;
+}
+
+/* The place of the slowest reader. */
+static Code slowest(Landing *landing, uint64_t *ret_sequence, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    MetaFeedCursor *cursors;
+    size_t count;
+    TRY(meta_read_begin(landing->options.meta, &read, err));
+    TRY(meta_list_feed_cursors(read, &tmp, &cursors, &count, err));
+    uint64_t least = landing->durable;
+    for (size_t i = 0; i < count; i++)
+        least = MIN(least, (uint64_t)cursors[i].sequence);
+    *ret_sequence = least;
+    return E_OK;
+}
+
+static Code give_back(Landing *landing, Err *err)
+{
+    uint64_t least, kept;
+    TRY(slowest(landing, &least, err));
+    int64_t now_us = os_monotonic_us(landing->options.os);
+    {
+        MUTEX_HELD(&landing->mutex);
+        if (landing->options.keep_ms <= 0)
+            landing->kept = least;
+        else if (now_us >= landing->kept_until_us) {
+            landing->kept = landing->kept_next;
+            landing->kept_next = least;
+            landing->kept_until_us = now_us + landing->options.keep_ms * 1000;
+        }
+        kept = landing->kept;
+    }
+    store_feed_release(landing->options.store, kept);
+    return E_OK;
+}
+
+static uint64_t landed_get(void *self)
+{
+    Landing *landing = self;
+    MUTEX_HELD(&landing->mutex);
+    return landing->landed;
+}
+
+/* ---- a step ---- */
+
+/* How many rows the changes behind `durable` make, and up to which one they go. */
+static Code changes_count(Landing *landing, uint64_t *ret_until, uint64_t *ret_rows, Err *err)
+{
+    uint64_t rows = 0, at = landing->seen, until = store_sequence(landing->options.store);
+    while (at < until && rows < landing->options.rows_max) {
+        Arena tmp AUTO(arena_done) = { 0 };
+        StoreChange *changes;
+        size_t count;
+        TRY(store_feed_read(landing->options.store, at, PAGE, &tmp, &changes, &count, err));
+        for (size_t i = 0; i < count; i++)
+            rows += source_counts(landing->options.source, &changes[i]);
+        at = count < PAGE ? MAX(until, count > 0 ? changes[count - 1].sequence : 0)
+                          : changes[count - 1].sequence;
+    }
+    *ret_until = at;
+    *ret_rows = rows;
+    return E_OK;
+}
+
+static void committed(Landing *landing, uint64_t until, uint64_t rows)
+{
+    landing->durable = landing->seen = until;
+    MUTEX_HELD(&landing->mutex);
+    landing->landed = until;
+    landing->rows += rows;
+    landing->commits += rows > 0;
+}
+
+static Code place_move(Landing *landing, uint64_t until, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaTxn txn;
+    meta_txn_init(&txn, &tmp);
+    meta_move_feed_cursor(&txn, CONSUMER, (int64_t)landing->durable, (int64_t)until);
+    TRY(meta_commit(landing->options.meta, &txn, err));
+    committed(landing, until, 0);
+    return E_OK;
+}
+
+static Code files_write(Landing *landing, const TableVersion *version, Str run_id, uint64_t until, Arena *arena,
+                        DataFile **ret_files, size_t *ret_count, Err *err)
+{
+    const TableMetadata *metadata = table_version_metadata(version);
+    SqlBinding changes = { .name = STR("changes"), .source = source_changes(landing->options.source) };
+    SqlWrite write = {
+        .select = { .text = str_format(arena, "SELECT * FROM changes WHERE sequence > %llu AND sequence <= %llu",
+                                       (unsigned long long)landing->seen, (unsigned long long)until),
+                    .bindings = &changes, .binding_count = 1, .read_only = true },
+        .schema = table_schema_current(metadata),
+        .spec = table_spec_default(metadata),
+        .location = metadata->location,
+        .metadata = metadata,
+        .table = landing->table,
+        .run_id = run_id,
+    };
+    SqlWriteStats stats;
+    return sql_write(landing->options.sql, &write, arena, ret_files, ret_count, &stats, err);
+}
+
+static Code rows_land(Landing *landing, uint64_t until, uint64_t rows, Err *err)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    TableVersion *version AUTO(table_version_free) = NULL;
+    DataFile *files;
+    size_t count;
+    MetaTxn txn;
+    CommitResult result;
+    Str run_id = str_format(&arena, "feed:" STR_FMT, STR_ARG(uuid_format(&arena, os_uuid(landing->options.os))));
+    TRY(catalog_load(landing->options.catalog, NS, NAME, &version, err));
+    TRY(files_write(landing, version, run_id, until, &arena, &files, &count, err));
+    IceProperty place = { .key = PROPERTY, .value = str_format(&arena, "%llu", (unsigned long long)until) };
+    TableCommit commit = { .name = { NS, NAME }, .uuid = landing->table, .kind = COMMIT_APPEND, .add = files,
+                           .add_count = count, .set = &place, .set_count = 1, .summary = &place,
+                           .summary_count = 1, .run_id = run_id };
+    meta_txn_init(&txn, &arena);
+    meta_move_feed_cursor(&txn, CONSUMER, (int64_t)landing->durable, (int64_t)until);
+    TRY(catalog_commit(landing->options.catalog, &commit, 1, &txn, &result, err));
+    committed(landing, until, rows);
+    return E_OK;
+}
+
+/* The feed has forgotten changes that were not landed: said aloud, and gone on behind them. */
+static Code gap_skip(Landing *landing, Err *err)
+{
+    uint64_t from = store_feed_begin(landing->options.store);
+    log_line(LOG_ERROR, "event=feed_gap consumer=bronze.objects after=%llu until=%llu",
+             (unsigned long long)landing->seen, (unsigned long long)from);
+    {
+        MUTEX_HELD(&landing->mutex);
+        landing->lost += from - landing->seen;
+    }
+    return place_move(landing, from, err);
+}
+
+static Code step(Landing *landing, uint64_t *ret_rows, Err *err)
+{
+    uint64_t until = 0, rows = 0;
+    Code code = changes_count(landing, &until, &rows, err);
+    if (code == E_GONE) {
+        TRY(gap_skip(landing, err));
+        code = changes_count(landing, &until, &rows, err);
+    }
+    TRY(code);
+    if (rows > 0)
+        TRY(rows_land(landing, until, rows, err));
+    else if (until - landing->durable >= SKIPPED_MAX)
+        TRY(place_move(landing, until, err));
+    else
+        landing->seen = MAX(landing->seen, until);
+    *ret_rows = rows;
+    return give_back(landing, err);
+}
+
+Code landing_step(Landing *landing, uint64_t *ret_rows, Err *err)
+{
+    Code code = step(landing, ret_rows, err);
+    if (code == E_OK)
+        return E_OK;
+    {
+        MUTEX_HELD(&landing->mutex);
+        landing->failures++;
+    }
+    landing->seen = 0; /* invariant 3 */
+    Code loaded = place_load(landing, NULL);
+    return loaded == E_OK ? code : loaded;
+}
+
+/* ---- the thread ---- */
+
+static void pause_ms(Landing *landing, int64_t ms)
+{
+    MUTEX_HELD(&landing->mutex);
+    if (!__atomic_load_n(&landing->stop, __ATOMIC_ACQUIRE))
+        IGNORE(!cond_wait_us(&landing->changed, &landing->mutex, ms * 1000));
+}
+
+static void *landing_run(void *arg)
+{
+    Landing *landing = arg;
+    Store *store = landing->options.store;
+    Err err;
+    uint64_t rows;
+    for (;;) {
+        store_feed_wait(store, landing->seen, -1, &landing->stop);
+        store_feed_wait(store, landing->seen + landing->options.rows_max, landing->options.interval_ms * 1000,
+                        &landing->stop);
+        if (__atomic_load_n(&landing->stop, __ATOMIC_ACQUIRE))
+            return NULL;
+        err_clear(&err);
+        if (landing_step(landing, &rows, &err) == E_OK)
+            continue;
+        log_line(LOG_WARN, "event=landing table=bronze.objects error=%s", err.text);
+        pause_ms(landing, RETRY_MS);
+    }
+}
+
+Code landing_start(Landing *landing, Err *err)
+{
+    return thread_start(&landing->thread, "landing", landing_run, landing, err);
+}
+
+static Code landing_begin(Landing *landing, Err *err)
+{
+    SqlTail tail = { .ns = NS, .name = NAME, .source = source_changes(landing->options.source),
+                     .column = STR("sequence"), .property = PROPERTY, .landed = landed_get, .self = landing };
+    TRY(table_find(landing, err));
+    TRY(place_load(landing, err));
+    TRY(slowest(landing, &landing->kept_next, err));
+    landing->kept_until_us = os_monotonic_us(landing->options.os) + landing->options.keep_ms * 1000;
+    store_feed_release(landing->options.store, 0);
+    return sql_register_tail(landing->options.sql, &tail, err);
+}
+
+Code landing_open(const LandingOptions *options, Landing **ret_landing, Err *err)
+{
+    Landing *landing AUTO(landing_free) = mem_new(sizeof *landing);
+    landing->options = *options;
+    if (options->interval_ms == 0)
+        landing->options.interval_ms = LANDING_INTERVAL_MS;
+    if (options->rows_max == 0)
+        landing->options.rows_max = LANDING_ROWS_MAX;
+    if (options->keep_ms == 0)
+        landing->options.keep_ms = LANDING_KEEP_MS;
+    mutex_init(&landing->mutex);
+    cond_init(&landing->changed);
+    TRY(landing_begin(landing, err));
+    *ret_landing = TAKE(landing);
+    return E_OK;
+}
+
+void landing_free(Landing **landing_pointer)
+{
+    Landing *landing = TAKE(*landing_pointer);
+    if (!landing)
+        return;
+    {
+        MUTEX_HELD(&landing->mutex);
+        __atomic_store_n(&landing->stop, true, __ATOMIC_RELEASE);
+        cond_broadcast(&landing->changed);
+    }
+    store_feed_wake(landing->options.store);
+    thread_join(&landing->thread);
+    cond_done(&landing->changed);
+    mutex_done(&landing->mutex);
+    arena_done(&landing->arena);
+    mem_free(&landing);
+}
+
+LandingState landing_state(Landing *landing)
+{
+    uint64_t newest = store_sequence(landing->options.store);
+    MUTEX_HELD(&landing->mutex);
+    return (LandingState){ .landed = landing->landed, .newest = newest, .rows = landing->rows,
+                           .commits = landing->commits, .failures = landing->failures, .lost = landing->lost };
+}
