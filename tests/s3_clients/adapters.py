@@ -100,9 +100,6 @@ class Minio(Client):
         self.s3 = minio.Minio(place.host, access_key=place.access, secret_key=self.secret, secure=place.tls, region=REGION,
                               http_client=self.pool)
 
-    def close(self):
-        pass
-
     def kind(self, error):
         return {"NoSuchKey": "missing", "SignatureDoesNotMatch": "denied"}.get(getattr(error, "code", ""))
 
@@ -181,9 +178,6 @@ class Arrow(Client):
         more = {"tls_ca_file_path": str(place.ca)} if place.tls else {}
         self.s3 = fs.S3FileSystem(access_key=place.access, secret_key=self.secret, endpoint_override=place.host,
                                   scheme="https" if place.tls else "http", region=REGION, allow_bucket_creation=True, **more)
-
-    def close(self):
-        pass
 
     def kind(self, error):
         if isinstance(error, FileNotFoundError):
