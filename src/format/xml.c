@@ -123,11 +123,15 @@ Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
     if (text.len > XML_BYTES_MAX)
         return err_set(err, E_LIMIT, "the XML has %zu bytes, at most %d are taken", text.len,
                        XML_BYTES_MAX);
+    /* Texts of UTF-16 and UTF-32 have zeros. */
+    if (!str_is_utf8(text) || (text.len && memchr(text.ptr, 0, text.len)))
+        return err_set(err, E_SYNTAX, "no well-formed XML: its bytes are not UTF-8");
     if (!attributes_fit(text))
         return err_set(err, E_LIMIT, "an element has more than %d attributes", XML_ATTRIBUTES_MAX);
     build.parser = xmlCreatePushParserCtxt(&handler, &build, NULL, 0, NULL);
     ASSERT(build.parser != NULL);
-    xmlCtxtUseOptions(build.parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+    xmlCtxtUseOptions(build.parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
+                                        XML_PARSE_IGNORE_ENC);
     for (size_t i = 0; i < XML_DEPTH_MAX; i++)
         buf_init(&build.texts[i], XML_BYTES_MAX);
     xmlParseChunk(build.parser, text.ptr, (int)text.len, 1);

@@ -1,8 +1,9 @@
 /* xml.h: small XML documents: bodies of S3 requests into a tree, answers out of a writer.
  * Owner:   the tree lives in the given arena; an XmlWriter borrows its Buf.
  * Threads: any; one writer at a time.
- * Errors:  SYNTAX (not well-formed XML 1.0, with the byte's line as place), LIMIT, UNSUPPORTED for a
- *          document type or an entity that is not one of the five.
+ * Errors:  SYNTAX (not well-formed XML 1.0 in UTF-8, with the byte's line as place, whatever encoding
+ *          the declaration claims), LIMIT, UNSUPPORTED for a document type or an entity that is not
+ *          one of the five.
  * Limits:  XML_*_MAX; no document type, so no entity can grow.
  * Units:   bytes. */
 #pragma once

@@ -39,6 +39,8 @@ TEST(xml_refuses)
         { "<a>\x01</a>", E_SYNTAX },
         { "<a>&#0;</a>", E_SYNTAX },
         { "<a>\xff</a>", E_SYNTAX },
+        { "<a><![CDATA[\xc1\xbb]]></a>", E_SYNTAX },
+        { "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a>\xe4</a>", E_SYNTAX },
         { "<!DOCTYPE a [<!ENTITY e \"x\">]><a>&e;</a>", E_UNSUPPORTED },
         { "<!DOCTYPE a SYSTEM \"file:///etc/passwd\"><a/>", E_UNSUPPORTED },
         { "<a>&unknown;</a>", E_SYNTAX },
