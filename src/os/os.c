@@ -109,7 +109,13 @@ Code os_stat(Os *os, const char *path, OsStat *ret_stat, Err *err)
 
 Code os_space_free(Os *os, const char *path, uint64_t *ret_bytes, Err *err)
 {
-    return os->ops->space_free(os->self, path, ret_bytes, err);
+    uint64_t total;
+    return os_space(os, path, ret_bytes, &total, err);
+}
+
+Code os_space(Os *os, const char *path, uint64_t *ret_free, uint64_t *ret_total, Err *err)
+{
+    return os->ops->space(os->self, path, ret_free, ret_total, err);
 }
 
 int64_t os_now_us(Os *os)

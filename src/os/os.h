@@ -54,7 +54,7 @@ typedef struct OsOps {
     Code (*path_rename)(void *self, const char *from, const char *to, Err *err);
     Code (*path_unlink)(void *self, const char *path, Err *err);
     Code (*path_stat)(void *self, const char *path, OsStat *ret_stat, Err *err);
-    Code (*space_free)(void *self, const char *path, uint64_t *ret_bytes, Err *err);
+    Code (*space)(void *self, const char *path, uint64_t *ret_free, uint64_t *ret_total, Err *err);
     int64_t (*now_us)(void *self);
     int64_t (*monotonic_us)(void *self);
     void (*random)(void *self, void *bytes, size_t len);
@@ -99,6 +99,8 @@ Code os_rename(Os *os, const char *from, const char *to, Err *err) CHECKED; /* r
 Code os_unlink(Os *os, const char *path, Err *err) CHECKED;
 Code os_stat(Os *os, const char *path, OsStat *ret_stat, Err *err) CHECKED;
 Code os_space_free(Os *os, const char *path, uint64_t *ret_bytes, Err *err) CHECKED;
+/* Of the file system that `path` is on: what we may still take, and that plus what is used. */
+Code os_space(Os *os, const char *path, uint64_t *ret_free, uint64_t *ret_total, Err *err) CHECKED;
 
 int64_t os_now_us(Os *os);       /* since 1970 UTC */
 int64_t os_monotonic_us(Os *os); /* never goes back */

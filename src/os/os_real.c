@@ -249,13 +249,14 @@ static Code real_path_stat(void *self, const char *path, OsStat *ret_stat, Err *
     return E_OK;
 }
 
-static Code real_space_free(void *self, const char *path, uint64_t *ret_bytes, Err *err)
+static Code real_space(void *self, const char *path, uint64_t *ret_free, uint64_t *ret_total, Err *err)
 {
     (void)self;
     struct statvfs st;
     if (statvfs(path, &st) < 0)
         return machine_error(err, "ask for the space of", path);
-    *ret_bytes = (uint64_t)st.f_bavail * st.f_frsize;
+    *ret_free = (uint64_t)st.f_bavail * st.f_frsize;
+    *ret_total = (uint64_t)(st.f_blocks - st.f_bfree + st.f_bavail) * st.f_frsize;
     return E_OK;
 }
 
@@ -306,7 +307,7 @@ static const OsOps real_ops = {
     .path_rename = real_path_rename,
     .path_unlink = real_path_unlink,
     .path_stat = real_path_stat,
-    .space_free = real_space_free,
+    .space = real_space,
     .now_us = real_now_us,
     .monotonic_us = real_monotonic_us,
     .random = real_random,

@@ -431,12 +431,13 @@ static Code sim_path_stat(void *self, const char *path, OsStat *ret_stat, Err *e
     return E_OK;
 }
 
-static Code sim_space_free(void *self, const char *path, uint64_t *ret_bytes, Err *err)
+static Code sim_space(void *self, const char *path, uint64_t *ret_free, uint64_t *ret_total, Err *err)
 {
     OsSim *sim = self;
     TRY(call_end(sim, call_begin(sim, "space", str_z(path), 0, 0, err), err));
     uint64_t all = sim->capacity_bytes ? sim->capacity_bytes : (uint64_t)1 << 40;
-    *ret_bytes = all > sim->disk.used_bytes ? all - sim->disk.used_bytes : 0;
+    *ret_free = all > sim->disk.used_bytes ? all - sim->disk.used_bytes : 0;
+    *ret_total = all;
     return E_OK;
 }
 
@@ -480,7 +481,7 @@ static const OsOps sim_ops = {
     .path_rename = sim_path_rename,
     .path_unlink = sim_path_unlink,
     .path_stat = sim_path_stat,
-    .space_free = sim_space_free,
+    .space = sim_space,
     .now_us = sim_now_us,
     .monotonic_us = sim_monotonic_us,
     .random = sim_random,

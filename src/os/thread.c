@@ -33,6 +33,11 @@ void mutex_lock(Mutex *mutex)
     ASSERT(!failed);
 }
 
+bool mutex_try(Mutex *mutex)
+{
+    return pthread_mutex_trylock(&mutex->inner) == 0;
+}
+
 void mutex_unlock(Mutex *mutex)
 {
     int failed = pthread_mutex_unlock(&mutex->inner);

@@ -27,6 +27,7 @@ void mutex_init(Mutex *mutex);
 void mutex_done(Mutex *mutex);
 void mutex_lock(Mutex *mutex);
 void mutex_unlock(Mutex *mutex);
+bool mutex_try(Mutex *mutex); /* true: it is locked now */
 
 /* `MUTEX_HELD(&x->mutex);` locks until the end of the scope. */
 void mutex_unlock_(Mutex **mutex);

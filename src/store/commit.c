@@ -312,6 +312,17 @@ static Code request_plan(Group *group, Store *store, Request *request, int64_t n
     return E_OK;
 }
 
+/* Whether something of the group is not refused on a full disk: it goes on with the reserve. */
+static bool group_frees(const Group *group)
+{
+    for (const Request *request = group->first; request; request = request->next) {
+        OpKind kind = request->count ? request->ops[0].kind : OP_MOVE; /* an empty one is of compaction */
+        if (request->code == E_OK && kind != OP_PUT && kind != OP_UPLOAD_CREATE && kind != OP_UPLOAD_PART)
+            return true;
+    }
+    return false;
+}
+
 /* In pieces that the journal takes; only a lone request is larger than one, and its commit record
  * is in the last. */
 static Code records_append(Group *group, Store *store, Err *err)
@@ -324,8 +335,11 @@ static Code records_append(Group *group, Store *store, Err *err)
             to < group->records.len &&
             (to == from || bytes + group->records.items[to].payload.len <= JOURNAL_GROUP_MAX / 2))
             bytes += group->records.items[to++].payload.len;
-        TRY(store->backend_ops->append(store->backend, group->records.items + from, to - from,
-                                       err));
+        Code code = store->backend_ops->append(store->backend, group->records.items + from, to - from, err);
+        if (code == E_NO_SPACE && group_frees(group) && space_reserve_use(store))
+            code = store->backend_ops->append(store->backend, group->records.items + from, to - from, err);
+        if (code != E_OK)
+            return code;
         from = to;
         if (from < group->records.len)
             CRASH_POINT_AT("put_half_appended");

@@ -11,7 +11,6 @@
 #include "store/store_priv.h"
 
 enum {
-    LIVE_PERCENT_MAX = 60, /* a fuller segment stays */
     MOVE_GROUP_BYTES = 4 * 1024 * 1024,
     MOVE_GROUP_OPS = 1000
 };
@@ -183,7 +182,8 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
     if (journal_end(journal) < compaction.end + size) /* the tail and the segment before it stay */
         return E_OK;
     TRY(segment_pass(&compaction, start, true, err));
-    if (compaction.live_bytes > size / 100 * LIVE_PERCENT_MAX || feed_unread(store, compaction.last_sequence))
+    if (compaction.live_bytes > size / 100 * space_live_percent_max(store) ||
+        feed_unread(store, compaction.last_sequence))
         return E_OK;
     CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));

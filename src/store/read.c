@@ -265,6 +265,7 @@ Code store_delete_many(Store *store, const StoreDelete *deletes, size_t count,
         TRY(delete_op_set(&deletes[i], &ops[i], err));
     if (count > 0)
         TRY(store_commit(store, ops, count, err));
+    space_press(store);
     for (size_t i = 0; i < count; i++) {
         const ObjectInfo *info = &ops[i].record.info;
         bool made = ops[i].kind == OP_MARKER;

@@ -20,6 +20,7 @@ struct StagedObject {
     BlobId blob_id;
     bool has_blob;
     bool is_part; /* its bytes never travel in the journal */
+    bool from_reserve;
     bool finished;
     bool failed;
     bool unknown; /* a record may name its blob */
@@ -54,6 +55,8 @@ static Code bytes_keep(StagedObject *staged, Str bytes, Err *err)
         buf_put(&staged->small, bytes);
         return buf_end(&staged->small, "a small object", err);
     }
+    if (!staged->from_reserve)
+        TRY(space_admit(staged->store, bytes.len, err));
     if (!staged->has_blob) {
         TRY(ops->blob_create(staged->store->backend, &staged->blob_id, &staged->blob, err));
         staged->has_blob = true;
@@ -113,6 +116,7 @@ Code store_stage_finish(StagedObject *staged, Err *err)
             return code;
         }
         ops->blob_close(TAKE(staged->blob));
+        space_press(staged->store);
     }
     sha256_final(&staged->sha, staged->sha256);
     staged->finished = true;
@@ -205,8 +209,10 @@ Code fields_check(const StorePut *put, Err *err)
     return tags_check(put->tags, put->tag_count, err);
 }
 
-static Code op_of_put(const StorePut *put, CommitOp *op, Err *err)
+static Code op_of_put(Store *store, const StorePut *put, uint64_t bytes, CommitOp *op, Err *err)
 {
+    if (!put->from_reserve)
+        TRY(space_admit(store, bytes, err));
     TRY(key_check(put->bucket, put->key, err));
     TRY(fields_check(put, err));
     *op = (CommitOp){
@@ -242,10 +248,10 @@ void staged_after_commit(StagedObject **staged, Code code)
     staged_count(store, -1, false);
 }
 
-Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err)
+Code op_of_staged(Store *store, const StorePut *put, CommitOp *op, Err *err)
 {
     const StagedObject *staged = put->take_staged;
-    TRY(op_of_put(put, op, err));
+    TRY(op_of_put(store, put, staged ? staged->small.len : 0, op, err));
     if (!staged || staged->store != store || !staged->finished || staged->is_part)
         return err_set(err, E_INVALID, "only a finished staged object can be published");
     staged_record(staged, &op->record);
@@ -290,6 +296,7 @@ static Code put_large(Store *store, const StorePut *put, Str bytes, uint64_t *re
 {
     StagedObject *staged AUTO(store_stage_abort) = NULL;
     TRY(store_stage(store, &staged, err));
+    staged->from_reserve = put->from_reserve;
     TRY(store_stage_write(staged, bytes, err));
     TRY(store_stage_finish(staged, err));
     StorePut publish = *put;
@@ -303,7 +310,7 @@ Code store_put(Store *store, const StorePut *put, Str bytes, uint64_t *ret_seque
 {
     ASSERT(!put->take_staged);
     CommitOp op;
-    TRY(op_of_put(put, &op, err));
+    TRY(op_of_put(store, put, bytes.len, &op, err));
     if (bytes.len > STORE_INLINE_MAX)
         return put_large(store, put, bytes, ret_sequence, err);
     op.record.place = bytes.len ? PLACE_JOURNAL : PLACE_NONE;

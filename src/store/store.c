@@ -164,6 +164,7 @@ static Code start(Store *store, const StoreOptions *options, Err *err)
     TRY(store->backend_ops->open(store->os, options, store->applied_lsn, replay_record, &replay,
                                  &clean, &store->backend, err));
     TRY(replay_apply(&replay, err));
+    TRY(space_open(store, options, err));
     return clean ? E_OK : store->backend_ops->blob_list(store->backend, sweep_visit, store, err);
 }
 
@@ -183,6 +184,7 @@ static void store_end(Store *store, bool orderly)
     cond_done(&store->changed);
     cond_done(&store->asked);
     mutex_done(&store->mutex);
+    space_done(&store->space);
     mutex_done(&store->pins_mutex);
     mutex_done(&store->compacting);
     arena_done(&store->buckets.arena);
@@ -205,6 +207,7 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     store->next_sequence = 1;
     mutex_init(&store->compacting);
     mutex_init(&store->pins_mutex);
+    space_init(&store->space);
     int64_t seconds = options->trash_seconds ? options->trash_seconds : STORE_TRASH_SECONDS;
     store->trash_us = MAX(seconds, (int64_t)0) * 1000000;
     mutex_init(&store->mutex);

@@ -28,6 +28,8 @@ typedef struct StoreOptions {
     const char *dir;        /* DIR/store: made when absent; holds journal/, objects/, index/ */
     uint64_t segment_bytes; /* of the journal; 0: JOURNAL_SEGMENT_DEFAULT */
     uint64_t index_cache_bytes; /* 0: 32 MiB */
+    uint64_t reserve_bytes;     /* kept for what frees space; 0: two segments and 32 MiB for the index */
+    unsigned space_percent[3]; /* of the file system: where alarm, no background work, no writes begin; 0: 85 90 95 */
     int64_t trash_seconds; /* large bytes stay so long after their last name went; 0: an hour; below 0: not at all */
 } StoreOptions;
 
@@ -81,6 +83,7 @@ typedef struct StorePut {
     Str owner;
     const uint8_t *md5; /* 16 bytes; NULL: not known */
     DigestValue checksum; /* DIGEST_NONE: none */
+    bool from_reserve;    /* it frees space or is needed to: not refused on a full disk */
 } StorePut;
 
 /* All or nothing, durable on return, seen by all readers at once. `ret_sequences` is an array of

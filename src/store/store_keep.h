@@ -61,6 +61,20 @@ typedef struct StorePurged {
 } StorePurged;
 Code store_trash_purge(Store *store, const bool *stop, StorePurged *ret_purged, Err *err) CHECKED;
 
+/* How full the file system is; what each level means stands in space.c. */
+typedef enum StoreSpaceLevel { SPACE_HEALTHY, SPACE_ALARM, SPACE_BACKGROUND, SPACE_FULL, SPACE_LEVELS } StoreSpaceLevel;
+typedef struct StoreSpace {
+    StoreSpaceLevel level;
+    uint64_t free_bytes;
+    uint64_t total_bytes; /* 0: the backend has no file system */
+    uint64_t reserve_bytes; /* held now */
+    uint64_t trash_objects;
+    uint64_t trash_bytes;
+    uint64_t refused; /* writes, since the start */
+} StoreSpace;
+void store_space(Store *store, StoreSpace *ret_space); /* looks now */
+bool store_background_ok(Store *store); /* false: what is not asked for by a user, and adds bytes, waits */
+
 typedef struct StoreUsage {
     uint64_t objects;
     uint64_t object_bytes;

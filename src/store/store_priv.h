@@ -15,6 +15,8 @@
 #include "store/store_keep.h"
 #include "store/upload.h"
 
+#include <stdatomic.h>
+
 /* ---- records (record.c) ---- */
 
 typedef struct BlobId {
@@ -360,7 +362,33 @@ typedef struct BucketCache {
     } rows[BUCKET_CACHE_MAX];
 } BucketCache;
 
+/* ---- the governor of space (space.c) ---- */
+
+typedef struct Space {
+    char *dir; /* NULL: no file system */
+    unsigned percent[SPACE_LEVELS - 1];
+    uint64_t reserve_bytes;
+    atomic_int level;
+    atomic_int_fast64_t next_look_us;
+    atomic_int_fast64_t until_look; /* bytes that may be written before the next look */
+    atomic_uint_fast64_t refused;
+    Mutex mutex; /* guards what follows */
+    bool reserve_held;
+    uint64_t free_bytes, total_bytes;
+} Space;
+
+void space_init(Space *space);
+Code space_open(Store *store, const StoreOptions *options, Err *err) CHECKED;
+void space_done(Space *space);
+Code space_admit(Store *store, uint64_t bytes, Err *err) CHECKED; /* NO_SPACE */
+bool space_reserve_use(Store *store); /* gives the reserve up; false: it is gone already */
+void space_press(Store *store);       /* under pressure the trash goes now; nobody waits for it */
+/* For maintenance, `compacting` held: the trash under pressure, the reserve again. */
+Code space_keep(Store *store, const bool *stop, StorePurged *ret_purged, Err *err) CHECKED;
+unsigned space_live_percent_max(Store *store); /* a segment with more that lives stays */
+
 struct Store {
+    Space space;
     BucketCache buckets;
     Os *os;
     const BackendOps *backend_ops;
@@ -438,7 +466,7 @@ Code fields_check(const StorePut *put, Err *err) CHECKED;
 /* Size and blob of a finished staged part. */
 Code staged_part(const Store *store, const StagedObject *staged, StorePart *part, BlobId *ret_blob,
                  Err *err) CHECKED;
-Code op_of_staged(const Store *store, const StorePut *put, CommitOp *op, Err *err) CHECKED;
+Code op_of_staged(Store *store, const StorePut *put, CommitOp *op, Err *err) CHECKED;
 void staged_after_commit(StagedObject **staged, Code code); /* frees it when it was taken */
 void seek_behind(Buf *seek); /* list.c: the successor of all keys that start so */
 Code tags_check(const StoreTag *tags, size_t count, Err *err) CHECKED;

@@ -231,6 +231,8 @@ static void tree_copy(const char *from, const char *to)
         const char *name = str_copy_z(&arena, entries[i].name);
         const char *source = str_format(&arena, "%s/%s%c", from, name, 0).ptr;
         const char *target = str_format(&arena, "%s/%s%c", to, name, 0).ptr;
+        if (str_eq(entries[i].name, STR("reserve")))
+            continue; /* large and empty; made again when it is not there */
         if (entries[i].is_dir) {
             tree_copy(source, target);
             continue;

@@ -281,6 +281,10 @@ Code trash_purge(Store *store, int64_t until_us, bool (*enough)(Store *store), c
 
 Code store_trash_purge(Store *store, const bool *stop, StorePurged *ret_purged, Err *err)
 {
+    StorePurged pressed, purged;
     MUTEX_HELD(&store->compacting);
-    return trash_purge(store, os_now_us(store->os) - store->trash_us, NULL, stop, ret_purged, err);
+    TRY(space_keep(store, stop, &pressed, err));
+    TRY(trash_purge(store, os_now_us(store->os) - store->trash_us, NULL, stop, &purged, err));
+    *ret_purged = (StorePurged){ pressed.objects + purged.objects, pressed.bytes + purged.bytes };
+    return E_OK;
 }

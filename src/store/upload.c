@@ -356,6 +356,7 @@ Code store_upload_create(Store *store, const StoreUpload *upload, StoreUploadId 
                         .tag_count = upload->tag_count,
                         .meta = upload->meta,
                         .meta_count = upload->meta_count };
+    TRY(space_admit(store, 0, err));
     TRY(key_check(upload->bucket, upload->key, err));
     TRY(fields_check(&fields, err));
     upload_id_make(store, &id);
