@@ -162,6 +162,30 @@ Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *e
     return E_OK;
 }
 
+bool api_stage_small(const StagedObject *staged)
+{
+    return store_stage_small(staged);
+}
+
+Code api_object_put_later(ApiCall *call, StorePublication *publication, Err *err)
+{
+    return store_publish_later(call->lake->store, publication, call->arena, err);
+}
+
+Code api_object_put_over(ApiCall *call, StorePublication *publication, Err *err)
+{
+    if (publication->code == E_OK)
+        api_count(call, API_COUNT_object_writes, 1);
+    else
+        *err = publication->err;
+    return publication->code;
+}
+
+bool api_bucket_known(const ApiLake *lake, Str access_key_id, Str bucket)
+{
+    return govern_access_known(lake->govern, access_key_id) && store_bucket_known(lake->store, bucket);
+}
+
 Code api_object_head(ApiCall *call, Str bucket, Str key, uint64_t sequence, ObjectInfo *ret_info,
                      Err *err)
 {

@@ -57,6 +57,13 @@ const uint8_t *api_stage_sha256(const StagedObject *staged); /* 32 bytes, after 
 void api_stage_abort(StagedObject **staged);
 /* One object; `put->take_staged` is taken on success. */
 Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *err) CHECKED;
+/* The same of a small object (api_stage_small) without waiting, as store_publish_later has it; in
+ * `publication->done` api_object_put_over gives what came of it. */
+bool api_stage_small(const StagedObject *staged);
+Code api_object_put_later(ApiCall *call, StorePublication *publication, Err *err) CHECKED;
+Code api_object_put_over(ApiCall *call, StorePublication *publication, Err *err) CHECKED;
+/* Whether api_signer and api_bucket_enter answer without reading a file. */
+bool api_bucket_known(const ApiLake *lake, Str access_key_id, Str bucket);
 /* As store_head_version: 0 is the newest, a delete marker is given too. */
 Code api_object_head(ApiCall *call, Str bucket, Str key, uint64_t sequence, ObjectInfo *ret_info,
                      Err *err) CHECKED;

@@ -282,6 +282,13 @@ static bool cache_find(Govern *govern, Str id, Arena *arena, CachedKey *ret_key,
     return true;
 }
 
+bool govern_access_known(Govern *govern, Str access_key_id)
+{
+    MUTEX_HELD(&govern->mutex);
+    const CachedKey *slot = govern->cache ? &govern->cache[str_hash(access_key_id) % ACCESS_CACHE_SLOTS] : NULL;
+    return slot && slot->used && str_eq(str_z(slot->id), access_key_id);
+}
+
 static void cache_keep(Govern *govern, const CachedKey *key, uint64_t changes)
 {
     MUTEX_HELD(&govern->mutex);

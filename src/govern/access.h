@@ -56,6 +56,8 @@ typedef struct AccessGrant {
     Str session_policy; /* JSON; empty: none */
     Str session_name;
 } AccessGrant;
+/* It is remembered: govern_access_find reads nothing. */
+bool govern_access_known(Govern *govern, Str access_key_id);
 /* `token`: X-Amz-Security-Token; empty: none. */
 Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *arena,
                         AccessGrant *ret_grant, Err *err) CHECKED;

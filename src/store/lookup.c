@@ -119,6 +119,16 @@ static Str bucket_cached(Store *store, Str bucket, Arena *arena, uint64_t *ret_c
     return STR_NONE;
 }
 
+bool store_bucket_known(Store *store, Str bucket)
+{
+    BucketCache *cache = &store->buckets;
+    bool known = false;
+    MUTEX_HELD(&cache->mutex);
+    for (size_t i = 0; i < cache->count; i++)
+        known = known || str_eq(cache->rows[i].name, bucket);
+    return known;
+}
+
 /* What was read before a change is not kept. */
 static void bucket_cache(Store *store, Str bucket, Str row, uint64_t changes)
 {

@@ -51,6 +51,7 @@ Code store_bucket_set_property(Store *store, Str bucket, Str name, Str value, Er
 Code store_bucket_delete(Store *store, Str bucket, Err *err) CHECKED; /* CONFLICT: not empty */
 /* As store_bucket_get, without its counts: what each request asks. NOT_FOUND. */
 Code store_bucket_find(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket, Err *err) CHECKED;
+bool store_bucket_known(Store *store, Str bucket); /* it is remembered: store_bucket_find reads nothing */
 Code store_bucket_exists(Store *store, Str bucket, bool *ret_exists, Err *err) CHECKED;
 Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, size_t *ret_count,
                        Err *err) CHECKED;

@@ -119,7 +119,7 @@ static void whole_encode(HttpReq *r, const EncodeRules *rules, EncodeKind kind)
     Buf out AUTO(buf_done) = { 0 };
     Str body = buf_str(&r->reply_body);
     Err err;
-    bool on_loop = r->parked || !r->route || r->route->lane == HTTP_ON_LOOP;
+    bool on_loop = r->parked || !r->route || http_req_on_loop(r);
     if (body.len < rules->bytes_min || (on_loop && body.len > ENCODE_ON_LOOP_MAX))
         return;
     buf_init(&out, MAX(body.len, (size_t)64 << 10)); /* more is no gain; the encoder wants some room */

@@ -99,6 +99,7 @@ struct HttpReq {
     HttpRoom *room;
     Loop *loop;
     const HttpRoute *route;          /* NULL: none matches */
+    HttpLane lane;                   /* of the route, for this request */
     size_t stats_at;
     size_t arg_count;
     Str id, trace, principal, peer, tls_name, allow, protocol; /* protocol: of an extended CONNECT */

@@ -182,7 +182,7 @@ bool lane_go(HttpReq *r, unsigned run)
 {
     r->run = run;
     r->held = reply_held(r);
-    if (!r->route || r->route->lane == HTTP_ON_LOOP) {
+    if (!r->route || r->lane == HTTP_ON_LOOP) {
         stages_run(r);
         r->running = r->parked;
         return !r->parked;
@@ -190,7 +190,7 @@ bool lane_go(HttpReq *r, unsigned run)
     r->running = true;
     r->work.work = work_run;
     r->work.done = work_over;
-    if (loop_work(&r->work, (size_t)r->route->lane - 1, NULL) == E_OK)
+    if (loop_work(&r->work, (size_t)r->lane - 1, NULL) == E_OK)
         return false;
     r->running = false;
     if (run & RUN_FREE) {
@@ -317,9 +317,19 @@ void stage_over(HttpReq *r)
     }
 }
 
+bool http_req_on_loop(const HttpReq *r)
+{
+    return r->lane == HTTP_ON_LOOP;
+}
+
+void http_req_freed(HttpReq *r)
+{
+    r->entered = false;
+}
+
 void http_req_park(HttpReq *r)
 {
-    ASSERT(r->route->lane == HTTP_ON_LOOP);
+    ASSERT(http_req_on_loop(r));
     r->parked = true;
 }
 
@@ -407,6 +417,7 @@ void req_begin(HttpReq *r)
         not_routed(r);
         return;
     }
+    r->lane = r->route->lane_of ? r->route->lane_of(r) : r->route->lane;
     r->timeout_ms = r->route->timeout_ms ? r->route->timeout_ms : r->server->options.request_ms_max;
     if (!r->has_body) {
         end_go(r);

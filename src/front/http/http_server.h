@@ -53,6 +53,7 @@ typedef struct HttpRoute {
     const char *name;          /* stable: operationId, label of metrics and log lines */
     int right;                 /* 0: no key is asked for; else HttpOptions.authorize judges it */
     HttpLane lane;
+    HttpLane (*lane_of)(HttpReq *r); /* chosen for each request, by its head; NULL: `lane` */
     uint64_t body_max;         /* bytes; 0: HTTP_BODY_DEFAULT_MAX */
     uint32_t timeout_ms;       /* from the head to the start of the reply; 0: the server's default */
     HttpHandler *on_head;      /* may refuse by replying, before 100-continue; NULL: accepts */
@@ -158,6 +159,9 @@ const bool *http_req_cancel_flag(const HttpReq *r); /* the same, to be read atom
  * return it does not run any more. */
 void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg);
 
+bool http_req_on_loop(const HttpReq *r); /* the lane of this request */
+/* on_free has nothing left to do: it is not called. */
+void http_req_freed(HttpReq *r);
 /* A handler on the loop that answers later: park, then from any thread set the reply and resume. */
 void http_req_park(HttpReq *r);
 void http_req_resume(HttpReq *r);

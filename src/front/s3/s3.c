@@ -388,13 +388,6 @@ static void on_body(HttpReq *r, Str block)
         s3_body_take(s, block);
 }
 
-static void on_end(HttpReq *r)
-{
-    S3Req *s = http_req_user(r);
-    if (!http_replied(r) && (s->op->run == s3_sts || s->post || s3_body_end(s)))
-        s->op->run(s);
-}
-
 static void on_free(HttpReq *r)
 {
     S3Req *s = http_req_user(r);
@@ -405,7 +398,38 @@ static void on_free(HttpReq *r)
     explicit_bzero(&s->sig_key, sizeof s->sig_key);
 }
 
-#define ROUTES(method_, name_, body_)                                                   \
+static void on_end(HttpReq *r)
+{
+    S3Req *s = http_req_user(r);
+    if (!http_replied(r) && (s->op->run == s3_sts || s->post || s3_body_end(s)))
+        s->op->run(s);
+    if (http_req_on_loop(r))
+        return; /* it may be parked */
+    on_free(r);
+    http_req_freed(r);
+}
+
+/* Small puts that read no file are worked on by the loop: their bytes are hashed and handed to the
+ * store, nobody waits. Whatever else may take its time, on a worker. */
+static HttpLane lane_of_put(HttpReq *r)
+{
+    static const Str credential = STR_INIT("Credential=");
+    const S3Server *server = http_req_context(r);
+    Str signature = http_req_header(r, "Authorization"), path = http_req_path(r), id, bucket;
+    ptrdiff_t at = str_find(signature, credential);
+    int64_t length = http_req_length(r);
+    if (at < 0 || length < 0 || length > S3_LOOP_BODY_MAX || http_req_query_raw(r).len > 0 ||
+        server->options.domain_count > 0 || http_req_header(r, "x-amz-copy-source").ptr ||
+        http_req_header(r, "x-amz-security-token").ptr || http_req_header(r, "If-Match").ptr)
+        return HTTP_ON_IO_WORKER;
+    Str rest = str_from(signature, (size_t)at + credential.len);
+    path = str_from(path, MIN(path.len, (size_t)1));
+    if (!str_split(&rest, '/', &id) || !str_split(&path, '/', &bucket) || !path.ptr || path.len == 0)
+        return HTTP_ON_IO_WORKER;
+    return api_bucket_known(server->options.lake, id, bucket) ? HTTP_ON_LOOP : HTTP_ON_IO_WORKER;
+}
+
+#define ROUTES(method_, name_, body_, lane_of_)                                         \
     { .method = method_,                                                                \
       .path = "/",                                                                      \
       .name = name_ "Service",                                                          \
@@ -421,6 +445,7 @@ static void on_free(HttpReq *r)
           .path = "/{path*}",                                                           \
           .name = name_,                                                                \
           .lane = HTTP_ON_IO_WORKER,                                                    \
+          .lane_of = lane_of_,                                                          \
           .body_max = body_,                                                            \
           .on_head = on_head,                                                           \
           .on_body = on_body,                                                           \
@@ -430,10 +455,10 @@ static void on_free(HttpReq *r)
           .doc = "A bucket or an object." },
 
 static const HttpRoute routes[] = {
-    ROUTES("GET", "s3Get", S3_XML_BODY_MAX)
-        ROUTES("PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20)) /* aws-chunked needs some more */
-    ROUTES("POST", "s3Post", S3_OBJECT_BYTES_MAX + (1 << 20))
-        ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX){
+    ROUTES("GET", "s3Get", S3_XML_BODY_MAX, NULL)
+        ROUTES("PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20), lane_of_put) /* aws-chunked needs some more */
+    ROUTES("POST", "s3Post", S3_OBJECT_BYTES_MAX + (1 << 20), NULL)
+        ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX, NULL){
             .method = "OPTIONS",
             .path = "/{path*}",
             .name = "s3Options",

@@ -29,6 +29,40 @@ static void put_answer(S3Req *s, uint64_t sequence, const DigestValue *checksum)
 
 static void copy_object(S3Req *s);
 
+static void put_over(S3Req *s, Code code, uint64_t sequence, const Err *err)
+{
+    if (code != E_OK)
+        s3_fail_err(s, err);
+    else
+        put_answer(s, sequence, &s->checksum_value);
+}
+
+static void publication_over(StorePublication *publication)
+{
+    S3Req *s = publication->arg;
+    Err err;
+    s->staged = publication->put.take_staged;
+    Code code = api_object_put_over(&s->call, publication, &err);
+    put_over(s, code, publication->sequence, &err);
+    http_req_resume(s->r);
+}
+
+/* On a loop: the group that the record is in becomes durable meanwhile. */
+static void put_later(S3Req *s, const StorePut *put)
+{
+    StorePublication *publication = arena_new(s->arena, StorePublication);
+    Err err;
+    *publication = (StorePublication){ .put = *put, .done = publication_over, .arg = s };
+    s->staged = NULL;
+    http_req_park(s->r);
+    Code code = api_object_put_later(&s->call, publication, &err);
+    if (code == E_OK)
+        return;
+    publication->code = code;
+    publication->err = err;
+    publication_over(publication);
+}
+
 void s3_put_object(S3Req *s)
 {
     uint64_t sequence = 0;
@@ -46,12 +80,13 @@ void s3_put_object(S3Req *s)
                      .checksum = s->checksum_value };
     if (!s3_put_fields(s, &put, s->arena))
         return;
+    if (http_req_on_loop(s->r)) {
+        put_later(s, &put);
+        return;
+    }
     Code code = api_object_put(&s->call, &put, &sequence, &err);
     s->staged = put.take_staged;
-    if (code != E_OK)
-        s3_fail_err(s, &err);
-    else
-        put_answer(s, sequence, &s->checksum_value);
+    put_over(s, code, sequence, &err);
 }
 
 /* ---- copy ---- */
