@@ -23,7 +23,7 @@ CACHE = Path(os.environ.get("TARN_DEPS") or
              Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tarn" / "deps")
 VENVS_KEPT = 3
 POLICY = "/usr/sbin/policy-rc.d"  # Debian asks it before a service is started
-CLIENT_PACKAGE = {"go": "golang-go", "cargo": "cargo-web", "pip": "python3-pip", "npm": "npm"}
+CLIENT_PACKAGE = {"go": "golang-go", "cargo": "cargo-web", "pip": "python3-pip", "npm": "npm", "mvn": "maven"}
 
 
 def say(text):
@@ -202,6 +202,45 @@ def install(row):
     return True
 
 
+# ---- trees of packages: each a folder of deps/ whose lock file has every part by hash ----
+
+def fill_npm(folder, fresh):
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(folder / name, fresh / name)
+    client_need("npm")
+    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=fresh)
+
+
+def fill_maven(folder, fresh):
+    client_need("mvn")
+    shutil.copy(folder / "pom.xml", fresh / "pom.xml")
+    run("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={fresh}", "-DincludeScope=runtime", cwd=fresh)
+    rows = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in fresh.glob("*.jar")}
+    wrong = sorted(name for name in rows.keys() | there.keys() if rows.get(name) != there.get(name))
+    if wrong:
+        stop(f"{', '.join(wrong)}: not as {(folder / 'SHA256SUMS').relative_to(TOP)} says. Nothing was installed.")
+
+
+FILL = {"npm": fill_npm, "maven": fill_maven}
+
+
+def install_tree(row):
+    folder, place = TOP / row["folder"], CACHE / row["name"]
+    stamp = place / ".tarn-deps"
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.iterdir()))).hexdigest()
+    if stamp.exists() and stamp.read_text() == key:
+        return
+    say(f"{row['name']} through {row['client']}: {row['why']}")
+    fresh = CACHE / f".{row['name']}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    FILL[row["client"]](folder, fresh)
+    (fresh / ".tarn-deps").write_text(key)
+    shutil.rmtree(place, ignore_errors=True)
+    fresh.rename(place)
+
+
 # ---- Go programs: each a module of ours in deps/go that names one of others, every part by hash ----
 
 def install_program(row):
@@ -276,6 +315,9 @@ def main(arguments):
     for row in lock_file["program"]:
         if groups & set(row["groups"]):
             install_program(row)
+    for row in lock_file["tree"]:
+        if groups & set(row["groups"]):
+            install_tree(row)
     if groups & {"test", "interop", "bench"}:
         install_venv()
         install_more("aio", "--target", str(CACHE / "aio"))
