@@ -72,11 +72,61 @@ static void object_verify(Verify *verify, const ObjectInfo *info)
         finding(verify, code, info->bucket, info->key, err.text);
 }
 
+static Code blob_verify(Verify *verify, const BlobId *id, uint64_t size, Err *err)
+{
+    const BackendOps *ops = verify->store->backend_ops;
+    Blob *blob;
+    TRY(ops->blob_open(verify->store->backend, id, size, &blob, err));
+    Code code = E_OK;
+    for (uint64_t at = 0; verify->hashes && code == E_OK && at < size;) {
+        size_t len = (size_t)MIN((uint64_t)VERIFY_PIECE_BYTES, size - at);
+        code = ops->blob_pread(blob, verify->piece, len, at, err);
+        at += len;
+        verify->seen.bytes += len;
+    }
+    ops->blob_close(blob);
+    return code;
+}
+
+static Code part_verify(Verify *verify, Str row, Str value, Err *err)
+{
+    Err why;
+    StorePart part;
+    BlobId blob;
+    err_clear(&why);
+    Code code = part_decode(value, &part, &blob, &why);
+    if (code == E_OK && !blob_is_none(&blob))
+        code = blob_verify(verify, &blob, part.size_bytes, &why);
+    if (code == E_OK)
+        return E_OK;
+    Arena tmp AUTO(arena_done) = { 0 };
+    Cursor now AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&now, verify->store, err));
+    TRY(cursor_seek(&now, row, err));
+    if (now.there && str_eq(cursor_key(&now), row)) /* neither completed nor aborted in the meantime */
+        finding(verify, code, STR_NONE, STR_NONE,
+                str_copy_z(&tmp, str_format(&tmp, "a part of an upload: %s", why.text)));
+    return E_OK;
+}
+
+/* Parts of uploads that go on are nobody's versions. */
+static Code parts_verify(Verify *verify, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, verify->store, err));
+    TRY(cursor_seek(&cursor, STR("p"), err));
+    while (cursor.there && str_starts(cursor_key(&cursor), STR("p"))) {
+        TRY(part_verify(verify, cursor_key(&cursor), cursor_value(&cursor), err));
+        TRY(cursor_next(&cursor, err));
+    }
+    return E_OK;
+}
+
 static Code bucket_verify(Verify *verify, Str bucket, Err *err)
 {
     Arena page_arena AUTO(arena_done) = { 0 };
     char next[STORE_KEY_MAX];
-    StoreListQuery query = { .bucket = bucket };
+    StoreListQuery query = { .bucket = bucket, .versions = true };
     StoreListPage page;
     do {
         Code code = store_list(verify->store, &query, &page_arena, &page, err);
@@ -85,12 +135,25 @@ static Code bucket_verify(Verify *verify, Str bucket, Err *err)
         if (code != E_OK)
             return code;
         for (size_t i = 0; i < page.object_count; i++)
-            object_verify(verify, &page.objects[i]);
+            if (!page.objects[i].delete_marker)
+                object_verify(verify, &page.objects[i]);
         if (page.next.len)
             memcpy(next, page.next.ptr, page.next.len);
         query.start_after = str_of(next, page.next.len);
+        query.after_sequence = page.next_sequence;
         arena_reset(&page_arena);
     } while (page.truncated);
+    return E_OK;
+}
+
+/* Every block of the index is read, so that each is compared with its checksum. */
+static Code index_verify(Verify *verify, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, verify->store, err));
+    TRY(cursor_seek(&cursor, STR_NONE, err));
+    while (cursor.there)
+        TRY(cursor_next(&cursor, err));
     return E_OK;
 }
 
@@ -111,9 +174,12 @@ Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg
         if (code != E_OK)
             finding(&verify, code, STR_NONE, STR_NONE, why.text);
     }
+    if (hashes)
+        TRY(index_verify(&verify, err));
     TRY(store_bucket_list(store, &arena, &buckets, &count, err));
     for (size_t i = 0; i < count; i++)
         TRY(bucket_verify(&verify, buckets[i].name, err));
+    TRY(parts_verify(&verify, err));
     *ret_verified = verify.seen;
     return E_OK;
 }
