@@ -85,7 +85,8 @@ typedef struct StoreUsage {
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
 
 /* For doctor: the journal is whole, every object has its bytes, of the right length; with `hashes`
- * every block of versions, parts and the index and every SHA-256 too. Findings go to the visitor; E_OK when the walk could be finished. */
+ * every block of versions, parts and the index and every SHA-256 too. Findings go to the visitor;
+ * E_OK when the walk could be finished. */
 typedef struct StoreFinding {
     Code code; /* CORRUPT, NOT_FOUND (bytes are missing), IO */
     Str bucket;
