@@ -314,6 +314,30 @@ void s3_get_acl(S3Req *s)
     s3_reply_xml(s, 200, &body);
 }
 
+/* <Grant>s: only the owner's own control, which is how it is. */
+static bool grants_ok(S3Req *s, const XmlNode *root)
+{
+    for (const XmlNode *g = xml_child(xml_child(root, "AccessControlList"), "Grant"); g;
+         g = xml_next(g, "Grant")) {
+        if (!str_eq(xml_text(g, "Permission"), STR("FULL_CONTROL")) ||
+            !str_eq(xml_text(xml_child(g, "Grantee"), "ID"), s->info.owner))
+            return s3_fail(s, S3_AccessControlListNotSupported);
+    }
+    return true;
+}
+
+void s3_put_acl(S3Req *s)
+{
+    const XmlNode *root = NULL;
+    ObjectInfo info;
+    if (!s3_acl_ok(s) || (s->key.len > 0 && !s3_head_version(s, &info)))
+        return;
+    if (s3_field(s, "x-amz-acl").len == 0 &&
+        (!body_xml(s, "AccessControlPolicy", &root) || !grants_ok(s, root)))
+        return;
+    s3_reply_empty(s, 200);
+}
+
 void s3_get_ownership(S3Req *s)
 {
     Buf body;

@@ -17,6 +17,8 @@ static const char *const kept[] = { "Cache-Control",
 static Str encoding_without_aws(S3Req *s, Str value)
 {
     Str rest = value, one, out = STR("");
+    if (str_find(str_lower(s->arena, value), STR("aws-chunked")) < 0)
+        return value;
     while (rest.ptr && str_split(&rest, ',', &one)) {
         one = str_trim(one);
         if (one.len == 0 || str_ieq(one, STR("aws-chunked")))
@@ -34,6 +36,20 @@ static bool meta_too_large(S3Req *s, size_t bytes)
     return s3_fail_details(s, S3_MetadataTooLarge, STR_NONE, details, ARRAY_LEN(details));
 }
 
+/* ACLs are off: what asks for more than the owner's own control is refused, not forgotten. */
+bool s3_acl_ok(S3Req *s)
+{
+    static const char *const grants[] = { "x-amz-grant-read", "x-amz-grant-write",
+                                          "x-amz-grant-read-acp", "x-amz-grant-write-acp",
+                                          "x-amz-grant-full-control" };
+    Str acl = s3_field(s, s->from_form ? "acl" : "x-amz-acl");
+    bool fine = acl.len == 0 || str_eq(acl, STR("private")) ||
+                str_eq(acl, STR("bucket-owner-full-control"));
+    for (size_t i = 0; i < ARRAY_LEN(grants); i++)
+        fine = fine && s3_field(s, grants[i]).len == 0;
+    return fine || s3_fail(s, S3_AccessControlListNotSupported);
+}
+
 /* Locks, ACLs and keys of clients are not kept, so a request with them is not taken for one
  * without. */
 static bool fields_served(S3Req *s)
@@ -44,6 +60,8 @@ static bool fields_served(S3Req *s)
     static const char *const keys[] = { "x-amz-server-side-encryption",
                                         "x-amz-server-side-encryption-customer-algorithm" };
     Str redirect = s3_field(s, "x-amz-website-redirect-location");
+    if (!s3_acl_ok(s))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(lock); i++) {
         if (s3_field(s, lock[i]).len > 0)
             return s3_fail_text(s, S3_InvalidRequest,

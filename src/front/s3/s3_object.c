@@ -150,7 +150,7 @@ void s3_delete_objects(S3Req *s)
 
 /* ---- tags and attributes ---- */
 
-static bool head_version(S3Req *s, ObjectInfo *ret_info)
+bool s3_head_version(S3Req *s, ObjectInfo *ret_info)
 {
     uint64_t sequence;
     Err err;
@@ -172,7 +172,7 @@ static bool head_version(S3Req *s, ObjectInfo *ret_info)
 void s3_no_lock(S3Req *s)
 {
     ObjectInfo info;
-    if (head_version(s, &info))
+    if (s3_head_version(s, &info))
         s3_fail_text(s, S3_InvalidRequest, STR("Bucket is missing Object Lock Configuration"));
 }
 
@@ -180,7 +180,7 @@ void s3_get_tagging(S3Req *s)
 {
     ObjectInfo info;
     Buf body;
-    if (!head_version(s, &info))
+    if (!s3_head_version(s, &info))
         return;
     buf_init(&body, S3_REPLY_BYTES_MAX);
     XmlWriter w = xml_writer(&body);
@@ -193,7 +193,7 @@ static void tags_set(S3Req *s, const StoreTag *tags, size_t count, int status)
 {
     ObjectInfo info;
     Err err;
-    if (!head_version(s, &info))
+    if (!s3_head_version(s, &info))
         return;
     if (api_object_tag(&s->call, s->bucket, s->key, info.sequence, tags, count, &err) != E_OK) {
         s3_fail_err(s, &err);
@@ -285,7 +285,7 @@ void s3_get_attributes(S3Req *s)
                          "be retrieved is either missing or empty"));
         return;
     }
-    if (!attributes_known(s) || !head_version(s, &info))
+    if (!attributes_known(s) || !s3_head_version(s, &info))
         return;
     buf_init(&body, S3_REPLY_BYTES_MAX);
     XmlWriter w = xml_writer(&body);

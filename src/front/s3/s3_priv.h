@@ -156,6 +156,7 @@ extern const Str s3_algorithms_text;    /* which are known */
 DigestKind s3_checksum_field(Str name); /* of "x-amz-checksum-crc32c" */
 
 /* s3_meta.c */
+bool s3_acl_ok(S3Req *s); /* answers when an ACL would grant something */
 bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena);
 bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count);
 bool s3_tags_xml(S3Req *s, const XmlNode *root, size_t most, StoreTag **ret_tags,
@@ -201,6 +202,9 @@ bool s3_copy_source_ok(S3Req *s);
 bool s3_copy_into_part(S3Req *s);
 void s3_checksum_begin(S3Req *s, DigestKind kind); /* of the bytes that will be copied */
 void s3_copy_part_answer(S3Req *s);
+
+/* s3_object.c: the version that the query names; answers when it is none, or a marker */
+bool s3_head_version(S3Req *s, ObjectInfo *ret_info);
 
 /* s3_read.c */
 bool s3_version_wanted(S3Req *s, uint64_t *ret_sequence); /* 0: the newest */

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { GET_BLOCK_BYTES = 256 << 10 };
+enum { GET_BLOCK_BYTES = 256 << 10, GET_WHOLE_BYTES = 64 << 10 };
 
 /* ---- get and head ---- */
 
@@ -62,37 +62,53 @@ static bool range_asked(S3Req *s, uint64_t size)
     return str_starts(text, STR("bytes="));
 }
 
-/* The part that ?partNumber= asks for; `*ret_part` false: none was asked for. */
-static bool part_find(S3Req *s, const ObjectInfo *info, uint64_t *ret_at, uint64_t *ret_len,
-                      bool *ret_part)
+/* What is read of an object. */
+typedef struct Span {
+    uint64_t at, len;
+    bool is_part;
+    const StorePart *part; /* NULL: of an object that is not in parts, or none was asked for */
+} Span;
+
+/* The part that ?partNumber= asks for. */
+static bool part_find(S3Req *s, const ObjectInfo *info, Span *ret_span)
 {
     Str text = s3_param(s, "partNumber");
     int64_t number = 0;
-    *ret_part = text.ptr != NULL;
-    if (!*ret_part)
+    *ret_span = (Span){ .is_part = text.ptr != NULL };
+    if (!text.ptr)
         return true;
     if (!str_i64(text, &number))
         return false;
-    uint64_t at = 0;
     if (info->part_count == 0 && number == 1) {
-        *ret_at = 0;
-        *ret_len = info->size_bytes;
+        ret_span->len = info->size_bytes;
         return true;
     }
     for (size_t i = 0; i < info->part_count; i++) {
-        if (i + 1 == (size_t)number) {
-            *ret_at = at;
-            *ret_len = info->parts[i].size_bytes;
+        ret_span->part = &info->parts[i];
+        ret_span->len = info->parts[i].size_bytes;
+        if (i + 1 == (size_t)number)
             return true;
-        }
-        at += info->parts[i].size_bytes;
+        ret_span->at += ret_span->len;
     }
     S3Detail details[] = { { "ActualPartCount", s3_number(s, MAX(info->part_count, (size_t)1)) },
                            { "PartNumberRequested", text } };
     return s3_fail_details(s, S3_InvalidPartNumber, STR_NONE, details, ARRAY_LEN(details));
 }
 
-static void object_headers(S3Req *s, const ObjectInfo *info, bool whole)
+static void checksums_put(S3Req *s, const ObjectInfo *info, const Span *span, bool whole)
+{
+    if (!str_ieq(s3_field(s, "x-amz-checksum-mode"), STR("ENABLED")))
+        return;
+    if (span->part && span->part->checksum.kind != DIGEST_NONE) {
+        http_reply_header(s->r, s3_checksum_name(span->part->checksum.kind),
+                          s3_base64(s->arena, digest_str(&span->part->checksum)));
+        http_reply_header(s->r, "x-amz-checksum-type", s3_checksum_type(info->checksum_composite));
+    } else if (whole) {
+        s3_checksum_header(s, info);
+    }
+}
+
+static void object_headers(S3Req *s, const ObjectInfo *info)
 {
     static const struct {
         const char *param, *name;
@@ -119,8 +135,6 @@ static void object_headers(S3Req *s, const ObjectInfo *info, bool whole)
     if (info->tag_count > 0)
         http_reply_header(s->r, "x-amz-tagging-count",
                           str_format(s->arena, "%zu", info->tag_count));
-    if (whole && str_ieq(s3_field(s, "x-amz-checksum-mode"), STR("ENABLED")))
-        s3_checksum_header(s, info);
 }
 
 bool s3_version_wanted(S3Req *s, uint64_t *ret_sequence)
@@ -153,11 +167,75 @@ static void missing_answer(S3Req *s, uint64_t sequence, const Err *err)
     s3_fail_err(s, err);
 }
 
+/* Which bytes are asked for, and the status that they have; 0: it was answered. */
+static int span_take(S3Req *s, const ObjectInfo *info, Span *ret_span)
+{
+    uint64_t size = info->size_bytes;
+    if (!part_find(s, info, ret_span))
+        return 0;
+    if (ret_span->is_part || !range_asked(s, size))
+        http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
+    if (ret_span->is_part) {
+        if (ret_span->len > 0)
+            http_reply_header(s->r, "Content-Range",
+                              str_format(s->arena, "bytes %llu-%llu/%llu",
+                                         (unsigned long long)ret_span->at,
+                                         (unsigned long long)(ret_span->at + ret_span->len - 1),
+                                         (unsigned long long)size));
+        if (info->part_count > 0)
+            http_reply_header(s->r, "x-amz-mp-parts-count", s3_number(s, info->part_count));
+        return 206;
+    }
+    if (!range_asked(s, size)) {
+        ret_span->len = size;
+        return 200;
+    }
+    int status =
+        http_req_range(s->r, size, s3_quoted_etag(s, info), &ret_span->at, &ret_span->len);
+    if (status != 416)
+        return status;
+    S3Detail details[] = { { "RangeRequested", s3_field(s, "Range") },
+                           { "ActualObjectSize", s3_number(s, size) } };
+    s3_fail_details(s, S3_InvalidRange, STR_NONE, details, ARRAY_LEN(details));
+    return 0;
+}
+
+/* Small ones are read here, so that head and body leave in one call; others are pulled. */
+static void bytes_send(S3Req *s, ObjectReader *take_reader, const Span *span, int status,
+                       const char *type)
+{
+    ObjectReader *reader AUTO(object_reader_free) = take_reader;
+    bool bare = str_eq(http_req_method(s->r), STR("HEAD"));
+    size_t got = 0;
+    Buf body;
+    Err err;
+    if (span->len == 0) {
+        http_reply(s->r, status, type, STR(""));
+    } else if (bare || span->len > GET_WHOLE_BYTES) {
+        Reading *reading = arena_new(s->arena, Reading);
+        *reading = (Reading){ TAKE(reader), span->at, span->at + span->len };
+        http_reply_stream(s->r, status, type, (int64_t)span->len, &reading_ops, reading);
+    } else {
+        buf_init(&body, GET_WHOLE_BYTES);
+        Code code = buf_reserve(&body, span->len)
+                        ? object_pread(reader, body.ptr, span->len, span->at, &got, &err)
+                        : err_set(&err, E_LIMIT, "the bytes of the reply");
+        if (code == E_OK && got < span->len)
+            code = err_set(&err, E_CORRUPT, "an object that is shorter than it was");
+        body.len = got;
+        if (code == E_OK)
+            http_reply_take(s->r, status, type, &body);
+        else
+            s3_fail_err(s, &err);
+        buf_done(&body);
+    }
+}
+
 void s3_get_object(S3Req *s)
 {
-    uint64_t sequence, from = 0, len = 0;
+    uint64_t sequence;
     Err err;
-    bool part = false;
+    Span span;
     ObjectReader *reader AUTO(object_reader_free) = NULL;
     if (!s3_version_wanted(s, &sequence) || !part_number_ok(s))
         return;
@@ -166,41 +244,14 @@ void s3_get_object(S3Req *s)
         return;
     }
     const ObjectInfo *info = object_reader_info(reader);
-    if (!s3_conditions_hold(s, info, &s3_of_get) || !part_find(s, info, &from, &len, &part))
+    if (!s3_conditions_hold(s, info, &s3_of_get))
         return;
-    int status = 206;
-    if (part) {
-        http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
-        if (len > 0)
-            http_reply_header(s->r, "Content-Range",
-                              str_format(s->arena, "bytes %llu-%llu/%llu", (unsigned long long)from,
-                                         (unsigned long long)(from + len - 1),
-                                         (unsigned long long)info->size_bytes));
-        if (info->part_count > 0)
-            http_reply_header(s->r, "x-amz-mp-parts-count",
-                              str_format(s->arena, "%zu", info->part_count));
-    } else if (!range_asked(s, info->size_bytes)) {
-        http_reply_header(s->r, "Accept-Ranges", STR("bytes"));
-        status = 200;
-        len = info->size_bytes;
-    } else {
-        status = http_req_range(s->r, info->size_bytes, s3_quoted_etag(s, info), &from, &len);
-    }
-    if (status == 416) {
-        S3Detail details[] = { { "RangeRequested", s3_field(s, "Range") },
-                               { "ActualObjectSize", s3_number(s, info->size_bytes) } };
-        s3_fail_details(s, S3_InvalidRange, STR_NONE, details, ARRAY_LEN(details));
+    int status = span_take(s, info, &span);
+    if (status == 0)
         return;
-    }
-    object_headers(s, info, status == 200 || (part && info->part_count == 0));
+    object_headers(s, info);
+    checksums_put(s, info, &span, status == 200 || (span.is_part && !span.part));
     Str type = s3_param(s, "response-content-type");
     const char *type_z = str_copy_z(s->arena, type.len ? type : info->content_type);
-    Reading *reading = arena_new(s->arena, Reading);
-    *reading = (Reading){ TAKE(reader), from, from + len };
-    if (len == 0) {
-        reading_done(reading);
-        http_reply(s->r, status, type_z, STR(""));
-        return;
-    }
-    http_reply_stream(s->r, status, type_z, (int64_t)len, &reading_ops, reading);
+    bytes_send(s, TAKE(reader), &span, status, type_z);
 }

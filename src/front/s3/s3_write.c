@@ -9,9 +9,20 @@ enum { COPY_BLOCK_BYTES = 1 << 20 };
 
 /* ---- put ---- */
 
+/* A body that waits for 100-continue does not come for a key that is taken already; the leader judges
+ * all others when they are there. */
+static bool absent_yet(S3Req *s)
+{
+    ObjectInfo info;
+    if (s->condition != PUT_IF_ABSENT || !s3_field(s, "Expect").ptr ||
+        api_object_head(&s->call, s->bucket, s->key, 0, &info, NULL) != E_OK || info.delete_marker)
+        return true;
+    return s3_fail_with(s, S3_PreconditionFailed, STR_NONE, "Condition", STR("If-None-Match"));
+}
+
 void s3_put_object_head(S3Req *s)
 {
-    if (s3_field(s, "x-amz-copy-source").ptr || !s3_conditions_of_put(s))
+    if (s3_field(s, "x-amz-copy-source").ptr || !s3_conditions_of_put(s) || !absent_yet(s))
         return;
     s3_length_said(s);
 }
