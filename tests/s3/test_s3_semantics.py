@@ -1,0 +1,226 @@
+"""Corner cases of reads, conditions and lists, as AWS documents them; where peers differ (peers-s3.md 6), what AWS does."""
+import base64
+import hashlib
+import re
+import sys
+import urllib.parse
+import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+from lake import Lake, case, equal, holds, main  # noqa: E402
+from raw import Raw, quote  # noqa: E402
+
+lake = Lake(None, "--s3", "127.0.0.1:0")
+s3 = Raw(lake)
+SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+PAST, FUTURE = "Mon, 01 Jan 2001 00:00:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"
+s3.ask("PUT", "/bkt")
+
+
+def put(key, body=b"", **fields):
+    reply = s3.ask("PUT", f"/bkt/{key}", body=body, fields={n.replace("_", "-"): v for n, v in fields.items()})
+    equal(reply.status, 200, reply.body)
+    return reply
+
+
+def listed(query, bucket="bkt"):
+    reply = s3.ask("GET", f"/{bucket}", query)
+    equal(reply.status, 200, f"{query}: {reply.body[:200]!r}")
+    root = ET.fromstring(reply.body)
+    keys = [c.findtext(SPACE + "Key") for c in root.findall(SPACE + "Contents")]
+    folded = [c.findtext(SPACE + "Prefix") for c in root.findall(SPACE + "CommonPrefixes")]
+    return keys, folded, lambda name: root.findtext(SPACE + name)
+
+
+@case
+def conditions_of_reads():
+    etag = put("c", b"0123456789").fields["etag"]
+    for fields, wanted in (
+            ({"If-Match": etag}, 200), ({"If-Match": etag.strip('"')}, 200), ({"If-Match": "*"}, 200), ({"If-Match": '"x"'}, 412),
+            ({"If-Match": f'"a", {etag}'}, 200), ({"If-None-Match": etag}, 304), ({"If-None-Match": "W/" + etag}, 304),
+            ({"If-None-Match": "*"}, 304), ({"If-None-Match": '"x"'}, 200), ({"If-Modified-Since": PAST}, 200),
+            ({"If-Modified-Since": FUTURE}, 304), ({"If-Unmodified-Since": PAST}, 412), ({"If-Unmodified-Since": FUTURE}, 200),
+            ({"If-Modified-Since": "yesterday"}, 200), ({"If-Unmodified-Since": "yesterday"}, 200),
+            ({"If-Match": etag, "If-Unmodified-Since": PAST}, 200), ({"If-Match": '"x"', "If-Unmodified-Since": FUTURE}, 412),
+            ({"If-None-Match": '"x"', "If-Modified-Since": FUTURE}, 200), ({"If-None-Match": etag, "If-Modified-Since": PAST}, 304),
+            ({"If-Match": etag, "If-None-Match": etag}, 304), ({"If-Match": '"x"', "If-None-Match": etag}, 412)):
+        for method in ("GET", "HEAD"):
+            reply = s3.ask(method, "/bkt/c", fields=fields)
+            equal(reply.status, wanted, f"{method} {fields}")
+            equal(reply.code, "PreconditionFailed" if wanted == 412 and method == "GET" else "", fields)
+            if wanted == 304:
+                equal((reply.fields["etag"], "last-modified" in reply.fields), (etag, True), fields)
+    for fields, wanted in (({"x-amz-copy-source-if-none-match": etag}, 412), ({"x-amz-copy-source-if-match": '"x"'}, 412),
+                           ({"x-amz-copy-source-if-modified-since": FUTURE}, 412), ({"x-amz-copy-source-if-match": etag}, 200)):
+        equal(s3.ask("PUT", "/bkt/copied", fields={"x-amz-copy-source": "bkt/c", **fields}).status, wanted, fields)
+
+
+@case
+def ranges():
+    put("r", b"0123456789")
+    put("empty")
+    for text, wanted, body in (
+            ("bytes=0-0", 206, b"0"), ("bytes=0-", 206, b"0123456789"), ("bytes=9-", 206, b"9"), ("bytes=9-100", 206, b"9"), ("bytes=-1", 206, b"9"),
+            ("bytes=-100", 206, b"0123456789"), ("bytes=10-", 416, b""), ("bytes=-0", 416, b""), ("bytes=18446744073709551615-", 416, b""),
+            ("bytes=5-4", 200, None), ("bytes=a-b", 200, None), ("bytes=", 200, None), ("bytes", 200, None), ("lines=1-2", 200, None),
+            ("bytes=0-1,3-4", 200, None), ("bytes=--1", 200, None), ("bytes=1-2-3", 200, None), ("bytes=-", 200, None)):
+        reply = s3.ask("GET", "/bkt/r", fields={"Range": text})
+        equal(reply.status, wanted, text)
+        if wanted == 416:
+            equal((reply.code, reply.text("RangeRequested"), reply.text("ActualObjectSize"), reply.fields["content-range"]),
+                  ("InvalidRange", text, "10", "bytes */10"), text)
+        else:
+            equal(reply.body, b"0123456789" if body is None else body, text)
+            first = b"0123456789".index(reply.body)
+            equal(reply.fields.get("content-range"), f"bytes {first}-{first + len(reply.body) - 1}/10" if wanted == 206 else None, text)
+        head = s3.ask("HEAD", "/bkt/r", fields={"Range": text})
+        equal((head.status, head.fields.get("content-range")), (reply.status, reply.fields.get("content-range")), f"HEAD {text}")
+    equal(s3.ask("GET", "/bkt/empty", fields={"Range": "bytes=0-"}).both, (416, "InvalidRange"))
+    etag = s3.ask("HEAD", "/bkt/r").fields["etag"]
+    equal(s3.ask("GET", "/bkt/r", fields={"Range": "bytes=0-1", "If-Range": etag}).body, b"01")
+    equal(s3.ask("GET", "/bkt/r", fields={"Range": "bytes=0-1", "If-Range": '"x"'}).body, b"0123456789")
+    asked = "response-content-type=text%2Fx&response-cache-control=no-cache&response-content-disposition=a%3B%20b"
+    reply = s3.ask("GET", "/bkt/r", asked)
+    equal([reply.fields[n] for n in ("content-type", "cache-control", "content-disposition")], ["text/x", "no-cache", "a; b"])
+
+
+@case
+def conditional_deletes():
+    etag = put("d", b"1").fields["etag"]
+    when = s3.ask("HEAD", "/bkt/d").fields["last-modified"]
+    for fields in ({"If-Match": '"x"'}, {"x-amz-if-match-size": "2"}, {"x-amz-if-match-last-modified-time": PAST},
+                   {"If-Match": etag, "x-amz-if-match-size": "2"}):
+        equal(s3.ask("DELETE", "/bkt/d", fields=fields).both, (412, "PreconditionFailed"), fields)
+    for fields in ({"x-amz-if-match-size": "some"}, {"x-amz-if-match-last-modified-time": "yesterday"}):
+        equal(s3.ask("DELETE", "/bkt/d", fields=fields).both, (400, "InvalidArgument"), fields)
+    equal(s3.ask("GET", "/bkt/d").body, b"1")
+    batch = "<Delete><Object><Key>d</Key><ETag>%s</ETag></Object><Object><Key>e</Key></Object></Delete>"
+    put("e", b"2")
+    reply = s3.ask("POST", "/bkt", "delete", body=(batch % '"x"').encode())
+    equal((reply.status, reply.text("Code"), s3.ask("GET", "/bkt/d").status, s3.ask("GET", "/bkt/e").status),
+          (200, "PreconditionFailed", 200, 404), "one of a batch")
+    reply = s3.ask("POST", "/bkt", "delete", body=(batch % etag).encode())
+    equal((reply.status, reply.text("Code"), s3.ask("GET", "/bkt/d").status), (200, None, 404))
+    put("d", b"1")
+    equal(s3.ask("DELETE", "/bkt/d", fields={"If-Match": etag, "x-amz-if-match-size": "1",
+                                             "x-amz-if-match-last-modified-time": s3.ask("HEAD", "/bkt/d").fields["last-modified"]}).status, 204)
+    holds(when, "a time was told")
+
+
+@case
+def one_winner():
+    def race(number):
+        return s3.ask("PUT", "/bkt/once", body=b"%d" % number, fields={"If-None-Match": "*"}).status
+
+    with ThreadPoolExecutor(16) as pool:
+        equal(sorted(pool.map(race, range(32))), [200] + [412] * 31)
+    etag = s3.ask("HEAD", "/bkt/once").fields["etag"]
+
+    def swap(number):
+        return s3.ask("PUT", "/bkt/once", body=b"next %d" % number, fields={"If-Match": etag}).status
+
+    with ThreadPoolExecutor(16) as pool:
+        equal(sorted(pool.map(swap, range(32))), [200] + [412] * 31)
+    equal(s3.ask("PUT", "/bkt/never", body=b"", fields={"If-Match": etag}).both, (404, "NoSuchKey"))
+    equal(s3.ask("PUT", "/bkt/once", body=b"", fields={"If-None-Match": etag}).both, (501, "NotImplemented"))
+
+
+NAMES = ["a/1", "a/2", "b", "c/1/x", "c/2", "d e", "z", "ü"]
+
+
+@case
+def lists():
+    for name in NAMES:
+        put("l/" + urllib.parse.quote(name))
+    keys, folded, of = listed("list-type=2&prefix=l/&delimiter=/&encoding-type=url")
+    equal((keys, folded, of("KeyCount"), of("Prefix"), of("Delimiter"), of("EncodingType")),
+          (["l/b", "l/d%20e", "l/z", "l/%C3%BC"], ["l/a/", "l/c/"], "6", "l/", "/", "url"))
+    for version, token, start in (("list-type=2&", "continuation-token", "NextContinuationToken"), ("", "marker", "NextMarker")):
+        for most in range(1, 8):
+            after, all_keys, all_folded = "", [], []
+            for _ in range(20):
+                keys, folded, of = listed(f"{version}prefix=l/&delimiter=/&max-keys={most}" + (f"&{token}={quote(after)}" if after else ""))
+                equal(len(keys) + len(folded) <= most, True)
+                all_keys, all_folded, after = all_keys + keys, all_folded + folded, of(start)
+                equal(of("IsTruncated"), "true" if after else "false")
+                if not after:
+                    break
+            equal((all_keys, all_folded), (["l/b", "l/d e", "l/z", "l/ü"], ["l/a/", "l/c/"]), f"pages of {most}, {token}")
+    equal(listed("list-type=2&prefix=l/&start-after=l/c/1/x")[0], ["l/c/2", "l/d e", "l/z", "l/ü"])
+    equal(listed("list-type=2&prefix=l/&delimiter=/&start-after=l/c/")[1], [], "a prefix at the start itself is over")
+    equal(listed("list-type=2&prefix=l/&delimiter=%2F1")[1], ["l/a/1", "l/c/1"], "a delimiter of two bytes")
+    equal(listed("list-type=2&prefix=l/&delimiter=")[0], ["l/" + name for name in NAMES], "an empty delimiter is none")
+    equal(listed("list-type=2&prefix=none")[:2], ([], []))
+    for version in ("list-type=2&", "", "versions&"):
+        reply = s3.ask("GET", "/bkt", version + "max-keys=0")
+        root = ET.fromstring(reply.body)
+        equal([root.findtext(SPACE + n) for n in ("MaxKeys", "IsTruncated")] + [len(root.findall(SPACE + "Contents"))], ["0", "false", 0], version)
+        for most in ("-1", "x", "1e3", "99999999999"):
+            equal(s3.ask("GET", "/bkt", f"{version}max-keys={most}").both, (400, "InvalidArgument"), f"{version}{most}")
+        equal(listed(version + "max-keys=100000")[2]("MaxKeys"), "1000", version)
+        equal(s3.ask("GET", "/bkt", version + "encoding-type=base64").both, (400, "InvalidArgument"))
+    for token in ("", "%21%21", "abc", "A" * 3000):
+        equal(s3.ask("GET", "/bkt", f"list-type=2&continuation-token={token}").both, (400, "InvalidArgument"), token[:20])
+    made_up = quote(base64.b64encode(b"l/c\xff\x00").decode())
+    equal(listed(f"list-type=2&prefix=l/&continuation-token={made_up}")[0], ["l/d e", "l/z", "l/ü"], "a token is a place, and no more than that")
+    equal(s3.ask("GET", "/bkt", "list-type=3").both, (400, "InvalidArgument"))
+    owners = [len(ET.fromstring(s3.ask("GET", "/bkt", q).body).findall(f"{SPACE}Contents/{SPACE}Owner"))
+              for q in ("list-type=2&prefix=l/", "list-type=2&prefix=l/&fetch-owner=true", "list-type=2&prefix=l/&fetch-owner=false", "prefix=l/")]
+    equal(owners, [0, len(NAMES), 0, len(NAMES)])
+
+
+@case
+def versions_in_pages():
+    s3.ask("PUT", "/many")
+    for key in ("a", "b"):
+        s3.ask("PUT", f"/many/{key}", body=b"null")
+    equal(s3.ask("PUT", "/many", "versioning", body=b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>").status, 200)
+    for number in range(3):
+        for key in ("a", "b"):
+            s3.ask("PUT", f"/many/{key}", body=b"%d" % number)
+    equal(s3.ask("DELETE", "/many/b").fields["x-amz-delete-marker"], "true")
+    whole = None
+    for most in (1000, 1, 2, 3, 5):
+        seen, after = [], ""
+        for _ in range(20):
+            root = ET.fromstring(s3.ask("GET", "/many", f"versions&max-keys={most}{after}").body)
+            seen += [(e.tag[len(SPACE):], e.findtext(SPACE + "Key"), e.findtext(SPACE + "VersionId"), e.findtext(SPACE + "IsLatest"))
+                     for e in root if e.tag in (SPACE + "Version", SPACE + "DeleteMarker")]
+            if root.findtext(SPACE + "IsTruncated") == "false":
+                break
+            marker = [quote(root.findtext(SPACE + n)) for n in ("NextKeyMarker", "NextVersionIdMarker")]
+            after = f"&key-marker={marker[0]}&version-id-marker={marker[1]}"
+        whole = whole or seen
+        equal(seen, whole, f"pages of {most}")
+    equal([(t, k, latest) for t, k, _, latest in whole],
+          [("Version", "a", "true")] + [("Version", "a", "false")] * 3 + [("DeleteMarker", "b", "true")] + [("Version", "b", "false")] * 4)
+    equal([v for _, _, v, _ in whole if v == "null"], ["null", "null"])
+    marker = next(v for t, _, v, _ in whole if t == "DeleteMarker")
+    for method in ("GET", "HEAD"):
+        gone = s3.ask(method, "/many/b", f"versionId={marker}")
+        equal((gone.status, gone.fields["x-amz-delete-marker"], "last-modified" in gone.fields), (405, "true", True), method)
+        equal(s3.ask(method, "/many/b").status, 404, method)
+    equal(s3.ask("GET", "/many/a", "versionId=" + whole[0][2][:-1] + "x").both, (400, "InvalidArgument"), "an id that is none")
+    equal(s3.ask("DELETE", "/many/b", f"versionId={marker}").status, 204)
+    equal(s3.ask("GET", "/many/b").body, b"2", "without its marker it is there again")
+
+
+@case
+def fields_that_are_kept():
+    kept = {"Content-Type": "text/plain; charset=utf-8", "Cache-Control": "max-age=1", "Content-Disposition": 'attachment; filename="a"',
+            "Content-Encoding": "deflate, gzip", "Content-Language": "de", "Expires": FUTURE, "x-amz-meta-a": "b", "x-amz-meta-Upper": "C"}
+    equal(s3.ask("PUT", "/bkt/f", body=b"f", fields=kept).status, 200)
+    for method in ("GET", "HEAD"):
+        reply = s3.ask(method, "/bkt/f")
+        equal({n: reply.fields.get(n.lower()) for n in kept}, kept, method)
+        equal((reply.fields["content-length"], reply.fields["accept-ranges"], reply.fields["etag"]),
+              ("1", "bytes", f'"{hashlib.md5(b"f").hexdigest()}"'), method)
+        holds(re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", reply.fields["last-modified"]), "a date of HTTP")
+        holds(reply.fields["x-amz-request-id"], "a request's id")
+    missing = s3.ask("HEAD", "/bkt/none")
+    equal((missing.status, missing.body), (404, b""), "an error of HEAD has no body")
+
+
+main()
