@@ -63,15 +63,20 @@ void buf_put_zeros(Buf *buf, size_t count)
     buf->len += count;
 }
 
+enum { SMALL_TEXT = 256 }; /* formatted once; longer texts are measured first */
+
 void buf_format(Buf *buf, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     va_list again;
     va_copy(again, args);
-    int wanted = vsnprintf(NULL, 0, format, args);
+    char small[SMALL_TEXT];
+    int wanted = vsnprintf(small, sizeof small, format, args);
     va_end(args);
-    if (wanted > 0) {
+    if (wanted > 0 && (size_t)wanted < sizeof small) {
+        buf_put(buf, str_of(small, (size_t)wanted));
+    } else if (wanted > 0) {
         /* vsnprintf writes a NUL behind the text: room for it may lie beyond the maximum. */
         size_t text_len = (size_t)wanted;
         char *text = mem_new(text_len + 1);

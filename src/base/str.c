@@ -258,17 +258,23 @@ const char *str_copy_z(Arena *arena, Str s)
     return copy;
 }
 
+enum { SMALL_TEXT = 256 }; /* formatted once; longer texts are measured first */
+
 Str str_format(Arena *arena, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     va_list again;
     va_copy(again, args);
-    int wanted = vsnprintf(NULL, 0, format, args);
+    char small[SMALL_TEXT];
+    int wanted = vsnprintf(small, sizeof small, format, args);
     va_end(args);
     ASSERT(wanted >= 0);
     char *text = arena_alloc(arena, (size_t)wanted + 1);
-    vsnprintf(text, (size_t)wanted + 1, format, again);
+    if ((size_t)wanted < sizeof small)
+        memcpy(text, small, (size_t)wanted + 1);
+    else
+        vsnprintf(text, (size_t)wanted + 1, format, again);
     va_end(again);
     return (Str){ text, (size_t)wanted };
 }

@@ -1,9 +1,10 @@
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "format/checksum.h"
 
 #include <isa-l/crc.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/sha.h>
+#include <string.h>
 
 enum { CRC_PIECE = 1 << 30 }; /* ISA-L counts CRC-32C's bytes in an int */
 
@@ -23,44 +24,57 @@ uint32_t crc32_zip(uint32_t seed, Str bytes)
     return crc32_gzip_refl(seed, (const unsigned char *)bytes.ptr, bytes.len);
 }
 
-/* OpenSSL fails here only without memory or without its own SHA-256: nothing to go on with. */
+/* OpenSSL's plain functions: the EVP ones look their algorithm up, under a lock, each time. */
 void sha256_init(Sha256 *sha)
 {
-    sha->context = EVP_MD_CTX_new();
-    ASSERT(sha->context != NULL);
-    ASSERT(EVP_DigestInit_ex(sha->context, EVP_sha256(), NULL) == 1);
+    sha->context = mem_new(sizeof(SHA256_CTX));
+    ASSERT(SHA256_Init(sha->context) == 1);
 }
 
 void sha256_update(Sha256 *sha, Str bytes)
 {
     if (bytes.len > 0)
-        ASSERT(EVP_DigestUpdate(sha->context, bytes.ptr, bytes.len) == 1);
+        ASSERT(SHA256_Update(sha->context, bytes.ptr, bytes.len) == 1);
 }
 
 void sha256_final(Sha256 *sha, uint8_t ret_digest[SHA256_LEN])
 {
-    ASSERT(EVP_DigestFinal_ex(sha->context, ret_digest, NULL) == 1);
+    ASSERT(SHA256_Final(ret_digest, sha->context) == 1);
 }
 
 void sha256_done(Sha256 *sha)
 {
-    EVP_MD_CTX_free(sha->context);
-    sha->context = NULL;
+    if (sha->context)
+        OPENSSL_cleanse(sha->context, sizeof(SHA256_CTX));
+    mem_free(&sha->context);
 }
 
 void sha256_of(Str bytes, uint8_t ret_digest[SHA256_LEN])
 {
-    Sha256 sha AUTO(sha256_done) = { NULL };
-    sha256_init(&sha);
-    sha256_update(&sha, bytes);
-    sha256_final(&sha, ret_digest);
+    ASSERT(SHA256((const uint8_t *)(bytes.len ? bytes.ptr : ""), bytes.len, ret_digest) != NULL);
 }
 
+/* RFC 2104. */
 void hmac_sha256(Str key, Str bytes, uint8_t ret_digest[SHA256_LEN])
 {
-    const char *key_ptr = key.len > 0 ? key.ptr : "";
-    ASSERT(HMAC(EVP_sha256(), key_ptr, (int)key.len, (const unsigned char *)bytes.ptr, bytes.len,
-                ret_digest, NULL) != NULL);
+    uint8_t inner[SHA256_CBLOCK] = { 0 }, outer[SHA256_CBLOCK];
+    SHA256_CTX sha;
+    if (key.len > sizeof inner)
+        sha256_of(key, inner);
+    else if (key.len > 0)
+        memcpy(inner, key.ptr, key.len);
+    for (size_t i = 0; i < sizeof inner; i++) {
+        outer[i] = inner[i] ^ 0x5c;
+        inner[i] ^= 0x36;
+    }
+    ASSERT(SHA256_Init(&sha) == 1 && SHA256_Update(&sha, inner, sizeof inner) == 1);
+    ASSERT(bytes.len == 0 || SHA256_Update(&sha, bytes.ptr, bytes.len) == 1);
+    ASSERT(SHA256_Final(ret_digest, &sha) == 1 && SHA256_Init(&sha) == 1);
+    ASSERT(SHA256_Update(&sha, outer, sizeof outer) == 1 && SHA256_Update(&sha, ret_digest, SHA256_LEN) == 1);
+    ASSERT(SHA256_Final(ret_digest, &sha) == 1);
+    OPENSSL_cleanse(inner, sizeof inner);
+    OPENSSL_cleanse(outer, sizeof outer);
+    OPENSSL_cleanse(&sha, sizeof sha);
 }
 
 bool secret_eq(Str a, Str b)

@@ -1,8 +1,10 @@
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "format/digest.h"
 
 #include "format/checksum.h"
 
-#include <openssl/evp.h>
+#include <openssl/md5.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 typedef struct KindRow {
@@ -47,26 +49,27 @@ bool digest_is_crc(DigestKind kind)
     return rows[kind].poly != 0;
 }
 
-static const EVP_MD *openssl_kind(DigestKind kind)
-{
-    if (kind == DIGEST_MD5)
-        return EVP_md5();
-    return kind == DIGEST_SHA1 ? EVP_sha1() : EVP_sha256();
-}
+typedef union Context {
+    MD5_CTX md5;
+    SHA_CTX sha1;
+    SHA256_CTX sha256;
+} Context;
 
-/* OpenSSL fails here only without memory or without its own hashes: nothing to go on with. */
+/* OpenSSL's plain functions, as in checksum.c; they do not fail. */
 void digest_init(Digest *digest, DigestKind kind)
 {
     *digest = (Digest){ .kind = kind };
     if (kind == DIGEST_NONE || digest_is_crc(kind))
         return;
-    digest->context = EVP_MD_CTX_new();
-    ASSERT(digest->context != NULL);
-    ASSERT(EVP_DigestInit_ex(digest->context, openssl_kind(kind), NULL) == 1);
+    Context *context = digest->context = mem_new(sizeof *context);
+    ASSERT(kind == DIGEST_MD5    ? MD5_Init(&context->md5)
+           : kind == DIGEST_SHA1 ? SHA1_Init(&context->sha1)
+                                 : SHA256_Init(&context->sha256));
 }
 
 void digest_update(Digest *digest, Str bytes)
 {
+    Context *context = digest->context;
     if (bytes.len == 0)
         return;
     switch (digest->kind) {
@@ -80,9 +83,13 @@ void digest_update(Digest *digest, Str bytes)
         digest->crc = crc64_nvme(digest->crc, bytes);
         break;
     case DIGEST_MD5:
+        ASSERT(MD5_Update(&context->md5, bytes.ptr, bytes.len));
+        break;
     case DIGEST_SHA1:
+        ASSERT(SHA1_Update(&context->sha1, bytes.ptr, bytes.len));
+        break;
     case DIGEST_SHA256:
-        ASSERT(EVP_DigestUpdate(digest->context, bytes.ptr, bytes.len) == 1);
+        ASSERT(SHA256_Update(&context->sha256, bytes.ptr, bytes.len));
         break;
     case DIGEST_NONE:
     case DIGEST_KINDS:
@@ -108,17 +115,19 @@ static uint64_t crc_get(const DigestValue *value)
 DigestValue digest_final(Digest *digest)
 {
     DigestValue value = { .kind = digest->kind };
+    Context *context = digest->context;
     if (digest_is_crc(digest->kind))
         crc_put(&value, digest->crc);
     else if (digest->kind != DIGEST_NONE)
-        ASSERT(EVP_DigestFinal_ex(digest->context, value.bytes, NULL) == 1);
+        ASSERT(digest->kind == DIGEST_MD5    ? MD5_Final(value.bytes, &context->md5)
+               : digest->kind == DIGEST_SHA1 ? SHA1_Final(value.bytes, &context->sha1)
+                                             : SHA256_Final(value.bytes, &context->sha256));
     return value;
 }
 
 void digest_done(Digest *digest)
 {
-    EVP_MD_CTX_free(digest->context);
-    digest->context = NULL;
+    mem_free(&digest->context);
 }
 
 DigestValue digest_of(DigestKind kind, Str bytes)

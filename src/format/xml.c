@@ -227,6 +227,10 @@ void xml_put_text(Buf *out, Str text)
     size_t from = 0;
     for (size_t i = 0; i < text.len;) {
         unsigned char c = (unsigned char)text.ptr[i];
+        if ((c >= 'a' && c <= 'z') || (c >= '-' && c <= '9')) { /* most of most texts */
+            i++;
+            continue;
+        }
         size_t len = c < 0x80 ? plain(c) : str_utf8_len(str_from(text, i));
         if (len == 3 && c == 0xEF && memcmp(text.ptr + i, "\xEF\xBF\xBE", 2) == 0 &&
             (unsigned char)text.ptr[i + 2] >= 0xBE)

@@ -42,6 +42,11 @@ static bool encodes(S3Req *s, bool *ret_url)
                         "ArgumentName", STR("encoding-type"));
 }
 
+typedef struct ListSecond {
+    int64_t second;
+    Str text; /* "2026-11-22T18:00:00." */
+} ListSecond;
+
 static void owner_put(XmlWriter *w, Str owner)
 {
     xml_open(w, "Owner");
@@ -49,22 +54,95 @@ static void owner_put(XmlWriter *w, Str owner)
     xml_close(w, "Owner");
 }
 
-static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url, bool owner)
+/* Rows of a page are put piece by piece: a page has a thousand, and formats cost more than the index. */
+static void text_put(XmlWriter *w, const char *text)
 {
-    xml_open(w, "Contents");
-    s3_put_encoded(w, "Key", info->key, url);
-    xml_field(w, "LastModified", s3_iso_date(s->arena, info->modified_us));
-    xml_field(w, "ETag", s3_quoted_etag(s, info));
-    if (info->checksum.kind != DIGEST_NONE) {
-        xml_field(w, "ChecksumAlgorithm", str_z(digest_name(info->checksum.kind)));
-        xml_field(w, "ChecksumType",
-                  s3_checksum_type(info->checksum_composite));
+    buf_put(w->out, str_z(text));
+}
+
+static void key_put(XmlWriter *w, Str key, bool url)
+{
+    if (url) {
+        s3_put_encoded(w, "Key", key, url);
+        return;
     }
-    xml_field_u64(w, "Size", info->size_bytes);
+    text_put(w, "<Key>");
+    xml_put_text(w->out, key);
+    text_put(w, "</Key>");
+}
+
+static void number_put(XmlWriter *w, uint64_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while (number /= 10);
+    buf_put(w->out, str_of(digits + at, sizeof digits - at));
+}
+
+/* Neighbours mostly were made in the same second. */
+static void modified_put(S3Req *s, XmlWriter *w, int64_t time_us, ListSecond *last)
+{
+    int64_t ms = time_us / 1000 % 1000;
+    if (!last->text.ptr || time_us / 1000000 != last->second || time_us < 0) {
+        last->second = time_us / 1000000;
+        last->text = str_sub(s3_iso_date(s->arena, time_us), 0, 20); /* up to the dot */
+    }
+    const char digits[] = { (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
+    text_put(w, "<LastModified>");
+    buf_put(w->out, last->text);
+    buf_put(w->out, str_of(digits, sizeof digits));
+    text_put(w, "Z</LastModified>");
+}
+
+static void etag_put(XmlWriter *w, const ObjectInfo *info)
+{
+    static const char digit[] = "0123456789abcdef";
+    const uint8_t *bytes = info->has_md5 ? info->md5 : info->sha256;
+    char hex[32];
+    for (size_t i = 0; i < sizeof hex; i++)
+        hex[i] = digit[i % 2 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4];
+    text_put(w, "<ETag>&quot;");
+    buf_put(w->out, str_of(hex, sizeof hex));
+    if (info->part_count > 0) {
+        buf_put_char(w->out, '-');
+        number_put(w, info->part_count);
+    }
+    text_put(w, "&quot;</ETag>");
+}
+
+static void contents_put(XmlWriter *w, const ObjectInfo *info)
+{
+    etag_put(w, info);
+    if (info->checksum.kind != DIGEST_NONE) {
+        text_put(w, "<ChecksumAlgorithm>");
+        text_put(w, digest_name(info->checksum.kind));
+        text_put(w, "</ChecksumAlgorithm><ChecksumType>");
+        buf_put(w->out, s3_checksum_type(info->checksum_composite));
+        text_put(w, "</ChecksumType>");
+    }
+    text_put(w, "<Size>");
+    number_put(w, info->size_bytes);
+    text_put(w, "</Size>");
+}
+
+static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url, bool owner, ListSecond *last)
+{
+    text_put(w, "<Contents>");
+    key_put(w, info->key, url);
+    modified_put(s, w, info->modified_us, last);
+    contents_put(w, info);
     if (owner)
         owner_put(w, info->owner);
-    xml_field(w, "StorageClass", STR("STANDARD"));
-    xml_close(w, "Contents");
+    text_put(w, "<StorageClass>STANDARD</StorageClass></Contents>");
+}
+
+static void objects_put(S3Req *s, XmlWriter *w, const StoreListPage *page, bool url, bool owner)
+{
+    ListSecond last = { 0 };
+    for (size_t i = 0; i < page->object_count; i++)
+        object_put(s, w, &page->objects[i], url, owner, &last);
 }
 
 static void prefixes_put(XmlWriter *w, const Str *prefixes, size_t count, bool url)
@@ -135,8 +213,7 @@ void s3_list_v2(S3Req *s)
         xml_field(&w, "NextContinuationToken", token_of(s, page.next));
     if (s3_param(s, "start-after").len > 0)
         s3_put_encoded(&w, "StartAfter", s3_param(s, "start-after"), url);
-    for (size_t i = 0; i < page.object_count; i++)
-        object_put(s, &w, &page.objects[i], url, owner);
+    objects_put(s, &w, &page, url, owner);
     prefixes_put(&w, page.prefixes, page.prefix_count, url);
     xml_close(&w, "ListBucketResult");
     s3_reply_xml(s, 200, &body);
@@ -165,35 +242,26 @@ void s3_list_v1(S3Req *s)
     xml_field_bool(&w, "IsTruncated", page.truncated);
     if (page.truncated && query.delimiter.len > 0)
         s3_put_encoded(&w, "NextMarker", page.next, url);
-    for (size_t i = 0; i < page.object_count; i++)
-        object_put(s, &w, &page.objects[i], url, true);
+    objects_put(s, &w, &page, url, true);
     prefixes_put(&w, page.prefixes, page.prefix_count, url);
     xml_close(&w, "ListBucketResult");
     s3_reply_xml(s, 200, &body);
 }
 
-static void version_put(S3Req *s, XmlWriter *w, const StoreListPage *page, size_t i, bool latest,
-                        bool url)
+static void version_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool latest, bool url, ListSecond *last)
 {
-    const ObjectInfo *info = &page->objects[i];
-    const char *element = info->delete_marker ? "DeleteMarker" : "Version";
-    xml_open(w, element);
-    s3_put_encoded(w, "Key", info->key, url);
-    xml_field(w, "VersionId", s3_version_text(s, info->sequence, info->null_version));
-    xml_field_bool(w, "IsLatest", latest);
-    xml_field(w, "LastModified", s3_iso_date(s->arena, info->modified_us));
+    text_put(w, info->delete_marker ? "<DeleteMarker>" : "<Version>");
+    key_put(w, info->key, url);
+    text_put(w, "<VersionId>");
+    buf_put(w->out, s3_version_text(s, info->sequence, info->null_version));
+    text_put(w, latest ? "</VersionId><IsLatest>true</IsLatest>" : "</VersionId><IsLatest>false</IsLatest>");
+    modified_put(s, w, info->modified_us, last);
     if (!info->delete_marker) {
-        xml_field(w, "ETag", s3_quoted_etag(s, info));
-        if (info->checksum.kind != DIGEST_NONE)
-            xml_field(w, "ChecksumAlgorithm", str_z(digest_name(info->checksum.kind)));
-        if (info->checksum.kind != DIGEST_NONE)
-            xml_field(w, "ChecksumType",
-                      s3_checksum_type(info->checksum_composite));
-        xml_field_u64(w, "Size", info->size_bytes);
-        xml_field(w, "StorageClass", STR("STANDARD"));
+        contents_put(w, info);
+        text_put(w, "<StorageClass>STANDARD</StorageClass>");
     }
     owner_put(w, info->owner);
-    xml_close(w, element);
+    text_put(w, info->delete_marker ? "</DeleteMarker>" : "</Version>");
 }
 
 static bool version_marker_take(S3Req *s, StoreListQuery *query)
@@ -254,11 +322,12 @@ void s3_list_versions(S3Req *s)
             xml_field(&w, "NextVersionIdMarker",
                       s3_version_text(s, page.next_sequence, null_version));
     }
+    ListSecond last = { 0 };
     for (size_t i = 0; i < page.object_count; i++) {
         bool first_of_key =
             i == 0 ? !(query.after_sequence && str_eq(page.objects[0].key, query.start_after))
                    : !str_eq(page.objects[i].key, page.objects[i - 1].key);
-        version_put(s, &w, &page, i, first_of_key, url);
+        version_put(s, &w, &page.objects[i], first_of_key, url, &last);
     }
     prefixes_put(&w, page.prefixes, page.prefix_count, url);
     xml_close(&w, "ListVersionsResult");
