@@ -257,7 +257,7 @@ Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, vo
     cond_init(&journal->changed);
     buf_init(&journal->group, 2 * JOURNAL_GROUP_MAX);
     JournalOpened opened;
-    Code code = journal_recover(journal, options->replay_from, visit, arg, &opened, err);
+    Code code = journal_recover(journal, options->replay_from, visit, arg, options->ret_segment_bytes, &opened, err);
     if (code != E_OK)
         return err_wrap(err, code, "the journal cannot be opened");
     TRY(seal(journal, TYPE_OPENED, err));

@@ -37,6 +37,7 @@ typedef struct JournalOptions {
     const char *dir;        /* made when absent (one level) */
     uint64_t segment_bytes; /* of a new journal; 0: the default; an old one keeps its own */
     uint64_t replay_from;   /* LSN of a record: it and all behind are replayed; 0: all */
+    uint64_t *ret_segment_bytes; /* the journal's own, before the first visit; NULL: not asked for */
 } JournalOptions;
 
 typedef Code JournalVisit(void *arg, const JournalRecord *record, Err *err);

@@ -105,4 +105,4 @@ Code window_record(Window *window, const Journal *journal, uint64_t lsn, RecordH
 
 /* recover.c */
 Code journal_recover(Journal *journal, uint64_t from, JournalVisit *visit, void *arg,
-                     JournalOpened *ret_opened, Err *err) CHECKED;
+                     uint64_t *ret_segment_bytes, JournalOpened *ret_opened, Err *err) CHECKED;

@@ -194,9 +194,11 @@ static Code found_sync(Journal *journal, uint64_t from, Err *err)
 }
 
 Code journal_recover(Journal *journal, uint64_t from, JournalVisit *visit, void *arg,
-                     JournalOpened *ret_opened, Err *err)
+                     uint64_t *ret_segment_bytes, JournalOpened *ret_opened, Err *err)
 {
     TRY(segments_find(journal, err));
+    if (ret_segment_bytes)
+        *ret_segment_bytes = journal->segment_bytes;
     if (journal->segments.len == 0) {
         if (from > 0)
             return err_set(err, E_CORRUPT, "the journal is gone: %s", journal->dir);

@@ -103,7 +103,7 @@ static void drives_close(Backend *backend, bool clean)
 }
 
 static Code drives_start(Backend *backend, const StoreOptions *options, uint64_t replay_from,
-                         JournalVisit *visit, void *arg, bool *ret_clean, Err *err)
+                         JournalVisit *visit, void *arg, bool *ret_clean, uint64_t *ret_segment_bytes, Err *err)
 {
     char path[OS_PATH_MAX];
     int len = snprintf(path, sizeof path, "%s/objects", options->dir);
@@ -114,7 +114,7 @@ static Code drives_start(Backend *backend, const StoreOptions *options, uint64_t
     TRY(directories_make(backend, err));
     TRY(os_dir_sync(backend->os, options->dir, err));
     snprintf(path, sizeof path, "%s/journal", options->dir);
-    JournalOptions journal = { path, options->segment_bytes, replay_from };
+    JournalOptions journal = { path, options->segment_bytes, replay_from, ret_segment_bytes };
     JournalOpened opened;
     TRY(journal_open(backend->os, &journal, visit, arg, &opened, &backend->journal, err));
     *ret_clean = opened.clean;
@@ -122,13 +122,13 @@ static Code drives_start(Backend *backend, const StoreOptions *options, uint64_t
 }
 
 static Code drives_open(Os *os, const StoreOptions *options, uint64_t replay_from,
-                        JournalVisit *visit, void *arg, bool *ret_clean, Backend **ret_backend,
-                        Err *err)
+                        JournalVisit *visit, void *arg, bool *ret_clean, uint64_t *ret_segment_bytes,
+                        Backend **ret_backend, Err *err)
 {
     Backend *backend = mem_new(sizeof *backend);
     backend->os = os;
     os_random(os, &backend->first_dir, sizeof backend->first_dir);
-    Code code = drives_start(backend, options, replay_from, visit, arg, ret_clean, err);
+    Code code = drives_start(backend, options, replay_from, visit, arg, ret_clean, ret_segment_bytes, err);
     if (code != E_OK)
         drives_close(backend, false);
     else

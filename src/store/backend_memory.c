@@ -26,14 +26,15 @@ struct Blob {
 };
 
 static Code memory_open(Os *os, const StoreOptions *options, uint64_t replay_from,
-                        JournalVisit *visit, void *arg, bool *ret_clean, Backend **ret_backend,
-                        Err *err)
+                        JournalVisit *visit, void *arg, bool *ret_clean, uint64_t *ret_segment_bytes,
+                        Backend **ret_backend, Err *err)
 {
     (void)os, (void)options, (void)replay_from, (void)visit, (void)arg, (void)err;
     Backend *backend = mem_new(sizeof *backend);
     mutex_init(&backend->mutex);
     vec_push(&backend->bodies, NULL); /* number 0 is nobody's */
     *ret_clean = true;
+    *ret_segment_bytes = 0;
     *ret_backend = backend;
     return E_OK;
 }

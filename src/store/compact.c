@@ -7,7 +7,9 @@
  * 2. The index is flushed before a segment is forgotten: a replay never has to start in it.
  * 3. At least one commit record is written each time, so that the next sequence number survives the
  *    loss of the index.
- * 4. A commit record whose bodies lie in the segment before its own is scanned with that one. */
+ * 4. Segments are chosen as a run from the oldest on, the longest that is dead enough as a whole: a full segment in front
+ *    is moved as soon as what is dead behind it pays for that, and a gap in the journal stays a sign of damage.
+ * 5. A commit record whose bodies lie in the segment before its own is scanned with that one. */
 #include "store/store_priv.h"
 
 enum {
@@ -19,8 +21,7 @@ typedef struct Compaction {
     Store *store;
     Journal *journal;
     uint64_t end;  /* of the segment: its records lie before it */
-    bool counting; /* the first pass: only `live_bytes` */
-    uint64_t live_bytes;
+    bool counting; /* the first pass: only `last_sequence` */
     uint64_t last_sequence; /* of the segment */
     bool done;
     Vec(uint64_t) bodies;
@@ -81,7 +82,7 @@ static Code trash_again(Compaction *compaction, const BlobId *blob, Err *err)
 {
     TrashItem item;
     bool found = false;
-    if (!compaction->counting && !blob_is_none(blob))
+    if (!blob_is_none(blob))
         TRY(trash_find(compaction->store, blob, &compaction->arena, &item, &found, err));
     if (!found)
         return E_OK;
@@ -112,8 +113,7 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
         again.again = true;
         again.record.info.bucket = str_copy(&compaction->arena, op->record.info.bucket);
         again.record.info.key = str_copy(&compaction->arena, op->record.info.key);
-        if (!compaction->counting)
-            vec_push(&compaction->ops, again);
+        vec_push(&compaction->ops, again);
         return E_OK;
     }
     if (!in_segment && (op->record.place != PLACE_JOURNAL || body_lsn >= compaction->end))
@@ -125,8 +125,7 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
         TRY(trash_again(compaction, blob_at(&op->record, i), err));
     if (!live)
         return E_OK;
-    compaction->live_bytes += record.place == PLACE_JOURNAL ? record.info.size_bytes : 0;
-    return compaction->counting ? E_OK : put_move(compaction, &record, err);
+    return put_move(compaction, &record, err);
 }
 
 static Code record_visit(void *arg, const JournalRecord *record, Err *err)
@@ -143,7 +142,7 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
         compaction->last_sequence = commit.next_sequence - 1;
     size_t there = MIN(commit.body_count, compaction->bodies.len);
     size_t missing = commit.body_count - there, first = compaction->bodies.len - there;
-    for (size_t i = 0; i < commit.op_count; i++) {
+    for (size_t i = 0; i < commit.op_count && !compaction->counting; i++) {
         const CommitOp *op = &commit.ops[i];
         uint64_t lsn = 0;
         if (op->record.place == PLACE_JOURNAL && op->record.at >= missing)
@@ -154,8 +153,6 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
             TRY(group_commit(compaction, err));
     }
     compaction->bodies.len = 0;
-    if (compaction->counting)
-        arena_reset(&compaction->arena);
     compaction->done = record->lsn >= compaction->end;
     return compaction->done ? E_CANCELLED : E_OK; /* ends the scan */
 }
@@ -165,13 +162,13 @@ static Code segment_pass(Compaction *compaction, uint64_t start, bool counting, 
     compaction->counting = counting;
     compaction->done = false;
     compaction->bodies.len = 0;
-    compaction->live_bytes = 0;
     Code code = journal_scan(compaction->journal, start, UINT64_MAX, record_visit, compaction, err);
     if (code != E_OK && !compaction->done)
         return code;
     return group_commit(compaction, err);
 }
 
+/* Of the oldest segment, whatever lives in it: segments_worth has found that it pays. */
 static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err *err)
 {
     uint64_t size = journal_segment_bytes(journal);
@@ -179,11 +176,8 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
     Compaction compaction AUTO(
         compaction_done) = { .store = store, .journal = journal, .end = (start / size + 1) * size };
     *ret_freed = false;
-    if (journal_end(journal) < compaction.end + size) /* the tail and the segment before it stay */
-        return E_OK;
     TRY(segment_pass(&compaction, start, true, err));
-    if (compaction.live_bytes > size / 100 * space_live_percent_max(store) ||
-        feed_unread(store, compaction.last_sequence))
+    if (feed_unread(store, compaction.last_sequence))
         return E_OK;
     CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));
@@ -201,13 +195,17 @@ Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *er
 {
     MUTEX_HELD(&store->compacting);
     Journal *journal = store->backend_ops->journal(store->backend);
-    size_t segments = 0;
-    uint64_t last = journal ? journal_end(journal) : 0; /* what was moved now is not moved again */
-    for (bool freed = journal != NULL; freed && journal_start(journal) < last; segments += freed) {
-        if (stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE))
-            break;
+    *ret_segments = 0;
+    if (!journal)
+        return E_OK;
+    uint64_t size = journal_segment_bytes(journal);
+    uint64_t first = journal_start(journal) / size;
+    uint64_t end = journal_end(journal) / size; /* the tail and the one before it stay */
+    uint64_t worth = end > first ? segments_worth(store, first, end - 1, space_live_percent_max(store)) : first;
+    bool freed = true;
+    while (freed && journal_start(journal) / size < worth && !(stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE))) {
         TRY(segment_compact(store, journal, &freed, err));
+        *ret_segments += freed;
     }
-    *ret_segments = segments;
     return E_OK;
 }

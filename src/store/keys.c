@@ -8,6 +8,8 @@
  *   q BUCKET                                      how many versions and bytes it has
  *   u BUCKET 00 KEY' 00 00 ID                     an upload that goes on
  *   p ID NUMBER                                   a part of it
+ *   g SEGMENT                                     how many bytes live in it
+ *   t TIME BLOB                                   bytes that are trash since then
  *   x BLOB                                        the version that a blob belongs to
  * Numbers are big endian. A bucket's name has no zero byte. */
 #include "store/store_priv.h"

@@ -391,8 +391,6 @@ static void bucket_writes(Plan *plan, const BucketState *state, Buf *key)
     key_bucket(key, state->now.name);
     if (!state->is) {
         plan_write_remove(plan, key);
-        key_usage(key, state->now.name);
-        plan_write_remove(plan, key);
         return;
     }
     Buf value AUTO(buf_done);
@@ -437,9 +435,7 @@ static Code usage_writes(Plan *plan, Store *store, const Delta *delta, StoreUsag
         uint64_t versions, bytes;
         usage->objects += delta->versions;
         usage->object_bytes += delta->bytes;
-        BucketState *bucket;
-        TRY(plan_bucket(plan, store, delta->bucket, &bucket, err));
-        if (!bucket->is || (delta->versions == 0 && delta->bytes == 0))
+        if (delta->versions == 0 && delta->bytes == 0)
             continue;
         TRY(usage_lookup(store, delta->bucket, &versions, &bytes, err));
         Buf value AUTO(buf_done);
@@ -447,7 +443,10 @@ static Code usage_writes(Plan *plan, Store *store, const Delta *delta, StoreUsag
         write_u64le(&value, versions + delta->versions);
         write_u64le(&value, bytes + delta->bytes);
         key_usage(key, delta->bucket);
-        plan_write_put(plan, key, plan_text(plan, &value));
+        if (versions + delta->versions == 0 && bytes + delta->bytes == 0)
+            plan_write_remove(plan, key); /* a replay may meet objects before their bucket, so it is not the bucket's */
+        else
+            plan_write_put(plan, key, plan_text(plan, &value));
     }
     return E_OK;
 }
@@ -476,6 +475,7 @@ static Code key_writes(Plan *plan, Store *store, const KeyState *state, Delta **
             continue;
         dirty = true;
         version_writes(plan, state, version, key);
+        segments_note(plan, store, state, version);
         delta_add(delta_of(plan, deltas, state->bucket), version);
     }
     return dirty ? null_writes(plan, store, state, key, err) : E_OK;
@@ -502,6 +502,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
             bucket_writes(plan, state, &key);
     }
     upload_writes(plan, &key);
+    segments_writes(plan, store, &key);
     TRY(feed_writes(plan, store, &key, err));
     usage.trash_objects += plan->trashed_count;
     usage.trash_bytes += plan->trashed_bytes;
@@ -516,6 +517,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     store->next_sequence = next_sequence;
     store->usage = usage;
     store->looks += plan->looks;
+    segments_applied(plan, store);
     feed_moved(store);
     return E_OK;
 }

@@ -161,8 +161,9 @@ static Code start(Store *store, const StoreOptions *options, Err *err)
                                         .next_sequence = store->next_sequence };
     bool clean;
     TRY(feed_load(store, err));
+    TRY(segments_load(store, err));
     TRY(store->backend_ops->open(store->os, options, store->applied_lsn, replay_record, &replay,
-                                 &clean, &store->backend, err));
+                                 &clean, &store->segment_bytes, &store->backend, err));
     TRY(replay_apply(&replay, err));
     TRY(space_open(store, options, err));
     return clean ? E_OK : store->backend_ops->blob_list(store->backend, sweep_visit, store, err);
@@ -184,6 +185,7 @@ static void store_end(Store *store, bool orderly)
     cond_done(&store->changed);
     cond_done(&store->asked);
     mutex_done(&store->mutex);
+    vec_done(&store->live);
     space_done(&store->space);
     mutex_done(&store->pins_mutex);
     mutex_done(&store->compacting);

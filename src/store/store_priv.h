@@ -130,7 +130,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 4 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 5 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
@@ -167,7 +167,8 @@ typedef struct BackendOps {
     const char *name;
     bool durable;
     Code (*open)(Os *os, const StoreOptions *options, uint64_t replay_from, JournalVisit *visit,
-                 void *arg, bool *ret_clean, Backend **ret_backend, Err *err);
+                 void *arg, bool *ret_clean, uint64_t *ret_segment_bytes, Backend **ret_backend,
+                 Err *err); /* the size of segments is there before the first visit; 0: no journal */
     void (*close)(Backend *backend, bool clean);
     Code (*append)(Backend *backend, JournalRecord *records, size_t count, Err *err);
     Code (*body_read)(Backend *backend, uint64_t lsn, Buf *buf, Err *err);
@@ -248,6 +249,7 @@ typedef struct Plan {
     VersionState *versions[PLAN_SLOTS]; /* all of them, by sequence */
     BucketState *buckets;
     UploadState *uploads;
+    struct SegmentDelta *segments;
     TrashState *trash[TRASH_SLOTS]; /* what goes into and out of it, by blob */
     uint64_t trashed_bytes, trashed_count; /* more trash than before, wrapping where it shrinks */
     Vec(IndexWrite) writes; /* of the feed */
@@ -289,6 +291,25 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
                 Err *err) CHECKED;
 size_t blob_count(const ObjectRecord *record);
 const BlobId *blob_at(const ObjectRecord *record, size_t i);
+
+/* ---- what lives in the segments (segments.c) ---- */
+
+typedef struct SegmentLive {
+    uint64_t id;
+    uint64_t bytes;
+} SegmentLive;
+typedef struct SegmentDelta { /* wrapping where it shrinks */
+    uint64_t id, bytes;
+    struct SegmentDelta *next;
+} SegmentDelta;
+
+Code segments_load(Store *store, Err *err) CHECKED;
+void segments_note(Plan *plan, const Store *store, const KeyState *state, const VersionState *version);
+void segments_writes(Plan *plan, const Store *store, Buf *key);
+void segments_applied(const Plan *plan, Store *store); /* the mutex is held */
+/* Behind the last of the segments from `first` on that are worth compacting: together they hold at most so
+ * much that lives. `first` itself: none. */
+uint64_t segments_worth(Store *store, uint64_t first, uint64_t end, unsigned percent);
 
 /* ---- the trash (trash.c) ---- */
 
@@ -412,6 +433,8 @@ struct Store {
     uint64_t next_sequence;
     uint64_t applied_lsn;
     StoreUsage usage;
+    uint64_t segment_bytes;  /* set once */
+    Vec(SegmentLive) live;
     Feed feed;
     unsigned staged; /* not yet published or aborted */
     bool orphans;    /* a blob could not be removed: the next start sweeps */

@@ -1,0 +1,249 @@
+/* Covers compact.c and segments.c: a segment full of what lives does not pin what is dead behind it. And what of an
+ * index is made again from the journal: random work in a bucket that counts versions, then suspends them, with uploads,
+ * tags and compactions between; the index is thrown away, everything is compared. */
+#include "store/store_priv.h"
+
+#include "base/test.h"
+#include "os/os_sim.h"
+#include "store/store_conformance.h"
+
+#include <string.h>
+
+enum { BODY_LEN = 60000, LARGE_LEN = 140000, PART_LEN = 3000, KEYS = 6, STEPS = 260 };
+
+static const Str buckets[] = { STR_INIT("plain"), STR_INIT("counted") };
+
+static Code compact_open(OsSim *sim, Store **store, Err *err)
+{
+    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 256 * 1024 };
+    return store_open(os_sim_os(sim), &options, store, err);
+}
+
+static uint64_t journal_bytes(Store *store)
+{
+    Err err;
+    StoreUsage usage = { 0 };
+    CHECK_OK(store_usage(store, &usage, &err), &err);
+    return usage.journal_bytes;
+}
+
+TEST(store_compacts_past_a_segment_that_lives)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(1);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed = 0;
+    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    for (uint64_t i = 0; i < 4; i++) /* the oldest segment, full */
+        CHECK_OK(pattern_put(store, buckets[0], str_format(&arena, "old-%d", (int)i), BODY_LEN, i, &err), &err);
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK_INT(freed, 0);
+    for (int pass = 0; pass < 3; pass++) {
+        for (uint64_t i = 0; i < 40; i++)
+            CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 100 + i, &err), &err);
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+        CHECK(freed >= 8);
+        CHECK(journal_bytes(store) <= 5 * 256 * 1024);
+    }
+    for (int pass = 0; pass < 3; pass++)
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK_INT(freed, 0); /* nothing is moved for nothing */
+    store_free(&store);
+    CHECK_OK(compact_open(sim, &store, &err), &err);
+    for (uint64_t i = 0; i < 4; i++)
+        CHECK(pattern_is(store, buckets[0], str_format(&arena, "old-%d", (int)i), BODY_LEN, i));
+    CHECK(pattern_is(store, buckets[0], STR("hot"), BODY_LEN, 139));
+}
+
+/* ---- the property ---- */
+
+typedef struct Random {
+    uint64_t state;
+} Random;
+
+static uint64_t below(Random *random, uint64_t end)
+{
+    random->state = random->state * 6364136223846793005u + 1442695040888963407u;
+    return (random->state >> 33) % end;
+}
+
+/* All rows of the index but those that tell of places in the journal, as text. */
+static void rows_text(Store *store, Buf *out)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    CHECK_OK(cursor_init(&cursor, store, &err), &err);
+    CHECK_OK(cursor_seek(&cursor, STR_NONE, &err), &err);
+    bool first = true;
+    for (;; first = false) {
+        if (!first)
+            CHECK_OK(cursor_next(&cursor, &err), &err);
+        if (!cursor.there)
+            break;
+        Str key = cursor_key(&cursor), value = cursor_value(&cursor);
+        char kind = key.ptr[0];
+        if (kind == 'g' || kind == 's' || kind == 'f')
+            continue;
+        if (kind == 'o') {
+            ObjectRecord record;
+            Buf again AUTO(buf_done);
+            buf_init(&again, JOURNAL_PAYLOAD_MAX);
+            CHECK_OK(object_decode(value, false, &arena, &record, &err), &err);
+            record.at = 0;
+            object_encode(&again, &record);
+            value = str_copy(&arena, buf_str(&again));
+        }
+        buf_put(out, hex_format(&arena, key));
+        buf_put_char(out, '=');
+        buf_put(out, hex_format(&arena, value));
+        buf_put_char(out, '\n');
+    }
+}
+
+static void part_step(Store *store, Random *random, Str bucket, Str key, const StoreUploadId *id, StorePart *part)
+{
+    static char bytes[PART_LEN];
+    Err err;
+    StagedObject *staged AUTO(store_stage_abort) = NULL;
+    pattern_fill(bytes, PART_LEN, below(random, 100), 0);
+    *part = (StorePart){ .number = 1 + (uint32_t)below(random, 3), .md5 = { (uint8_t)below(random, 256) } };
+    CHECK_OK(store_stage_part(store, &staged, &err), &err);
+    CHECK_OK(store_stage_write(staged, str_of(bytes, 1 + below(random, PART_LEN)), &err), &err);
+    CHECK_OK(store_stage_finish(staged, &err), &err);
+    CHECK_OK(store_upload_part(store, bucket, key, id, part, &staged, &err), &err);
+}
+
+static void upload_step(Store *store, Random *random, Str bucket, Str key)
+{
+    Err err;
+    StoreUpload upload = { .bucket = bucket, .key = key };
+    StoreUploadId id;
+    StorePart part;
+    uint64_t sequence;
+    CHECK_OK(store_upload_create(store, &upload, &id, &err), &err);
+    for (uint64_t i = below(random, 4); i > 0; i--)
+        part_step(store, random, bucket, key, &id, &part);
+    uint64_t end = below(random, 3);
+    part_step(store, random, bucket, key, &id, &part);
+    StoreComplete complete = { .bucket = bucket, .key = key, .id = id, .parts = &part, .part_count = 1 };
+    if (end == 0)
+        CHECK_OK(store_upload_complete(store, &complete, &sequence, &err), &err);
+    if (end == 1)
+        CHECK_OK(store_upload_abort(store, bucket, key, &id, &err), &err);
+}
+
+/* One of the versions of the key, 0: the key itself. */
+static uint64_t version_pick(Store *store, Random *random, Str bucket, Str key)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreListQuery query = { .bucket = bucket, .prefix = key, .versions = true, .limit = 20 };
+    StoreListPage page = { 0 };
+    CHECK_OK(store_list(store, &query, &arena, &page, &err), &err);
+    uint64_t at = below(random, page.object_count + 1);
+    return at == page.object_count ? 0 : page.objects[at].sequence;
+}
+
+static void tags_step(Store *store, Random *random, Str bucket, Str key)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreTag tag = { STR("t"), str_format(&arena, "%d", (int)below(random, 1000)) };
+    Code code = store_set_tags(store, bucket, key, version_pick(store, random, bucket, key), &tag, 1, NULL);
+    CHECK(code == E_OK || code == E_NOT_FOUND || code == E_GONE);
+}
+
+static void bucket_step(Store *store, Random *random)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    uint64_t choice = below(random, 4);
+    Str value = str_format(&arena, "%d", (int)below(random, 1000));
+    if (choice < 2)
+        CHECK_OK(store_bucket_set_versioning(store, buckets[1], choice ? VERSIONING_SUSPENDED : VERSIONING_ENABLED,
+                                             &err), &err);
+    else if (choice == 2)
+        CHECK_OK(store_bucket_set_property(store, buckets[0], STR("cors"), value, &err), &err);
+    else if (store_bucket_create(store, STR("comes-and-goes"), &err) != E_OK)
+        CHECK_OK(store_bucket_delete(store, STR("comes-and-goes"), &err), &err);
+}
+
+static void step(OsSim *sim, Store *store, Random *random)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    size_t freed;
+    StorePurged purged;
+    Str bucket = buckets[below(random, 2)], key = str_format(&arena, "k%d", (int)below(random, KEYS));
+    uint64_t choice = below(random, 20);
+    size_t len = choice == 0 ? LARGE_LEN : choice < 3 ? 0 : (size_t)below(random, BODY_LEN);
+    StoreDelete wanted = { .bucket = bucket, .key = key };
+    StoreDeleted deleted;
+    os_sim_advance_us(sim, (int64_t)below(random, 300) * 1000000);
+    if (choice < 10) {
+        CHECK_OK(pattern_put(store, bucket, key, len, below(random, 50), &err), &err);
+    } else if (choice < 14) {
+        wanted.sequence = below(random, 2) ? version_pick(store, random, bucket, key) : 0;
+        CHECK_OK(store_delete_many(store, &wanted, 1, &deleted, &err), &err);
+    } else if (choice < 16) {
+        upload_step(store, random, bucket, key);
+    } else if (choice == 16) {
+        tags_step(store, random, bucket, key);
+    } else if (choice == 17) {
+        bucket_step(store, random);
+    } else if (choice == 18) {
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    } else {
+        CHECK_OK(store_trash_purge(store, NULL, &purged, &err), &err);
+    }
+}
+
+static void rebuilt_equal(OsSim *sim, Store **store, uint64_t seed, int at)
+{
+    Err err;
+    Buf before AUTO(buf_done), after AUTO(buf_done);
+    buf_init(&before, 1 << 24);
+    buf_init(&after, 1 << 24);
+    rows_text(*store, &before);
+    StoreUsage usage, again;
+    CHECK_OK(store_usage(*store, &usage, &err), &err);
+    uint64_t sequence = store_sequence(*store);
+    store_free(store);
+    CHECK_OK(compact_open(sim, store, &err), &err); /* the index in memory is gone: from the journal alone */
+    rows_text(*store, &after);
+    CHECK_OK(store_usage(*store, &again, &err), &err);
+    CHECK_INT(store_sequence(*store), sequence);
+    CHECK_INT(again.objects, usage.objects);
+    CHECK_INT(again.object_bytes, usage.object_bytes);
+    CHECK_INT(again.trash_bytes, usage.trash_bytes);
+    size_t i = 0, line = 0;
+    for (; i < MIN(before.len, after.len) && before.ptr[i] == after.ptr[i]; i++)
+        line = before.ptr[i] == '\n' ? i + 1 : line;
+    if (!str_eq(buf_str(&before), buf_str(&after)))
+        test_failed(__FILE__, __LINE__, "seed %llu, step %d: the rebuilt index is another at " STR_FMT "|" STR_FMT,
+                    (unsigned long long)seed, at, STR_ARG(str_sub(buf_str(&before), line, i + 60 - line)),
+                    STR_ARG(str_sub(buf_str(&after), i, 60)));
+    StoreVerified verified = { 0 };
+    CHECK_OK(store_verify(*store, true, NULL, NULL, &verified, &err), &err);
+    CHECK_INT(verified.findings, 0);
+}
+
+TEST(store_index_is_rebuilt_from_the_journal_alone)
+{
+    for (uint64_t seed = test_seed(); seed < test_seed() + 12; seed++) {
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
+        Err err;
+        Random random = { seed * 2654435761u };
+        Store *store AUTO(store_free) = NULL;
+        CHECK_OK(compact_open(sim, &store, &err), &err);
+        for (size_t i = 0; i < ARRAY_LEN(buckets); i++)
+            CHECK_OK(store_bucket_create(store, buckets[i], &err), &err);
+        for (int i = 1; i <= STEPS; i++) {
+            step(sim, store, &random);
+            if (i % 65 == 0)
+                rebuilt_equal(sim, &store, seed, i);
+        }
+    }
+}
