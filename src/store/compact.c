@@ -7,8 +7,8 @@
  * 2. The index is flushed before a segment is forgotten: a replay never has to start in it.
  * 3. At least one commit record is written each time, so that the next sequence number survives the
  *    loss of the index.
- * 4. Segments are chosen as a run from the oldest on, the longest that is dead enough as a whole: a full segment in front
- *    is moved as soon as what is dead behind it pays for that, and a gap in the journal stays a sign of damage.
+ * 4. Segments are chosen as a run from the oldest on, the longest that is dead enough as a whole: a full one in
+ *    front is moved as soon as what is dead behind it pays for that; a gap in the journal stays a sign of damage.
  * 5. A commit record whose bodies lie in the segment before its own is scanned with that one. */
 #include "store/store_priv.h"
 
