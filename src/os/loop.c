@@ -6,7 +6,9 @@
  *    connection that is not done puts itself on the list again, so nobody starves the others.
  * 3. Timers of one class have one duration and are appended, so the ring is sorted by time.
  * 4. Nothing that was stopped in a turn is called in it: a watch that stops leaves the turn's events.
- * 5. loops_free ends workers before loops: every post of theirs is run before memory goes. */
+ * 5. A loop with much to do lets a client of this machine, or another thread, go on that wakes it, and
+ *    so finds more to do at once; one with little to do comes at once.
+ * 6. loops_free ends workers before loops: every post of theirs is run before memory goes. */
 #include "os/loop_priv.h"
 
 #include <fcntl.h>
@@ -16,7 +18,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-enum { SPARE_DESCRIPTORS = 64 };
+enum { SPARE_DESCRIPTORS = 64, PACE_US = 100 * 1000, BUSY_EVENTS_A_SECOND = 4000 };
 
 _Static_assert((int)LOOP_IN == (int)EPOLLIN && (int)LOOP_OUT == (int)EPOLLOUT &&
                (int)LOOP_BROKEN == (int)(EPOLLERR | EPOLLHUP), "as epoll has them");
@@ -234,12 +236,27 @@ static void events_take(Loop *loop)
     }
 }
 
+/* Being woken for each request costs as much as the request. */
+static void pace(Loop *loop)
+{
+    int64_t took_us = loop->now_us - loop->pace_us;
+    loop->pace_events += (uint64_t)loop->event_count;
+    if (took_us < PACE_US)
+        return;
+    bool busy = loop->pace_events * 1000000 / (uint64_t)took_us >= BUSY_EVENTS_A_SECOND;
+    if (busy != loop->busy)
+        thread_batch(busy);
+    loop->busy = busy;
+    loop->pace_us = loop->now_us;
+    loop->pace_events = 0;
+}
+
 static void *loop_run(void *arg)
 {
     Loop *loop = arg;
     struct epoll_event events[LOOP_EVENTS_MAX];
     loop->events = events;
-    loop->now_us = os_monotonic_us(loop->loops->os);
+    loop->now_us = loop->pace_us = os_monotonic_us(loop->loops->os);
     while (!atomic_load(&loop->loops->ending)) {
         timers_arm(loop);
         int count = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS_MAX, loop->ready_first ? 0 : -1);
@@ -247,6 +264,7 @@ static void *loop_run(void *arg)
         loop->handshakes = 0;
         loop->event_at = 0;
         loop->event_count = MAX(count, 0);
+        pace(loop);
         posts_run(loop);
         events_take(loop);
         timers_fire(loop);

@@ -91,6 +91,9 @@ struct Loop {
     size_t spare_count;
     struct epoll_event *events;    /* of this turn */
     int event_at, event_count;
+    int64_t pace_us;               /* since when `pace_events` are counted */
+    uint64_t pace_events;
+    bool busy;                     /* the thread is SCHED_BATCH */
     TimerClass classes[LOOP_TIMER_CLASSES_MAX];
     size_t class_count;
     char peer_text[NET_ADDRESS_TEXT_MAX];

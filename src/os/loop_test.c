@@ -3,6 +3,7 @@
 
 #include "base/test.h"
 #include "os/loop_echo.h"
+#include "os/loop_priv.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -38,6 +39,47 @@ TEST(loop_work_keeps_the_order_of_lines)
         echo_hear(fds[i], STR("WORK A\nb\nWORK C\nd\n"));
         net_close(&fds[i]);
     }
+}
+
+static atomic_int_fast64_t still_us;
+
+static int64_t still_monotonic_us(void *self)
+{
+    (void)self;
+    return atomic_load(&still_us);
+}
+
+static int policy_of(const EchoDoor *door)
+{
+    struct sched_param param;
+    int policy = -1;
+    CHECK_INT(pthread_getschedparam(door->loops->items[0].thread.inner, &policy, &param), 0);
+    return policy;
+}
+
+TEST(loop_that_is_busy_does_not_interrupt_and_comes_back)
+{
+    OsOps ops = *os_real()->ops;
+    ops.monotonic_us = still_monotonic_us;
+    Os os = { &ops, os_real()->self };
+    atomic_store(&still_us, 1000000);
+    EchoDoor door AUTO(echo_stop) = { .loop_count = 1, .os = &os };
+    echo_start(&door);
+    int fd = echo_client(&door);
+    for (int i = 0; i < 500; i++) {
+        echo_say(fd, STR("x\n"));
+        echo_hear(fd, STR("x\n"));
+    }
+    CHECK_INT(policy_of(&door), SCHED_OTHER);
+    atomic_fetch_add(&still_us, 100 * 1000); /* 500 in a tenth of a second */
+    echo_say(fd, STR("x\n"));
+    echo_hear(fd, STR("x\n"));
+    CHECK_INT(policy_of(&door), SCHED_BATCH);
+    atomic_fetch_add(&still_us, 10 * 1000 * 1000); /* and then one in ten */
+    echo_say(fd, STR("x\n"));
+    echo_hear(fd, STR("x\n"));
+    CHECK_INT(policy_of(&door), SCHED_OTHER);
+    net_close(&fd);
 }
 
 TEST(loop_timer_fires_on_its_connection)

@@ -112,3 +112,14 @@ void thread_join(Thread *thread)
     pthread_join(thread->inner, NULL);
     thread->running = false;
 }
+
+void thread_batch(bool batch)
+{
+    struct sched_param param;
+    int policy;
+    if (pthread_getschedparam(pthread_self(), &policy, &param) != 0 ||
+        policy != (batch ? SCHED_OTHER : SCHED_BATCH))
+        return;
+    policy = batch ? SCHED_BATCH : SCHED_OTHER;
+    IGNORE(pthread_setschedparam(pthread_self(), policy, &param) != 0); /* it costs a little more then */
+}

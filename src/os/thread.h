@@ -50,6 +50,9 @@ unsigned thread_cores(void);
 /* `name` is at most 15 bytes and shows in tools. Signals are blocked in new threads. */
 Code thread_start(Thread *thread, const char *name, void *(*run)(void *arg), void *arg, Err *err) CHECKED;
 void thread_join(Thread *thread); /* does nothing when it was never started */
+/* The calling thread does not interrupt who wakes it (SCHED_BATCH); false: as any other. A thread whose
+ * policy somebody else chose keeps it. */
+void thread_batch(bool batch);
 
 /* A pool runs jobs in the order of submission on a fixed number of threads. */
 enum { POOL_THREADS_MAX = 256 };

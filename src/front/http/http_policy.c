@@ -276,13 +276,13 @@ static Str id_make(HttpReq *r)
     return str_of(id, ID_LEN);
 }
 
+/* Golden ratio steps through all 64-bit numbers once, from where nobody knows. */
 static uint64_t random_next(HttpRoom *room)
 {
-    if (room->random_left == 0) {
-        os_random(room->server->options.os, room->random, sizeof room->random);
-        room->random_left = ARRAY_LEN(room->random);
-    }
-    return room->random[--room->random_left];
+    uint64_t x = room->random += 0x9e3779b97f4a7c15;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+    x = (x ^ x >> 27) * 0x94d049bb133111eb;
+    return x ^ x >> 31;
 }
 
 /* The client's trace goes on; where there is none, or none that can be read, one begins. */

@@ -25,8 +25,7 @@ enum {
     HTTP_QUEUE_MAX = 10000,
     HTTP_SPARE_REQUESTS = 64,        /* ended ones that a loop keeps for the next */
     HTTP_SMALL_BODY = 16 << 10,      /* copied behind its head */
-    HTTP_DATE_LEN = 29,
-    HTTP_RANDOM_WORDS = 384
+    HTTP_DATE_LEN = 29
 };
 
 /* A pattern, cut at its slashes. */
@@ -47,8 +46,7 @@ typedef struct HttpRoom {
     int64_t date_us;                 /* loop time of `date` */
     char date[HTTP_DATE_LEN + 1], digits[24];
     uint64_t request_number;
-    uint64_t random[HTTP_RANDOM_WORDS]; /* drawn at once, for ids of traces */
-    size_t random_left;
+    uint64_t random;                 /* ids of traces: from a random start */
     atomic_uint_fast64_t requests, ended, timeouts, aborted;
     LoopPost alive_post;
     bool alive_asked;                /* under the server's mutex */

@@ -54,6 +54,7 @@ static void rooms_make(HttpServer *server)
     for (size_t i = 0; i < server->room_count; i++) {
         server->rooms[i].server = server;
         server->rooms[i].index = i;
+        os_random(server->options.os, &server->rooms[i].random, sizeof server->rooms[i].random);
         server->rooms[i].loop = loops_at(server->loops, i);
         buf_init(&server->rooms[i].out, 64 << 10);
     }

@@ -1,6 +1,7 @@
 /* traceparent and tracestate (W3C Recommendation of 23 November 2021). */
 #include "front/http/http_trace.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum { KEY_MAX = 256, VALUE_MAX = 256 };
@@ -49,10 +50,22 @@ bool trace_parent_parse(Str text, TraceParent *ret_parent)
     return true;
 }
 
-static void digits_put(char *to, uint64_t value, size_t digits)
+/* Eight digits at once: a nibble in each byte, then what it is as a character. */
+static void eight_put(char *to, uint32_t value)
 {
-    for (size_t i = 0; i < digits; i++)
-        to[i] = "0123456789abcdef"[value >> 4 * (digits - 1 - i) & 15];
+    uint64_t x = value;
+    x = (x | x << 16) & 0x0000ffff0000ffff;
+    x = (x | x << 8) & 0x00ff00ff00ff00ff;
+    x = (x | x << 4) & 0x0f0f0f0f0f0f0f0f;
+    uint64_t letters = (x + 0x0606060606060606) >> 4 & 0x0101010101010101;
+    x = htobe64(x + 0x3030303030303030 + letters * ('a' - '0' - 10));
+    memcpy(to, &x, sizeof x);
+}
+
+static void digits_put(char *to, uint64_t value)
+{
+    eight_put(to, (uint32_t)(value >> 32));
+    eight_put(to + 8, (uint32_t)value);
 }
 
 Str trace_parent_format(const TraceParent *parent, uint64_t span_id, char *text)
@@ -60,17 +73,18 @@ Str trace_parent_format(const TraceParent *parent, uint64_t span_id, char *text)
     memcpy(text, "00-", 3);
     memcpy(text + 3, parent->trace_id, 32);
     text[35] = '-';
-    digits_put(text + 36, span_id ? span_id : 1, 16); /* none is all zeros */
+    digits_put(text + 36, span_id ? span_id : 1); /* none is all zeros */
     text[52] = '-';
-    digits_put(text + 53, parent->flags, 2);
+    text[53] = "0123456789abcdef"[parent->flags >> 4];
+    text[54] = "0123456789abcdef"[parent->flags & 15];
     return str_of(text, TRACE_PARENT_LEN);
 }
 
 Str trace_parent_new(uint64_t trace_high, uint64_t trace_low, uint64_t span_id, char *text)
 {
     TraceParent parent = { .flags = 0 };
-    digits_put(parent.trace_id, trace_high, 16);
-    digits_put(parent.trace_id + 16, trace_high | trace_low ? trace_low : 1, 16); /* none is all zeros */
+    digits_put(parent.trace_id, trace_high);
+    digits_put(parent.trace_id + 16, trace_high | trace_low ? trace_low : 1); /* none is all zeros */
     return trace_parent_format(&parent, span_id, text);
 }
 
