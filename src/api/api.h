@@ -21,6 +21,7 @@
 typedef struct ApiState ApiState;
 typedef struct SystemTables SystemTables;
 typedef struct Landing Landing;
+typedef struct FlowArrivals FlowArrivals;
 
 enum {
     API_PAGE_ROWS_DEFAULT = 100,
@@ -46,6 +47,7 @@ typedef struct ApiLake {
     Flow *flow;
     Source *source;
     Landing *landing;            /* of bronze.objects */
+    FlowArrivals *arrivals;      /* of `tarn serve`; else NULL */
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
     Str version;        /* "0.1.0" */
     ApiState *state;    /* api_open makes it, api_close ends it */
@@ -213,3 +215,12 @@ typedef enum ApiCounter {
     API_COUNTER_COUNT
 } ApiCounter;
 uint64_t api_counter(const ApiLake *lake, ApiCounter counter);
+
+/* The rows of metrics.def: of the store, its feed and what reads it. */
+typedef enum ApiMetric {
+#define API_METRIC(name, type, doc) API_METRIC_##name,
+#include "api/metrics.def"
+#undef API_METRIC
+    API_METRIC_COUNT
+} ApiMetric;
+void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT]);

@@ -73,6 +73,7 @@ Code flow_open(const FlowOptions *options, Flow **ret_flow, Err *err)
     flow->options = *options;
     flow->options.threads = options->threads ? MIN(options->threads, (size_t)FLOW_THREADS_MAX) : 2;
     mutex_init(&flow->mutex);
+    cond_init(&flow->idle);
     Code code = load_stored(flow, err);
     if (code == E_INVALID || code == E_SYNTAX || code == E_UNSUPPORTED) /* of an older tarn: start without */
         code = project_build(flow, NULL, 0, &flow->project, err);
@@ -90,6 +91,7 @@ void flow_free(Flow **flow_pointer)
         return;
     project_free(&flow->project);
     arena_done(&flow->live_arena);
+    cond_done(&flow->idle);
     mutex_done(&flow->mutex);
     mem_free(&flow);
 }

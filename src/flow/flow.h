@@ -193,6 +193,9 @@ typedef struct FlowRunOptions {
 /* Runs a plan. E_OK also when models failed or were held back: the report says so. */
 Code flow_run(Flow *flow, const FlowPlan *plan, const FlowRunOptions *options, Arena *arena,
               FlowReport *ret_report, Err *err) CHECKED;
+/* Until no run is on, or `*stop` (read atomically) and flow_wake. */
+void flow_wait_idle(Flow *flow, const bool *stop);
+void flow_wake(Flow *flow);
 /* GATED exits 6, FAILED 1, published 0: `err` is filled from the worst model. */
 Code flow_report_code(const FlowReport *report, Err *err) CHECKED;
 /* The report as JSON, for the API and for `runs`; one model alone for the progress stream. */

@@ -31,6 +31,7 @@ typedef struct Project {
 struct Flow {
     FlowOptions options;
     Mutex mutex; /* guards project, running, and what run.c keeps of the run that is going on */
+    Cond idle; /* `running` is over */
     Project *project;
     bool running;
     Str live_run;    /* JSON of the run that is going on, in live_arena */

@@ -13,6 +13,7 @@
 #include "source/landing.h"
 #include "sql/raw.h"
 
+#ifndef TEST_WORKERS_STARTED /* by another file of the runner */
 /* Before the first thread: raw files are read in workers. */
 __attribute__((constructor)) static void test_start_workers(void)
 {
@@ -26,6 +27,7 @@ __attribute__((destructor)) static void test_stop_workers(void)
 {
     worker_stop();
 }
+#endif
 
 typedef struct TestLake {
     Store *store;

@@ -14,11 +14,11 @@ int64_t ledger_day(int64_t time_us)
 
 typedef enum DayState { DAY_NEVER, DAY_FAILED, DAY_INCOMPLETE, DAY_DONE } DayState;
 
-static DayState state_of(Str state)
+static DayState state_of(const MetaLedger *row)
 {
-    if (str_eq(state, STR("published")))
-        return DAY_DONE;
-    return str_eq(state, STR("incomplete")) ? DAY_INCOMPLETE : DAY_FAILED;
+    if (str_eq(row->state, STR("published")))
+        return row->rows > 0 ? DAY_DONE : DAY_INCOMPLETE; /* its file may come later */
+    return str_eq(row->state, STR("incomplete")) ? DAY_INCOMPLETE : DAY_FAILED;
 }
 
 static bool is_missing(const LedgerQuery *q, DayState state)
@@ -79,7 +79,7 @@ Code ledger_missing(Arena *arena, const LedgerQuery *q, LedgerMissing *ret_missi
     for (size_t i = 0; i < q->row_count; i++) {
         int64_t at = q->rows[i].start_us - from;
         if (at >= 0 && at < to - from)
-            states[at / LEDGER_DAY_US] = state_of(q->rows[i].state);
+            states[at / LEDGER_DAY_US] = state_of(&q->rows[i]);
     }
     bool *missing = arena_array(arena, bool, count);
     size_t failed = 0;

@@ -20,7 +20,7 @@ typedef struct LedgerQuery {
     int64_t batch_days;       /* 0: no bound */
     int64_t lookback_days;    /* runs again before the first missing day */
     bool failed_only;         /* only days that failed or were held back */
-    bool redo_incomplete;     /* their input has changed */
+    bool redo_incomplete;     /* and those without rows: their input has changed */
     bool force;
     const MetaLedger *rows;   /* of this model and fingerprint, by start */
     size_t row_count;

@@ -5,7 +5,7 @@
 static MetaLedger row(int64_t day, Str state)
 {
     return (MetaLedger){ .start_us = day * LEDGER_DAY_US, .end_us = (day + 1) * LEDGER_DAY_US,
-                         .state = state };
+                         .state = state, .rows = 1 };
 }
 
 static LedgerMissing missing_of(Arena *arena, LedgerQuery query)
@@ -58,6 +58,8 @@ TEST(ledger_gives_only_what_is_missing)
     CHECK_INT(missing.intervals[0].start_us, 3 * LEDGER_DAY_US);
     query.redo_incomplete = true;
     CHECK_INT(missing_of(&arena, query).count, 2);
+    rows[5].rows = 0; /* its file came later */
+    CHECK_INT(missing_of(&arena, query).count, 3);
     query.failed_only = true;
     CHECK_INT(missing_of(&arena, query).days, 1);
     query.failed_only = false;

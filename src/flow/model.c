@@ -182,6 +182,14 @@ static Code read_cron(Parser *p)
     return str_eq(p->model->cron, STR("@daily")) ? E_OK : bad(p, "only '@daily' is known so far");
 }
 
+static Code read_on(Parser *p)
+{
+    Str event;
+    TRY(one_text(p, &event));
+    p->model->on_arrival = str_ieq(event, STR("arrival"));
+    return p->model->on_arrival ? E_OK : bad(p, "on arrival: the only event so far");
+}
+
 static Code read_time(Parser *p, int64_t *ret_us)
 {
     Str text;

@@ -58,6 +58,7 @@ typedef struct Model {
     bool complete_hold;   /* rows of such a day are not published (else only flagged) */
     Str seed_path;        /* of SEED */
     Str cron;
+    bool on_arrival;      /* runs by itself: arrivals.h */
     bool has_start, has_end;
     int64_t start_us, end_us;
     Str *grain;

@@ -280,6 +280,15 @@ static Code sign_table(Flow *flow, Str ns, Str name, Buf *out, Err *err)
     return E_OK;
 }
 
+/* By its bytes where they are known: the same ones put again are no change. */
+static void sign_object(const ObjectInfo *info, Arena *tmp, Buf *out)
+{
+    Str digest = info->has_sha256 ? hex_format(tmp, str_of(info->sha256, sizeof info->sha256))
+                 : info->has_md5  ? object_etag(tmp, info)
+                                  : str_format(tmp, "%llu", (unsigned long long)info->sequence);
+    buf_format(out, STR_FMT "@" STR_FMT ";", STR_ARG(info->key), STR_ARG(digest));
+}
+
 static Code sign_dep(Flow *flow, const SqlDependency *dep, Arena *tmp, Buf *out, Err *err)
 {
     ObjectInfo *objects = NULL;
@@ -303,8 +312,7 @@ static Code sign_dep(Flow *flow, const SqlDependency *dep, Arena *tmp, Buf *out,
     }
     TRY(code);
     for (size_t i = 0; i < count; i++)
-        buf_format(out, STR_FMT "@%llu;", STR_ARG(objects[i].key),
-                   (unsigned long long)objects[i].sequence);
+        sign_object(&objects[i], tmp, out);
     return E_OK;
 }
 

@@ -266,6 +266,20 @@ static void release(Flow *flow)
     flow->running = false;
     flow->live_id = STR_NONE;
     arena_reset(&flow->live_arena);
+    cond_broadcast(&flow->idle);
+}
+
+void flow_wait_idle(Flow *flow, const bool *stop)
+{
+    MUTEX_HELD(&flow->mutex);
+    while (flow->running && !__atomic_load_n(stop, __ATOMIC_ACQUIRE))
+        cond_wait(&flow->idle, &flow->mutex);
+}
+
+void flow_wake(Flow *flow)
+{
+    MUTEX_HELD(&flow->mutex);
+    cond_broadcast(&flow->idle);
 }
 
 Code flow_run(Flow *flow, const FlowPlan *plan, const FlowRunOptions *options, Arena *arena,

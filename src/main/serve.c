@@ -3,6 +3,7 @@
  * 2. A reload that fails leaves everything as it was, and the server serving.
  * 3. The first signal that ends drains; the second cuts off what is in flight; the third kills. */
 #include "base/log.h"
+#include "flow/arrivals.h"
 #include "format/json.h"
 #include "main/command.h"
 #include "main/doors.h"
@@ -161,12 +162,16 @@ static Code doors_run(Serve *serve, const ServiceSocket *sockets, size_t socket_
 static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
 {
     Maintain *maintain AUTO(maintain_free) = NULL;
-    const ApiLake *api = &serve->lake->api;
+    FlowArrivals *arrivals AUTO(flow_arrivals_free) = NULL;
+    ApiLake *api = &serve->lake->api;
+    FlowArrivalsOptions triggers = { .flow = api->flow, .quiet_ms = conf_number(serve->conf, "flow.arrivals_quiet") };
     MaintainOptions options = { .os = os_real(), .meta = api->meta, .store = api->store,
                                 .catalog = api->catalog,
                                 .interval_ms = conf_number(serve->conf, "maintenance.interval"),
                                 .grace_ms = conf_number(serve->conf, "maintenance.grace"),
                                 .audit_ms = conf_number(serve->conf, "maintenance.audit") };
+    TRY(flow_arrivals_open(&triggers, &arrivals, err)); /* its place is kept before landing gives anything back */
+    api->arrivals = arrivals;
     TRY(landing_start(api->landing, err));
     TRY(maintain_start(&options, &maintain, err));
     return doors_run(serve, sockets, socket_count, err);

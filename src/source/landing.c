@@ -80,7 +80,7 @@ static Code place_load(Landing *landing, Err *err)
     TRY(meta_read_begin(landing->options.meta, &read, err));
     TRY(meta_get_feed_cursor(read, CONSUMER, &sequence, err));
     landing->durable = (uint64_t)sequence;
-    landing->seen = MAX(landing->seen, landing->durable);
+    __atomic_store_n(&landing->seen, MAX(landing->seen, landing->durable), __ATOMIC_RELAXED);
     MUTEX_HELD(&landing->mutex);
     landing->landed = landing->durable;
     return E_OK;
@@ -152,7 +152,8 @@ static Code changes_count(Landing *landing, uint64_t *ret_until, uint64_t *ret_r
 
 static void committed(Landing *landing, uint64_t until, uint64_t rows)
 {
-    landing->durable = landing->seen = until;
+    landing->durable = until;
+    __atomic_store_n(&landing->seen, until, __ATOMIC_RELAXED);
     MUTEX_HELD(&landing->mutex);
     landing->landed = until;
     landing->rows += rows;
@@ -239,7 +240,7 @@ static Code step(Landing *landing, uint64_t *ret_rows, Err *err)
     else if (until - landing->durable >= SKIPPED_MAX)
         TRY(place_move(landing, until, err));
     else
-        landing->seen = MAX(landing->seen, until);
+        __atomic_store_n(&landing->seen, MAX(landing->seen, until), __ATOMIC_RELAXED);
     *ret_rows = rows;
     return give_back(landing, err);
 }
@@ -253,7 +254,7 @@ Code landing_step(Landing *landing, uint64_t *ret_rows, Err *err)
         MUTEX_HELD(&landing->mutex);
         landing->failures++;
     }
-    landing->seen = 0; /* invariant 3 */
+    __atomic_store_n(&landing->seen, 0, __ATOMIC_RELAXED); /* invariant 3 */
     Code loaded = place_load(landing, NULL);
     return loaded == E_OK ? code : loaded;
 }
@@ -343,6 +344,8 @@ LandingState landing_state(Landing *landing)
 {
     uint64_t newest = store_sequence(landing->options.store);
     MUTEX_HELD(&landing->mutex);
-    return (LandingState){ .landed = landing->landed, .newest = newest, .rows = landing->rows,
-                           .commits = landing->commits, .failures = landing->failures, .lost = landing->lost };
+    return (LandingState){ .landed = landing->landed,
+                           .seen = __atomic_load_n(&landing->seen, __ATOMIC_RELAXED),
+                           .newest = newest, .rows = landing->rows, .commits = landing->commits,
+                           .failures = landing->failures, .lost = landing->lost };
 }

@@ -44,6 +44,7 @@ Code landing_step(Landing *landing, uint64_t *ret_rows, Err *err) CHECKED;
 
 typedef struct LandingState {
     uint64_t landed;   /* sequence: everything up to it is in the files */
+    uint64_t seen;     /* behind it the next step begins: `landed`, or later where nothing was to land */
     uint64_t newest;   /* of the feed */
     uint64_t rows, commits, failures, lost; /* since start; lost: changes that the feed did not have any more */
 } LandingState;

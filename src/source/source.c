@@ -62,6 +62,11 @@ void source_free(Source **source_pointer)
     mem_free(&source);
 }
 
+Str source_bucket(const Source *source)
+{
+    return source->bucket;
+}
+
 const ScanSource *source_changes(Source *source)
 {
     return source_changes_scan(source->changes);

@@ -75,6 +75,8 @@ void source_ingest_abort(Ingest **ingest); /* fit for AUTO */
 Code source_ingest_bytes(Source *source, const IngestBegin *begin, Str bytes, Arena *arena,
                          IngestResult *ret_result, Err *err) CHECKED;
 
+Str source_bucket(const Source *source); /* of bronze */
+
 /* The rules above, alone: INVALID says which rule. */
 Code source_id_check(Str source, Err *err) CHECKED;
 Code source_name_check(Str name, Err *err) CHECKED;

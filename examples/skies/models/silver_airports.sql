@@ -2,6 +2,7 @@
 MODEL (
   name silver.airports,
   kind FULL,
+  on arrival,
   description 'Airports of the United States and some neighbours',
   grain (iata),
   columns (

@@ -3,6 +3,7 @@
 MODEL (
   name silver.flights,
   kind INCREMENTAL_BY_TIME_RANGE (time_column date, batch_size 400),
+  on arrival,
   start '2001-01-01',
   end '2001-07-02',
   cron '@daily',

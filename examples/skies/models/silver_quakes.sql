@@ -2,6 +2,7 @@
 MODEL (
   name silver.quakes,
   kind FULL,
+  on arrival,
   description 'Earthquakes of one week, as the USGS reported them',
   grain (id),
   columns (

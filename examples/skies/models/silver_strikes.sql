@@ -2,6 +2,7 @@
 MODEL (
   name silver.strikes,
   kind FULL,
+  on arrival,
   description 'Wildlife strikes at 50 airports, 1990 to 2002',
   dedup all,
   columns (

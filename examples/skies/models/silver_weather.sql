@@ -1,6 +1,7 @@
 MODEL (
   name silver.weather,
   kind FULL,
+  on arrival,
   description 'Weather of Seattle and New York, 2012 to 2015',
   grain (location, day),
   columns (

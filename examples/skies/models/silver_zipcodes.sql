@@ -2,6 +2,7 @@
 MODEL (
   name silver.zipcodes,
   kind FULL,
+  on arrival,
   grain (zip_code),
   columns (
     zip_code VARCHAR, latitude DOUBLE, longitude DOUBLE, city VARCHAR, state VARCHAR, county VARCHAR

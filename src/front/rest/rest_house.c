@@ -73,6 +73,21 @@ static void verbs_put(Buf *out, const ApiLake *lake)
         metric_one(out, rows[i].name, "counter", rows[i].help, api_counter(lake, (ApiCounter)i));
 }
 
+static void metrics_put(Buf *out, const ApiLake *lake)
+{
+    static const struct {
+        const char *name, *type, *help;
+    } rows[] = {
+#define API_METRIC(name, type, doc) { "tarn_" #name, #type, doc },
+#include "api/metrics.def"
+#undef API_METRIC
+    };
+    uint64_t values[API_METRIC_COUNT];
+    api_metrics(lake, values);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        metric_one(out, rows[i].name, rows[i].type, rows[i].help, values[i]);
+}
+
 static void requests_put(Buf *out, const HttpServer *http)
 {
     metric_head(out, "tarn_http_requests_total", "counter", "requests by route and class of status");
@@ -201,7 +216,7 @@ void rest_metrics(HttpReq *r)
     verbs_put(&out, lake);
     metric_one(&out, "tarn_resident_bytes", "gauge", "resident memory of the process",
                resident_bytes(lake->os));
-    metric_one(&out, "tarn_store_sequence", "counter", "changes of objects", store_sequence(lake->store));
+    metrics_put(&out, lake);
     http_reply_take(r, 200, "text/plain; version=0.0.4", &out);
 }
 

@@ -1,0 +1,50 @@
+/* The values behind the rows of metrics.def, all of them asked at one time. */
+#include "api/api.h"
+
+#include "flow/arrivals.h"
+#include "source/landing.h"
+#include "store/store_keep.h"
+
+static void store_values(const ApiLake *lake, uint64_t *values)
+{
+    StoreUsage usage = { 0 };
+    if (store_usage(lake->store, &usage, NULL) != E_OK)
+        return;
+    values[API_METRIC_store_sequence] = store_sequence(lake->store);
+    values[API_METRIC_store_objects] = usage.objects;
+    values[API_METRIC_store_object_bytes] = usage.object_bytes;
+    values[API_METRIC_store_trash_objects] = usage.trash_objects;
+    values[API_METRIC_store_trash_bytes] = usage.trash_bytes;
+    values[API_METRIC_store_journal_bytes] = usage.journal_bytes;
+}
+
+static void landing_values(const ApiLake *lake, uint64_t *values)
+{
+    LandingState state = landing_state(lake->landing);
+    values[API_METRIC_feed_landed_sequence] = state.landed;
+    values[API_METRIC_feed_lag_changes] = state.newest - state.seen;
+    values[API_METRIC_feed_landed_rows_total] = state.rows;
+    values[API_METRIC_feed_landing_commits_total] = state.commits;
+    values[API_METRIC_feed_landing_failures_total] = state.failures;
+    values[API_METRIC_feed_lost_changes_total] = state.lost;
+}
+
+static void arrival_values(const ApiLake *lake, uint64_t *values)
+{
+    FlowArrivalsState state = flow_arrivals_state(lake->arrivals);
+    values[API_METRIC_arrival_triggers_total] = state.triggers;
+    values[API_METRIC_arrival_decisions_total] = state.decisions;
+    values[API_METRIC_arrival_runs_total] = state.runs;
+    values[API_METRIC_arrival_failures_total] = state.failures;
+}
+
+void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
+{
+    for (size_t i = 0; i < API_METRIC_COUNT; i++)
+        ret_values[i] = 0;
+    store_values(lake, ret_values);
+    if (lake->landing)
+        landing_values(lake, ret_values);
+    if (lake->arrivals)
+        arrival_values(lake, ret_values);
+}
