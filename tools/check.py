@@ -53,7 +53,7 @@ def main(arguments):
     os.environ.update(TARN_BUILD=str(build), TARN_DEPS_DIR=str(deps),
                       ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
                       UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
-                      TSAN_OPTIONS=f"halt_on_error=0:suppressions={TOP}/tools/tsan.supp:external_symbolizer_path=/usr/bin/addr2line")
+                      TSAN_OPTIONS=f"halt_on_error=0:die_after_fork=0:suppressions={TOP}/tools/tsan.supp:external_symbolizer_path=/usr/bin/addr2line")
     jobs = []
     if lane == "--all":
         jobs.append(("tidy", [sys.executable, "tools/tidy"]))
