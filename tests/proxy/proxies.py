@@ -83,20 +83,22 @@ class Proxy:
 
 
 class Nginx(Proxy):
-    def __init__(self, upstream):
-        self.place, self.port = folder("nginx"), free_port()
+    """Of the page's nth block; `site` is the name there, `server` the address behind it there."""
+
+    def __init__(self, upstream, nth=0, site="lake.example.org", server="127.0.0.1:8080", listen="443 ssl http2", changes=None, port=0):
+        self.place, self.port = folder("nginx"), port or free_port()
         authority = Authority()
         self.ca = authority.save(self.place / "ca.pem")
-        authority.issue(self.place / "site", "lake.example.org", "localhost")
-        site = replaced(block("nginx"), {
-            "server 127.0.0.1:8080;": f"server {upstream};", "listen 443 ssl http2;": f"listen 127.0.0.1:{self.port} ssl http2;",
-            "/etc/ssl/lake.example.org.pem": f"{self.place}/site.pem", "/etc/ssl/lake.example.org.key": f"{self.place}/site.key"})
+        authority.issue(self.place / "site", site, f"*.{site}", "localhost")
+        text = replaced(block("nginx", nth), {
+            f"server {server};": f"server {upstream};", f"listen {listen};": f"listen 127.0.0.1:{self.port} {listen.split(' ', 1)[1]};",
+            f"/etc/ssl/{site}.pem": f"{self.place}/site.pem", f"/etc/ssl/{site}.key": f"{self.place}/site.key", **(changes or {})})
         temporary = "".join(f"{kind}_temp_path {self.place}/{kind};\n"
                             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (self.place / "nginx.conf").write_text(
             ("user root;\n" if os.geteuid() == 0 else "") +
             f"daemon off;\npid {self.place}/pid;\nerror_log {self.place}/error.log;\nworker_processes 1;\nevents {{}}\n"
-            f"http {{\naccess_log off;\n{temporary}{site}}}\n")
+            f"http {{\naccess_log off;\n{temporary}{text}}}\n")
         self.start("nginx", "-p", str(self.place), "-e", str(self.place / "error.log"), "-c", str(self.place / "nginx.conf"))
 
     def context(self):
