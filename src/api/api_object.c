@@ -145,6 +145,11 @@ Code api_stage_finish(StagedObject *staged, Err *err)
     return store_stage_finish(staged, err);
 }
 
+void api_stage_unhashed(StagedObject *staged)
+{
+    store_stage_unhashed(staged);
+}
+
 const uint8_t *api_stage_sha256(const StagedObject *staged)
 {
     return store_stage_sha256(staged);

@@ -13,11 +13,13 @@ static ApiBucketAsk ask_of(BucketRight right, const char *bucket)
     return (ApiBucketAsk){ &no_session, right, "s3:Test", str_z(bucket), STR("k") };
 }
 
-static void put_bytes(ApiCall *call, const char *bucket, const char *key, Str bytes)
+static void put_bytes(ApiCall *call, const char *bucket, const char *key, Str bytes, bool hashed)
 {
     StagedObject *staged = NULL;
     Err err;
     CHECK_OK(api_stage(call, false, &staged, &err), &err);
+    if (!hashed)
+        api_stage_unhashed(staged);
     CHECK_OK(api_stage_write(staged, bytes, &err), &err);
     CHECK_OK(api_stage_finish(staged, &err), &err);
     StorePut put = { .take_staged = staged, .bucket = str_z(bucket), .key = str_z(key) };
@@ -55,7 +57,7 @@ TEST(api_object_verbs_count_once)
     CHECK_OK(api_bucket_create(&call, STR("counted"), &err), &err);
     CHECK_CODE(api_bucket_get(&call, STR("None Of This Name"), &bucket, &err), E_NOT_FOUND);
     CHECK_OK(api_bucket_get(&call, STR("counted"), &bucket, &err), &err);
-    put_bytes(&call, "counted", "k", STR("bytes"));
+    put_bytes(&call, "counted", "k", STR("bytes"), true);
     CHECK_INT(api_counter(&fake.lake, API_COUNT_object_writes), 1);
     CHECK_OK(api_object_head(&call, STR("counted"), STR("k"), 0, &info, &err), &err);
     CHECK_INT(info.size_bytes, 5);
@@ -66,6 +68,31 @@ TEST(api_object_verbs_count_once)
     CHECK_INT(api_counter(&fake.lake, API_COUNT_object_tags), 1);
     CHECK_CODE(api_object_tag(&call, STR("counted"), STR("none"), 0, &tag, 1, &err), E_NOT_FOUND);
     CHECK_INT(api_counter(&fake.lake, API_COUNT_object_tags), 1);
+    fake_lake_close(&fake);
+}
+
+TEST(api_object_hashes_what_is_asked_for)
+{
+    FakeLake fake;
+    Err err;
+    ObjectInfo info;
+    char got[8];
+    size_t len = 0;
+    DigestValue sha = digest_of(DIGEST_SHA256, STR("bytes"));
+    fake_lake_open(&fake);
+    ApiCall call = fake_lake_call(&fake, true);
+    CHECK_OK(api_bucket_create(&call, STR("hashed"), &err), &err);
+    put_bytes(&call, "hashed", "with", STR("bytes"), true);
+    put_bytes(&call, "hashed", "without", STR("bytes"), false);
+    CHECK_OK(api_object_head(&call, STR("hashed"), STR("with"), 0, &info, &err), &err);
+    CHECK(info.has_sha256 && memcmp(info.sha256, sha.bytes, 32) == 0);
+    CHECK_OK(api_object_head(&call, STR("hashed"), STR("without"), 0, &info, &err), &err);
+    CHECK(!info.has_sha256);
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    CHECK_OK(api_object_read(&call, STR("hashed"), STR("without"), 0, &reader, &err), &err);
+    CHECK_OK(object_pread(reader, got, sizeof got, 0, &len, &err), &err);
+    CHECK_STR(str_of(got, len), STR("bytes"));
+    object_reader_free(&reader);
     fake_lake_close(&fake);
 }
 

@@ -23,6 +23,7 @@ struct StagedObject {
     bool from_reserve;
     bool finished;
     bool failed;
+    bool unhashed; /* nobody wants its SHA-256 */
     bool unknown; /* a record may name its blob */
     uint64_t size_bytes;
     Sha256 sha;
@@ -97,7 +98,8 @@ Code store_stage_write(StagedObject *staged, Str bytes, Err *err)
         staged->failed = true;
         return code;
     }
-    sha256_update(&staged->sha, bytes);
+    if (!staged->unhashed)
+        sha256_update(&staged->sha, bytes);
     staged->size_bytes += bytes.len;
     return E_OK;
 }
@@ -133,17 +135,23 @@ uint64_t store_stage_size(const StagedObject *staged)
     return staged->size_bytes;
 }
 
+void store_stage_unhashed(StagedObject *staged)
+{
+    staged->unhashed = true;
+}
+
 const uint8_t *store_stage_sha256(const StagedObject *staged)
 {
-    ASSERT(staged->finished);
+    ASSERT(staged->finished && !staged->unhashed);
     return staged->sha256;
 }
 
 static void staged_record(const StagedObject *staged, ObjectRecord *record)
 {
     record->info.size_bytes = staged->size_bytes;
-    record->info.has_sha256 = true;
-    memcpy(record->info.sha256, staged->sha256, sizeof staged->sha256);
+    record->info.has_sha256 = !staged->unhashed;
+    if (!staged->unhashed)
+        memcpy(record->info.sha256, staged->sha256, sizeof staged->sha256);
     record->place = staged->has_blob          ? PLACE_BLOB
                     : staged->size_bytes == 0 ? PLACE_NONE
                                               : PLACE_JOURNAL;

@@ -420,7 +420,8 @@ static HttpLane lane_of_put(HttpReq *r)
     int64_t length = http_req_length(r);
     if (at < 0 || length < 0 || length > S3_LOOP_BODY_MAX || http_req_query_raw(r).len > 0 ||
         server->options.domain_count > 0 || http_req_header(r, "x-amz-copy-source").ptr ||
-        http_req_header(r, "x-amz-security-token").ptr || http_req_header(r, "If-Match").ptr)
+        http_req_header(r, "x-amz-security-token").ptr || http_req_header(r, "If-Match").ptr ||
+        (http_req_header(r, "If-None-Match").ptr && http_req_header(r, "Expect").ptr))
         return HTTP_ON_IO_WORKER;
     Str rest = str_from(signature, (size_t)at + credential.len);
     path = str_from(path, MIN(path.len, (size_t)1));

@@ -219,8 +219,11 @@ bool s3_body_begin(S3Req *s)
         digest_init(&s->payload_sha, DIGEST_SHA256);
         return true;
     }
-    return api_stage(&s->call, s->op->body == S3_BODY_PART, &s->staged, &err) == E_OK ||
-           s3_fail_err(s, &err);
+    if (api_stage(&s->call, s->op->body == S3_BODY_PART, &s->staged, &err) != E_OK)
+        return s3_fail_err(s, &err);
+    if (s->aws_chunked || str_eq(s->claim.payload, STR("UNSIGNED-PAYLOAD")))
+        api_stage_unhashed(s->staged);
+    return true;
 }
 
 static bool length_wrong(S3Req *s)

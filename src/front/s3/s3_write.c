@@ -169,6 +169,7 @@ static bool bytes_copy(S3Req *s, ObjectReader *reader, uint64_t at, uint64_t len
     if (!buf_reserve(&block, COPY_BLOCK_BYTES) ||
         api_stage(&s->call, part, &s->staged, &err) != E_OK)
         return s3_fail_err(s, &err);
+    api_stage_unhashed(s->staged);
     while (len > 0) {
         size_t got = 0;
         if (object_pread(reader, block.ptr, (size_t)MIN(len, (uint64_t)COPY_BLOCK_BYTES), at, &got,
