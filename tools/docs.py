@@ -22,6 +22,8 @@ TABLES = [  # (title, .def file, macro, columns: (heading, index of the argument
      [("table", 0), ("right", 1), ("what", 2), ("columns", 3)]),
     ("Bronze objects", "src/source/objects.def", "SOURCE_COLUMN",
      [("column", 0), ("type", 1), ("what", 3)]),
+    ("S3 operations", "src/front/s3/s3_ops.def", "S3_OP",
+     [("operation", 0), ("method", 1), ("of", 2), ("query", 3), ("right", 4), ("action in policies", 5)]),
     ("Operations on the metadata", "src/meta/ops.def", None, None),
 ]
 
@@ -69,7 +71,7 @@ def clean(value):
 
 def rows(path, macro):
     text = re.sub(r"/\*.*?\*/", lambda m: " " * len(m.group()), path.read_text(), flags=re.S)
-    for found in re.finditer(r"^\s*([A-Z][A-Z_]+)\s*\(", text, re.M):
+    for found in re.finditer(r"^\s*([A-Z][A-Z0-9_]+)\s*\(", text, re.M):
         if macro and found.group(1) != macro:
             continue
         out, _ = arguments(text, found.end() - 1)

@@ -259,6 +259,39 @@ Code govern_access_list(Govern *govern, Str principal_name, Arena *arena, MetaAc
     return meta_list_access_keys(read, principal.id, arena, ret_keys, ret_count, err);
 }
 
+static bool key_is_closed(Govern *govern, const MetaAccessKey *key, Arena *arena)
+{
+    Str secret;
+    return !govern->has_master ||
+           seal_open(govern->master, key->id, key->secret_sealed, arena, &secret, NULL) != E_OK;
+}
+
+Code govern_access_sealed(Govern *govern, size_t *ret_keys, size_t *ret_closed, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaAccessKey *keys;
+    size_t count;
+    *ret_keys = *ret_closed = 0;
+    TRY(govern_access_list(govern, STR_NONE, &tmp, &keys, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        *ret_keys += !keys[i].revoked_us;
+        *ret_closed += !keys[i].revoked_us && key_is_closed(govern, &keys[i], &tmp);
+    }
+    return E_OK;
+}
+
+Code govern_access_drop_closed(Govern *govern, Str by, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaAccessKey *keys;
+    size_t count;
+    TRY(govern_access_list(govern, STR_NONE, &tmp, &keys, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (!keys[i].revoked_us && key_is_closed(govern, &keys[i], &tmp))
+            TRY(govern_access_change(govern, keys[i].id, ACCESS_REVOKE, by, err));
+    return E_OK;
+}
+
 /* ---- finding ---- */
 
 static Code refuse(Err *err)

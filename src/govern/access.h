@@ -26,6 +26,11 @@ enum {
  * hexadecimal digits in `text` (TARN_MASTER_KEY), which goes before. */
 Code govern_master_load(Govern *govern, const char *path, Str text, Err *err) CHECKED;
 
+/* For start and doctor: keys that are not revoked, and how many of them this master key does not open. */
+Code govern_access_sealed(Govern *govern, size_t *ret_keys, size_t *ret_closed, Err *err) CHECKED;
+/* Revokes those that the master key does not open: when the one that sealed them is lost. */
+Code govern_access_drop_closed(Govern *govern, Str by, Err *err) CHECKED;
+
 /* ---- principals ---- */
 Code govern_principal_create(Govern *govern, Str name, GovernRole role, Str by, Arena *arena,
                              MetaPrincipal *ret_principal, Err *err) CHECKED; /* EXISTS */

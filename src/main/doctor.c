@@ -1,6 +1,7 @@
 /* What `tarn doctor` looks at, offline: it takes the lock of the data directory. */
+#include "govern/access.h"
 #include "main/command.h"
-#include "main/lake.h"
+#include "main/doctor.h"
 #include "main/render.h"
 #include "main/settings.h"
 #include "meta/meta.h"
@@ -9,25 +10,29 @@
 #include "table/catalog.h"
 #include "table/scan.h"
 
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 const OptionRow doctor_options[] = {
     { "--hashes", NULL, "read every byte and compare its checksum" },
+    { "--config", "FILE", "settings file (default DIR/tarn.yaml when it is there)" },
+    { "--set", "KEY=VALUE", "any setting by its key" },
     { NULL, NULL, NULL },
 };
 
-typedef struct Doctor {
-    Lake *lake;
-    Arena *tmp;
-    size_t findings;
-} Doctor;
-
-static void good(const char *what)
+void doctor_good(const char *format, ...)
 {
-    printf("  ok   %s\n", what);
+    va_list args;
+    va_start(args, format);
+    printf("  ok   ");
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
 }
 
-static void finding(Doctor *doctor, Str what, const char *advice)
+void doctor_finding(Doctor *doctor, Str what, const char *advice)
 {
     doctor->findings++;
     printf("%s  BAD  " STR_FMT "%s\n       %s\n", render_red(), STR_ARG(what), render_plain(), advice);
@@ -40,33 +45,114 @@ static void meta_look(Doctor *doctor)
     size_t count = 0;
     Code code = meta_check(doctor->lake->api.meta, doctor->tmp, &texts, &count, &err);
     if (code != E_OK)
-        finding(doctor, str_z(err.text), "restore meta/ from the last backup");
+        doctor_finding(doctor, str_z(err.text), "restore meta/ from the last backup");
     for (size_t i = 0; i < count; i++)
-        finding(doctor, texts[i], "restore meta/ from the last backup");
+        doctor_finding(doctor, texts[i], "restore meta/ from the last backup");
     if (code == E_OK && !count)
-        good("metadata database: whole, and its tables agree");
+        doctor_good("metadata database: whole, and its tables agree");
 }
+
+/* Findings of one kind are not printed without end. */
+typedef struct StoreLook {
+    Doctor *doctor;
+    size_t found;
+} StoreLook;
 
 static void store_found(void *arg, const StoreFinding *found)
 {
-    Doctor *doctor = arg;
-    Str text = found->bucket.len ? str_format(doctor->tmp, "s3://" STR_FMT "/" STR_FMT ": %s",
-                                              STR_ARG(found->bucket), STR_ARG(found->key), found->text)
-                                 : str_format(doctor->tmp, "%s", found->text);
-    finding(doctor, text, "put the object again from its source, or restore it from a backup");
+    StoreLook *look = arg;
+    Doctor *doctor = look->doctor;
+    if (++look->found > DOCTOR_SHOWN_MAX) {
+        doctor->findings++;
+        return;
+    }
+    if (!found->bucket.len) {
+        doctor_finding(doctor, str_format(doctor->tmp, "journal: %s", found->text),
+                       "restore store/ from the last backup; `tarn object get` still reads what is whole");
+        return;
+    }
+    Str text = str_z(found->text), name = str_format(doctor->tmp, "s3://" STR_FMT "/" STR_FMT ": ",
+                                                     STR_ARG(found->bucket), STR_ARG(found->key));
+    if (str_starts(text, name))
+        text = str_from(text, name.len);
+    doctor_finding(doctor, str_format(doctor->tmp, STR_FMT STR_FMT, STR_ARG(name), STR_ARG(text)),
+                   found->code == E_NOT_FOUND || str_find(text, STR("No such file")) >= 0
+                       ? "its bytes are missing: put the object again from its source, or its file back from a backup"
+                       : "put the object again from its source, or restore it from a backup");
 }
 
 static void store_look(Doctor *doctor, bool hashes)
 {
     Err err;
     StoreVerified verified;
+    StoreLook look = { doctor, 0 };
     size_t before = doctor->findings;
-    Code code = store_verify(doctor->lake->api.store, hashes, store_found, doctor, &verified, &err);
+    Code code = store_verify(doctor->lake->api.store, hashes, store_found, &look, &verified, &err);
     if (code != E_OK)
-        finding(doctor, str_z(err.text), "the check itself could not run");
+        doctor_finding(doctor, str_format(doctor->tmp, "store: %s%s%s", err.text, err.place[0] ? ", at " : "",
+                                          err.place),
+                       code == E_CORRUPT ? "the index is damaged: remove store/index, the next start makes it again "
+                                           "from the journal"
+                                         : "the check itself could not run: is the disk well?");
     else if (doctor->findings == before)
-        printf("  ok   store: %llu objects, %llu journal records%s\n", (unsigned long long)verified.objects,
-               (unsigned long long)verified.records, hashes ? ", every byte compared" : "");
+        doctor_good("store: %llu objects, %llu journal records%s", (unsigned long long)verified.objects,
+                    (unsigned long long)verified.records, hashes ? ", every byte compared" : "");
+    if (look.found > DOCTOR_SHOWN_MAX)
+        printf("       and %zu more of these\n", look.found - DOCTOR_SHOWN_MAX);
+}
+
+static bool principal_is_there(const MetaPrincipal *rows, size_t count, Str id)
+{
+    for (size_t i = 0; i < count; i++)
+        if (str_eq(rows[i].id, id))
+            return true;
+    return false;
+}
+
+static void principals_look(Doctor *doctor)
+{
+    Err err;
+    MetaAccessKey *keys;
+    MetaPrincipal *principals;
+    size_t key_count, count, lost = 0;
+    Govern *govern = doctor->lake->api.govern;
+    Code code = govern_principals(govern, doctor->tmp, &principals, &count, &err);
+    if (code == E_OK)
+        code = govern_access_list(govern, STR_NONE, doctor->tmp, &keys, &key_count, &err);
+    if (code != E_OK) {
+        doctor_finding(doctor, str_z(err.text), "restore meta/ from the last backup");
+        return;
+    }
+    for (size_t i = 0; i < key_count; i++)
+        lost += !principal_is_there(principals, count, keys[i].principal_id);
+    if (lost)
+        doctor_finding(doctor,
+                       str_format(doctor->tmp, "%zu of %zu access keys belong to no principal", lost, key_count),
+                       "restore meta/ from the last backup");
+}
+
+static void keys_look(Doctor *doctor)
+{
+    Err err;
+    size_t keys, closed;
+    const char *variable = getenv("TARN_MASTER_KEY");
+    Govern *govern = doctor->lake->api.govern;
+    OsStat stat;
+    const char *path = str_copy_z(doctor->tmp, str_format(doctor->tmp, "%s/keys/master", doctor->dir));
+    bool named = variable && *variable;
+    if (!named && os_stat(os_real(), path, &stat, NULL) != E_OK)
+        return; /* told already */
+    Code code = govern_master_load(govern, path, named ? str_z(variable) : STR_NONE, &err);
+    if (code == E_OK)
+        code = govern_access_sealed(govern, &keys, &closed, &err);
+    if (code != E_OK)
+        doctor_finding(doctor, str_z(err.text), "put keys/master back from a backup");
+    else if (closed)
+        doctor_finding(doctor, str_format(doctor->tmp, "%zu of %zu access keys were sealed by another master key",
+                                          closed, keys),
+                       "put the right keys/master back from a backup, or revoke those keys and make new ones");
+    else
+        doctor_good("access keys: the master key opens all %zu", keys);
 }
 
 static Code table_look(Doctor *doctor, const TableEntry *entry, size_t *ret_files, Err *err)
@@ -96,13 +182,13 @@ static void tables_look(Doctor *doctor)
     TableEntry *entries = NULL;
     size_t count = 0, files = 0, before = doctor->findings;
     if (catalog_table_list(doctor->lake->api.catalog, STR_NONE, doctor->tmp, &entries, &count, &err) != E_OK) {
-        finding(doctor, str_z(err.text), "restore meta/ from the last backup");
+        doctor_finding(doctor, str_z(err.text), "restore meta/ from the last backup");
         return;
     }
     for (size_t i = 0; i < count; i++) {
         if (entries[i].is_view || table_look(doctor, &entries[i], &files, &err) == E_OK)
             continue;
-        finding(doctor, str_format(doctor->tmp, "table " STR_FMT "." STR_FMT ": %s", STR_ARG(entries[i].ns),
+        doctor_finding(doctor, str_format(doctor->tmp, "table " STR_FMT "." STR_FMT ": %s", STR_ARG(entries[i].ns),
                                    STR_ARG(entries[i].name), err.text),
                 "run its model again with `tarn run --model NAME --force`, or restore a backup");
     }
@@ -110,19 +196,48 @@ static void tables_look(Doctor *doctor)
         printf("  ok   tables: %zu, with %zu data files of their current snapshots\n", count, files);
 }
 
-static void machine_look(Doctor *doctor)
+/* The database alone, when another room keeps the lake closed. */
+static void meta_alone(Doctor *doctor)
 {
     Err err;
-    uint64_t free_bytes = 0;
-    if (os_space_free(os_real(), doctor->lake->dir, &free_bytes, &err) != E_OK)
-        finding(doctor, str_z(err.text), "is the directory on a mounted disk?");
-    else if (free_bytes < (uint64_t)1 << 30)
-        finding(doctor, str_format(doctor->tmp, "%llu MiB are free", (unsigned long long)(free_bytes >> 20)),
-                "free some space: below 1 GiB writes may be refused");
-    else
-        printf("  ok   space: %llu GiB free\n", (unsigned long long)(free_bytes >> 30));
-    if (worker_running())
-        good("workers for raw files start, locked in");
+    Meta *meta = NULL;
+    Lake lake = { 0 };
+    OsStat stat;
+    const char *path = str_copy_z(doctor->tmp, str_format(doctor->tmp, "%s/meta/tarn.db", doctor->dir));
+    if (os_stat(os_real(), path, &stat, NULL) != E_OK ||
+        meta_open(os_real(), &(MetaOptions){ .path = path }, &meta, &err) != E_OK)
+        return;
+    lake.api.meta = meta;
+    doctor->lake = &lake;
+    meta_look(doctor);
+    doctor->lake = NULL;
+    meta_free(&meta);
+}
+
+static void lake_inside(Doctor *doctor, bool hashes)
+{
+    Err err;
+    Lake lake;
+    const char *stage;
+    err_clear(&err);
+    if (doctor->missing) {
+        meta_alone(doctor);
+        return;
+    }
+    if (lake_look(doctor->conf, &lake, &stage, &err) != E_OK) {
+        doctor_room(doctor, stage, &err);
+        if (strcmp(stage, "store") == 0 || strcmp(stage, "rooms") == 0)
+            meta_alone(doctor);
+        return;
+    }
+    doctor->lake = &lake;
+    meta_look(doctor);
+    store_look(doctor, hashes);
+    keys_look(doctor);
+    principals_look(doctor);
+    tables_look(doctor);
+    doctor->lake = NULL;
+    lake_close(&lake);
 }
 
 Code command_doctor(const Args *args, Err *err)
@@ -140,18 +255,18 @@ Code command_doctor(const Args *args, Err *err)
     if (workers != E_OK)
         printf("  BAD  workers: %s\n", err->text);
     printf("tarn %s, %s\n", TARN_VERSION, str_copy_z(&tmp, dir));
-    Lake lake;
-    TRY(lake_open(&conf, &lake, err));
-    Doctor doctor = { .lake = &lake, .tmp = &tmp, .findings = workers != E_OK };
-    machine_look(&doctor);
-    meta_look(&doctor);
-    store_look(&doctor, args_has(args, "--hashes"));
-    tables_look(&doctor);
-    lake_close(&lake);
+    Doctor doctor = { .conf = &conf, .dir = str_copy_z(&tmp, dir), .tmp = &tmp, .findings = workers != E_OK };
+    if (workers == E_OK && worker_running())
+        doctor_good("workers for raw files start, locked in");
+    doctor_space(&doctor);
+    doctor_files(&doctor);
+    lake_inside(&doctor, args_has(args, "--hashes"));
     worker_stop();
     if (!doctor.findings) {
         printf("all is well\n");
         return E_OK;
     }
+    if (doctor.in_use && doctor.findings == 1)
+        return err_set(err, E_UNAVAILABLE, "the data directory is in use");
     return err_set(err, E_CORRUPT, "%zu finding%s", doctor.findings, doctor.findings == 1 ? "" : "s");
 }

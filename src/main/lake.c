@@ -177,14 +177,30 @@ static uint64_t engine_memory(const Conf *conf)
     return MAX(lake_memory(conf) / 2, (uint64_t)64 << 20);
 }
 
+static Code meta_room(const Conf *conf, Lake *lake, Err *err)
+{
+    (void)conf;
+    TRY(os_dir_make(os_real(), path_in(lake, "meta"), err));
+    return meta_open(os_real(), &(MetaOptions){ .path = path_in(lake, "meta/tarn.db") }, &lake->api.meta, err);
+}
+
+static Code store_room(const Conf *conf, Lake *lake, Err *err)
+{
+    int64_t trash_ms = conf_number(conf, "store.trash");
+    StoreOptions store = { .dir = path_in(lake, "store"), .trash_seconds = trash_ms ? MAX(trash_ms / 1000, 1) : -1,
+                           .reserve_bytes = (uint64_t)conf_number(conf, "store.reserve") };
+    static const char *const levels[] = { "store.space_alarm", "store.space_background", "store.space_full" };
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
+        store.space_percent[i] = (unsigned)conf_number(conf, levels[i]);
+        if (i && store.space_percent[i] < store.space_percent[i - 1])
+            return err_set(err, E_INVALID, "%s is below %s", levels[i], levels[i - 1]);
+    }
+    return store_open(os_real(), &store, &lake->api.store, err);
+}
+
 static Code bottom_open(const Conf *conf, Lake *lake, Err *err)
 {
     ApiLake *api = &lake->api;
-    TRY(os_dir_make(os_real(), path_in(lake, "meta"), err));
-    TRY(meta_open(os_real(), &(MetaOptions){ .path = path_in(lake, "meta/tarn.db") }, &api->meta, err));
-    if (getenv("TARN_TEST_MODE") && !store_crash_arm(str_z(getenv("TARN_CRASH_AT"))))
-        return err_set(err, E_INVALID, "TARN_CRASH_AT names no place of src/store/crash_points.def");
-    TRY(store_open(os_real(), &(StoreOptions){ .dir = path_in(lake, "store") }, &api->store, err));
     TRY(buckets_name(conf, lake, err));
     CatalogOptions catalog = { .os = os_real(), .store = api->store, .meta = api->meta,
                                .lake_bucket = lake->lake_bucket };
@@ -221,11 +237,30 @@ static Code top_open(const Conf *conf, Lake *lake, Err *err)
     return api_open(api, err);
 }
 
-static Code master_open(Lake *lake, Err *err)
+/* A master key that is lost is never replaced by another one unasked: the access keys would be lost unseen. */
+static Code master_need(const Conf *conf, Lake *lake, Err *err)
+{
+    OsStat stat;
+    size_t keys, closed;
+    const char *path = path_in(lake, "keys/master");
+    TRY(govern_access_sealed(lake->api.govern, &keys, &closed, err));
+    if (!keys || conf_bool(conf, "init.new_master_key") || os_stat(os_real(), path, &stat, NULL) == E_OK)
+        return E_OK;
+    Code code = err_set(err, E_PRECONDITION, "%s is missing, and %zu access keys are sealed with it", path, keys);
+    return err_hint(err, code, "put it back from a backup, or name it in TARN_MASTER_KEY; if it is lost: `tarn init "
+                    "--data %s --set init.new_master_key=true` makes another and revokes them", lake->dir);
+}
+
+static Code master_open(const Conf *conf, Lake *lake, Err *err)
 {
     const char *text = getenv("TARN_MASTER_KEY");
     TRY(os_dir_make(os_real(), path_in(lake, "keys"), err));
-    return govern_master_load(lake->api.govern, path_in(lake, "keys/master"), text ? str_z(text) : STR_NONE, err);
+    if (!text || !*text)
+        TRY(master_need(conf, lake, err));
+    TRY(govern_master_load(lake->api.govern, path_in(lake, "keys/master"), text ? str_z(text) : STR_NONE, err));
+    if (!conf_bool(conf, "init.new_master_key"))
+        return E_OK;
+    return govern_access_drop_closed(lake->api.govern, STR("tarn"), err);
 }
 
 /* The access key of the last start, when it still signs; else a new one of the principal `admin`. */
@@ -243,6 +278,8 @@ static Code access_find(Lake *lake, Err *err)
         Code code = govern_access_find(lake->api.govern, lake->access_key, STR_NONE, &lake->arena, &grant, err);
         if (code == E_OK && str_eq(grant.secret, lake->secret_key))
             return E_OK;
+        if (code == E_CORRUPT)
+            return err_hint(err, code, "is %s/keys/master, or TARN_MASTER_KEY, the one of this directory?", lake->dir);
         if (code != E_UNAUTHENTICATED && code != E_OK)
             return code;
     }
@@ -278,31 +315,56 @@ static Code token_find(Lake *lake, Err *err)
     return govern_key_create(lake->api.govern, &create, &lake->arena, &id, &lake->token, err);
 }
 
-Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)
+static Code start(const Conf *conf, Lake *lake, Err *err)
 {
-    Lake *lake = ret_lake;
     *lake = (Lake){ .api = { .os = os_real(), .version = STR(TARN_VERSION) } };
     lake->dir = str_copy_z(&lake->arena, conf_text(conf, "data.dir"));
-    Code code = lake_dirs_make(lake->dir, err);
+    TRY(lake_dirs_make(lake->dir, err));
+    return lock_take(lake, err);
+}
+
+static Code layout(const Conf *conf, Lake *lake, Err *err)
+{
+    (void)conf;
+    TRY(format_check(lake, err));
+    return tmp_empty(lake, err);
+}
+
+static Code rooms(const Conf *conf, Lake *lake, Err *err)
+{
+    TRY(bottom_open(conf, lake, err));
+    return top_open(conf, lake, err);
+}
+
+Code lake_look(const Conf *conf, Lake *ret_lake, const char **ret_stage, Err *err)
+{
+    static const struct {
+        const char *name;
+        Code (*open)(const Conf *conf, Lake *lake, Err *err);
+    } stages[] = { { "lock", start }, { "layout", layout }, { "metadata", meta_room }, { "store", store_room },
+                   { "rooms", rooms } };
+    for (size_t i = 0; i < ARRAY_LEN(stages); i++) {
+        Code code = stages[i].open(conf, ret_lake, err);
+        if (code == E_OK)
+            continue;
+        *ret_stage = stages[i].name;
+        lake_close(ret_lake);
+        return code;
+    }
+    return E_OK;
+}
+
+Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)
+{
+    const char *stage;
+    TRY(lake_look(conf, ret_lake, &stage, err));
+    Code code = master_open(conf, ret_lake, err);
     if (code == E_OK)
-        code = lock_take(lake, err);
+        code = token_find(ret_lake, err);
     if (code == E_OK)
-        code = format_check(lake, err);
-    if (code == E_OK)
-        code = tmp_empty(lake, err);
-    if (code == E_OK)
-        code = bottom_open(conf, lake, err);
-    if (code == E_OK)
-        code = top_open(conf, lake, err);
-    if (code == E_OK)
-        code = master_open(lake, err);
-    if (code == E_OK)
-        code = token_find(lake, err);
-    if (code == E_OK)
-        code = access_find(lake, err);
-    if (code == E_OK)
-        return E_OK;
-    lake_close(lake);
+        code = access_find(ret_lake, err);
+    if (code != E_OK)
+        lake_close(ret_lake);
     return code;
 }
 

@@ -24,6 +24,9 @@ typedef struct Lake {
 } Lake;
 
 Code lake_open(const Conf *conf, Lake *ret_lake, Err *err) CHECKED;
+/* The same without keys: nothing is made that is not there, but the lock and what was cut off is mended.
+ * `ret_stage`: the room that could not be opened: "lock", "layout", "metadata", "store", "rooms". */
+Code lake_look(const Conf *conf, Lake *ret_lake, const char **ret_stage, Err *err) CHECKED;
 void lake_close(Lake *lake);
 
 /* Makes the directory with all those above it. */

@@ -25,6 +25,8 @@ typedef struct OsFile OsFile;
 typedef struct OsStat {
     uint64_t size_bytes;
     int64_t modified_us;
+    uint32_t mode;  /* permission bits, 0600 */
+    uint32_t owner; /* user number */
     bool is_dir;
 } OsStat;
 

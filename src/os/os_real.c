@@ -244,6 +244,8 @@ static Code real_path_stat(void *self, const char *path, OsStat *ret_stat, Err *
     *ret_stat = (OsStat){
         .size_bytes = (uint64_t)st.st_size,
         .modified_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000,
+        .mode = st.st_mode & 07777,
+        .owner = st.st_uid,
         .is_dir = S_ISDIR(st.st_mode),
     };
     return E_OK;

@@ -427,7 +427,8 @@ static Code sim_path_stat(void *self, const char *path, OsStat *ret_stat, Err *e
     if (code == E_OK)
         code = path_node(sim, path, &node, err);
     TRY(call_end(sim, code, err));
-    *ret_stat = (OsStat){ node->now.len, node->modified_us, node->is_dir };
+    *ret_stat = (OsStat){ .size_bytes = node->now.len, .modified_us = node->modified_us,
+                          .mode = node->is_dir ? 0700 : 0600, .is_dir = node->is_dir };
     return E_OK;
 }
 
