@@ -5,6 +5,8 @@
  * 2. What was published later is in the same groups as what others wait for: one queue, one order. */
 #include "store/store_priv.h"
 
+#include <string.h>
+
 typedef struct Later {
     Request request; /* first */
     CommitOp op;
@@ -47,6 +49,7 @@ static void publication_over(Request *request)
     StorePublication *publication = later->publication;
     publication->code = request->code;
     publication->sequence = later->op.record.info.sequence;
+    memcpy(publication->md5, later->op.record.info.md5, sizeof publication->md5);
     staged_after_commit(&publication->put.take_staged, request->code);
     publication->done(publication); /* the arena may go with it */
 }
@@ -57,6 +60,7 @@ Code store_publish_later(Store *store, StorePublication *publication, Arena *are
     TRY(op_of_staged(store, &publication->put, &later->op, err));
     if (later->op.record.place == PLACE_BLOB)
         return err_set(err, E_UNSUPPORTED, "the names of a large object are synced by who publishes it");
+    later->op.md5_wanted = publication->md5_wanted;
     later->store = store;
     later->publication = publication;
     later->request = (Request){ .ops = &later->op, .count = 1, .err = &publication->err, .over = publication_over };

@@ -97,6 +97,8 @@ typedef struct StorePublication {
     StorePut put;
     void (*done)(struct StorePublication *publication); /* once, on a thread of the store; must not wait */
     void *arg;
+    bool md5_wanted; /* in place of put.md5: made with those of the others in its group */
+    uint8_t md5[16]; /* then, when it was published */
     Code code; /* set before `done`, with `err` or `sequence` */
     Err err;
     uint64_t sequence;

@@ -75,6 +75,7 @@ typedef struct CommitOp {
     const StoreComplete *complete; /* OP_PUT of an upload: the leader makes the record */
     const StoreProperty *property; /* OP_BUCKET_SET: what changes; NULL: the versioning */
     Str body;
+    bool md5_wanted; /* of `body`: the leader makes it */
     bool skip;
 } CommitOp;
 

@@ -557,7 +557,7 @@ TEST(store_publishes_later_as_it_publishes)
         CHECK_OK(store_stage_finish(staged, &err), &err);
         CHECK(store_stage_small(staged));
         all[i] = (StorePublication){ .put = { .take_staged = staged, .bucket = BUCKET, .key = key, .condition = PUT_IF_ABSENT },
-                                     .done = later_done, .arg = &count };
+                                     .done = later_done, .arg = &count, .md5_wanted = true };
         CHECK_OK(store_publish_later(store, &all[i], &arena, &err), &err);
     }
     mutex_lock(&count.mutex);
@@ -572,6 +572,9 @@ TEST(store_publishes_later_as_it_publishes)
         store_stage_abort(&all[i].put.take_staged);
         CHECK_OK(store_head(store, BUCKET, all[i].put.key, &arena, &info, &err), &err);
         CHECK_INT(info.size_bytes, all[i].put.key.len);
+        DigestValue md5 = digest_of(DIGEST_MD5, all[i].put.key);
+        CHECK(info.has_md5 && memcmp(info.md5, md5.bytes, sizeof info.md5) == 0);
+        CHECK(all[i].code != E_OK || memcmp(all[i].md5, md5.bytes, sizeof all[i].md5) == 0);
     }
     store_free(&store);
     CHECK_OK(open_in("memory", &store, &err), &err);

@@ -208,7 +208,8 @@ bool s3_body_begin(S3Req *s)
     int64_t length = s->aws_chunked ? s->decoded_length : http_req_length(s->r);
     if (object && length > (int64_t)S3_OBJECT_BYTES_MAX)
         return s3_fail(s, S3_EntityTooLarge);
-    digest_init(&s->md5, DIGEST_MD5);
+    s->md5_later = http_req_on_loop(s->r) && s->op->run == s3_put_object && !s3_field(s, "Content-MD5").ptr;
+    digest_init(&s->md5, s->md5_later ? DIGEST_NONE : DIGEST_MD5);
     if (s->op->body == S3_BODY_STREAM && s->checksum_default == DIGEST_NONE)
         s->checksum_default = DIGEST_CRC64NVME;
     digest_init(&s->checksum,

@@ -53,6 +53,8 @@ static void publication_over(StorePublication *publication)
     S3Req *s = publication->arg;
     Err err;
     s->staged = publication->put.take_staged;
+    if (publication->md5_wanted)
+        memcpy(s->md5_bytes, publication->md5, sizeof s->md5_bytes);
     Code code = api_object_put_over(&s->call, publication, &err);
     put_over(s, code, publication->sequence, &err);
     http_req_resume(s->r);
@@ -63,7 +65,7 @@ static void put_later(S3Req *s, const StorePut *put)
 {
     StorePublication *publication = arena_new(s->arena, StorePublication);
     Err err;
-    *publication = (StorePublication){ .put = *put, .done = publication_over, .arg = s };
+    *publication = (StorePublication){ .put = *put, .done = publication_over, .arg = s, .md5_wanted = s->md5_later };
     s->staged = NULL;
     http_req_park(s->r);
     Code code = api_object_put_later(&s->call, publication, &err);
@@ -87,7 +89,7 @@ void s3_put_object(S3Req *s)
                      .key = s->key,
                      .condition = s->condition,
                      .if_sequence = s->if_sequence,
-                     .md5 = s->md5_bytes,
+                     .md5 = s->md5_later ? NULL : s->md5_bytes,
                      .checksum = s->checksum_value };
     if (!s3_put_fields(s, &put, s->arena))
         return;

@@ -1,0 +1,197 @@
+/* One step of MD5 is a chain of additions and rotations that a core runs far below its width. Here
+ * each lane of a vector is another text. All lanes walk the same number of blocks, then those at
+ * their end take their last bytes alone and the next text.
+ *
+ * Invariant: the state of a lane is what MD5 has after `at` bytes of its text, a multiple of BLOCK. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include "format/md5_many.h"
+
+#include <openssl/md5.h>
+#include <string.h>
+
+enum { BLOCK = 64, LANES_MAX = 16, LANES_LEAST = 3 /* below it one by one is faster */ };
+
+typedef struct Lanes {
+    uint32_t state[4][LANES_MAX];
+    const char *text[LANES_MAX]; /* the next block */
+} Lanes;
+
+static const uint32_t sines[64] = {
+    0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501,
+    0x698098d8, 0x8b44f7af, 0xffff5bb1, 0x895cd7be, 0x6b901122, 0xfd987193, 0xa679438e, 0x49b40821,
+    0xf61e2562, 0xc040b340, 0x265e5a51, 0xe9b6c7aa, 0xd62f105d, 0x02441453, 0xd8a1e681, 0xe7d3fbc8,
+    0x21e1cde6, 0xc33707d6, 0xf4d50d87, 0x455a14ed, 0xa9e3e905, 0xfcefa3f8, 0x676f02d9, 0x8d2a4c8a,
+    0xfffa3942, 0x8771f681, 0x6d9d6122, 0xfde5380c, 0xa4beea44, 0x4bdecfa9, 0xf6bb4b60, 0xbebfbc70,
+    0x289b7ec6, 0xeaa127fa, 0xd4ef3085, 0x04881d05, 0xd9d4d039, 0xe6db99e5, 0x1fa27cf8, 0xc4ac5665,
+    0xf4292244, 0x432aff97, 0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d, 0x85845dd1,
+    0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391
+};
+
+#define STEP(a, b, c, d, f, word, i, turn)   \
+    do {                                     \
+        a += (f) + words[word] + sines[i];   \
+        a = (a << (turn)) | (a >> (32 - turn)); \
+        a += b;                              \
+    } while (0)
+#define FOUR(F, i, step, first, r1, r2, r3, r4)                                        \
+    do {                                                                               \
+        STEP(a, b, c, d, F(b, c, d), ((i) * (step) + (first)) % 16, i, r1);            \
+        STEP(d, a, b, c, F(a, b, c), (((i) + 1) * (step) + (first)) % 16, (i) + 1, r2); \
+        STEP(c, d, a, b, F(d, a, b), (((i) + 2) * (step) + (first)) % 16, (i) + 2, r3); \
+        STEP(b, c, d, a, F(c, d, a), (((i) + 3) * (step) + (first)) % 16, (i) + 3, r4); \
+    } while (0)
+#define SIXTEEN(F, i, step, first, r1, r2, r3, r4)            \
+    do {                                                      \
+        FOUR(F, i, step, first, r1, r2, r3, r4);              \
+        FOUR(F, (i) + 4, step, first, r1, r2, r3, r4);        \
+        FOUR(F, (i) + 8, step, first, r1, r2, r3, r4);        \
+        FOUR(F, (i) + 12, step, first, r1, r2, r3, r4);       \
+    } while (0)
+#define F1(x, y, z) (z ^ (x & (y ^ z)))
+#define F2(x, y, z) (y ^ (z & (x ^ y)))
+#define F3(x, y, z) (x ^ y ^ z)
+#define F4(x, y, z) (y ^ (x | ~z))
+
+/* The same for each width of vectors; what the compiler may use stands in front of it. */
+#define BLOCKS_RUN(name, count, may_use)                                                                          \
+    typedef uint32_t name##_vector __attribute__((vector_size((count) * 4)));                            \
+    may_use static void name(Lanes *lanes, size_t blocks)                                                \
+    {                                                                                                    \
+        name##_vector a, b, c, d, words[16];                                                             \
+        uint32_t turned[16][count];                                                                      \
+        memcpy(&a, lanes->state[0], sizeof a);                                                           \
+        memcpy(&b, lanes->state[1], sizeof b);                                                           \
+        memcpy(&c, lanes->state[2], sizeof c);                                                           \
+        memcpy(&d, lanes->state[3], sizeof d);                                                           \
+        for (; blocks > 0; blocks--) {                                                                   \
+            name##_vector a0 = a, b0 = b, c0 = c, d0 = d;                                                \
+            for (size_t lane = 0; lane < (count); lane++) {                                              \
+                uint32_t block[16];                                                                      \
+                memcpy(block, lanes->text[lane], BLOCK);                                                 \
+                lanes->text[lane] += BLOCK;                                                              \
+                for (size_t i = 0; i < 16; i++)                                                          \
+                    turned[i][lane] = block[i];                                                          \
+            }                                                                                            \
+            memcpy(words, turned, sizeof words);                                                         \
+            SIXTEEN(F1, 0, 1, 0, 7, 12, 17, 22);                                                         \
+            SIXTEEN(F2, 16, 5, 1, 5, 9, 14, 20);                                                         \
+            SIXTEEN(F3, 32, 3, 5, 4, 11, 16, 23);                                                        \
+            SIXTEEN(F4, 48, 7, 0, 6, 10, 15, 21);                                                        \
+            a += a0;                                                                                     \
+            b += b0;                                                                                     \
+            c += c0;                                                                                     \
+            d += d0;                                                                                     \
+        }                                                                                                \
+        memcpy(lanes->state[0], &a, sizeof a);                                                           \
+        memcpy(lanes->state[1], &b, sizeof b);                                                           \
+        memcpy(lanes->state[2], &c, sizeof c);                                                           \
+        memcpy(lanes->state[3], &d, sizeof d);                                                           \
+    }                                                                                                    \
+    _Static_assert((count) <= LANES_MAX, "the lanes of a vector")
+
+#if defined(__x86_64__)
+BLOCKS_RUN(blocks_16, 16, __attribute__((target("avx512f"))));
+BLOCKS_RUN(blocks_8, 8, __attribute__((target("avx2"))));
+#endif
+BLOCKS_RUN(blocks_4, 4, __attribute__((unused)));
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "words of a block are read as they lie");
+
+typedef struct Width {
+    size_t lanes;
+    void (*run)(Lanes *lanes, size_t blocks);
+} Width;
+
+static Width width_here(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        return (Width){ 16, blocks_16 };
+    if (__builtin_cpu_supports("avx2"))
+        return (Width){ 8, blocks_8 };
+#endif
+    return (Width){ 4, blocks_4 };
+}
+
+typedef struct Walk {
+    Lanes lanes;
+    const Str *text[LANES_MAX]; /* NULL: the lane is free */
+    uint8_t *digest[LANES_MAX];
+    size_t at[LANES_MAX];
+} Walk;
+
+/* What follows the state of a lane, alone. */
+static void lane_end(Walk *walk, size_t lane)
+{
+    const Str *text = walk->text[lane];
+    size_t at = walk->at[lane];
+    uint64_t bits = (uint64_t)at * 8;
+    MD5_CTX md5;
+    ASSERT(MD5_Init(&md5) == 1);
+    md5.A = walk->lanes.state[0][lane];
+    md5.B = walk->lanes.state[1][lane];
+    md5.C = walk->lanes.state[2][lane];
+    md5.D = walk->lanes.state[3][lane];
+    md5.Nl = (MD5_LONG)bits;
+    md5.Nh = (MD5_LONG)(bits >> 32);
+    ASSERT(at == text->len || MD5_Update(&md5, text->ptr + at, text->len - at) == 1);
+    ASSERT(MD5_Final(walk->digest[lane], &md5) == 1);
+    walk->text[lane] = NULL;
+}
+
+static void lane_begin(Walk *walk, size_t lane, const Str *text, uint8_t *digest)
+{
+    static const uint32_t start[4] = { 0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476 };
+    for (size_t i = 0; i < 4; i++)
+        walk->lanes.state[i][lane] = start[i];
+    walk->text[lane] = text;
+    walk->digest[lane] = digest;
+    walk->at[lane] = 0;
+}
+
+/* All lanes as far as the shortest goes; free ones walk along with another's text. */
+static void lanes_run(Walk *walk, const Width *width)
+{
+    size_t blocks = SIZE_MAX, any = 0;
+    for (size_t lane = 0; lane < width->lanes; lane++) {
+        if (!walk->text[lane])
+            continue;
+        blocks = MIN(blocks, (walk->text[lane]->len - walk->at[lane]) / BLOCK);
+        any = lane;
+    }
+    for (size_t lane = 0; lane < width->lanes; lane++) {
+        size_t of = walk->text[lane] ? lane : any;
+        walk->lanes.text[lane] = walk->text[of]->ptr + walk->at[of];
+    }
+    width->run(&walk->lanes, blocks);
+    for (size_t lane = 0; lane < width->lanes; lane++)
+        walk->at[lane] += walk->text[lane] ? blocks * BLOCK : 0;
+}
+
+void md5_many(const Str *texts, size_t count, uint8_t (*ret_digests)[MD5_LEN])
+{
+    Width width = width_here();
+    Walk walk = { 0 };
+    size_t next = 0, busy = 0;
+    for (;;) {
+        for (size_t lane = 0; lane < width.lanes; lane++) {
+            if (walk.text[lane] && walk.text[lane]->len - walk.at[lane] < BLOCK) {
+                lane_end(&walk, lane);
+                busy--;
+            }
+            while (!walk.text[lane] && next < count) {
+                lane_begin(&walk, lane, &texts[next], ret_digests[next]);
+                next++;
+                if (walk.text[lane]->len < BLOCK)
+                    lane_end(&walk, lane);
+                else
+                    busy++;
+            }
+        }
+        if (busy < LANES_LEAST)
+            break;
+        lanes_run(&walk, &width);
+    }
+    for (size_t lane = 0; lane < width.lanes; lane++)
+        if (walk.text[lane])
+            lane_end(&walk, lane);
+}
