@@ -58,7 +58,7 @@ def main():
     site = behind(lake, "nginx", f"https://{SITE}:{proxy.port}", proxy)
     run(results, Boto3, site)
     run(results, VirtualHost, behind(lake, "nginx by host", f"https://{SITE}:{proxy.port}", proxy))
-    run(results, Aws, behind(lake, "nginx", f"https://localhost:{proxy.port}", proxy), ("buckets", "large", "tags", "wrong_key"))
+    run(results, Aws, behind(lake, "nginx", f"https://localhost:{proxy.port}", proxy), ("buckets", "small", "large", "tags", "wrong_key"))
     proxy.stop()
     if lake.stop() != 0:
         results.line("FAIL", "the server ends well")
