@@ -10,6 +10,7 @@
  *    so finds more to do at once; one with little to do comes at once.
  * 6. loops_free ends workers before loops: every post of theirs is run before memory goes. */
 #include "os/loop_priv.h"
+#include "os/memory.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -164,6 +165,34 @@ Code loop_work(LoopWork *work, size_t lane, Err *err)
 int64_t loop_now_us(const Loop *loop)
 {
     return loop->now_us;
+}
+
+/* ---- memory ---- */
+
+static void trim_run(LoopWork *work)
+{
+    (void)work;
+    memory_trim();
+}
+
+static void trim_done(LoopWork *work)
+{
+    work->loop->trims = false;
+}
+
+static void trim_fire(LoopTimer *timer)
+{
+    Loop *loop = (Loop *)((char *)timer - offsetof(Loop, trim));
+    loop->trim_work = (LoopWork){ .loop = loop, .work = trim_run, .done = trim_done };
+    loop->trims = loop->loops->lane_count > 0 && loop_work(&loop->trim_work, 0, NULL) == E_OK;
+}
+
+void loop_trim(Loop *loop)
+{
+    if (loop->trim.class_at || loop->trims)
+        return;
+    loop->trim.fire = trim_fire;
+    loop_timer_set(loop, &loop->trim, LOOP_TRIM_MS);
 }
 
 /* ---- foreign descriptors ---- */

@@ -77,6 +77,7 @@ void conn_die(LoopConn *conn)
         listen->gone(listen->guard, conn->seat);
     conn->next = loop->dead;
     loop->dead = conn;
+    loop_trim(loop);
     atomic_fetch_sub(&loops->connections, 1);
     if (!atomic_load(&loops->draining))
         return;
@@ -175,6 +176,7 @@ void conn_open(Loop *loop, int fd, const NetAddress *peer, const LoopListener *l
     conn->prev = &loop->conns;
     conn->next->prev = conn;
     loop->conns.next = conn;
+    loop_trim(loop);
     if (conn_greet(conn) && epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
         conn_die(conn);
 }

@@ -21,6 +21,7 @@ enum {
     LOOP_BLOCK_BYTES = 16 << 10,   /* of small sends together: one TLS record */
     LOOP_SPARE_BLOCKS_MAX = 16,
     LOOP_TLS_IDLE_MS = 1000,       /* after one to two of them without a byte the buffers go */
+    LOOP_TRIM_MS = 5000,           /* after connections came or went, what malloc keeps goes back */
     LOOP_TLS_TURNS = 8             /* who has had so many turns keeps them until then */
 };
 
@@ -91,6 +92,9 @@ struct Loop {
     size_t spare_count;
     struct epoll_event *events;    /* of this turn */
     int event_at, event_count;
+    LoopTimer trim;                /* set by connections that come, go or rest */
+    LoopWork trim_work;
+    bool trims;                    /* a worker has it */
     int64_t pace_us;               /* since when `pace_events` are counted */
     uint64_t pace_events;
     bool busy;                     /* the thread is SCHED_BATCH */
@@ -140,6 +144,7 @@ static inline const LoopProtocol *protocol_of(const LoopConn *conn)
 
 /* loop.c: takes `fd` out of the loop, and `pointer` out of what is left of this turn's events. */
 void loop_forget(Loop *loop, int fd, const void *pointer);
+void loop_trim(Loop *loop);                   /* soon: there may be memory to give back */
 
 /* loop_listen.c */
 void conn_refuse(int fd, const LoopListen *listen); /* tells why, where that can be read */

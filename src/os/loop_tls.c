@@ -33,6 +33,7 @@ static void tls_idle(LoopTimer *timer)
     }
     conn->tls_turns = 0;
     tls_conn_slim(conn->tls);
+    loop_trim(conn->loop);
 }
 
 void conn_tls_used(LoopConn *conn)
