@@ -266,6 +266,15 @@ Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, vo
     return E_OK;
 }
 
+static Code damaged(const Journal *journal, uint64_t lsn, Err *err)
+{
+    uint64_t id = lsn / journal->segment_bytes, at = lsn % journal->segment_bytes;
+    return err_place(err,
+                     err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
+                             (unsigned long long)id, (unsigned long long)at),
+                     "%s/%016llx.seg:%llu", journal->dir, (unsigned long long)id, (unsigned long long)at);
+}
+
 Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *err)
 {
     Segment *segment AUTO(segment_release) = segment_borrow(journal, lsn / journal->segment_bytes);
@@ -278,15 +287,13 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
     RecordHeader header;
     TRY(os_file_pread(segment->file, head, sizeof head, at, &got, err));
     if (!record_header_get(str_of(head, got), journal->salt, lsn, &header) || header.type != type)
-        return err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
-                       (unsigned long long)segment->id, (unsigned long long)at);
+        return damaged(journal, lsn, err);
     buf_clear(buf);
     if (!buf_reserve(buf, header.payload_len))
         return err_set(err, E_LIMIT, "a record of %u bytes", header.payload_len);
     TRY(os_file_pread(segment->file, buf->ptr, header.payload_len, at + sizeof head, &got, err));
     if (got != header.payload_len || crc32c(0, str_of(buf->ptr, got)) != header.payload_crc)
-        return err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
-                       (unsigned long long)segment->id, (unsigned long long)at);
+        return damaged(journal, lsn, err);
     buf->len = got;
     return E_OK;
 }
@@ -302,9 +309,7 @@ static Code segment_scan(Journal *journal, Segment *segment, uint64_t from, uint
         bool good;
         TRY(window_record(&window, journal, lsn, &header, &payload, &good, err));
         if (!good)
-            return err_set(err, E_CORRUPT, "a record of the journal is damaged at %016llx.seg:%llu",
-                           (unsigned long long)segment->id,
-                           (unsigned long long)(lsn % journal->segment_bytes));
+            return damaged(journal, lsn, err);
         if (header.type == TYPE_END)
             return E_OK;
         JournalRecord record = { header.type, payload, lsn };

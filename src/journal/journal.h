@@ -67,6 +67,21 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
 Code journal_scan(Journal *journal, uint64_t from, uint64_t to, JournalVisit *visit, void *arg,
                   Err *err) CHECKED;
 
+/* Looks at all that was acknowledged, while the journal is in use. `visit` (may be NULL) gets the good records,
+ * `damage` each place that is not as it was written; the look goes on behind it. */
+typedef struct JournalDamage {
+    char file[OS_PATH_MAX];
+    uint64_t at; /* byte of the file where the damaged record begins */
+    uint64_t lsn;
+    const char *what;
+} JournalDamage;
+typedef struct JournalScrub {
+    JournalVisit *visit;
+    void (*damage)(void *arg, const JournalDamage *damage);
+    void *arg;
+} JournalScrub;
+Code journal_scrub(Journal *journal, const JournalScrub *wanted, Err *err) CHECKED;
+
 uint64_t journal_start(Journal *journal); /* the LSN of the oldest segment's first place */
 uint64_t journal_end(Journal *journal);   /* the LSN behind the last durable record */
 uint64_t journal_segment_bytes(const Journal *journal);

@@ -1,4 +1,4 @@
-/* Covers journal.c, record.c, recover.c and segment.c. */
+/* Covers journal.c, record.c, recover.c, scrub.c and segment.c. */
 #include "journal/journal.h"
 
 #include "base/test.h"
@@ -366,6 +366,55 @@ TEST(journal_finds_every_flipped_bit)
             test_failed(__FILE__, __LINE__, "byte %llu: %s, %zu records", (unsigned long long)at,
                         code_info(code)->name, seen.numbers.len);
         journal_drop(&journal);
+    }
+}
+
+typedef struct Scrubbed {
+    size_t records, damaged;
+    uint64_t at; /* of the last damage */
+} Scrubbed;
+
+static Code scrub_visit(void *arg, const JournalRecord *record, Err *err)
+{
+    (void)err;
+    ((Scrubbed *)arg)->records += record->type == USER;
+    return E_OK;
+}
+
+static void scrub_damage(void *arg, const JournalDamage *damage)
+{
+    Scrubbed *scrubbed = arg;
+    scrubbed->damaged++;
+    scrubbed->at = damage->at;
+    CHECK_STR(str_z(damage->file), STR("/j/0000000000000001.seg"));
+}
+
+/* While it is open: each bit of the header's block and of all records, one damage each, at or before the bit, and all
+ * records but the damaged one are seen. */
+TEST(journal_scrub_finds_every_flipped_bit_and_goes_on)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(4);
+    Journal *journal AUTO(journal_drop) = NULL;
+    JournalOpened opened;
+    Err err;
+    CHECK_OK(open_at(os_sim_os(sim), "/j", 0, NULL, &opened, &journal, &err), &err);
+    for (uint64_t i = 0; i < 6; i++)
+        CHECK_OK(append(journal, i, 61 + i, NULL, &err), &err);
+    uint64_t end = journal_end(journal) % SMALL;
+    Scrubbed found = { 0 };
+    JournalScrub wanted = { scrub_visit, scrub_damage, &found };
+    CHECK_OK(journal_scrub(journal, &wanted, &err), &err);
+    CHECK_INT(found.damaged, 0);
+    CHECK_INT(found.records, 6);
+    for (uint64_t at = 0; at < end; at += at < 100 || at > 4090 ? 1 : 97) {
+        const char *path = "/j/0000000000000001.seg";
+        found = (Scrubbed){ 0 };
+        CHECK_OK(os_sim_flip_bit(sim, path, at, (unsigned)(at % 8), &err), &err);
+        CHECK_OK(journal_scrub(journal, &wanted, &err), &err);
+        CHECK_OK(os_sim_flip_bit(sim, path, at, (unsigned)(at % 8), &err), &err);
+        if (found.damaged != 1 || found.at > at || found.records < 5)
+            test_failed(__FILE__, __LINE__, "byte %llu: %zu damaged, the last at %llu, %zu records",
+                        (unsigned long long)at, found.damaged, (unsigned long long)found.at, found.records);
     }
 }
 

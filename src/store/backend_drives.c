@@ -285,10 +285,10 @@ static Code drives_blob_names_sync(Backend *backend, const BlobId *ids, size_t c
     return E_OK;
 }
 
-static Code damaged(const char *path, const char *what, Err *err)
+static Code damaged(const char *path, uint64_t at, const char *what, Err *err)
 {
-    return err_place(err, err_set(err, E_CORRUPT, "%s of a stored object is damaged", what), "%s",
-                     path);
+    return err_place(err, err_set(err, E_CORRUPT, "%s of a stored object is damaged", what), "%s:%llu",
+                     path, (unsigned long long)at);
 }
 
 static Code table_load(Blob *blob, const char *path, Err *err)
@@ -298,24 +298,24 @@ static Code table_load(Blob *blob, const char *path, Err *err)
     uint64_t wanted = blob->size_bytes + blocks * sizeof(uint32_t) + FOOTER_BYTES, size;
     TRY(os_file_size(blob->file, &size, err));
     if (size != wanted)
-        return damaged(path, "the length", err);
+        return damaged(path, MIN(size, wanted), "the length", err);
     size_t got;
     TRY(os_file_pread(blob->file, footer, FOOTER_BYTES, size - FOOTER_BYTES, &got, err));
     if (got != FOOTER_BYTES || memcmp(footer, BLOB_MAGIC, 8) != 0 ||
         load_u32le(footer + FOOTER_BYTES - 4) != crc32c(0, str_of(footer, FOOTER_BYTES - 4)))
-        return damaged(path, "the footer", err);
+        return damaged(path, size - FOOTER_BYTES, "the footer", err);
     if (load_u32le(footer + 8) > BLOB_VERSION || load_u32le(footer + 12) != 0)
         return err_set(err, E_UNSUPPORTED, "written by a newer version of tarn: %s", path);
     if (load_u32le(footer + 16) != STORE_BLOCK_BYTES || load_u32le(footer + 20) != blocks ||
         load_u64le(footer + 24) != blob->size_bytes ||
         memcmp(footer + 32, blob->id.bytes, sizeof blob->id.bytes) != 0)
-        return damaged(path, "the footer", err);
+        return damaged(path, size - FOOTER_BYTES, "the footer", err);
     vec_reserve(&blob->table, blocks);
     blob->table.len = blocks;
     TRY(os_file_pread(blob->file, blob->table.items, blocks * sizeof(uint32_t), blob->size_bytes,
                       &got, err));
     if (crc32c(0, table_bytes(blob)) != load_u32le(footer + 48))
-        return damaged(path, "the table of checksums", err);
+        return damaged(path, blob->size_bytes, "the table of checksums", err);
     return E_OK;
 }
 
@@ -342,7 +342,7 @@ static Code blocks_read(Blob *blob, char *bytes, size_t len, uint64_t first, Err
         if (got != len || crc32c(0, block) != blob->table.items[first]) {
             char path[OS_PATH_MAX];
             TRY(blob_path(blob->backend, &blob->id, path, err));
-            return damaged(path, "a block", err);
+            return damaged(path, first * STORE_BLOCK_BYTES, "a block", err);
         }
     }
     return E_OK;

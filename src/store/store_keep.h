@@ -84,14 +84,18 @@ typedef struct StoreUsage {
 } StoreUsage;
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
 
-/* For doctor: the journal is whole, every object has its bytes, of the right length; with `hashes`
- * every block of versions, parts and the index and every SHA-256 too. Findings go to the visitor;
- * E_OK when the walk could be finished. */
+/* For doctor and for scrubbing in the background: all that the journal acknowledged, every version, every part of an
+ * upload, with `hashes` every block, digest and file of the index. Findings go to the visitor; E_OK when the walk could
+ * be finished. Safe while the store is in use; what changes meanwhile is no finding. */
 typedef struct StoreFinding {
     Code code; /* CORRUPT, NOT_FOUND (bytes are missing), IO */
-    Str bucket;
+    Str bucket; /* empty: of no object that lives */
     Str key;
     const char *text;
+    uint64_t sequence;  /* of the version; 0: not of one */
+    const char *file;   /* empty: not known */
+    uint64_t at;        /* byte of the file where the damaged block or record begins */
+    const char *advice; /* what to do */
 } StoreFinding;
 typedef void StoreFindingVisit(void *arg, const StoreFinding *finding);
 typedef struct StoreVerified {
@@ -100,5 +104,12 @@ typedef struct StoreVerified {
     uint64_t records; /* of the journal */
     uint64_t findings;
 } StoreVerified;
+typedef struct StoreScrub {
+    bool hashes;
+    uint64_t bytes_per_second; /* of bodies and of the journal; 0: no bound */
+    const bool *stop;          /* read atomically: true ends the walk; NULL: never */
+} StoreScrub;
+Code store_scrub(Store *store, const StoreScrub *scrub, StoreFindingVisit *visit, void *arg,
+                 StoreVerified *ret_verified, Err *err) CHECKED;
 Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg,
                   StoreVerified *ret_verified, Err *err) CHECKED;

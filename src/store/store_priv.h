@@ -116,6 +116,7 @@ typedef struct IndexOps {
                  Err *err);
     void (*close)(Index *index);
     Code (*flush)(Index *index, Err *err); /* all that was applied survives a crash */
+    Code (*verify)(Index *index, Err *err); /* reads all that is on the drive, past every cache; NULL: nothing is */
     Code (*apply)(Index *index, const IndexWrite *writes, size_t count,
                   Err *err); /* all or nothing */
     /* A cursor sees one moment; its thread applies nothing while it has one. */
