@@ -18,6 +18,16 @@ static void store_values(const ApiLake *lake, uint64_t *values)
     values[API_METRIC_store_journal_bytes] = usage.journal_bytes;
 }
 
+static void space_values(const ApiLake *lake, uint64_t *values)
+{
+    StoreSpace space;
+    store_space(lake->store, &space);
+    values[API_METRIC_store_space_level] = space.level;
+    values[API_METRIC_store_space_free_bytes] = space.free_bytes;
+    values[API_METRIC_store_space_total_bytes] = space.total_bytes;
+    values[API_METRIC_store_space_refused_total] = space.refused;
+}
+
 static void landing_values(const ApiLake *lake, uint64_t *values)
 {
     LandingState state = landing_state(lake->landing);
@@ -43,6 +53,7 @@ void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
     for (size_t i = 0; i < API_METRIC_COUNT; i++)
         ret_values[i] = 0;
     store_values(lake, ret_values);
+    space_values(lake, ret_values);
     if (lake->landing)
         landing_values(lake, ret_values);
     if (lake->arrivals)

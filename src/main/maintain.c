@@ -55,6 +55,18 @@ static void purge(const MaintainOptions *o, const bool *stop)
         log_line(LOG_DEBUG, "event=maintain step=purge files=%llu", (unsigned long long)purged.objects);
 }
 
+/* Said at each round until there is room again. */
+static void space_tell(const MaintainOptions *o)
+{
+    static const char *const levels[] = { "healthy", "alarm", "background", "full" };
+    StoreSpace space;
+    store_space(o->store, &space);
+    if (space.level != SPACE_HEALTHY)
+        log_line(LOG_WARN, "event=space level=%s free_bytes=%llu total_bytes=%llu refused=%llu", levels[space.level],
+                 (unsigned long long)space.free_bytes, (unsigned long long)space.total_bytes,
+                 (unsigned long long)space.refused);
+}
+
 static void forget(const MaintainOptions *o, int64_t now_us, const bool *stop)
 {
     Err err;
@@ -89,6 +101,7 @@ void maintain_round(const MaintainOptions *options, const bool *stop)
     purge(options, stop);
     compact(options, stop);
     forget(options, now_us, stop);
+    space_tell(options);
 }
 
 static void *maintain_run(void *arg)

@@ -1,0 +1,121 @@
+"""docs/operate-s3.md as an operator types it: its lines run, its settings, metrics and numbers are the server's."""
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from lake import Lake, TARN, TOP, case, equal, holds, main
+
+PAGE = (TOP / "docs/operate-s3.md").read_text()
+SETTINGS = re.findall(r'^SETTING\("([^"]+)"', (TOP / "src/main/settings.def").read_text(), re.M)
+work = Path(tempfile.mkdtemp(prefix="tarn-page-"))
+lake = Lake(None, "--set", "maintenance.interval=1s", "--set", "store.space_alarm=1")
+
+
+def blocks(kind):
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE, re.M | re.S)
+
+
+def lines(front):
+    """Commands of the sh blocks, without their remarks."""
+    for block in blocks("sh"):
+        for line in block.splitlines():
+            if line.startswith(front):
+                yield shlex.split(line, comments=True)
+
+
+def tarn(*words):
+    return subprocess.run([TARN, *words, "--data", lake.data], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          cwd=work, timeout=60)
+
+
+def first_key(name):
+    return next(row["id"] for row in lake.request("GET", f"/v1/access-keys?principal={name}").json["items"]
+                if row["state"] == "active")
+
+
+def version_of(key):
+    out = tarn("object", "versions", f"photos/{key}", "--json").stdout
+    return re.findall(r'"version":"([^"]+)"', out)[-1]
+
+
+def prepare():
+    for name in ("holiday.jpg", "a.jpg"):
+        (work / name).write_bytes(b"picture")
+    (work / "rules.xml").write_text("<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET"
+                                    "</AllowedMethod></CORSRule></CORSConfiguration>")
+
+
+@case
+def every_line_for_tarn_runs():
+    prepare()
+    ran = 0
+    for words in lines("tarn "):
+        if words[1] in ("serve", "cert", "init", "doctor"):
+            equal(tarn(words[1], "--help").returncode, 0)
+            continue
+        words = [word for word in words[1:] if word not in ("--data", "./lake")]
+        if words[:2] == ["bucket", "versioning"] and words[-1] == "on":
+            for _ in range(2):
+                equal(tarn("object", "put", "a.jpg", "photos/2026/a.jpg").returncode, 0)
+        words = [first_key("loader") if word.startswith("TARNAB") else word for word in words]
+        words = [version_of("2026/a.jpg") if word == "ID" else word for word in words]
+        out = tarn(*words)
+        equal(out.returncode, 0, f"{words}: {out.stderr}")
+        ran += 1
+    holds(ran >= 20, f"{ran} lines")
+
+
+@case
+def its_settings_are_there():
+    named = set(re.findall(r"`((?:s3|store|http|maintenance|tls|init)\.[a-z_]+)", PAGE)) - {"s3.example"}
+    holds(len(named) > 10 and named <= set(SETTINGS), named - set(SETTINGS))
+    missing = {name for name in SETTINGS if name.startswith(("s3.", "store."))} - named
+    equal(missing, set(), "settings that the page leaves out")
+
+
+@case
+def its_metrics_are_there():
+    shown = lake.request("GET", "/metrics").text
+    for name in set(re.findall(r"`(tarn_[a-z_]+)`", PAGE)):
+        holds(re.search(rf"^{name}[ {{]", shown, re.M) or name == "tarn_tls_expires_seconds", name)
+    holds(re.search(r"^tarn_store_space_level [123]$", shown, re.M), "above the alarm that this server was given")
+    holds(re.search(r"^tarn_store_space_free_bytes [1-9]", shown, re.M), "free bytes")
+    log = Path(lake.log.name).read_text()
+    holds("event=space level=alarm" in log, "the log says so")
+
+
+@case
+def its_python_runs():
+    start = f"""
+import boto3, os
+ID, SECRET = {lake.admin['access_key']!r}, {lake.admin['secret_key']!r}
+os.environ.update(AWS_ACCESS_KEY_ID=ID, AWS_SECRET_ACCESS_KEY=SECRET)
+"""
+    end = """
+s3 = boto3.client("s3", endpoint_url="http://127.0.0.1:9000", region_name="us-east-1", aws_access_key_id=ID,
+                  aws_secret_access_key=SECRET)
+keys = made["Credentials"]
+s3.create_bucket(Bucket="pages")
+s3.put_object(Bucket="photos", Key="2026/in", Body=b"in")
+s3.put_object(Bucket="photos", Key="out", Body=b"out")
+narrow = boto3.client("s3", endpoint_url="http://127.0.0.1:9000", region_name="us-east-1",
+                      aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"],
+                      aws_session_token=keys["SessionToken"])
+assert narrow.get_object(Bucket="photos", Key="2026/in")["Body"].read() == b"in"
+try:
+    narrow.get_object(Bucket="photos", Key="out")
+    raise SystemExit("the policy is not heeded")
+except s3.exceptions.ClientError as error:
+    assert error.response["Error"]["Code"] == "AccessDenied", error
+assert "photos" in [info.base_name for info in fs.get_file_info(pyarrow.fs.FileSelector(""))]
+"""
+    text = (start + "\n".join(blocks("python")) + end).replace("127.0.0.1:9000", lake.admin["s3"])
+    out = subprocess.run([sys.executable, "-"], input=text, text=True, capture_output=True, timeout=120)
+    equal(out.returncode, 0, out.stderr)
+
+
+if __name__ == "__main__":
+    main()
