@@ -11,7 +11,8 @@
  * 1. A level is what the last look at the file system said. At FULL every write looks again, so space that came
  *    back is used at once; nobody has to restart or clear anything.
  * 2. The reserve is a file with allocated blocks. It is given up when the journal has no room for what frees
- *    space, or when almost nothing is left; it is made again from a healthy level on. Its loss loses nothing. */
+ *    space, or when almost nothing is left; from then on until it is made again its bytes count as used, so that
+ *    what adds bytes does not take them. Its loss loses nothing. */
 #include "store/store_priv.h"
 
 #include <stdio.h>
@@ -32,6 +33,7 @@ static void reserve_drop(Store *store)
     reserve_path(store, path);
     if (store->space.reserve_held)
         IGNORE(os_unlink(store->os, path, NULL)); /* what is not there takes no space */
+    store->space.reserve_lent = store->space.reserve_lent || store->space.reserve_held;
     store->space.reserve_held = false;
 }
 
@@ -48,6 +50,7 @@ static Code reserve_make(Store *store, Err *err)
         TRY(os_file_truncate(file, wanted, err));
     Code code = os_file_allocate(file, wanted, err);
     store->space.reserve_held = code == E_OK;
+    store->space.reserve_lent = store->space.reserve_lent && code != E_OK;
     if (code == E_NO_SPACE) {
         IGNORE(os_unlink(store->os, path, NULL)); /* a part of it is of no use */
         return E_OK;
@@ -72,7 +75,8 @@ static void space_look(Store *store)
     if (!space->dir || os_space(store->os, space->dir, &free_bytes, &total_bytes, NULL) != E_OK)
         return; /* what was seen last holds */
     MUTEX_HELD(&space->mutex);
-    atomic_store(&space->level, (int)level_of(space, free_bytes, total_bytes));
+    uint64_t lent = space->reserve_lent ? space->reserve_bytes : 0; /* is no room for what adds bytes */
+    atomic_store(&space->level, (int)level_of(space, free_bytes - MIN(lent, free_bytes), total_bytes));
     space->free_bytes = free_bytes;
     space->total_bytes = total_bytes;
     atomic_store(&space->next_look_us, os_monotonic_us(store->os) + LOOK_US);

@@ -396,7 +396,7 @@ typedef struct Space {
     atomic_int_fast64_t until_look; /* bytes that may be written before the next look */
     atomic_uint_fast64_t refused;
     Mutex mutex; /* guards what follows */
-    bool reserve_held;
+    bool reserve_held, reserve_lent; /* lent: given up, and not made again yet */
     uint64_t free_bytes, total_bytes;
 } Space;
 

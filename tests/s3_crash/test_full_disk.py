@@ -1,0 +1,159 @@
+"""A disk that fills up over S3, and becomes healthy again by deletes alone: writes are refused by S3's error, reads and deletes go on, after the
+purge and compaction writes go on; nothing acknowledged is lost, and the server stays the same process."""
+import hashlib
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "powercut"), str(HERE.parent / "e2e")]
+from images import private_mounts  # noqa: E402
+from lake import Lake, case, equal, holds, main  # noqa: E402
+from s3wire import S3, Refused  # noqa: E402
+
+MIB, WAIT_SECONDS = 1 << 20, 60
+SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "http.access_log=off"]
+POOL = random.Random(3).randbytes(9 * MIB)
+
+
+def bytes_of(number, size):
+    return number.to_bytes(8, "little") + POOL[number % 512:number % 512 + size - 8]
+
+
+class Disk:
+    """A lake on a small file system of its own."""
+
+    def __init__(self, mib):
+        self.path = Path(tempfile.mkdtemp(prefix="tarn-full-s3-"))
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", self.path], stderr=subprocess.DEVNULL).returncode:
+            raise AssertionError("this suite mounts a small file system and must be root")
+        self.lake = Lake(self.path / "data", *SETTINGS)
+        self.pid = self.lake.process.pid
+        self.s3 = S3(json.loads((self.lake.data / "admin.json").read_text()))
+        self.kept, self.number = {}, 0
+
+    def put(self, size):
+        """False: refused for space."""
+        self.number += 1
+        key, data = f"k{self.number:06}", bytes_of(self.number, size)
+        try:
+            self.s3.put("full", key, data)
+        except Refused as why:
+            equal((why.status, why.code), (507, "InsufficientStorage"), f"put {self.number}")
+            return False
+        self.kept[key] = (self.number, size)
+        return True
+
+    def fill(self, size):
+        """Until three in a row are refused: a purge in between may have made room for one."""
+        refused = 0
+        while refused < 3:
+            refused = 0 if self.put(size) else refused + 1
+            holds(self.number < 20000, "the disk fills up")
+
+    def look(self, keys=None):
+        for key in keys or self.kept:
+            number, size = self.kept[key]
+            reply = self.s3.get("full", key)
+            holds(reply.body == bytes_of(number, size), f"{key} has its bytes")
+            equal(reply.etag, hashlib.md5(reply.body).hexdigest(), key)
+        equal([key for key, _, _ in self.s3.list("full")], sorted(self.kept), "the list")
+
+    def delete(self, keys):
+        for key in keys:
+            self.s3.delete("full", key)
+            del self.kept[key]
+
+    def again(self, size, count):
+        """Seconds until `count` writes in a row were taken."""
+        started, row = time.monotonic(), 0
+        while row < count:
+            row = row + 1 if self.put(size) else 0
+            holds(time.monotonic() - started < WAIT_SECONDS, f"writes are taken again within {WAIT_SECONDS} s")
+            if not row:
+                time.sleep(0.2)
+        return time.monotonic() - started
+
+    def restart(self):
+        self.s3.close()
+        status = self.lake.stop()
+        equal(status, 0, "the end: " + Path(self.lake.log.name).read_text()[-1500:] if status else "the end")
+        self.lake = Lake(self.path / "data", *SETTINGS)
+        self.s3 = S3(json.loads((self.lake.data / "admin.json").read_text()))
+
+    def end(self):
+        self.lake.kill()
+        self.lake.log.close()
+        subprocess.run(["umount", "-l", self.path])
+        self.path.rmdir()
+
+
+def to_healthy(size, mib):
+    disk = Disk(mib)
+    try:
+        disk.s3.create_bucket("full")
+        for turn in range(3):
+            disk.fill(size)
+            full = len(disk.kept)
+            holds(full * size > mib * MIB // 4, f"a good part of the disk was used: {full} objects")
+            disk.look(random.Random(turn).sample(sorted(disk.kept), min(full, 60)))
+            disk.delete(random.Random(turn).sample(sorted(disk.kept), full * 2 // 3))
+            seconds = disk.again(size, max(3, full // 4))
+            print(f"     {full} objects of {size} bytes filled {mib} MiB; {full * 2 // 3} deleted; {max(3, full // 4)} writes "
+                  f"were taken {seconds:.1f} s later", flush=True)
+        holds(disk.lake.alive() and disk.lake.process.pid == disk.pid, "the server is the same process")
+        disk.look()
+        disk.restart()
+        disk.look()
+    finally:
+        disk.end()
+
+
+@case
+def large_objects_fill_and_go():
+    to_healthy(4 * MIB, 640)
+
+
+@case
+def small_objects_fill_and_go():
+    to_healthy(60_000, 640)
+
+
+@case
+def a_full_disk_from_outside():
+    """Somebody else's file takes the space away, to the last block."""
+    disk = Disk(512)
+    try:
+        disk.s3.create_bucket("full")
+        for _ in range(20):
+            holds(disk.put(MIB) and disk.put(30_000), "there is room")
+        ballast = disk.path / "ballast"
+        with open(ballast, "wb", 0) as file:
+            try:
+                while file.write(POOL[:MIB]):
+                    pass
+            except OSError:
+                pass
+        for size in (MIB, 30_000) * 5:
+            disk.put(size)
+        disk.fill(MIB)
+        disk.look()
+        disk.delete(sorted(disk.kept)[:10])
+        disk.look()
+        ballast.unlink()
+        disk.again(MIB, 5)
+        disk.again(30_000, 5)
+        holds(disk.lake.alive() and disk.lake.process.pid == disk.pid, "the server is the same process")
+        disk.restart()
+        disk.look()
+    finally:
+        disk.end()
+
+
+if __name__ == "__main__":
+    private_mounts()
+    main()
