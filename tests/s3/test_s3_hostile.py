@@ -1,10 +1,13 @@
 """What must not get through the S3 door: signatures, bodies, trailers, XML, uploads that are left behind.
 
 Each row has S3's own code; behind each that failed the key is looked for: nothing half visible."""
+import atexit
 import base64
 import hashlib
 import re
+import shutil
 import sys
+import tempfile
 import time
 import urllib.parse
 import xml.etree.ElementTree as ET
@@ -469,6 +472,77 @@ def keys_are_bytes():
         equal(s3.ask("GET", "/keys/copy").body, key, f"{key}: its copy")
         equal(s3.ask("DELETE", path_of(key)).status, 204, key)
     equal(s3.ask("GET", path_of(b"p")).both, (404, "NoSuchKey"))
+
+
+def served(*settings, data=None):
+    words = [word for setting in settings for word in ("--set", setting)]
+    made = Lake(data, "--s3", "127.0.0.1:0", *words)
+    return made, Raw(made)
+
+
+@case
+def who_takes_too_long():
+    made, raw = served("http.head_timeout=300ms", "http.rate_window=1s", "http.rate_min=1k")
+    raw.ask("PUT", "/bkt")
+    head, body = raw.head("PUT", "/bkt/k", body=A * 12)
+    for name, sent in (("inside of its head", head[:60]), ("inside of its body", head + body[:5000])):
+        wire = raw.open()
+        wire.send(sent)
+        reply = wire.reply()
+        equal((reply.both, ET.fromstring(reply.body).findtext("Code")), ((400, "RequestTimeout"), "RequestTimeout"), name)
+        holds(wire.closed(), name)
+    equal(raw.ask("GET", "/bkt/k").both, (404, "NoSuchKey"))
+    made.kill()
+
+
+@case
+def more_than_the_server_takes():
+    for setting in ("http.requests_max=2", "http.requests_per_client=2"):
+        made, raw = served(setting)
+        raw.ask("PUT", "/bkt")
+        wires = []
+        for number in range(2):
+            head, body = raw.head("PUT", f"/bkt/{number}", body=A * 12, fields={"Expect": "100-continue"})
+            wires.append(raw.open())
+            wires[-1].send(head)
+            equal(wires[-1].head()[0], 100)
+        reply = raw.ask("GET", "/bkt")
+        equal((reply.both, reply.fields["retry-after"], reply.fields["content-type"]), ((503, "SlowDown"), "1", "application/xml"), setting)
+        equal(raw.ask("HEAD", "/bkt").both, (503, ""), setting)
+        for wire in wires:
+            wire.send(body)
+            equal(wire.reply().status, 200, "those that were let in")
+        equal(raw.ask("GET", "/bkt/0").body, A * 12)
+        made.kill()
+
+
+@case
+def a_disk_that_is_full():
+    folder = Path(tempfile.mkdtemp(prefix="tarn-s3-full-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made, raw = served(data=folder / "data")
+    equal([raw.ask("PUT", f"/bkt{path}", body=body).status for path, body in (("", b""), ("/a", B), ("/b", A * 40))], [200] * 3)
+    id_ = raw.ask("POST", "/bkt/c", "uploads", body=b"").text("UploadId")
+    etag = raw.ask("PUT", "/bkt/c", f"uploadId={id_}&partNumber=1", body=B).fields["etag"]
+    equal(made.stop(), 0)
+    made, raw = served("store.space_alarm=1", "store.space_background=1", "store.space_full=1", data=folder / "data")
+    for size in (100, 20_000, 300_000):
+        reply = raw.ask("PUT", "/bkt/new", body=b"n" * size)
+        equal(reply.both, (507, "InsufficientStorage"), f"{size} bytes: {reply.body[:200]!r}")
+        equal(raw.ask("GET", "/bkt/new").both, (404, "NoSuchKey"))
+        equal(raw.ask("PUT", "/bkt/a", body=b"n" * size).both, (507, "InsufficientStorage"))
+    equal(raw.ask("PUT", "/bkt/new", fields={"x-amz-copy-source": "bkt/b"}).both, (507, "InsufficientStorage"), "a copy")
+    equal(raw.ask("PUT", "/bkt/c", f"uploadId={id_}&partNumber=2", body=A * 40).both, (507, "InsufficientStorage"), "a part")
+    equal((raw.ask("GET", "/bkt/a").body, raw.ask("GET", "/bkt/b").body), (B, A * 40), "what was there is read")
+    equal(raw.ask("DELETE", "/bkt/b").status, 204, "deletes go on")
+    equal(raw.ask("POST", "/bkt", "delete", body=b"<Delete><Object><Key>a</Key></Object></Delete>").status, 200)
+    equal(raw.ask("DELETE", "/bkt/c", f"uploadId={id_}").status, 204, "so do aborts")
+    equal(made.stop(), 0)
+    made, raw = served(data=folder / "data")
+    equal(raw.ask("PUT", "/bkt/new", body=B).status, 200, "there is space again")
+    equal([e.text for e in ET.fromstring(raw.ask("GET", "/bkt").body).iter(SPACE + "Key")], ["new"])
+    holds(etag, "a part was there")
+    made.kill()
 
 
 main()

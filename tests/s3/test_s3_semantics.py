@@ -161,10 +161,11 @@ def lists():
             equal(s3.ask("GET", "/bkt", f"{version}max-keys={most}").both, (400, "InvalidArgument"), f"{version}{most}")
         equal(listed(version + "max-keys=100000")[2]("MaxKeys"), "1000", version)
         equal(s3.ask("GET", "/bkt", version + "encoding-type=base64").both, (400, "InvalidArgument"))
-    for token in ("", "%21%21", "abc", "A" * 3000):
+    for token in ("%21%21", "abc", "A" * 3000):
         equal(s3.ask("GET", "/bkt", f"list-type=2&continuation-token={token}").both, (400, "InvalidArgument"), token[:20])
     made_up = quote(base64.b64encode(b"l/c\xff\x00").decode())
     equal(listed(f"list-type=2&prefix=l/&continuation-token={made_up}")[0], ["l/d e", "l/z", "l/ü"], "a token is a place, and no more than that")
+    equal(listed("list-type=2&prefix=l/&continuation-token=&start-after=l/d")[0], ["l/d e", "l/z", "l/ü"], "an empty token is none")
     equal(s3.ask("GET", "/bkt", "list-type=3").both, (400, "InvalidArgument"))
     owners = [len(ET.fromstring(s3.ask("GET", "/bkt", q).body).findall(f"{SPACE}Contents/{SPACE}Owner"))
               for q in ("list-type=2&prefix=l/", "list-type=2&prefix=l/&fetch-owner=true", "list-type=2&prefix=l/&fetch-owner=false", "prefix=l/")]
@@ -205,6 +206,37 @@ def versions_in_pages():
     equal(s3.ask("GET", "/many/a", "versionId=" + whole[0][2][:-1] + "x").both, (400, "InvalidArgument"), "an id that is none")
     equal(s3.ask("DELETE", "/many/b", f"versionId={marker}").status, 204)
     equal(s3.ask("GET", "/many/b").body, b"2", "without its marker it is there again")
+
+
+@case
+def tags_and_attributes():
+    put("t", b"t", x_amz_tagging="z=1&a=&m=x%20y")
+    for _ in range(2):
+        reply = s3.ask("GET", "/bkt/t", "tagging")
+        equal([(t.findtext(SPACE + "Key"), t.findtext(SPACE + "Value")) for t in ET.fromstring(reply.body).iter(SPACE + "Tag")],
+              [("a", ""), ("m", "x y"), ("z", "1")], "in the order of their keys")
+        equal(s3.ask("GET", "/bkt/t").fields["x-amz-tagging-count"], "3")
+        text = "".join(f"<Tag><Key>{k}</Key><Value>{v}</Value></Tag>" for k, v in (("z", "1"), ("m", "x y"), ("a", "")))
+        equal(s3.ask("PUT", "/bkt/t", "tagging", body=f"<Tagging><TagSet>{text}</TagSet></Tagging>".encode()).status, 200)
+    id_ = s3.ask("POST", "/bkt/p", "uploads", body=b"", fields={"x-amz-checksum-algorithm": "SHA256"}).text("UploadId")
+    digest = hashlib.sha256(b"p").digest()
+    said = base64.b64encode(digest).decode()
+    etag = s3.ask("PUT", "/bkt/p", f"uploadId={id_}&partNumber=1", body=b"p", fields={"x-amz-checksum-sha256": said}).fields["etag"]
+    done = s3.ask("POST", "/bkt/p", f"uploadId={id_}", body=f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag>"
+                  f"<ChecksumSHA256>{said}</ChecksumSHA256></Part></CompleteMultipartUpload>".encode())
+    whole = base64.b64encode(hashlib.sha256(digest).digest()).decode() + "-1"
+    equal((done.status, done.text("ChecksumSHA256")), (200, whole))
+    equal(s3.ask("HEAD", "/bkt/p", fields={"x-amz-checksum-mode": "ENABLED"}).fields["x-amz-checksum-sha256"], whole)
+    equal(s3.ask("GET", "/bkt/p", "attributes", fields={"x-amz-object-attributes": "Checksum"}).text("ChecksumSHA256"), whole)
+
+
+@case
+def names_of_buckets():
+    for name in ("ab", "a" * 64, "UPPER", "under_score", "-dash", "dash-", ".dot", "dot.", "two..dots", "192.168.0.1", "white%20space"):
+        equal(s3.ask("PUT", f"/{name}").both, (400, "InvalidBucketName"), name)
+        equal(s3.ask("GET", f"/{name}").both, (404, "NoSuchBucket"), name)
+    for name in ("abc", "a" * 63, "with.dots", "1.2.3.4.5", "0day"):
+        equal(s3.ask("PUT", f"/{name}").both, (200, ""), name)
 
 
 @case

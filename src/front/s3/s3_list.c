@@ -184,12 +184,12 @@ void s3_list_v2(S3Req *s)
                      "ArgumentName", STR("list-type"));
         return;
     }
-    if (token.ptr && (token.len == 0 || !base64_parse(s->arena, token, &after))) {
+    if (token.len > 0 && !base64_parse(s->arena, token, &after)) {
         s3_fail_argument(s, "continuation-token", token,
                          STR("The continuation token provided is incorrect"));
         return;
     }
-    if (token.ptr)
+    if (token.len > 0)
         query.start_after = after;
     if (!max_take(s, "max-keys", &limit) || !encodes(s, &url) || !list(s, &query, limit, &page))
         return;

@@ -176,6 +176,18 @@ void s3_no_lock(S3Req *s)
         s3_fail_text(s, S3_InvalidRequest, STR("Bucket is missing Object Lock Configuration"));
 }
 
+/* AWS gives them in the order of their keys; there are few. */
+static void tags_sort(StoreTag *tags, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        StoreTag tag = tags[i];
+        size_t at = i;
+        for (; at > 0 && str_cmp(tags[at - 1].key, tag.key) > 0; at--)
+            tags[at] = tags[at - 1];
+        tags[at] = tag;
+    }
+}
+
 void s3_get_tagging(S3Req *s)
 {
     ObjectInfo info;
@@ -184,6 +196,7 @@ void s3_get_tagging(S3Req *s)
         return;
     buf_init(&body, S3_REPLY_BYTES_MAX);
     XmlWriter w = xml_writer(&body);
+    tags_sort(info.tags, info.tag_count);
     s3_tags_put(&w, info.tags, info.tag_count);
     s3_version_header(s, info.sequence, info.null_version);
     s3_reply_xml(s, 200, &body);
@@ -294,7 +307,7 @@ void s3_get_attributes(S3Req *s)
         xml_field(&w, "ETag", object_etag(s->arena, &info));
     if (attribute_asked(s, "Checksum") && info.checksum.kind != DIGEST_NONE) {
         xml_open(&w, "Checksum");
-        s3_checksum_put(s, &w, &info.checksum);
+        xml_field(&w, s3_checksum_element(info.checksum.kind), s3_checksum_text(s, &info));
         xml_field(&w, "ChecksumType",
                   s3_checksum_type(info.checksum_composite));
         xml_close(&w, "Checksum");
