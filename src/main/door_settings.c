@@ -178,3 +178,21 @@ Code door_tls(const Conf *conf, const char *dir, Arena *arena, TlsOptions *ret_t
     *ret_tls = *tls;
     return E_OK;
 }
+
+Code door_fetch(const Conf *conf, Arena *arena, FetcherOptions *ret_options, Err *err)
+{
+    FetcherOptions options = { .agent = "tarn" };
+    FetchRules *rules = &options.rules;
+    FetchRulesTable *trial AUTO(fetch_rules_free) = NULL;
+    TRY(list_read(conf, "fetch.allow_hosts", arena, &rules->hosts, &rules->host_count, err));
+    TRY(list_read(conf, "fetch.allow_private", arena, &rules->networks, &rules->network_count, err));
+    if (fetch_rules_new(rules, &trial, err) != E_OK)
+        return setting_refuse("fetch.allow_private", conf_text(conf, "fetch.allow_private"),
+                              "write networks: 10.1.0.0/16, fd00::/8, 127.0.0.1", err);
+    Str proxy = conf_text(conf, "fetch.proxy");
+    if (proxy.len && !str_starts(proxy, STR("http://")) && !str_starts(proxy, STR("https://")))
+        return setting_refuse("fetch.proxy", proxy, "write it with its scheme: http://10.0.0.1:3128", err);
+    options.proxy = proxy.len ? str_copy_z(arena, proxy) : NULL;
+    *ret_options = options;
+    return E_OK;
+}

@@ -9,6 +9,7 @@
 #include "base/conf.h"
 #include "front/http/http_policy.h"
 #include "front/http/http_server.h"
+#include "os/fetch.h"
 #include "os/tls.h"
 
 enum { DOOR_TIERS = 3, DOOR_TIER_NONE = -1 };
@@ -27,4 +28,6 @@ DoorTiers door_tiers(const Conf *conf);
 
 /* Without tls.certificates the files that `tarn cert` leaves in `dir`. */
 Code door_tls(const Conf *conf, const char *dir, Arena *arena, TlsOptions *ret_tls, Err *err) CHECKED;
+/* What requests of the lake's own may reach, and how; `os` and `loop` stay the caller's. */
+Code door_fetch(const Conf *conf, Arena *arena, FetcherOptions *ret_options, Err *err) CHECKED;
 bool door_is_off(const Conf *conf, const char *key); /* "https.listen" */

@@ -16,7 +16,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
-from lake import BUILD, case, equal, holds, main
+from lake import BUILD, TARN, case, equal, holds, main
 
 DRIVER = BUILD / "tests/fetch/fetch_driver"
 WORK = Path(tempfile.mkdtemp(prefix="tarn-fetch-"))
@@ -375,6 +375,30 @@ def hosts_of_the_list():
     equal(fetch(*words, "--redirects", 1, "--resolve", f"c.data.test:{outer.port}:127.0.0.1",
                 f"http://c.data.test:{outer.port}/")["code"], "FORBIDDEN")
     equal(len(server.heads), 1)
+
+
+def tarn(url, *settings):
+    words = [word for setting in settings for word in ("--set", setting)]
+    return subprocess.run([TARN, "fetch", url, "--data", WORK / "none", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=60)
+
+
+@case
+def the_settings_say_what_a_user_may_reach():
+    server, proxy = Server(ok), Server(lambda conn, head, number: reply(conn, b"by proxy"))
+    refused = tarn(server.url)
+    holds(refused.returncode != 0 and not refused.stdout and len(server.heads) == 0, refused)
+    allowed = tarn(server.url, "fetch.allow_private=127.0.0.0/8, ::1")
+    equal((allowed.returncode, allowed.stdout), (0, "fine"), allowed.stderr)
+    holds(allowed.stderr.startswith("HTTP/1.1 200"), allowed.stderr)
+    refused = tarn(server.url, "fetch.allow_private=127.0.0.0/8", "fetch.allow_hosts=*.example.org")
+    holds(refused.returncode != 0 and len(server.heads) == 1, refused)
+    equal(tarn(server.url, "fetch.allow_private=127.0.0.0/8", "fetch.allow_hosts=x.test,127.0.0.1").stdout, "fine")
+    equal(tarn("http://far.test/a", f"fetch.proxy={proxy.url}").stdout, "by proxy")
+    holds(proxy.heads[0].startswith("GET http://far.test/a "), proxy.heads[0])
+    for wrong in ("fetch.allow_private=10.0.0.0/33", "fetch.allow_private=a.test", "fetch.proxy=10.0.0.1:3128", "fetch.allow_hosts=a,,b"):
+        refused = tarn("http://far.test/", wrong)
+        holds(refused.returncode != 0 and wrong.split("=")[0] in refused.stderr, f"{wrong}: {refused.stderr}")
 
 
 @case
