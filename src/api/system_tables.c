@@ -7,7 +7,7 @@
 #include "api/system_tables.h"
 
 #include "api/api_priv.h"
-#include "format/arrow.h"
+#include "format/arrow_build.h"
 #include "sql/scan_source.h"
 
 enum { AUDIT_PAGE_ROWS = 10000 };
@@ -29,13 +29,14 @@ typedef struct SystemTable {
     GovernRight right;
     const Column *columns;
     size_t column_count;
-    Code (*fill)(const SystemTables *tables, Rows *rows, Err *err);
+    /* `read` is of the metadata; NULL for snapshots. */
+    Code (*fill)(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err);
 } SystemTable;
 
 #define COLUMN(name, type) { #name, COLUMN_##type },
 #define SYSTEM_TABLE(name, right, what, ...)                                                       \
     static const Column columns_##name[] = { __VA_ARGS__ };                                        \
-    static Code fill_##name(const SystemTables *tables, Rows *rows, Err *err);
+    static Code fill_##name(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err);
 #include "api/system_tables.def"
 #undef SYSTEM_TABLE
 #undef COLUMN
@@ -60,13 +61,7 @@ struct SystemTables {
 
 /* ---- cells ---- */
 
-/* One value of a row. */
-typedef struct Cell {
-    bool set; /* false: null */
-    Str text;
-    int64_t number;
-    double real;
-} Cell;
+typedef ArrowCell Cell;
 
 static Cell cell_text(Str text)
 {
@@ -144,95 +139,19 @@ struct Rows {
     BatchVec batches;
 };
 
-typedef struct ColumnData {
-    uint8_t *valid;
-    int32_t *offsets; /* of texts */
-    Buf bytes;
-    int64_t *numbers;
-    double *reals;
-    uint8_t *bits;
-    const void *buffers[3];
-} ColumnData;
-
-static void column_release(ArrowArray *array)
-{
-    ColumnData *data = array->private_data;
-    mem_free(&data->valid);
-    mem_free(&data->offsets);
-    mem_free(&data->numbers);
-    mem_free(&data->reals);
-    mem_free(&data->bits);
-    buf_done(&data->bytes);
-    mem_free(&data);
-    array->release = NULL;
-}
-
-static void batch_release(ArrowArray *array)
-{
-    for (int64_t i = 0; i < array->n_children; i++) {
-        arrow_array_done(array->children[i]);
-        mem_free(&array->children[i]);
-    }
-    mem_free(&array->children);
-    mem_free(&array->buffers);
-    array->release = NULL;
-}
-
 static ArrowArray *column_new(ColumnType type)
 {
-    ColumnData *data = mem_new(sizeof *data);
-    ArrowArray *array = mem_new(sizeof *array);
-    *array = (ArrowArray){ .n_buffers = type == COLUMN_TEXT ? 3 : 2, .buffers = data->buffers,
-                           .private_data = data, .release = column_release };
-    buf_init(&data->bytes, SYSTEM_TEXT_BYTES_MAX + 1);
-    data->buffers[0] = data->valid = mem_new(SYSTEM_BATCH_ROWS / 8);
-    switch (type) {
-    case COLUMN_TEXT:
-        data->buffers[1] = data->offsets = mem_new((SYSTEM_BATCH_ROWS + 1) * sizeof *data->offsets);
-        break;
-    case COLUMN_I64:
-    case COLUMN_TIME:
-        data->buffers[1] = data->numbers = mem_new(SYSTEM_BATCH_ROWS * sizeof *data->numbers);
-        break;
-    case COLUMN_F64:
-        data->buffers[1] = data->reals = mem_new(SYSTEM_BATCH_ROWS * sizeof *data->reals);
-        break;
-    case COLUMN_BOOL:
-        data->buffers[1] = data->bits = mem_new(SYSTEM_BATCH_ROWS / 8);
-        break;
-    }
-    return array;
-}
-
-static void column_put(ArrowArray *array, Cell cell)
-{
-    ColumnData *data = array->private_data;
-    size_t at = (size_t)array->length++;
-    uint8_t bit = (uint8_t)(1u << at % 8);
-    if (cell.set)
-        data->valid[at / 8] |= bit;
-    array->null_count += !cell.set;
-    if (data->offsets) {
-        buf_put(&data->bytes, cell.text);
-        buf_reserve(&data->bytes, 1); /* an address also when every text is empty */
-        data->buffers[2] = data->bytes.ptr;
-        data->offsets[at + 1] = (int32_t)data->bytes.len;
-    } else if (data->reals) {
-        data->reals[at] = cell.real;
-    } else if (data->numbers) {
-        data->numbers[at] = cell.number;
-    } else if (cell.number) {
-        data->bits[at / 8] |= bit;
-    }
+    static const ArrowCellType types[] = {
+        [COLUMN_TEXT] = ARROW_CELL_TEXT, [COLUMN_I64] = ARROW_CELL_I64,   [COLUMN_TIME] = ARROW_CELL_I64,
+        [COLUMN_F64] = ARROW_CELL_F64,   [COLUMN_BOOL] = ARROW_CELL_BOOL,
+    };
+    return arrow_column_new(types[type], SYSTEM_BATCH_ROWS, SYSTEM_TEXT_BYTES_MAX);
 }
 
 static ArrowArray batch_new(const Rows *rows)
 {
-    size_t count = rows->query->column_count;
-    ArrowArray batch = { .n_buffers = 1, .n_children = (int64_t)count, .release = batch_release };
-    batch.buffers = mem_new(sizeof *batch.buffers);
-    batch.children = mem_new((count + 1) * sizeof *batch.children);
-    for (size_t i = 0; i < count; i++)
+    ArrowArray batch = arrow_batch_new(rows->query->column_count);
+    for (size_t i = 0; i < rows->query->column_count; i++)
         batch.children[i] = column_new(rows->table->columns[rows->query->columns[i]].type);
     return batch;
 }
@@ -275,7 +194,7 @@ static Code rows_add(Rows *rows, const Cell *cells, Err *err)
     ArrowArray *batch = vec_last(&rows->batches);
     batch->length++;
     for (size_t i = 0; i < rows->query->column_count; i++)
-        column_put(batch->children[i], cells[rows->query->columns[i]]);
+        arrow_column_put(batch->children[i], cells[rows->query->columns[i]]);
     return E_OK;
 }
 
@@ -317,12 +236,12 @@ static Code fill_snapshots_of(const SystemTables *tables, const TableEntry *entr
 }
 
 /* A filter on a table's name keeps the metadata of all others unread. */
-static Code fill_snapshots(const SystemTables *tables, Rows *rows, Err *err)
+static Code fill_snapshots(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
+    (void)read;
     TableEntry *entries;
     size_t count;
-    TRY(catalog_table_list(tables->options.catalog, STR_NONE, &tmp, &entries, &count, err));
+    TRY(catalog_table_list(tables->options.catalog, STR_NONE, tmp, &entries, &count, err));
     for (size_t i = 0; i < count; i++) {
         if (!entries[i].is_view && rows_want(rows, 0, cell_text(entries[i].ns)) &&
             rows_want(rows, 1, cell_text(entries[i].name)))
@@ -331,15 +250,13 @@ static Code fill_snapshots(const SystemTables *tables, Rows *rows, Err *err)
     return E_OK;
 }
 
-static Code fill_runs(const SystemTables *tables, Rows *rows, Err *err)
+static Code fill_runs(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
+    (void)tables;
     Arena part_tmp AUTO(arena_done) = { 0 };
-    MetaRead *read AUTO(meta_read_end) = NULL;
     MetaRun *runs, *parts;
     size_t count, part_count;
-    TRY(meta_read_begin(tables->options.meta, &read, err));
-    TRY(meta_list_runs(read, 0, META_LIST_MAX, &tmp, &runs, &count, err));
+    TRY(meta_list_runs(read, 0, META_LIST_MAX, tmp, &runs, &count, err));
     if (count == META_LIST_MAX)
         return rows_over(rows, META_LIST_MAX, err);
     for (size_t i = 0; i < count; i++) {
@@ -359,14 +276,12 @@ static Code fill_runs(const SystemTables *tables, Rows *rows, Err *err)
     return E_OK;
 }
 
-static Code fill_quality(const SystemTables *tables, Rows *rows, Err *err)
+static Code fill_quality(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    MetaRead *read AUTO(meta_read_end) = NULL;
+    (void)tables;
     MetaQuality *list;
     size_t count;
-    TRY(meta_read_begin(tables->options.meta, &read, err));
-    TRY(meta_list_quality(read, STR(""), META_LIST_MAX, &tmp, &list, &count, err));
+    TRY(meta_list_quality(read, STR(""), META_LIST_MAX, tmp, &list, &count, err));
     if (count == META_LIST_MAX)
         return rows_over(rows, META_LIST_MAX, err);
     for (size_t i = 0; i < count; i++) {
@@ -379,14 +294,12 @@ static Code fill_quality(const SystemTables *tables, Rows *rows, Err *err)
     return E_OK;
 }
 
-static Code fill_lineage(const SystemTables *tables, Rows *rows, Err *err)
+static Code fill_lineage(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    MetaRead *read AUTO(meta_read_end) = NULL;
+    (void)tables;
     MetaLineage *list;
     size_t count;
-    TRY(meta_read_begin(tables->options.meta, &read, err));
-    TRY(meta_list_lineage(read, STR(""), &tmp, &list, &count, err));
+    TRY(meta_list_lineage(read, STR(""), tmp, &list, &count, err));
     for (size_t i = 0; i < count; i++) {
         const Cell cells[ARRAY_LEN(columns_lineage)] = {
             cell_text(list[i].target),
@@ -399,17 +312,15 @@ static Code fill_lineage(const SystemTables *tables, Rows *rows, Err *err)
     return E_OK;
 }
 
-static Code fill_audit(const SystemTables *tables, Rows *rows, Err *err)
+static Code fill_audit(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    MetaRead *read AUTO(meta_read_end) = NULL;
+    (void)tables;
     MetaAudit *list;
     size_t count = AUDIT_PAGE_ROWS;
     int64_t after = 0;
-    TRY(meta_read_begin(tables->options.meta, &read, err));
     while (count == AUDIT_PAGE_ROWS) {
-        arena_reset(&tmp);
-        TRY(meta_list_audit(read, after, AUDIT_PAGE_ROWS, &tmp, &list, &count, err));
+        arena_reset(tmp);
+        TRY(meta_list_audit(read, after, AUDIT_PAGE_ROWS, tmp, &list, &count, err));
         for (size_t i = 0; i < count; i++) {
             const Cell cells[ARRAY_LEN(columns_audit)] = {
                 cell_time(list[i].time_us), cell_text(list[i].principal),
@@ -423,14 +334,12 @@ static Code fill_audit(const SystemTables *tables, Rows *rows, Err *err)
     return E_OK;
 }
 
-static Code fill_ledger(const SystemTables *tables, Rows *rows, Err *err)
+static Code fill_ledger(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    MetaRead *read AUTO(meta_read_end) = NULL;
+    (void)tables;
     MetaLedger *list;
     size_t count;
-    TRY(meta_read_begin(tables->options.meta, &read, err));
-    TRY(meta_list_ledger(read, STR(""), STR(""), &tmp, &list, &count, err));
+    TRY(meta_list_ledger(read, STR(""), STR(""), tmp, &list, &count, err));
     for (size_t i = 0; i < count; i++) {
         bool whole = list[i].start_us == 0 && list[i].end_us == 0;
         const Cell cells[ARRAY_LEN(columns_ledger)] = {
@@ -496,7 +405,11 @@ static Code source_open_scan(void *self, const ScanQuery *query, void **ret_scan
     const TableSource *source = self;
     Rows rows = { .table = source->table, .query = query,
                   .count_max = source->tables->options.rows_max };
-    Code code = source->table->fill(source->tables, &rows, err);
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    if (source->table->fill != fill_snapshots) /* the catalog reads by itself: never two at a time */
+        TRY(meta_read_begin(source->tables->options.meta, &read, err));
+    Code code = source->table->fill(source->tables, read, &rows, &tmp, err);
     Scan *scan = mem_new(sizeof *scan);
     scan->batches = rows.batches;
     if (code != E_OK)

@@ -1,6 +1,6 @@
-/* Covers arrow_ipc.c, arrow_ipc_batch.c, arrow_ipc_schema.c, arrow_text.c, arrow_type.c, flat.c. */
+/* Covers arrow_build.c, arrow_ipc.c, arrow_ipc_batch.c, arrow_ipc_schema.c, arrow_text.c, arrow_type.c, flat.c. */
 #include "base/test.h"
-#include "format/arrow.h"
+#include "format/arrow_build.h"
 
 #include <string.h>
 
@@ -331,4 +331,34 @@ TEST(arrow_schema_copies_are_their_own)
           copy.children[4]->children[0]->children[1]->format != leaf_schemas[6].format);
     CHECK_STR(str_z(copy.children[4]->children[0]->children[1]->format), STR("i"));
     CHECK(memcmp(copy.metadata, t.schema.metadata, 15) == 0);
+}
+
+TEST(arrow_batches_of_cells)
+{
+    enum { COLUMNS = 4, BATCH = 17 };
+    static const ArrowCellType types[COLUMNS] = { ARROW_CELL_TEXT, ARROW_CELL_I64, ARROW_CELL_F64, ARROW_CELL_BOOL };
+    ArrowArray batch = arrow_batch_new(COLUMNS);
+    for (size_t c = 0; c < COLUMNS; c++)
+        batch.children[c] = arrow_column_new(types[c], BATCH, 1 << 10);
+    for (size_t i = 0; i < BATCH; i++)
+        for (size_t c = 0; c < COLUMNS; c++)
+            arrow_column_put(batch.children[c], (ArrowCell){ .set = i % 5 != 2, .text = i % 2 ? STR("ab") : STR(""),
+                                                             .number = (int64_t)(c == 3 ? i % 3 == 0 : i * 7),
+                                                             .real = (double)i / 2 });
+    batch.length = BATCH;
+    const int32_t *offsets = batch.children[0]->buffers[1];
+    CHECK_INT(offsets[BATCH], 16);
+    CHECK_STR(str_of((const char *)batch.children[0]->buffers[2] + offsets[15], 2), STR("ab"));
+    CHECK_INT(((const int64_t *)batch.children[1]->buffers[1])[16], 112);
+    CHECK(((const double *)batch.children[2]->buffers[1])[3] == 1.5);
+    for (size_t c = 0; c < COLUMNS; c++) {
+        const uint8_t *valid = batch.children[c]->buffers[0];
+        CHECK_INT(batch.children[c]->null_count, 3);
+        CHECK_INT(valid[0], 0x7b);
+        CHECK_INT(valid[2], 1);
+    }
+    const uint8_t *bits = batch.children[3]->buffers[1];
+    CHECK_INT(bits[0] | bits[1] << 8, 0x9249);
+    arrow_array_done(&batch);
+    CHECK(!batch.release);
 }

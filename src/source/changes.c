@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 #include "base/vec.h"
-#include "format/arrow.h"
+#include "format/arrow_build.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -202,88 +202,20 @@ static Code changes_schema(void *self, ArrowSchema *ret_schema, Err *err)
 
 /* ---- batches ---- */
 
-typedef struct ColumnData {
-    uint8_t *valid;
-    int32_t *offsets; /* of texts */
-    Buf bytes;
-    int64_t *numbers;
-    const void *buffers[3];
-} ColumnData;
-
-static void column_release(ArrowArray *array)
-{
-    ColumnData *data = array->private_data;
-    mem_free(&data->valid);
-    mem_free(&data->offsets);
-    mem_free(&data->numbers);
-    buf_done(&data->bytes);
-    mem_free(&data);
-    array->release = NULL;
-}
-
-static void batch_release(ArrowArray *array)
-{
-    for (int64_t i = 0; i < array->n_children; i++) {
-        if (array->children[i]->release)
-            array->children[i]->release(array->children[i]);
-        mem_free(&array->children[i]);
-    }
-    mem_free(&array->children);
-    mem_free(&array->buffers);
-    array->release = NULL;
-}
-
-static int64_t fill_text(ColumnData *data, const Column *column, Arena *tmp,
-                         const StoreChange *changes, size_t count)
-{
-    int64_t nulls = 0;
-    data->offsets = mem_new((count + 1) * sizeof *data->offsets);
-    buf_init(&data->bytes, (size_t)BATCH_ROWS * 4096);
-    for (size_t i = 0; i < count; i++) {
-        Str text = column->text(tmp, &changes[i]);
-        if (text.ptr)
-            data->valid[i / 8] |= (uint8_t)(1u << i % 8);
-        nulls += !text.ptr;
-        buf_put(&data->bytes, text);
-        data->offsets[i + 1] = (int32_t)data->bytes.len;
-    }
-    buf_reserve(&data->bytes, 1); /* an address also when every text is empty */
-    data->buffers[0] = data->valid;
-    data->buffers[1] = data->offsets;
-    data->buffers[2] = data->bytes.ptr;
-    return nulls;
-}
-
-static int64_t fill_numbers(ColumnData *data, const Column *column, const StoreChange *changes,
-                            size_t count)
-{
-    int64_t nulls = 0;
-    data->numbers = mem_new((count + 1) * sizeof *data->numbers);
-    for (size_t i = 0; i < count; i++) {
-        bool there = column->number(&changes[i], &data->numbers[i]);
-        if (there)
-            data->valid[i / 8] |= (uint8_t)(1u << i % 8);
-        nulls += !there;
-    }
-    data->buffers[0] = data->valid;
-    data->buffers[1] = data->numbers;
-    return nulls;
-}
-
 static ArrowArray *column_array(const Column *column, Arena *tmp, const StoreChange *changes,
                                 size_t count)
 {
-    ColumnData *data = mem_new(sizeof *data);
-    ArrowArray *array = mem_new(sizeof *array);
-    *array = (ArrowArray){ .length = (int64_t)count, .private_data = data,
-                           .release = column_release, .buffers = data->buffers };
-    data->valid = mem_new(count / 8 + 1);
-    if (column->text) {
-        array->null_count = fill_text(data, column, tmp, changes, count);
-        array->n_buffers = 3;
-    } else {
-        array->null_count = fill_numbers(data, column, changes, count);
-        array->n_buffers = 2;
+    ArrowArray *array = arrow_column_new(column->text ? ARROW_CELL_TEXT : ARROW_CELL_I64, count,
+                                         (size_t)BATCH_ROWS * 4096);
+    for (size_t i = 0; i < count; i++) {
+        ArrowCell cell = { 0 };
+        if (column->text) {
+            cell.text = column->text(tmp, &changes[i]);
+            cell.set = cell.text.ptr != NULL;
+        } else {
+            cell.set = column->number(&changes[i], &cell.number);
+        }
+        arrow_column_put(array, cell);
     }
     return array;
 }
@@ -355,10 +287,8 @@ static Code changes_next(void *scan_pointer, ArrowArray *ret_array, Err *err)
     TRY(changes_take(scan, &tmp, &changes, &count, err));
     if (count == 0)
         return E_OK;
-    ArrowArray batch = { .length = (int64_t)count, .n_buffers = 1,
-                         .n_children = (int64_t)scan->column_count, .release = batch_release };
-    batch.buffers = mem_new(sizeof *batch.buffers);
-    batch.children = mem_new((scan->column_count + 1) * sizeof *batch.children);
+    ArrowArray batch = arrow_batch_new(scan->column_count);
+    batch.length = (int64_t)count;
     for (size_t i = 0; i < scan->column_count; i++)
         batch.children[i] = column_array(&COLUMNS[scan->columns[i]], &tmp, changes, count);
     *ret_array = batch;
