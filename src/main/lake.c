@@ -186,6 +186,8 @@ static Code meta_room(const Conf *conf, Lake *lake, Err *err)
 
 static Code store_room(const Conf *conf, Lake *lake, Err *err)
 {
+    if (getenv("TARN_TEST_MODE") && !store_crash_arm(str_z(getenv("TARN_CRASH_AT"))))
+        return err_set(err, E_INVALID, "TARN_CRASH_AT names no place of src/store/crash_points.def");
     int64_t trash_ms = conf_number(conf, "store.trash");
     StoreOptions store = { .dir = path_in(lake, "store"), .trash_seconds = trash_ms ? MAX(trash_ms / 1000, 1) : -1,
                            .reserve_bytes = (uint64_t)conf_number(conf, "store.reserve") };

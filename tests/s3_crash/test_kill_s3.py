@@ -28,7 +28,7 @@ from s3wire import S3  # noqa: E402
 
 SECONDS, ROUNDS_MAX, CLIENTS = 45, 12, 4
 POINTS = re.findall(r"^CRASH_POINT\((\w+)", (HERE.parent.parent / "src/store/crash_points.def").read_text(), re.M)
-SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "http.access_log=off"]
+SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "store.trash=1s", "--set", "http.access_log=off"]
 
 
 class Kill:
@@ -148,6 +148,8 @@ def main():
             print(f"{done} rounds, {len(kill.findings)} findings, {time.monotonic() - started:.0f} s", flush=True)
     kill.control()
     kill.end()
+    if done > 5 and not set(kill.reached) - {None}:
+        kill.findings.append(("named places", "none was reached: is TARN_CRASH_AT read?"))
     counts, kinds = kill.model.counts, Counter(kind for kind, _ in kill.findings)
     print(f"{done} rounds, {kill.early} more kills at start; acknowledged: {counts['put']} puts ({counts['completed']} in parts), "
           f"{counts['delete']} deletes, {counts['remove']} versions removed; compared after restarts: {kill.looked['objects']} "
