@@ -291,7 +291,7 @@ bool s3_authenticate(S3Req *s, Str service)
                                                  "AWSAccessKeyId", s->claim.access_key);
     if (code != E_OK)
         return s3_fail_err(s, &err);
-    s->sig_key = sig_key(s->grant.secret, s->claim.day, s->claim.region, s->claim.service);
+    s->sig_key = s3_signing_key(s->server, s->grant.secret, &s->claim);
     if (!sig_check_time(&s->claim, os_now_us(s->server->options.lake->os), s->arena, &fail) ||
         !verify(s, &fail))
         return fail.code && s3_fail_signature(s, &fail);
@@ -474,6 +474,7 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
 {
     S3Server *s3 AUTO(s3_free) = mem_new(sizeof *s3);
     s3->options = *options;
+    s3_keys_init(&s3->keys);
     HttpOptions http = *options->http;
     http.os = options->lake->os;
     http.routes = routes;
@@ -509,5 +510,6 @@ void s3_free(S3Server **s3_at)
     if (!s3)
         return;
     http_server_free(&s3->http);
+    s3_keys_done(&s3->keys);
     mem_free(&s3);
 }

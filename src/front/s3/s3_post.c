@@ -107,7 +107,7 @@ static bool signature_ok(S3Req *s, const PostForm *form)
                             s->claim.access_key);
     if (code != E_OK)
         return s3_fail_err(s, &err);
-    s->sig_key = sig_key(s->grant.secret, s->claim.day, s->claim.region, s->claim.service);
+    s->sig_key = s3_signing_key(s->server, s->grant.secret, &s->claim);
     if (!sig_verify_policy(policy, s->claim.signature, &s->sig_key)) {
         SigFail fail = { .code = "SignatureDoesNotMatch",
                          .status = 403,

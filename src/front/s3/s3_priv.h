@@ -11,6 +11,7 @@
 #include "format/xml.h"
 #include "front/s3/s3.h"
 #include "front/s3/sigv4.h"
+#include "os/thread.h"
 
 enum {
     S3_XML_BODY_MAX = 4 << 20, /* 10,000 parts with their checksums, indented */
@@ -19,6 +20,7 @@ enum {
     S3_PART_BYTES_MIN = 5 << 20,   /* of all but the last */
     S3_META_BYTES_MAX = 2048,      /* of x-amz-meta-* fields */
     S3_QUERY_MAX = 64,
+    S3_KEYS_KEPT = 256,            /* signing keys of a day */
     S3_DELETE_KEYS_MAX = 1000,
     S3_TAGS_MAX = 10,
     S3_BUCKET_TAGS_MAX = 50
@@ -102,10 +104,28 @@ struct S3Req {
     uint32_t part_number;
 };
 
+/* A signing key that was derived: of a secret, for a day. */
+typedef struct S3Key {
+    char secret[ACCESS_SECRET_MAX], day[8], service[8];
+    size_t secret_len, day_len, service_len;
+    SigKey key;
+} S3Key;
+
+typedef struct S3Keys {
+    Mutex mutex; /* guards what follows */
+    S3Key entries[S3_KEYS_KEPT];
+} S3Keys;
+
 struct S3Server {
     S3Options options;
     HttpServer *http;
+    S3Keys keys;
 };
+
+/* s3_keys.c */
+void s3_keys_init(S3Keys *keys);
+void s3_keys_done(S3Keys *keys);
+SigKey s3_signing_key(S3Server *server, Str secret, const SigClaim *claim);
 
 /* s3.c */
 bool s3_has(const S3Req *s, const char *name);
