@@ -37,6 +37,12 @@ enum {
     API_RUN_EVENTS_MAX = 10000      /* kept of one run for its event stream */
 };
 
+/* What another door adds to /metrics. */
+typedef struct ApiMetricsDoor {
+    void (*put)(void *self, Buf *out); /* NULL: it is closed */
+    void *self;
+} ApiMetricsDoor;
+
 typedef struct ApiLake {
     Os *os;
     Store *store;
@@ -49,6 +55,7 @@ typedef struct ApiLake {
     Landing *landing;            /* of bronze.objects */
     FlowArrivals *arrivals;      /* of `tarn serve`; else NULL */
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
+    ApiMetricsDoor s3_metrics;   /* set while the S3 door stands */
     Str version;        /* "0.1.0" */
     ApiState *state;    /* api_open makes it, api_close ends it */
 } ApiLake;

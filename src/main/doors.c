@@ -312,8 +312,8 @@ void doors_close(Doors **doors_at)
     Doors *doors = TAKE(*doors_at);
     if (!doors)
         return;
+    rest_free(&doors->rest); /* first: its /metrics asks the other door */
     s3_free(&doors->s3);
-    rest_free(&doors->rest);
     tls_server_free(&doors->tls);
     arena_done(&doors->arena);
     mem_free(&doors);

@@ -402,6 +402,22 @@ static void group_md5(Group *group)
             }
 }
 
+static size_t group_requests(const Group *group)
+{
+    size_t count = 0;
+    for (const Request *request = group->first; request; request = request->next)
+        count += request->code == E_OK;
+    return count;
+}
+
+static uint64_t group_bytes(const Group *group)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < group->records.len; i++)
+        bytes += group->records.items[i].payload.len;
+    return bytes;
+}
+
 static Code group_commit(Group *group, Store *store, Err *err)
 {
     group_md5(group);
@@ -412,7 +428,9 @@ static Code group_commit(Group *group, Store *store, Err *err)
         return E_OK;
     if (crash_point_armed)
         crash_points(group, CRASH_CHECKED);
+    int64_t begun_us = os_monotonic_us(store->os);
     Code appended = records_append(group, store, err);
+    commit_stats_add(store, group_requests(group), group_bytes(group), os_monotonic_us(store->os) - begun_us);
     if (appended == E_IO) /* the record may be on the drive: its bytes must stay */
         return err_wrap(err, E_UNKNOWN_OUTCOME,
                         "whether it is durable will show at the next start");

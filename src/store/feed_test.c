@@ -1,4 +1,4 @@
-/* Covers feed.c: what a change says, waiting, giving back, and that nothing a reader has not read is
+/* Covers commit_stats.c, and feed.c: what a change says, waiting, giving back, and that nothing a reader has not read is
  * lost: not by compaction, not with the index, not by a restart. */
 #include "store/store_keep.h"
 
@@ -177,4 +177,26 @@ TEST(feed_keeps_what_a_reader_has_not_read)
     CHECK_OK(feed_open("memory", &store, &err), &err);
     CHECK_INT(changes_of(store, PUTS - 10, &arena, &changes), 11);
     CHECK(pattern_is(store, BUCKET, STR("hot"), 60000, PUTS - 1));
+}
+
+TEST(commits_are_counted)
+{
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    StoreCommitStats before, after;
+    CHECK_OK(store_open(os_real(), &(StoreOptions){ .backend = "memory", .index = "memory" }, &store, &err),
+             &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    store_commit_stats(store, &before);
+    for (int i = 0; i < 5; i++)
+        CHECK_OK(pattern_put(store, BUCKET, STR("k"), 1000, 1, &err), &err);
+    CHECK_CODE(store_bucket_create(store, BUCKET, &err), E_EXISTS); /* nothing is appended */
+    store_commit_stats(store, &after);
+    CHECK_INT(after.groups - before.groups, 5);
+    CHECK_INT(after.requests - before.requests, 5);
+    CHECK(after.bytes - before.bytes > 5000);
+    uint64_t timed = 0;
+    for (size_t i = 0; i <= STORE_SYNC_BUCKETS; i++)
+        timed += after.sync[i];
+    CHECK_INT(timed, after.groups);
 }

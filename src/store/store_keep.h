@@ -84,6 +84,16 @@ typedef struct StoreUsage {
 } StoreUsage;
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
 
+/* Of the one writer, since start. A group is one append and one sync; requests / groups is how many share it. */
+enum { STORE_SYNC_BUCKETS = 11 };
+extern const uint32_t store_sync_bounds_us[STORE_SYNC_BUCKETS]; /* upper; above the last: +Inf */
+typedef struct StoreCommitStats {
+    uint64_t groups, requests, bytes;
+    uint64_t sync[STORE_SYNC_BUCKETS + 1]; /* groups by the time of append and sync; not cumulative */
+    uint64_t sync_sum_us;
+} StoreCommitStats;
+void store_commit_stats(Store *store, StoreCommitStats *ret_stats);
+
 /* For doctor and for scrubbing in the background: all that the journal acknowledged, every version, every part of an
  * upload, with `hashes` every block, digest and file of the index. Findings go to the visitor; E_OK when the walk could
  * be finished. Safe while the store is in use; what changes meanwhile is no finding. */

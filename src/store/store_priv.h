@@ -438,11 +438,14 @@ struct Store {
     uint64_t segment_bytes;  /* set once */
     Vec(SegmentLive) live;
     Feed feed;
+    StoreCommitStats commit_stats;
     unsigned staged; /* not yet published or aborted */
     bool orphans;    /* a blob could not be removed: the next start sweeps */
     uint64_t looks;  /* of all plans; tests bound it */
 };
 
+/* commit_stats.c */
+void commit_stats_add(Store *store, size_t requests, uint64_t bytes, int64_t took_us);
 /* commit.c: waits until the request is durable and seen, or failed. */
 Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err) CHECKED;
 

@@ -137,4 +137,54 @@ def versions_and_tags_are_events():
     lake.stop()
 
 
+def metrics(lake):
+    """Every line parsed as Prometheus reads it; no series twice, each behind its TYPE."""
+    values, types = {}, {}
+    for line in lake.request("GET", "/metrics").text.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line[7:].split()
+            holds(name not in types, f"{name} has one TYPE")
+            types[name] = kind
+        elif not line.startswith("#"):
+            series, value = line.rsplit(" ", 1)
+            name = series.split("{")[0]
+            for end in ("_bucket", "_sum", "_count"):
+                name = name.removesuffix(end) if types.get(name.removesuffix(end)) == "histogram" else name
+            holds(name in types and series not in values, series)
+            values[series] = float(value)
+    return values
+
+
+@case
+def metrics_say_what_the_doors_and_the_store_do():
+    work = Path(tempfile.mkdtemp(prefix="tarn-feed-"))
+    lake = serve(work)
+    before = metrics(lake)
+    lake.s3.create_bucket(Bucket="users")
+    for i in range(5):
+        lake.s3.put_object(Bucket="users", Key=f"k{i}", Body=b"x" * 1000)
+    lake.s3.get_object(Bucket="users", Key="k1")["Body"].read()
+    try:
+        lake.s3.get_object(Bucket="users", Key="none")
+    except ClientError:
+        pass
+    after = metrics(lake)
+    equal(after['tarn_s3_requests_total{operation="PutObject",code="200"}'], 5.0)
+    equal(after['tarn_s3_requests_total{operation="GetObject",code="200"}'], 1.0)
+    equal(after['tarn_s3_requests_total{operation="GetObject",code="404"}'], 1.0)
+    equal(after['tarn_s3_request_seconds_count{operation="PutObject"}'], 5.0)
+    equal(after['tarn_s3_request_seconds_bucket{operation="PutObject",le="+Inf"}'], 5.0)
+    holds(after["tarn_s3_bytes_in_total"] - before["tarn_s3_bytes_in_total"] >= 5000, "bytes in")
+    holds(after["tarn_s3_bytes_out_total"] - before["tarn_s3_bytes_out_total"] >= 1000, "bytes out")
+    holds(after["tarn_store_commit_groups_total"] >= before["tarn_store_commit_groups_total"] + 6, "groups")
+    equal(after["tarn_store_sync_seconds_count"], after["tarn_store_commit_groups_total"])
+    equal(after["tarn_store_space_level"], 0.0)
+    for _ in range(200):
+        if metrics(lake)["tarn_feed_lag_changes"] == 0:
+            break
+        time.sleep(0.1)
+    equal(metrics(lake)["tarn_feed_landed_rows_total"], 5.0)
+    lake.stop()
+
+
 main()

@@ -183,6 +183,11 @@ void http_reply_trailer(HttpReq *r, const char *name, Str value)
     pair_add(r, &r->reply_trailers, &r->reply_trailer_count, str_z(name), value);
 }
 
+int http_reply_status(const HttpReq *r)
+{
+    return r->status;
+}
+
 bool http_replied(const HttpReq *r)
 {
     return r->reply != REPLY_NONE;

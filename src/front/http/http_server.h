@@ -173,6 +173,7 @@ void http_reply_trailer(HttpReq *r, const char *name, Str value);
 void http_reply(HttpReq *r, int status, const char *type, Str body);      /* body is copied */
 void http_reply_take(HttpReq *r, int status, const char *type, Buf *take_body);
 bool http_replied(const HttpReq *r);
+int http_reply_status(const HttpReq *r); /* 0: none was set */
 /* A whole reply that was set and not sent yet; false: none, or one that streams. */
 bool http_reply_peek(const HttpReq *r, int *ret_status, Str *ret_type, Str *ret_body);
 

@@ -88,6 +88,25 @@ static void metrics_put(Buf *out, const ApiLake *lake)
         metric_one(out, rows[i].name, rows[i].type, rows[i].help, values[i]);
 }
 
+static void commits_put(Buf *out, const ApiLake *lake)
+{
+    StoreCommitStats stats;
+    uint64_t sum = 0;
+    store_commit_stats(lake->store, &stats);
+    metric_one(out, "tarn_store_commit_groups_total", "counter", "appends with one sync each", stats.groups);
+    metric_one(out, "tarn_store_commit_requests_total", "counter", "requests in them: by groups, how many share a sync",
+               stats.requests);
+    metric_one(out, "tarn_store_commit_bytes_total", "counter", "bytes of their records", stats.bytes);
+    metric_head(out, "tarn_store_sync_seconds", "histogram", "append and sync of a group");
+    for (size_t b = 0; b < STORE_SYNC_BUCKETS; b++)
+        buf_format(out, "tarn_store_sync_seconds_bucket{le=\"%g\"} %llu\n", store_sync_bounds_us[b] / 1e6,
+                   (unsigned long long)(sum += stats.sync[b]));
+    sum += stats.sync[STORE_SYNC_BUCKETS];
+    buf_format(out, "tarn_store_sync_seconds_bucket{le=\"+Inf\"} %llu\ntarn_store_sync_seconds_sum %.6f\n"
+                    "tarn_store_sync_seconds_count %llu\n",
+               (unsigned long long)sum, (double)stats.sync_sum_us / 1e6, (unsigned long long)sum);
+}
+
 static void requests_put(Buf *out, const HttpServer *http)
 {
     metric_head(out, "tarn_http_requests_total", "counter", "requests by route and class of status");
@@ -217,6 +236,9 @@ void rest_metrics(HttpReq *r)
     metric_one(&out, "tarn_resident_bytes", "gauge", "resident memory of the process",
                resident_bytes(lake->os));
     metrics_put(&out, lake);
+    commits_put(&out, lake);
+    if (lake->s3_metrics.put)
+        lake->s3_metrics.put(lake->s3_metrics.self, &out);
     http_reply_take(r, 200, "text/plain; version=0.0.4", &out);
 }
 

@@ -329,12 +329,24 @@ bool s3_owner_expected(S3Req *s, const char *field, Str owner)
            s3_fail(s, S3_AccessDenied);
 }
 
+size_t s3_op_number(const S3Op *op)
+{
+    bool known = op >= ops && op < ops + ARRAY_LEN(ops);
+    return known ? (size_t)(op - ops) : ARRAY_LEN(ops) + !op;
+}
+
+const char *s3_op_name(size_t number)
+{
+    return number < ARRAY_LEN(ops) ? ops[number].name : number == ARRAY_LEN(ops) ? "NotServed" : "none";
+}
+
 static S3Req *req_make(HttpReq *r)
 {
     S3Req *s = arena_new(http_req_arena(r), S3Req);
     s->r = r;
     s->server = http_req_context(r);
     s->arena = http_req_arena(r);
+    s->started_us = os_monotonic_us(s->server->options.lake->os);
     s->call = (ApiCall){ .lake = s->server->options.lake,
                          .arena = s->arena,
                          .request_id = http_req_id(r),
@@ -393,6 +405,7 @@ static void on_free(HttpReq *r)
     S3Req *s = http_req_user(r);
     if (!s)
         return;
+    s3_count(s);
     s3_post_free(s);
     s3_body_free(s);
     explicit_bzero(&s->sig_key, sizeof s->sig_key);
@@ -484,7 +497,10 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
     http.problem = s3_problem;
     http.problem_type = "application/xml";
     s3->options.http = NULL;
+    s3->counts = s3_counts_new(ARRAY_LEN(ops));
+    s3->routes = ARRAY_LEN(routes);
     TRY(http_server_start(&http, &s3->http, err));
+    options->lake->s3_metrics = (ApiMetricsDoor){ s3_metrics_put, s3 };
     *ret_s3 = TAKE(s3);
     return E_OK;
 }
@@ -509,7 +525,9 @@ void s3_free(S3Server **s3_at)
     S3Server *s3 = TAKE(*s3_at);
     if (!s3)
         return;
+    s3->options.lake->s3_metrics = (ApiMetricsDoor){ 0 };
     http_server_free(&s3->http);
     s3_keys_done(&s3->keys);
+    mem_free(&s3->counts);
     mem_free(&s3);
 }

@@ -1,5 +1,5 @@
-/* Covers s3.c, s3_body.c, s3_bucket.c, s3_complete.c, s3_conditions.c, s3_cors.c, s3_list.c, s3_meta.c, s3_object.c,
- * s3_post.c, s3_read.c, s3_reply.c, s3_sts.c, s3_text.c, s3_upload.c, s3_write.c: driven by tests/s3/. */
+/* Covers s3.c, s3_body.c, s3_bucket.c, s3_complete.c, s3_conditions.c, s3_cors.c, s3_list.c, s3_meta.c, s3_metrics.c,
+ * s3_object.c, s3_post.c, s3_read.c, s3_reply.c, s3_sts.c, s3_text.c, s3_upload.c, s3_write.c: driven by tests/s3/. */
 #include "front/s3/s3_post.h"
 
 #include "base/test.h"

@@ -65,6 +65,7 @@ struct S3Req {
     Arena *arena;
     ApiCall call;
     const S3Op *op;
+    int64_t started_us;
     Str bucket, key; /* decoded */
     S3Param params[S3_QUERY_MAX];
     size_t param_count;
@@ -116,10 +117,20 @@ typedef struct S3Keys {
     S3Key entries[S3_KEYS_KEPT];
 } S3Keys;
 
+/* s3_metrics.c */
+typedef struct S3Counts S3Counts;
+S3Counts *s3_counts_new(size_t ops);
+void s3_count(const S3Req *s);
+void s3_metrics_put(void *self, Buf *out);
+size_t s3_op_number(const S3Op *op); /* behind all rows: NotServed, none */
+const char *s3_op_name(size_t number);
+
 struct S3Server {
     S3Options options;
     HttpServer *http;
     S3Keys keys;
+    S3Counts *counts;
+    size_t routes;
 };
 
 /* s3_keys.c */
