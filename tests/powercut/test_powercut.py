@@ -26,7 +26,7 @@ from s3wire import S3, Unknown  # noqa: E402
 
 PER_RECORDING, CONTROL, CLIENTS, SECONDS = 30, 3, 3, 3.0
 CHECK_SECONDS = 200  # a run without a number begins no further image behind it
-SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "http.access_log=off"]
+SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "store.trash=1s", "--set", "http.access_log=off"]
 ROWS = 50
 LOSSES = ("lost write", "resurrected delete", "half object")
 
@@ -217,6 +217,7 @@ def run(kind, count, seed, total):
         replay(recording, now, total)
         recording.end()
         count -= now
+        print(f"{kind}: {total.images[kind]} images, {total.bad[kind]} bad", flush=True)
     without = control(kind, f"{seed} control")
     print(f"{kind}, control without syncs: {without.bad[kind]} of {CONTROL} images lose: {dict(without.found)}", flush=True)
     if without.found["lost write"] == 0:

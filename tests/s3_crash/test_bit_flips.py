@@ -25,7 +25,7 @@ from load import Client  # noqa: E402
 from model import MARKER, Model, look  # noqa: E402
 from s3wire import S3, Refused, Unknown  # noqa: E402
 
-SECONDS, FLIPS_MAX, CLIENTS = 60, 60, 3
+SECONDS, FLIPS_MAX, CLIENTS = 40, 60, 3
 SETTINGS = ["--s3", "127.0.0.1:0", "--set", "http.access_log=off"]
 SEGMENT_HEAD, SEGMENT_HEAD_USED, RECORD_HEAD = 4096, 64, 40  # journal_priv.h
 

@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
 from lake import TARN, Lake, holds  # noqa: E402
 from load import Client  # noqa: E402
-from model import Model, look  # noqa: E402
+from model import MARKER, Model, look  # noqa: E402
 from s3wire import S3  # noqa: E402
 
 SECONDS, ROUNDS_MAX, CLIENTS = 45, 12, 4
@@ -100,6 +100,7 @@ class Kill:
         report, states, uploads = look(s3, self.model, self.dice)
         self.findings += [(kind, f"round {number}: {text}") for kind, text in report.findings]
         self.looked += report.looked
+        self.usage(number, states)
         self.model.settle(states, uploads)
         races = [name for name in self.model.states if name[1].startswith("race/")]
         for at in range(0, len(races), 500):
@@ -107,6 +108,16 @@ class Kill:
         for name in races:
             del self.model.states[name]
         s3.close()
+
+    def usage(self, number, states):
+        """What the server says that each bucket has is what was listed and read."""
+        said = {row["name"]: (row["versions"], row["bytes"]) for row in self.lake.request("GET", "/v1/objects").json["items"]}
+        for bucket in self.model.buckets:
+            etags = [etag for (where, _), state in states.items() if where == bucket for _, etag in state if etag != MARKER]
+            seen = (len(etags), sum(len(self.model.parts_of(etag) or b"") for etag in etags))
+            if said[bucket] != seen:
+                self.findings.append(("usage", f"round {number}: {bucket} has {seen} (versions, bytes), {said[bucket]} are said"))
+            self.looked["usage"] += 1
 
     def control(self):
         """The same on yesterday's bytes has to be found out, or nothing here can fail."""
@@ -153,7 +164,7 @@ def main():
     counts, kinds = kill.model.counts, Counter(kind for kind, _ in kill.findings)
     print(f"{done} rounds, {kill.early} more kills at start; acknowledged: {counts['put']} puts ({counts['completed']} in parts), "
           f"{counts['delete']} deletes, {counts['remove']} versions removed; compared after restarts: {kill.looked['objects']} "
-          f"objects, {kill.looked['keys']} keys, {kill.looked['races']} races, {kill.looked['uploads']} uploads")
+          f"objects, {kill.looked['keys']} keys, {kill.looked['races']} races, {kill.looked['uploads']} uploads, {kill.looked['usage']} times a bucket's usage")
     named = {name for name in kill.reached if name}
     print(f"ended at {sum(kill.reached[name] for name in named)} named places, {len(named)} of {len(POINTS)} different ones; not reached: "
           f"{' '.join(sorted(set(POINTS) - named))}")
