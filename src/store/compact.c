@@ -177,8 +177,8 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
         compaction_done) = { .store = store, .journal = journal, .end = (start / size + 1) * size };
     *ret_freed = false;
     TRY(segment_pass(&compaction, start, true, err));
-    /* On a full disk a reader that writes what it reads waits for this space: the index alone keeps its changes. */
-    if (feed_unread(store, compaction.last_sequence) && atomic_load(&store->space.level) < SPACE_FULL)
+    /* On a full disk its reader cannot write what it reads: the index alone keeps those changes for it then. */
+    if (feed_unread(store, compaction.last_sequence) && !space_is_full(store))
         return E_OK;
     CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));

@@ -11,15 +11,20 @@
  * 1. A level is what the last look at the file system said. At FULL every write looks again, so space that came
  *    back is used at once; nobody has to restart or clear anything.
  * 2. The reserve is a file with allocated blocks. It is given up when the journal has no room for what frees
- *    space, or when almost nothing is left; from then on until it is made again its bytes count as used, so that
- *    what adds bytes does not take them. Its loss loses nothing. */
+ *    space, or when almost nothing is left, and made again as soon as there is room. Its loss loses nothing.
+ * 3. The reserve counts as used also while it is given up: no write takes what deletes got from it. */
 #include "store/store_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOK_US = 1000000, LOOK_BYTES = 16 * 1024 * 1024, INDEX_RESERVE_BYTES = 32 * 1024 * 1024 };
+enum {
+    LOOK_US = 1000000,
+    LOOK_BYTES = 16 * 1024 * 1024,
+    INDEX_RESERVE_BYTES = 32 * 1024 * 1024,
+    RESERVE_PART = 4 /* of the file system at most */
+};
 
 static void reserve_path(const Store *store, char path[OS_PATH_MAX])
 {
@@ -33,7 +38,6 @@ static void reserve_drop(Store *store)
     reserve_path(store, path);
     if (store->space.reserve_held)
         IGNORE(os_unlink(store->os, path, NULL)); /* what is not there takes no space */
-    store->space.reserve_lent = store->space.reserve_lent || store->space.reserve_held;
     store->space.reserve_held = false;
 }
 
@@ -50,7 +54,6 @@ static Code reserve_make(Store *store, Err *err)
         TRY(os_file_truncate(file, wanted, err));
     Code code = os_file_allocate(file, wanted, err);
     store->space.reserve_held = code == E_OK;
-    store->space.reserve_lent = store->space.reserve_lent && code != E_OK;
     if (code == E_NO_SPACE) {
         IGNORE(os_unlink(store->os, path, NULL)); /* a part of it is of no use */
         return E_OK;
@@ -60,7 +63,8 @@ static Code reserve_make(Store *store, Err *err)
 
 static StoreSpaceLevel level_of(const Space *space, uint64_t free_bytes, uint64_t total_bytes)
 {
-    uint64_t used = total_bytes - MIN(free_bytes, total_bytes);
+    uint64_t owed = space->reserve_held ? 0 : space->reserve_bytes;
+    uint64_t used = MIN(total_bytes - MIN(free_bytes, total_bytes) + owed, total_bytes);
     StoreSpaceLevel level = SPACE_HEALTHY;
     for (int i = 0; i < SPACE_LEVELS - 1; i++)
         if (used >= total_bytes / 100 * space->percent[i])
@@ -75,13 +79,15 @@ static void space_look(Store *store)
     if (!space->dir || os_space(store->os, space->dir, &free_bytes, &total_bytes, NULL) != E_OK)
         return; /* what was seen last holds */
     MUTEX_HELD(&space->mutex);
-    uint64_t lent = space->reserve_lent ? space->reserve_bytes : 0; /* is no room for what adds bytes */
-    atomic_store(&space->level, (int)level_of(space, free_bytes - MIN(lent, free_bytes), total_bytes));
+    if (!space->reserve_held && free_bytes > space->reserve_bytes + total_bytes / 20 &&
+        reserve_make(store, NULL) == E_OK && space->reserve_held)
+        free_bytes -= space->reserve_bytes;
+    atomic_store(&space->level, (int)level_of(space, free_bytes, total_bytes));
     space->free_bytes = free_bytes;
     space->total_bytes = total_bytes;
     atomic_store(&space->next_look_us, os_monotonic_us(store->os) + LOOK_US);
     atomic_store(&space->until_look, (int64_t)MIN((uint64_t)LOOK_BYTES, free_bytes / 64));
-    if (free_bytes < space->reserve_bytes / 4)
+    if (free_bytes < MIN(space->reserve_bytes / 4, total_bytes / 200)) /* the index has to write too */
         reserve_drop(store);
 }
 
@@ -143,10 +149,12 @@ Code space_keep(Store *store, const bool *stop, StorePurged *ret_purged, Err *er
     space_look(store);
     if (atomic_load(&store->space.level) >= SPACE_ALARM)
         TRY(trash_purge(store, INT64_MAX, enough, stop, ret_purged, err));
-    MUTEX_HELD(&store->space.mutex);
-    bool room = store->space.dir && atomic_load(&store->space.level) < SPACE_BACKGROUND &&
-                store->space.free_bytes > 2 * store->space.reserve_bytes;
-    return room && !store->space.reserve_held ? reserve_make(store, err) : E_OK;
+    return E_OK;
+}
+
+bool space_is_full(Store *store)
+{
+    return atomic_load(&store->space.level) == SPACE_FULL;
 }
 
 unsigned space_live_percent_max(Store *store)
@@ -171,8 +179,12 @@ Code space_open(Store *store, const StoreOptions *options, Err *err)
     if (space->reserve_bytes == 0)
         space->reserve_bytes = 2 * journal_segment_bytes(journal) +
                                (store->index_ops->persistent ? (uint64_t)INDEX_RESERVE_BYTES : 0);
+    uint64_t free_bytes, total_bytes;
+    TRY(os_space(store->os, space->dir, &free_bytes, &total_bytes, err));
+    space->reserve_bytes = MIN(space->reserve_bytes, total_bytes / RESERVE_PART);
+    TRY(reserve_make(store, err));
     space_look(store);
-    return atomic_load(&space->level) < SPACE_FULL ? reserve_make(store, err) : E_OK;
+    return E_OK;
 }
 
 void space_init(Space *space)

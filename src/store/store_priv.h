@@ -396,7 +396,7 @@ typedef struct Space {
     atomic_int_fast64_t until_look; /* bytes that may be written before the next look */
     atomic_uint_fast64_t refused;
     Mutex mutex; /* guards what follows */
-    bool reserve_held, reserve_lent; /* lent: given up, and not made again yet */
+    bool reserve_held;
     uint64_t free_bytes, total_bytes;
 } Space;
 
@@ -408,6 +408,7 @@ bool space_reserve_use(Store *store); /* gives the reserve up; false: it is gone
 void space_press(Store *store);       /* under pressure the trash goes now; nobody waits for it */
 /* For maintenance, `compacting` held: the trash under pressure, the reserve again. */
 Code space_keep(Store *store, const bool *stop, StorePurged *ret_purged, Err *err) CHECKED;
+bool space_is_full(Store *store); /* as it was looked at last */
 unsigned space_live_percent_max(Store *store); /* a segment with more that lives stays */
 
 struct Store {
