@@ -19,6 +19,7 @@ struct S3Client {
     Str host;     /* as it is signed */
     Str region, access, secret;
     const char *ca; /* NULL: the system's authorities */
+    const char *cert, *key; /* of the client; NULL: none */
 };
 
 /* ---- where and who ---- */
@@ -76,6 +77,11 @@ static Str host_of(Str endpoint)
     return str_ends(host, usual) ? str_sub(host, 0, host.len - usual.len) : host;
 }
 
+bool s3_client_is_named(const Args *args)
+{
+    return first_of(args_get(args, "--endpoint"), "TARN_S3").len > 0;
+}
+
 Code s3_client_open(const Args *args, S3Client **ret_client, Err *err)
 {
     AUTO(s3_client_free) S3Client *client = mem_new(sizeof *client);
@@ -97,6 +103,9 @@ Code s3_client_open(const Args *args, S3Client **ret_client, Err *err)
                                                                      STR_ARG(data)));
     if (!ca.len && os_stat(os_real(), client->ca, &stat, NULL) != E_OK)
         client->ca = NULL;
+    Str cert = first_of(args_get(args, "--cert"), "TARN_CERT"), key = first_of(args_get(args, "--key"), "TARN_KEY");
+    client->cert = cert.len ? str_copy_z(&client->arena, cert) : NULL;
+    client->key = key.len ? str_copy_z(&client->arena, key) : NULL;
     client->curl = curl_easy_init();
     ASSERT(client->curl);
     *ret_client = TAKE(client);
@@ -348,6 +357,10 @@ static void curl_prepare(S3Client *client, const S3Call *call, Exchange *exchang
     curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L << 10);
     if (client->ca)
         curl_easy_setopt(curl, CURLOPT_CAINFO, client->ca);
+    if (client->cert)
+        curl_easy_setopt(curl, CURLOPT_SSLCERT, client->cert);
+    if (client->key)
+        curl_easy_setopt(curl, CURLOPT_SSLKEY, client->key);
     if (call->method && strcmp(call->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
         return;

@@ -17,6 +17,7 @@ typedef struct S3Client S3Client;
 
 /* --endpoint, --ca, --data; TARN_S3, TARN_ACCESS_KEY and TARN_SECRET_KEY; else what admin.json says. */
 Code s3_client_open(const Args *args, S3Client **ret_client, Err *err) CHECKED;
+bool s3_client_is_named(const Args *args); /* by --endpoint or TARN_S3 */
 void s3_client_free(S3Client **client);
 
 typedef struct S3Field {

@@ -72,8 +72,11 @@ static Code verb_create(BucketCall *call, Err *err)
     return E_OK;
 }
 
+/* With keys of S3 alone there is less to tell. */
 static Code verb_ls(BucketCall *call, Err *err)
 {
+    if (s3_client_is_named(call->args))
+        return work_buckets_show(call->client, call->args, err);
     return command_show(call->args, STR("/v1/objects"), "items", "name,versioning,versions,bytes,created", err);
 }
 
@@ -287,7 +290,7 @@ Code command_bucket(const Args *args, Err *err)
             call.name = str_from(call.name, 5);
         if (str_ends(call.name, STR("/")))
             call.name.len--;
-        if (verbs[i].run != verb_ls && verbs[i].run != verb_usage)
+        if (verbs[i].run != verb_usage && (verbs[i].run != verb_ls || s3_client_is_named(args)))
             TRY(s3_client_open(args, &client, err));
         call.client = client;
         return verbs[i].run(&call, err);

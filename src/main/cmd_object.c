@@ -140,7 +140,7 @@ static Code object_list(ObjectCall *call, bool versions, Err *err)
 static Code verb_ls(ObjectCall *call, Err *err)
 {
     if (call->args->count == 1)
-        return command_show(call->args, STR("/v1/objects"), "items", "name,created", err);
+        return work_buckets_show(call->client, call->args, err);
     return object_list(call, false, err);
 }
 
@@ -151,10 +151,20 @@ static Code verb_versions(ObjectCall *call, Err *err)
 
 /* ---- stat ---- */
 
+/* Of the object, not of the exchange. */
+static bool tells_of_object(Str name)
+{
+    static const char *const told[] = { "etag", "last-modified", "cache-control", "expires" };
+    for (size_t i = 0; i < ARRAY_LEN(told); i++)
+        if (str_eq(name, str_z(told[i])))
+            return true;
+    if (str_eq(name, STR("x-amz-request-id")) || str_eq(name, STR("x-amz-id-2")))
+        return false;
+    return str_starts(name, STR("content-")) || str_starts(name, STR("x-amz-"));
+}
+
 static Code verb_stat(ObjectCall *call, Err *err)
 {
-    static const char *const dull[] = { "date", "connection", "server", "accept-ranges", "x-amz-request-id",
-                                        "x-amz-id-2", "keep-alive", "vary" };
     Buf body AUTO(buf_done) = { 0 };
     S3Reply reply;
     Str bucket, key, version = args_get(call->args, "--version");
@@ -171,10 +181,7 @@ static Code verb_stat(ObjectCall *call, Err *err)
     JsonWriter w = json_writer(&body);
     json_begin_object(&w);
     for (size_t i = 0; i < reply.field_count; i++) {
-        bool shown = true;
-        for (size_t k = 0; k < ARRAY_LEN(dull); k++)
-            shown = shown && strcmp(reply.fields[i].name, dull[k]) != 0;
-        if (!shown)
+        if (!tells_of_object(str_z(reply.fields[i].name)))
             continue;
         json_field_str(&w, reply.fields[i].name, reply.fields[i].value);
         if (code == E_OK && !args_has(call->args, "--json"))

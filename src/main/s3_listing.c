@@ -2,6 +2,8 @@
 #include "base/text.h"
 #include "format/digest.h"
 #include "format/xml.h"
+#include "format/json.h"
+#include "main/command.h"
 #include "main/s3_work.h"
 
 #include <string.h>
@@ -133,6 +135,35 @@ Code work_list(S3Client *client, const WorkList *list, WorkVisit *visit, void *a
     if (ret_more)
         *ret_more = walk.over;
     return code;
+}
+
+Code work_buckets_show(S3Client *client, const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Buf body AUTO(buf_done) = { 0 };
+    const XmlNode *root;
+    S3Reply reply;
+    buf_init(&body, S3_REPLY_MAX);
+    JsonWriter w = json_writer(&body);
+    Code code = s3_call(client, &(S3Call){ .method = NULL }, &reply, err);
+    if (code == E_OK)
+        code = xml_parse(&tmp, buf_str(&reply.body), &root, err);
+    s3_reply_done(&reply);
+    TRY(code);
+    const XmlNode *buckets = xml_child(root, "Buckets");
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (const XmlNode *node = xml_child(buckets, "Bucket"); node; node = xml_next(node, "Bucket")) {
+        json_begin_object(&w);
+        json_field_str(&w, "name", xml_text(node, "Name"));
+        json_field_str(&w, "created", xml_text(node, "CreationDate"));
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    TRY(buf_end(&body, "the list of buckets", err));
+    return command_show_json(args, buf_str(&body), "items", "name,created", err);
 }
 
 /* ---- removal ---- */

@@ -23,6 +23,8 @@ enum {
 Code work_address(Str text, Str *ret_bucket, Str *ret_key, Err *err) CHECKED;
 
 /* ---- listing ---- */
+/* The buckets, as ListBuckets gives them. */
+Code work_buckets_show(S3Client *client, const Args *args, Err *err) CHECKED;
 typedef struct WorkObject {
     Str key;
     uint64_t size_bytes;

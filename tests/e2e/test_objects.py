@@ -70,6 +70,7 @@ def a_file_goes_there_and_back():
     equal((work / "into/report.csv").read_bytes(), b"a,b\n1,2\n")
     stat = json.loads(run("object", "stat", "files/2026/report.csv", "--json").stdout)
     equal((stat["content-length"], stat["content-type"]), ("8", "text/csv"))
+    equal([name for name in stat if not name.startswith(("content-", "x-amz-checksum-"))], ["etag", "last-modified"])
     holds(b"content-length" in run("object", "stat", "files/2026/report.csv").stdout, "for people")
     equal([(row["key"], row["size_bytes"]) for row in items("object", "ls", "files")], [("2026/report.csv", 8)])
     equal([row["key"] for row in items("object", "ls", "files", "--folders")], ["2026/"])
@@ -208,6 +209,7 @@ def cors_and_uploads():
 def rights_and_errors_say_what_is_next():
     made = json.loads(run("key", "access", "create", "viewer", "--role", "data_viewer").stdout)
     env = {"TARN_S3": f"http://{lake.admin['s3']}", "TARN_ACCESS_KEY": made["id"], "TARN_SECRET_KEY": made["secret"]}
+    holds(b"bronze" in run("bucket", "ls", env=env).stdout and b"bronze" in run("object", "ls", env=env).stdout, "named")
     holds(b"role" in run("bucket", "create", "mine", env=env, status=4).stderr, "a viewer")
     env["TARN_SECRET_KEY"] = "wrong"
     holds(b"TARN_SECRET_KEY" in run("object", "ls", "bronze", env=env, status=4).stderr, "a wrong secret")

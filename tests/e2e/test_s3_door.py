@@ -54,6 +54,10 @@ def over_tls_with_the_certificates_of_the_house():
     equal(door.get_object(Bucket="over-tls", Key="k")["Body"].read(), b"x" * 300000)
     clear = client(lake.admin, f"http://{lake.admin['s3']}")
     equal(clear.head_object(Bucket="over-tls", Key="k")["ContentLength"], 300000)
+    out = lake.cli("object", "ls", "over-tls", env={"TARN_S3": f"https://{lake.admin['s3_tls']}"})
+    holds(out.returncode == 0 and "300000" in out.stdout, out.stderr)
+    out = lake.cli("object", "ls", "over-tls", "--endpoint", f"https://{lake.admin['s3_tls']}", "--ca", "/dev/null")
+    holds(out.returncode == 7 and "--ca" in out.stderr, out.stderr)
     renewed = subprocess.run([TARN, "cert", "--data", data, "--renew", "localhost", "127.0.0.1"], capture_output=True,
                              text=True, timeout=60)
     equal(renewed.returncode, 0, renewed.stderr)
