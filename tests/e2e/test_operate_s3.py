@@ -117,5 +117,48 @@ assert "photos" in [info.base_name for info in fs.get_file_info(pyarrow.fs.FileS
     equal(out.returncode, 0, out.stderr)
 
 
+@case
+def its_sql_runs_in_duckdb():
+    import duckdb
+    import duckdb_extension_httpfs
+    folder = Path(duckdb_extension_httpfs.__file__).parent
+    extension = next(folder.glob(f"extensions/v{duckdb.__version__}/httpfs.duckdb_extension"))
+    equal(lake.ingest("skies", "airports.csv", b"iata,city\nOSL,Oslo\nBGO,Bergen\n").status // 100, 2)
+    base = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    base.execute(f"LOAD '{extension}'")
+    (text,) = blocks("sql")
+    text = text.replace("KEY_ID '...'", f"KEY_ID '{lake.admin['access_key']}'")
+    text = text.replace("SECRET '...'", f"SECRET '{lake.admin['secret_key']}'").replace("127.0.0.1:9000", lake.admin["s3"])
+    equal(base.execute(text).fetchall(), [(2,)])
+
+
+def constant(header, name):
+    """The value of an enumerator or macro."""
+    text = (TOP / "src" / header).read_text()
+    found = re.search(rf"(?:#define {name}|\b{name} =)\s+([^,/}}\n]+)", text)
+    return eval(re.sub(r"(\d)(?:ull|u|LL)\b", r"\1", found.group(1).replace("(uint64_t)", "")))  # noqa: S307
+
+
+@case
+def its_numbers_are_those_of_the_code():
+    rows = {
+        "| object | 1 TiB; one PUT 5 GiB": [("store/object.h", "STORE_OBJECT_MAX", 1 << 40),
+                                            ("front/s3/s3_priv.h", "S3_OBJECT_BYTES_MAX", 5 << 30)],
+        "| parts | 10,000 of 5 MiB": [("store/object.h", "STORE_PARTS_MAX", 10000), ("front/s3/s3_priv.h", "S3_PART_BYTES_MIN", 5 << 20)],
+        "| key | 1,024 bytes": [("store/object.h", "STORE_KEY_MAX", 1024)],
+        "| bucket name | 3 to 63": [("store/object.h", "STORE_BUCKET_MIN", 3), ("store/object.h", "STORE_BUCKET_MAX", 63)],
+        "| metadata of an object | 2 KiB": [("front/s3/s3_priv.h", "S3_META_BYTES_MAX", 2048)],
+        "| tags | 10 an object, 50 a bucket": [("front/s3/s3_priv.h", "S3_TAGS_MAX", 10), ("front/s3/s3_priv.h", "S3_BUCKET_TAGS_MAX", 50)],
+        "rows of one list | 1,000": [("store/object.h", "STORE_LIST_MAX", 1000), ("store/object.h", "STORE_DELETE_MAX", 1000)],
+        "| clock of a client | 15 minutes": [("front/s3/sigv4.h", "SIG_SKEW_S", 900)],
+        "| session, presigned URL | 12 hours, 7 days": [("govern/access.h", "SESSION_S_MAX", 43200), ("front/s3/sigv4.h", "SIG_EXPIRES_S_MAX", 604800)],
+        "temporary keys of 900 to 43,200 seconds": [("govern/access.h", "SESSION_S_MIN", 900)],
+    }
+    for text, constants in rows.items():
+        holds(text in PAGE, text)
+        for header, name, value in constants:
+            equal(constant(header, name), value, name)
+
+
 if __name__ == "__main__":
     main()
