@@ -35,7 +35,7 @@ void fake_lake_open(FakeLake *fake)
     LandingOptions landing = { .os = lake->os, .store = lake->store, .meta = lake->meta,
                                .catalog = lake->catalog, .sql = lake->sql, .source = lake->source };
     CHECK_OK(landing_open(&landing, &lake->landing, &err), &err);
-    SystemTablesOptions system = { .catalog = lake->catalog, .meta = lake->meta };
+    SystemTablesOptions system = { .catalog = lake->catalog, .meta = lake->meta, .store = lake->store };
     CHECK_OK(system_tables_open(&system, lake->sql, &lake->system_tables, &err), &err);
     FlowOptions flow = { .os = lake->os, .sql = lake->sql, .catalog = lake->catalog,
                          .store = lake->store, .meta = lake->meta, .source = lake->source };

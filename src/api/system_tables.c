@@ -9,6 +9,7 @@
 #include "api/api_priv.h"
 #include "format/arrow_build.h"
 #include "sql/scan_source.h"
+#include "store/store.h"
 
 enum { AUDIT_PAGE_ROWS = 10000 };
 
@@ -306,6 +307,31 @@ static Code fill_lineage(const SystemTables *tables, MetaRead *read, Rows *rows,
             cell_text(list[i].source),
             cell_text(list[i].run_id),
             cell_time(list[i].time_us),
+        };
+        TRY(rows_add(rows, cells, err));
+    }
+    return E_OK;
+}
+
+static Code fill_buckets(const SystemTables *tables, MetaRead *read, Rows *rows, Arena *tmp, Err *err)
+{
+    static const char *const versioning[] = { "never", "enabled", "suspended" };
+    StoreBucket *buckets;
+    size_t count;
+    (void)read;
+    TRY(store_bucket_list(tables->options.store, tmp, &buckets, &count, err));
+    for (size_t i = 0; i < count; i++) {
+        const StoreBucket *bucket = &buckets[i];
+        const Cell cells[ARRAY_LEN(columns_buckets)] = {
+            cell_text(bucket->name),
+            cell_time(bucket->created_us),
+            cell_text(str_z(versioning[bucket->versioning])),
+            cell_text(bucket->owner),
+            cell_i64((int64_t)bucket->objects),
+            cell_i64((int64_t)bucket->versions),
+            cell_i64((int64_t)bucket->bytes),
+            cell_i64((int64_t)bucket->trash_bytes),
+            cell_i64((int64_t)bucket->uploads),
         };
         TRY(rows_add(rows, cells, err));
     }

@@ -17,6 +17,7 @@ typedef struct SystemTables SystemTables;
 typedef struct SystemTablesOptions {
     Catalog *catalog;
     Meta *meta;
+    Store *store;
     size_t rows_max; /* 0: SYSTEM_ROWS_MAX */
 } SystemTablesOptions;
 

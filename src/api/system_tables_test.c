@@ -83,7 +83,8 @@ TEST(system_tables_are_listed)
     FakeLake fake;
     fake_lake_open(&fake);
     CHECK_STR(ask(&fake, "SHOW TABLES FROM tarn"),
-              STR("[\"tarn\",\"audit\",\"system table\"]\n[\"tarn\",\"ledger\",\"system table\"]\n"
+              STR("[\"tarn\",\"audit\",\"system table\"]\n[\"tarn\",\"buckets\",\"system table\"]\n"
+                  "[\"tarn\",\"ledger\",\"system table\"]\n"
                   "[\"tarn\",\"lineage\",\"system table\"]\n[\"tarn\",\"quality\",\"system table\"]\n"
                   "[\"tarn\",\"runs\",\"system table\"]\n[\"tarn\",\"snapshots\",\"system table\"]\n"));
     CHECK_STR(ask(&fake, "SELECT column_name, data_type FROM information_schema.columns"

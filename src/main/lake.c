@@ -230,7 +230,7 @@ static Code top_open(const Conf *conf, Lake *lake, Err *err)
                                .sql = api->sql, .source = api->source,
                                .interval_ms = conf_number(conf, "objects.interval") };
     TRY(landing_open(&landing, &api->landing, err));
-    SystemTablesOptions system = { .catalog = api->catalog, .meta = api->meta };
+    SystemTablesOptions system = { .catalog = api->catalog, .meta = api->meta, .store = api->store };
     TRY(system_tables_open(&system, api->sql, &api->system_tables, err));
     FlowOptions flow = { .os = os_real(), .sql = api->sql, .catalog = api->catalog, .store = api->store,
                          .meta = api->meta, .source = api->source,

@@ -99,7 +99,7 @@ Code store_bucket_get(Store *store, Str bucket, Arena *arena, StoreBucket *ret_b
 {
     StoreBucket found = { 0 };
     TRY(store_bucket_find(store, bucket, arena, &found, err));
-    TRY(usage_lookup(store, bucket, &found.versions, &found.bytes, err));
+    TRY(usage_lookup(store, bucket, &found, err));
     *ret_bucket = found;
     return E_OK;
 }
@@ -129,7 +129,7 @@ Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, si
     StoreBucket *buckets = arena_array(arena, StoreBucket, found.len);
     for (size_t i = 0; i < found.len && code == E_OK; i++) {
         buckets[i] = found.items[i];
-        code = usage_lookup(store, buckets[i].name, &buckets[i].versions, &buckets[i].bytes, err);
+        code = usage_lookup(store, buckets[i].name, &buckets[i], err);
     }
     if (code == E_OK) {
         *ret_buckets = buckets;

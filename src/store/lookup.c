@@ -176,23 +176,6 @@ Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *re
     return E_OK;
 }
 
-Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes, Err *err)
-{
-    Buf seek AUTO(buf_done);
-    bool found;
-    buf_init(&seek, INDEX_KEY_MAX);
-    key_usage(&seek, bucket);
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(row_find(store, buf_str(&seek), &cursor, &found, err));
-    *ret_versions = *ret_bytes = 0;
-    if (!found)
-        return E_OK;
-    Reader r = reader_of(cursor_value(&cursor));
-    *ret_versions = read_u64le(&r);
-    *ret_bytes = read_u64le(&r);
-    return reader_end(&r, "the usage of a bucket", err);
-}
-
 Code key_check(Str bucket, Str key, Err *err)
 {
     if (!store_bucket_name_ok(bucket))

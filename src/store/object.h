@@ -100,6 +100,9 @@ typedef struct StoreBucket {
     Str owner;
     StoreProperty *properties;
     size_t property_count;
-    uint64_t versions; /* with bytes */
-    uint64_t bytes;
+    uint64_t objects;     /* keys whose newest version is no delete marker */
+    uint64_t versions;    /* with bytes */
+    uint64_t bytes;       /* of them */
+    uint64_t trash_bytes; /* deleted or replaced, kept for a while */
+    uint64_t uploads;     /* begun, neither completed nor aborted */
 } StoreBucket;

@@ -399,58 +399,6 @@ static void bucket_writes(Plan *plan, const BucketState *state, Buf *key)
     plan_write_put(plan, key, plan_text(plan, &value));
 }
 
-typedef struct Delta { /* of a bucket, wrapping where it shrinks */
-    Str bucket;
-    uint64_t versions, bytes;
-    struct Delta *next;
-} Delta;
-
-static Delta *delta_of(Plan *plan, Delta **first, Str bucket)
-{
-    for (Delta *delta = *first; delta; delta = delta->next)
-        if (str_eq(delta->bucket, bucket))
-            return delta;
-    Delta *delta = arena_new(&plan->arena, Delta);
-    delta->bucket = bucket;
-    delta->next = *first;
-    return *first = delta;
-}
-
-static void delta_add(Delta *delta, const VersionState *version)
-{
-    if (version->is && !version->now.info.delete_marker) {
-        delta->versions++;
-        delta->bytes += version->now.info.size_bytes;
-    }
-    if (version->was && !version->before.info.delete_marker) {
-        delta->versions--;
-        delta->bytes -= version->before.info.size_bytes;
-    }
-}
-
-static Code usage_writes(Plan *plan, Store *store, const Delta *delta, StoreUsage *usage, Buf *key,
-                         Err *err)
-{
-    for (; delta; delta = delta->next) {
-        uint64_t versions, bytes;
-        usage->objects += delta->versions;
-        usage->object_bytes += delta->bytes;
-        if (delta->versions == 0 && delta->bytes == 0)
-            continue;
-        TRY(usage_lookup(store, delta->bucket, &versions, &bytes, err));
-        Buf value AUTO(buf_done);
-        buf_init(&value, INDEX_KEY_MAX);
-        write_u64le(&value, versions + delta->versions);
-        write_u64le(&value, bytes + delta->bytes);
-        key_usage(key, delta->bucket);
-        if (versions + delta->versions == 0 && bytes + delta->bytes == 0)
-            plan_write_remove(plan, key); /* a replay may meet objects before their bucket, so it is not the bucket's */
-        else
-            plan_write_put(plan, key, plan_text(plan, &value));
-    }
-    return E_OK;
-}
-
 static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence,
                         const StoreUsage *usage, Buf *key)
 {
@@ -467,7 +415,7 @@ static void state_write(Plan *plan, uint64_t applied_lsn, uint64_t next_sequence
     plan_write_put(plan, key, plan_text(plan, &value));
 }
 
-static Code key_writes(Plan *plan, Store *store, const KeyState *state, Delta **deltas, Buf *key, Err *err)
+static Code key_writes(Plan *plan, Store *store, KeyState *state, Buf *key, Err *err)
 {
     bool dirty = false;
     for (VersionState *version = state->versions; version; version = version->next) {
@@ -476,9 +424,12 @@ static Code key_writes(Plan *plan, Store *store, const KeyState *state, Delta **
         dirty = true;
         version_writes(plan, state, version, key);
         segments_note(plan, store, state, version);
-        delta_add(delta_of(plan, deltas, state->bucket), version);
+        usage_add_version(plan, state->bucket, version);
     }
-    return dirty ? null_writes(plan, store, state, key, err) : E_OK;
+    if (!dirty)
+        return E_OK;
+    TRY(usage_add_key(plan, store, state, err));
+    return null_writes(plan, store, state, key, err);
 }
 
 Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_sequence, Err *err)
@@ -490,11 +441,9 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     }
     Buf key AUTO(buf_done);
     buf_init(&key, INDEX_KEY_MAX);
-    Delta *deltas = NULL;
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = plan->slots[i]; state; state = state->next)
-            TRY(key_writes(plan, store, state, &deltas, &key, err));
-    TRY(usage_writes(plan, store, deltas, &usage, &key, err));
+            TRY(key_writes(plan, store, state, &key, err));
     bool buckets = false;
     for (BucketState *state = plan->buckets; state; state = state->next) {
         buckets = buckets || state->dirty;
@@ -502,6 +451,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
             bucket_writes(plan, state, &key);
     }
     upload_writes(plan, &key);
+    TRY(usage_writes(plan, store, &usage, &key, err));
     segments_writes(plan, store, &key);
     TRY(feed_writes(plan, store, &key, err));
     usage.trash_objects += plan->trashed_count;

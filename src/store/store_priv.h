@@ -132,7 +132,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 5 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 6 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
@@ -244,6 +244,12 @@ typedef struct TrashState {
     struct TrashState *next;
 } TrashState;
 
+typedef struct UsageDelta { /* of a bucket, wrapping where it shrinks */
+    Str bucket;
+    uint64_t versions, bytes, objects, trash_bytes, uploads;
+    struct UsageDelta *next;
+} UsageDelta;
+
 enum { PLAN_SLOTS = 1024, TRASH_SLOTS = 128 };
 typedef struct Plan {
     Arena arena;
@@ -253,6 +259,7 @@ typedef struct Plan {
     UploadState *uploads;
     struct SegmentDelta *segments;
     TrashState *trash[TRASH_SLOTS]; /* what goes into and out of it, by blob */
+    UsageDelta *usage;
     uint64_t trashed_bytes, trashed_count; /* more trash than before, wrapping where it shrinks */
     Vec(IndexWrite) writes; /* of the feed */
     uint64_t looks;         /* at known parts and at rows of one key: what a client's counts could make grow */
@@ -445,6 +452,12 @@ struct Store {
     uint64_t looks;  /* of all plans; tests bound it */
 };
 
+/* usage.c */
+UsageDelta *usage_of(Plan *plan, Str bucket);
+void usage_add_version(Plan *plan, Str bucket, const VersionState *version);
+Code usage_add_key(Plan *plan, Store *store, KeyState *state, Err *err) CHECKED;
+Code usage_writes(Plan *plan, Store *store, StoreUsage *usage, Buf *key, Err *err) CHECKED;
+Code usage_lookup(Store *store, Str bucket, StoreBucket *ret_bucket, Err *err) CHECKED; /* its counts */
 /* commit_stats.c */
 void commit_stats_add(Store *store, size_t requests, uint64_t bytes, int64_t took_us);
 /* commit.c: waits until the request is durable and seen, or failed. */
@@ -487,8 +500,6 @@ Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *re
 /* Sequence of the key's null version, when newer ones hide it; 0: none. */
 Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err *err) CHECKED;
 void bucket_cache_drop(Store *store); /* a row of a bucket was written */
-Code usage_lookup(Store *store, Str bucket, uint64_t *ret_versions, uint64_t *ret_bytes,
-                  Err *err) CHECKED;
 Code key_check(Str bucket, Str key, Err *err) CHECKED; /* INVALID */
 /* stage.c */
 Code fields_check(const StorePut *put, Err *err) CHECKED;

@@ -88,6 +88,7 @@ void trash_add(Plan *plan, const TrashItem *item)
     key_blob(&buf, &item->blob);
     plan_write_put(plan, &buf, row);
     state_set(plan, &item->blob, true);
+    usage_of(plan, item->bucket)->trash_bytes += item->size_bytes;
     plan->trashed_bytes += item->size_bytes;
     plan->trashed_count++;
 }
@@ -140,6 +141,7 @@ Code trash_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     key_blob(&key, &item.blob);
     plan_write_remove(plan, &key);
     state_set(plan, &item.blob, false);
+    usage_of(plan, item.bucket)->trash_bytes -= item.size_bytes;
     plan->trashed_bytes -= item.size_bytes;
     plan->trashed_count--;
     return E_OK;

@@ -213,6 +213,7 @@ void upload_writes(Plan *plan, Buf *key)
                 part_writes(plan, state, part, key);
         if (!state->dirty)
             continue;
+        usage_of(plan, state->bucket)->uploads += (uint64_t)state->is - (uint64_t)state->was;
         key_upload(key, state->bucket, state->key, &state->id);
         if (!state->is) {
             plan_write_remove(plan, key);

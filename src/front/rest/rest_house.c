@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { METRICS_BYTES_MAX = 4 << 20 };
+enum { METRIC_BUCKETS_MAX = 500, METRICS_BYTES_MAX = 4 << 20 };
 
 void rest_livez(HttpReq *r)
 {
@@ -86,6 +86,29 @@ static void metrics_put(Buf *out, const ApiLake *lake)
     api_metrics(lake, values);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         metric_one(out, rows[i].name, rows[i].type, rows[i].help, values[i]);
+}
+
+/* A line a bucket; beyond METRIC_BUCKETS_MAX buckets the system table tarn.buckets has the rest. */
+static void buckets_put(Buf *out, const ApiLake *lake)
+{
+    static const char *const names[] = { "objects", "versions", "bytes", "trash_bytes", "uploads_open" };
+    static const char *const helps[] = { "keys whose newest version is no delete marker", "versions with bytes",
+                                         "bytes of the versions", "bytes deleted or replaced, kept for a while",
+                                         "uploads in parts that are neither completed nor aborted" };
+    Arena tmp AUTO(arena_done) = { 0 };
+    StoreBucket *buckets;
+    size_t count;
+    if (store_bucket_list(lake->store, &tmp, &buckets, &count, NULL) != E_OK)
+        return;
+    for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+        buf_format(out, "# HELP tarn_bucket_%s %s\n# TYPE tarn_bucket_%s gauge\n", names[n], helps[n], names[n]);
+        for (size_t i = 0; i < MIN(count, (size_t)METRIC_BUCKETS_MAX); i++) {
+            const StoreBucket *b = &buckets[i];
+            const uint64_t values[] = { b->objects, b->versions, b->bytes, b->trash_bytes, b->uploads };
+            buf_format(out, "tarn_bucket_%s{bucket=\"" STR_FMT "\"} %llu\n", names[n], STR_ARG(b->name),
+                       (unsigned long long)values[n]);
+        }
+    }
 }
 
 static void commits_put(Buf *out, const ApiLake *lake)
@@ -237,6 +260,7 @@ void rest_metrics(HttpReq *r)
                resident_bytes(lake->os));
     metrics_put(&out, lake);
     commits_put(&out, lake);
+    buckets_put(&out, lake);
     if (lake->s3_metrics.put)
         lake->s3_metrics.put(lake->s3_metrics.self, &out);
     http_reply_take(r, 200, "text/plain; version=0.0.4", &out);
