@@ -542,9 +542,11 @@ static HttpStep check_connection(HttpHead *head, HttpRefusal *ret_refusal)
     Str expect = http_known(head, HTTP_FIELD_EXPECT);
     if (!expect.ptr || !newest)
         return HTTP_DONE;
-    if (!str_ieq(expect, STR("100-continue")) || came_twice(head, HTTP_FIELD_EXPECT))
+    if (came_twice(head, HTTP_FIELD_EXPECT))
         return http_refuse(ret_refusal, 417, "only Expect: 100-continue");
-    head->expects_continue = head->chunked || head->content_length > 0;
+    head->expects_other = !str_ieq(expect, STR("100-continue"));
+    head->expects_continue =
+        !head->expects_other && (head->chunked || head->content_length > 0);
     return HTTP_DONE;
 }
 

@@ -87,6 +87,7 @@ typedef struct HttpHead {
     bool has_length, chunked;
     bool keep_alive;                 /* what the client wants */
     bool expects_continue;           /* and a body follows */
+    bool expects_other;              /* than 100-continue: 417, or not looked at */
     bool upgrades;                   /* `Connection: upgrade` stands with an Upgrade field */
     uint8_t known[HTTP_KNOWN_COUNT]; /* 1 + the place in `fields` of the first; 0: none */
     uint32_t twice;                  /* the bit of each known field that came more than once */

@@ -88,6 +88,8 @@ def rule_2_fields_of_a_put_on_a_get_and_expect():
         got = s3.ask("GET", "/bkt/two", fields={"x-amz-checksum-mode": mode, "x-amz-checksum-crc32": "AAAAAA==", "x-amz-te": "append-md5",
                                                 "Content-Type": "application/xml"})
         equal((got.status, got.body, got.fields.get("x-amz-checksum-crc32")), (200, b"22", crc32(b"22")), mode)
+    for expect in ("200-ok", ""):
+        equal(s3.ask("PUT", "/bkt/two", body=b"22", fields={"Expect": expect}).both, (200, ""), f"Expect: {expect}")
     for expect in ("100-continue", "100-Continue"):
         wire = s3.open()
         head, body = s3.head("PUT", "/bkt/two", body=b"22", fields={"Expect": expect})

@@ -140,6 +140,11 @@ static size_t head_in(HttpConn *conn, Str bytes)
     case HTTP_DONE:
         break;
     }
+    if (r->head.expects_other && !r->server->options.any_expect) {
+        req_drop(r);
+        conn_refuse(conn, 417, "only Expect: 100-continue");
+        return bytes.len;
+    }
     conn->head_begun = false;
     loop_timer_stop(loop_of(conn), &conn->idle);
     http_head_move(&r->head, arena_copy(&r->arena, bytes.ptr, used));

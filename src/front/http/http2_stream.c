@@ -440,12 +440,13 @@ static HttpStep head_fill(HttpReq *r, Str records, bool ends, HttpRefusal *ret_r
     if (step != HTTP_DONE)
         return step;
     Str expect = http_known(head, HTTP_FIELD_EXPECT);
-    if (expect.ptr && !str_ieq(expect, STR("100-continue")))
+    head->expects_other = expect.ptr && !str_ieq(expect, STR("100-continue"));
+    if (head->expects_other && !r->server->options.any_expect)
         return refuse(ret_refusal, 417, "only Expect: 100-continue");
     r->protocol = p.protocol;
     r->has_body = !ends && !p.protocol.ptr; /* what follows an extended CONNECT is the handler's */
     head->chunked = r->has_body && !head->has_length;
-    head->expects_continue = expect.ptr && r->has_body;
+    head->expects_continue = expect.ptr && !head->expects_other && r->has_body;
     return HTTP_DONE;
 }
 

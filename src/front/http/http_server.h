@@ -104,6 +104,7 @@ typedef struct HttpOptions {
     /* Says problems in the door's own form, with its status and `problem_type`; NULL: RFC 9457. */
     int (*problem)(const HttpProblem *problem, Buf *out);
     const char *problem_type;
+    bool any_expect;           /* Expect of something else than 100-continue is not looked at; false: 417 */
 } HttpOptions;
 
 Code http_server_start(const HttpOptions *options, HttpServer **ret_server, Err *err) CHECKED;

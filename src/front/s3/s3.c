@@ -495,6 +495,7 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
     http.context = s3;
     http.authorize = NULL;
     http.problem = s3_problem;
+    http.any_expect = true;
     http.problem_type = "application/xml";
     s3->options.http = NULL;
     s3->counts = s3_counts_new(ARRAY_LEN(ops));
