@@ -170,7 +170,7 @@ static Code drives_blob_create(Backend *backend, BlobId *ret_id, Blob **ret_blob
     Blob *blob AUTO(blob_auto) = mem_new(sizeof *blob);
     char path[OS_PATH_MAX];
     blob->backend = backend;
-    buf_init(&blob->piece, PIECE_BYTES);
+    buf_init(&blob->piece, STORE_BLOCK_BYTES);
     os_random(backend->os, blob->id.bytes, sizeof blob->id.bytes);
     unsigned number = atomic_fetch_add(&backend->created, 1) / BLOBS_A_DIRECTORY;
     blob->id.bytes[0] = (uint8_t)(backend->first_dir + number);
@@ -212,15 +212,16 @@ static Code piece_write(Blob *blob, Str piece, Err *err)
 static Code drives_blob_write(Blob *blob, Str bytes, Err *err)
 {
     while (bytes.len > 0) {
-        if (blob->piece.len == 0 && bytes.len >= PIECE_BYTES) {
-            TRY(piece_write(blob, str_sub(bytes, 0, PIECE_BYTES), err));
-            bytes = str_from(bytes, PIECE_BYTES);
+        if (blob->piece.len == 0 && bytes.len >= STORE_BLOCK_BYTES) {
+            size_t whole = MIN(bytes.len, (size_t)PIECE_BYTES) / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
+            TRY(piece_write(blob, str_sub(bytes, 0, whole), err));
+            bytes = str_from(bytes, whole);
             continue;
         }
-        Str part = str_sub(bytes, 0, PIECE_BYTES - blob->piece.len);
+        Str part = str_sub(bytes, 0, STORE_BLOCK_BYTES - blob->piece.len);
         buf_put(&blob->piece, part);
         bytes = str_from(bytes, part.len);
-        if (blob->piece.len == PIECE_BYTES) {
+        if (blob->piece.len == STORE_BLOCK_BYTES) {
             TRY(piece_write(blob, buf_str(&blob->piece), err));
             buf_clear(&blob->piece);
         }

@@ -32,6 +32,11 @@ bool body_charge_to(HttpReq *r, size_t bytes)
     return true;
 }
 
+bool bytes_crowd(const HttpReq *r)
+{
+    return limits_bytes_held(policy_limits(r->server->policy)) > CROWD_BYTES;
+}
+
 /* How many bytes the block that fills now may have; tries to have room for `wanted`. */
 static size_t block_room(HttpReq *r, size_t wanted)
 {
@@ -41,6 +46,8 @@ static size_t block_room(HttpReq *r, size_t wanted)
     if (*room == 0)
         *room = MIN((size_t)FREE_BYTES, most);
     while (*room < MIN(wanted, most)) {
+        if (r->route->on_body && bytes_crowd(r))
+            break;
         size_t more = MIN(*room * 4, most);
         size_t charge = more + (other > FREE_BYTES ? other : 0);
         if (!body_charge(r, charge))

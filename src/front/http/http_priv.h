@@ -191,6 +191,10 @@ void request_over(HttpReq *r);                 /* the reply is queued, or the cl
 void reply_shape(HttpReq *r);                  /* fields, compression: once for each head */
 
 /* http_body.c */
+/* So many bytes of all requests are held that blocks stay small and nothing is pulled ahead: what a
+ * thousand that are busy at once need not to fill the memory. */
+enum { CROWD_BYTES = 32 << 20 };
+bool bytes_crowd(const HttpReq *r);
 bool body_charge(HttpReq *r, size_t bytes);    /* at least so many */
 bool body_charge_to(HttpReq *r, size_t bytes); /* exactly so many */
 bool body_reads_ahead(HttpReq *r);

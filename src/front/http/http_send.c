@@ -111,6 +111,8 @@ static bool may_pull(HttpReq *r)
     size_t queued = r->wire->queued(r);
     if (queued >= ahead_of(r) || reply_held(r))
         return false;
+    if (queued > 0 && bytes_crowd(r))
+        return false;
     return hold(r, HTTP_PULL_BYTES) || queued == 0;
 }
 

@@ -437,6 +437,11 @@ void limits_bytes_give(Limits *limits, LimitEntry *entry, size_t bytes)
     ASSERT(before >= bytes);
 }
 
+uint64_t limits_bytes_held(const Limits *limits)
+{
+    return atomic_load_explicit(&limits->bytes, memory_order_relaxed);
+}
+
 uint64_t limits_bytes_left(const Limits *limits)
 {
     uint64_t most = config_of(limits)->bytes_max;

@@ -97,6 +97,7 @@ LimitVerdict limits_rate_peek(Limits *limits, LimitKey key, size_t tier, int64_t
 bool limits_bytes_take(Limits *limits, LimitEntry *entry, size_t bytes);
 void limits_bytes_give(Limits *limits, LimitEntry *entry, size_t bytes);
 uint64_t limits_bytes_left(const Limits *limits);
+uint64_t limits_bytes_held(const Limits *limits);
 
 typedef struct LimitStats {
     uint64_t requests, bytes, bytes_peak;          /* at this moment */

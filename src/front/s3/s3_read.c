@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { GET_BLOCK_BYTES = 256 << 10, GET_WHOLE_BYTES = 64 << 10 };
+enum { GET_BLOCK_BYTES = 128 << 10, GET_WHOLE_BYTES = 64 << 10 };
 
 /* ---- get and head ---- */
 
