@@ -11,6 +11,7 @@
 #include "main/life.h"
 #include "main/maintain.h"
 #include "main/settings.h"
+#include "os/memory.h"
 #include "os/worker.h"
 #include "source/landing.h"
 
@@ -186,6 +187,7 @@ Code command_serve(const Args *args, Err *err)
     Lake lake;
     TRY(settings_load(&conf, args, err));
     TRY(service_listen_fds(sockets, &socket_count, err));
+    memory_arenas_bound();
     life_begin(&life);
     log_init(stderr_sink, (LogLevel)conf_number(&conf, "log.level"));
     TRY(lake_workers_start(err));

@@ -10,3 +10,6 @@ enum { MEMORY_KEPT_MIN = 4 << 20 };
 
 /* Pages inside of the heap too: holes between what is still used. */
 void memory_trim(void);
+/* No more arenas of malloc than cores (its own: eight times as many, each with holes of its own);
+ * before the first thread starts. */
+void memory_arenas_bound(void);
