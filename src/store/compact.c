@@ -2,8 +2,7 @@
  *
  * Invariants
  * 1. What is live is appended again (OP_MOVE, with its own sequence) and applied before the segment
- *    is forgotten; deletes and buckets are repeated, so that a rebuilt index and the feed keep
- * them.
+ *    is forgotten; buckets are repeated, and deletes until every reader of the feed has given them back.
  * 2. The index is flushed before a segment is forgotten: a replay never has to start in it.
  * 3. At least one commit record is written each time, so that the next sequence number survives the
  *    loss of the index.
@@ -108,6 +107,8 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
         TRY(trash_again(compaction, &op->record.blob, err));
     if (op->kind == OP_TRASH)
         return E_OK;
+    if (op->kind == OP_DELETE && feed_gave_back(compaction->store, op->record.info.sequence))
+        return E_OK; /* the records of what it took away are all older, so they are gone or go with it */
     if (!put) {
         CommitOp again = *op;
         again.again = true;

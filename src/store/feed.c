@@ -196,6 +196,12 @@ bool feed_unread(Store *store, uint64_t sequence)
     return store->feed.held && sequence > store->feed.floor;
 }
 
+bool feed_gave_back(Store *store, uint64_t sequence)
+{
+    MUTEX_HELD(&store->mutex);
+    return store->feed.held && sequence <= store->feed.trimmed;
+}
+
 Code feed_load(Store *store, Err *err)
 {
     Buf seek AUTO(buf_done);

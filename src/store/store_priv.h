@@ -365,6 +365,7 @@ Code feed_load(Store *store, Err *err) CHECKED;
 Code feed_writes(Plan *plan, Store *store, Buf *key, Err *err) CHECKED;
 void feed_moved(Store *store); /* the mutex is held, the group applied */
 bool feed_unread(Store *store, uint64_t sequence); /* its record has to stay */
+bool feed_gave_back(Store *store, uint64_t sequence); /* nobody can ask for this change any more */
 
 /* ---- the store ---- */
 
