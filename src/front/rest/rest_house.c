@@ -1,6 +1,7 @@
 /* The lake about itself: health, metrics, its own description. */
 #include "front/http/http_access.h"
 #include "front/http/http_policy.h"
+#include "front/metrics.h"
 #include "front/rest/rest_priv.h"
 #include "os/loop.h"
 #include "os/tls.h"
@@ -49,15 +50,10 @@ void rest_health(HttpReq *r)
 
 /* ---- metrics ---- */
 
-static void metric_head(Buf *out, const char *name, const char *type, const char *help)
+static void row_put(Buf *out, const char *name, const char *type, const char *help, uint64_t value)
 {
-    buf_format(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static void metric_one(Buf *out, const char *name, const char *type, const char *help, uint64_t value)
-{
-    metric_head(out, name, type, help);
-    buf_format(out, "%s %llu\n", name, (unsigned long long)value);
+    buf_format(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
+               (unsigned long long)value);
 }
 
 static void verbs_put(Buf *out, const ApiLake *lake)
@@ -70,7 +66,7 @@ static void verbs_put(Buf *out, const ApiLake *lake)
 #undef API_COUNTER
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        metric_one(out, rows[i].name, "counter", rows[i].help, api_counter(lake, (ApiCounter)i));
+        row_put(out, rows[i].name, "counter", rows[i].help, api_counter(lake, (ApiCounter)i));
 }
 
 static void metrics_put(Buf *out, const ApiLake *lake)
@@ -85,27 +81,31 @@ static void metrics_put(Buf *out, const ApiLake *lake)
     uint64_t values[API_METRIC_COUNT];
     api_metrics(lake, values);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        metric_one(out, rows[i].name, rows[i].type, rows[i].help, values[i]);
+        row_put(out, rows[i].name, rows[i].type, rows[i].help, values[i]);
 }
 
 /* A line a bucket; beyond METRIC_BUCKETS_MAX buckets the system table tarn.buckets has the rest. */
 static void buckets_put(Buf *out, const ApiLake *lake)
 {
-    static const char *const names[] = { "objects", "versions", "bytes", "trash_bytes", "uploads_open" };
-    static const char *const helps[] = { "keys whose newest version is no delete marker", "versions with bytes",
-                                         "bytes of the versions", "bytes deleted or replaced, kept for a while",
-                                         "uploads in parts that are neither completed nor aborted" };
+    static const struct {
+        Metric metric;
+        const char *name;
+    } rows[] = { { METRIC_bucket_objects, "objects" },
+                 { METRIC_bucket_versions, "versions" },
+                 { METRIC_bucket_bytes, "bytes" },
+                 { METRIC_bucket_trash_bytes, "trash_bytes" },
+                 { METRIC_bucket_uploads_open, "uploads_open" } };
     Arena tmp AUTO(arena_done) = { 0 };
     StoreBucket *buckets;
     size_t count;
     if (store_bucket_list(lake->store, &tmp, &buckets, &count, NULL) != E_OK)
         return;
-    for (size_t n = 0; n < ARRAY_LEN(names); n++) {
-        buf_format(out, "# HELP tarn_bucket_%s %s\n# TYPE tarn_bucket_%s gauge\n", names[n], helps[n], names[n]);
+    for (size_t n = 0; n < ARRAY_LEN(rows); n++) {
+        metric_head(out, rows[n].metric);
         for (size_t i = 0; i < MIN(count, (size_t)METRIC_BUCKETS_MAX); i++) {
             const StoreBucket *b = &buckets[i];
             const uint64_t values[] = { b->objects, b->versions, b->bytes, b->trash_bytes, b->uploads };
-            buf_format(out, "tarn_bucket_%s{bucket=\"" STR_FMT "\"} %llu\n", names[n], STR_ARG(b->name),
+            buf_format(out, "tarn_bucket_%s{bucket=\"" STR_FMT "\"} %llu\n", rows[n].name, STR_ARG(b->name),
                        (unsigned long long)values[n]);
         }
     }
@@ -116,11 +116,11 @@ static void commits_put(Buf *out, const ApiLake *lake)
     StoreCommitStats stats;
     uint64_t sum = 0;
     store_commit_stats(lake->store, &stats);
-    metric_one(out, "tarn_store_commit_groups_total", "counter", "appends with one sync each", stats.groups);
-    metric_one(out, "tarn_store_commit_requests_total", "counter", "requests in them: by groups, how many share a sync",
+    metric_one(out, METRIC_store_commit_groups_total, stats.groups);
+    metric_one(out, METRIC_store_commit_requests_total,
                stats.requests);
-    metric_one(out, "tarn_store_commit_bytes_total", "counter", "bytes of their records", stats.bytes);
-    metric_head(out, "tarn_store_sync_seconds", "histogram", "append and sync of a group");
+    metric_one(out, METRIC_store_commit_bytes_total, stats.bytes);
+    metric_head(out, METRIC_store_sync_seconds);
     for (size_t b = 0; b < STORE_SYNC_BUCKETS; b++)
         buf_format(out, "tarn_store_sync_seconds_bucket{le=\"%g\"} %llu\n", store_sync_bounds_us[b] / 1e6,
                    (unsigned long long)(sum += stats.sync[b]));
@@ -132,7 +132,7 @@ static void commits_put(Buf *out, const ApiLake *lake)
 
 static void requests_put(Buf *out, const HttpServer *http)
 {
-    metric_head(out, "tarn_http_requests_total", "counter", "requests by route and class of status");
+    metric_head(out, METRIC_http_requests_total);
     for (size_t i = 0; i <= rest_route_count; i++) {
         HttpRouteStats stats;
         const char *route = i < rest_route_count ? rest_routes[i].name : "none";
@@ -164,7 +164,7 @@ static void latency_put(Buf *out, const char *route, const HttpRouteStats *stats
 static void latencies_put(Buf *out, const HttpServer *http)
 {
     uint64_t in = 0, gone = 0;
-    metric_head(out, "tarn_http_request_seconds", "histogram", "time from head to queued reply");
+    metric_head(out, METRIC_http_request_seconds);
     for (size_t i = 0; i < rest_route_count; i++) {
         HttpRouteStats stats;
         uint64_t seen = 0;
@@ -176,8 +176,8 @@ static void latencies_put(Buf *out, const HttpServer *http)
         in += stats.bytes_in;
         gone += stats.bytes_out;
     }
-    metric_one(out, "tarn_http_body_bytes_in_total", "counter", "bytes of request bodies", in);
-    metric_one(out, "tarn_http_body_bytes_out_total", "counter", "bytes of replies' bodies", gone);
+    metric_one(out, METRIC_http_body_bytes_in_total, in);
+    metric_one(out, METRIC_http_body_bytes_out_total, gone);
 }
 
 /* Resident memory of the process, from the machine's own account. */
@@ -199,8 +199,8 @@ static void limits_put(Buf *out, HttpServer *http)
 {
     LimitStats stats;
     limits_stats(policy_limits(http_server_policy(http)), &stats);
-    metric_one(out, "tarn_http_buffered_bytes", "gauge", "bytes of bodies held in memory", stats.bytes);
-    metric_head(out, "tarn_http_limited_total", "counter", "refused: over a limit");
+    metric_one(out, METRIC_http_buffered_bytes, stats.bytes);
+    metric_head(out, METRIC_http_limited_total);
     const struct {
         const char *limit;
         uint64_t count;
@@ -221,17 +221,17 @@ static void log_put(Buf *out, HttpServer *http)
     if (!log)
         return;
     access_stats(log, &stats);
-    metric_one(out, "tarn_http_access_lines_total", "counter", "lines of the access log", stats.written);
-    metric_one(out, "tarn_http_access_lost_total", "counter", "lines of it that could not be written",
+    metric_one(out, METRIC_http_access_lines_total, stats.written);
+    metric_one(out, METRIC_http_access_lost_total,
                stats.dropped + stats.failed);
 }
 
 static void tls_put(Buf *out, const RestServer *rest)
 {
     uint64_t failed = loops_handshakes_failed(http_server_loops(rest->http));
-    metric_one(out, "tarn_http_handshakes_failed_total", "counter", "PROXY headers and TLS: bad, or too late", failed);
+    metric_one(out, METRIC_http_handshakes_failed_total, failed);
     if (rest->tls)
-        metric_one(out, "tarn_tls_expires_seconds", "gauge", "since 1970: the first certificate in use expires",
+        metric_one(out, METRIC_tls_expires_seconds,
                    (uint64_t)tls_server_expires(rest->tls));
 }
 
@@ -244,19 +244,19 @@ void rest_metrics(HttpReq *r)
     Buf out;
     buf_init(&out, METRICS_BYTES_MAX);
     http_server_stats(http, &stats);
-    metric_one(&out, "tarn_http_connections", "gauge", "open connections", stats.connections);
-    metric_one(&out, "tarn_http_in_flight", "gauge", "requests at work", stats.in_flight);
-    metric_one(&out, "tarn_http_accepted_total", "counter", "connections accepted", stats.accepted);
-    metric_one(&out, "tarn_http_refused_total", "counter", "connections refused", stats.refused);
-    metric_one(&out, "tarn_http_timeouts_total", "counter", "requests and heads out of time", stats.timeouts);
-    metric_one(&out, "tarn_http_aborted_total", "counter", "replies cut off by an error", stats.aborted);
+    metric_one(&out, METRIC_http_connections, stats.connections);
+    metric_one(&out, METRIC_http_in_flight, stats.in_flight);
+    metric_one(&out, METRIC_http_accepted_total, stats.accepted);
+    metric_one(&out, METRIC_http_refused_total, stats.refused);
+    metric_one(&out, METRIC_http_timeouts_total, stats.timeouts);
+    metric_one(&out, METRIC_http_aborted_total, stats.aborted);
     requests_put(&out, http);
     latencies_put(&out, http);
     limits_put(&out, rest->http);
     log_put(&out, rest->http);
     tls_put(&out, rest);
     verbs_put(&out, lake);
-    metric_one(&out, "tarn_resident_bytes", "gauge", "resident memory of the process",
+    metric_one(&out, METRIC_resident_bytes,
                resident_bytes(lake->os));
     metrics_put(&out, lake);
     commits_put(&out, lake);

@@ -3,6 +3,7 @@
  * Invariants
  * 1. Counters only grow and are added to relaxed: a scrape may be a request behind.
  * 2. An operation has one line a name; what was refused before its operation was known is `none`. */
+#include "front/metrics.h"
 #include "front/s3/s3_priv.h"
 
 #include <stdatomic.h>
@@ -57,8 +58,7 @@ void s3_count(const S3Req *s)
 
 static void requests_put(Buf *out, const S3Counts *counts)
 {
-    buf_put(out, STR("# HELP tarn_s3_requests_total requests of the S3 door by operation and status\n"
-                     "# TYPE tarn_s3_requests_total counter\n"));
+    metric_head(out, METRIC_s3_requests_total);
     for (size_t op = 0; op < counts->ops + 2; op++)
         for (size_t i = 0; i < STATUSES; i++) {
             uint64_t count = load(&counts->rows[op].by_status[i]);
@@ -106,11 +106,8 @@ static void bytes_put(Buf *out, const HttpServer *http, size_t routes)
         in += stats.bytes_in;
         gone += stats.bytes_out;
     }
-    buf_format(out, "# HELP tarn_s3_bytes_in_total bytes of bodies that clients sent\n"
-                    "# TYPE tarn_s3_bytes_in_total counter\ntarn_s3_bytes_in_total %llu\n"
-                    "# HELP tarn_s3_bytes_out_total bytes of bodies that clients were sent\n"
-                    "# TYPE tarn_s3_bytes_out_total counter\ntarn_s3_bytes_out_total %llu\n",
-               (unsigned long long)in, (unsigned long long)gone);
+    metric_one(out, METRIC_s3_bytes_in_total, in);
+    metric_one(out, METRIC_s3_bytes_out_total, gone);
 }
 
 void s3_metrics_put(void *self, Buf *out)
@@ -119,16 +116,12 @@ void s3_metrics_put(void *self, Buf *out)
     const S3Counts *counts = s3->counts;
     HttpServerStats stats;
     requests_put(out, counts);
-    buf_put(out, STR("# HELP tarn_s3_request_seconds time from head to queued reply\n"
-                     "# TYPE tarn_s3_request_seconds histogram\n"));
+    metric_head(out, METRIC_s3_request_seconds);
     for (size_t op = 0; op < counts->ops + 2; op++)
         if (is_used(&counts->rows[op]))
             latency_put(out, &counts->rows[op], s3_op_name(op));
     bytes_put(out, s3->http, s3->routes);
     http_server_stats(s3->http, &stats);
-    buf_format(out, "# HELP tarn_s3_connections open connections of the S3 door\n"
-                    "# TYPE tarn_s3_connections gauge\ntarn_s3_connections %llu\n"
-                    "# HELP tarn_s3_in_flight requests of the S3 door at work\n"
-                    "# TYPE tarn_s3_in_flight gauge\ntarn_s3_in_flight %llu\n",
-               (unsigned long long)stats.connections, (unsigned long long)stats.in_flight);
+    metric_one(out, METRIC_s3_connections, stats.connections);
+    metric_one(out, METRIC_s3_in_flight, stats.in_flight);
 }
