@@ -148,7 +148,6 @@ Loop *loop_conn_loop(const LoopConn *conn);
 Str loop_conn_peer(const LoopConn *conn);
 const NetAddress *loop_conn_address(const LoopConn *conn); /* the client: announced, or the peer */
 void *loop_conn_seat(const LoopConn *conn);            /* what `admit` gave; NULL: nothing */
-Code loop_conn_local(const LoopConn *conn, NetAddress *ret_address, Err *err) CHECKED; /* our end */
 const TlsInfo *loop_conn_tls(const LoopConn *conn);    /* NULL: clear */
 void loop_conn_send(LoopConn *conn, Str bytes);        /* copied, goes out at the end of the turn */
 void loop_conn_send_take(LoopConn *conn, Buf *take_bytes);
@@ -157,7 +156,6 @@ void loop_conn_send_take(LoopConn *conn, Buf *take_bytes);
 void loop_conn_send_file(LoopConn *conn, int fd, uint64_t at, uint64_t len,
                          void (*done)(void *arg), void *arg);
 size_t loop_conn_queued(const LoopConn *conn);         /* bytes that wait to go out */
-uint64_t loop_conn_sent(const LoopConn *conn);         /* bytes that the kernel has taken */
 /* Of these what the peer has acknowledged, about: for minimum rates, since the kernel takes in bursts. */
 uint64_t loop_conn_delivered(const LoopConn *conn);
 void loop_conn_rest(LoopConn *conn, bool resting);     /* resting: nothing is read */

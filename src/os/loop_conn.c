@@ -365,11 +365,6 @@ void *loop_conn_seat(const LoopConn *conn)
     return conn->seat;
 }
 
-Code loop_conn_local(const LoopConn *conn, NetAddress *ret_address, Err *err)
-{
-    return net_local(conn->fd, ret_address, err);
-}
-
 const TlsInfo *loop_conn_tls(const LoopConn *conn)
 {
     return conn->tls ? tls_conn_info(conn->tls) : NULL;

@@ -252,11 +252,6 @@ size_t loop_conn_queued(const LoopConn *conn)
     return conn->out_bytes + sealed_left(conn);
 }
 
-uint64_t loop_conn_sent(const LoopConn *conn)
-{
-    return conn->sent_bytes;
-}
-
 uint64_t loop_conn_delivered(const LoopConn *conn)
 {
     size_t waits = net_unacknowledged(conn->fd); /* of TLS with its frames, a little more than was sent */

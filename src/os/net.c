@@ -102,12 +102,6 @@ void net_address_bytes(const NetAddress *address, uint8_t ret_bytes[16])
     }
 }
 
-void net_address_of_bytes(const uint8_t bytes[16], uint16_t port, NetAddress *ret_address)
-{
-    bool four = memcmp(bytes, mapped, sizeof mapped) == 0;
-    net_address_set(ret_address, four ? str_of(bytes + 12, 4) : str_of(bytes, 16), port);
-}
-
 uint16_t net_address_port(const NetAddress *address)
 {
     bool six = address->inner.any.sa_family == AF_INET6;

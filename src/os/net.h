@@ -34,10 +34,8 @@ Str net_address_host(const NetAddress *address);
 
 /* From a host of 4 or 16 bytes. */
 void net_address_set(NetAddress *address, Str host, uint16_t port);
-/* All hosts in one form: IPv6 as it is, IPv4 as ::ffff:a.b.c.d, another family as zeros; and back,
- * where a mapped one gives IPv4. */
+/* All hosts in one form: IPv6 as it is, IPv4 as ::ffff:a.b.c.d, another family as zeros. */
 void net_address_bytes(const NetAddress *address, uint8_t ret_bytes[16]);
-void net_address_of_bytes(const uint8_t bytes[16], uint16_t port, NetAddress *ret_address);
 
 /* Listens on `count` sockets of one port; the kernel spreads clients over them. A port that another
  * process listens on gives EXISTS. `ret_bound` may be NULL. */

@@ -88,9 +88,3 @@ Code pool_submit(Pool *pool, PoolJob *job, void *arg, Err *err)
     cond_signal(&pool->wake);
     return E_OK;
 }
-
-size_t pool_queued(Pool *pool)
-{
-    MUTEX_HELD(&pool->mutex);
-    return pool->count;
-}

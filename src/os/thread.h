@@ -61,4 +61,3 @@ typedef void PoolJob(void *arg);
 Code pool_new(const char *name, size_t threads, size_t queue_max, Pool **ret_pool, Err *err) CHECKED;
 void pool_free(Pool **pool);                      /* runs what is queued, then joins */
 Code pool_submit(Pool *pool, PoolJob *job, void *arg, Err *err) CHECKED; /* UNAVAILABLE: queue full */
-size_t pool_queued(Pool *pool);

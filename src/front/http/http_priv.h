@@ -48,8 +48,6 @@ typedef struct HttpRoom {
     uint64_t request_number;
     uint64_t random;                 /* ids of traces: from a random start */
     atomic_uint_fast64_t requests, ended, timeouts, aborted;
-    LoopPost alive_post;
-    bool alive_asked;                /* under the server's mutex */
     char apart[64];                  /* no cache line is shared with the next one */
 } HttpRoom;
 
@@ -65,8 +63,6 @@ struct HttpServer {
     uint32_t route_keys[HTTP_ROUTES_MAX]; /* of the first segments; 0: they have braces */
     char boot[16];                   /* random hex digits, in request ids */
     atomic_bool draining;
-    Mutex mutex;                     /* guards alive_asked of the rooms */
-    Cond changed;
 };
 
 typedef enum ReqPhase {

@@ -14,11 +14,6 @@ void *http_req_context(const HttpReq *r)
     return r->server->options.context;
 }
 
-HttpServer *http_req_server(const HttpReq *r)
-{
-    return r->server;
-}
-
 Arena *http_req_arena(HttpReq *r)
 {
     return &r->arena;

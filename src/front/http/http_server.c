@@ -106,8 +106,6 @@ static void boot_name(HttpServer *server)
 Code http_server_start(const HttpOptions *options, HttpServer **ret_server, Err *err)
 {
     HttpServer *server AUTO(http_server_free) = mem_new(sizeof *server);
-    mutex_init(&server->mutex);
-    cond_init(&server->changed);
     server->options = *options;
     defaults_set(&server->options);
     options = &server->options;
@@ -155,40 +153,6 @@ bool http_server_drain(HttpServer *server, uint32_t wait_ms)
     return loops_drain(server->loops, wait_ms);
 }
 
-/* ---- a sign of life ---- */
-
-static void alive_run(LoopPost *post)
-{
-    HttpRoom *room = (HttpRoom *)((char *)post - offsetof(HttpRoom, alive_post));
-    HttpServer *server = room->server;
-    MUTEX_HELD(&server->mutex);
-    room->alive_asked = false;
-    cond_broadcast(&server->changed);
-}
-
-bool http_server_alive(HttpServer *server, uint32_t wait_ms)
-{
-    int64_t end_us = os_monotonic_us(server->options.os) + (int64_t)wait_ms * 1000;
-    MUTEX_HELD(&server->mutex);
-    for (size_t i = 0; i < server->room_count; i++) {
-        HttpRoom *room = &server->rooms[i];
-        if (room->alive_asked)
-            continue; /* it has not answered the last time yet */
-        room->alive_asked = true;
-        room->alive_post.run = alive_run;
-        loop_post(room->loop, &room->alive_post);
-    }
-    for (size_t i = 0; i < server->room_count; i++) {
-        while (server->rooms[i].alive_asked) {
-            int64_t left_us = end_us - os_monotonic_us(server->options.os);
-            if (left_us <= 0)
-                return false;
-            IGNORE(cond_wait_us(&server->changed, &server->mutex, left_us)); /* looked at again */
-        }
-    }
-    return true;
-}
-
 /* ---- the end ---- */
 
 static void room_done(HttpRoom *room)
@@ -214,8 +178,6 @@ void http_server_free(HttpServer **server_at)
     for (size_t i = 0; i < server->room_count; i++)
         room_done(&server->rooms[i]);
     policy_free(&server->policy);
-    cond_done(&server->changed);
-    mutex_done(&server->mutex);
     mem_free(&server->rooms);
     mem_free(&server->shapes);
     mem_free(&server);

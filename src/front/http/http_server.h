@@ -114,8 +114,6 @@ Policy *http_server_policy(HttpServer *server);         /* for policy_reload */
 Loops *http_server_loops(HttpServer *server);
 /* Stops accepting, closes idle connections, lets requests end; true: all ended within the time. */
 bool http_server_drain(HttpServer *server, uint32_t wait_ms);
-/* Every loop has had a turn within the time; false: one hangs. For watchdogs; one call at a time. */
-bool http_server_alive(HttpServer *server, uint32_t wait_ms);
 void http_server_free(HttpServer **server);             /* drains for no time, joins its threads */
 
 /* What was asked. */
@@ -234,4 +232,3 @@ typedef struct HttpServerStats {
 } HttpServerStats;
 void http_server_route_stats(const HttpServer *server, size_t route, HttpRouteStats *ret_stats);
 void http_server_stats(const HttpServer *server, HttpServerStats *ret_stats);
-HttpServer *http_req_server(const HttpReq *r);
