@@ -295,7 +295,6 @@ Code command_bucket(const Args *args, Err *err)
         call.client = client;
         return verbs[i].run(&call, err);
     }
-    return err_hint(err, err_set(err, E_INVALID, "`tarn bucket` wants to know what to do"),
-                    "usage: tarn bucket create | ls | usage | rm | versioning | cors | uploads; --help shows an "
-                    "example");
+    return command_word_refuse("bucket", args->count ? args->words[0] : STR_NONE,
+                               "create ls usage rm versioning cors uploads", err);
 }

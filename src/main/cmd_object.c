@@ -545,6 +545,6 @@ Code command_object(const Args *args, Err *err)
         render_progress_end();
         return code;
     }
-    return err_hint(err, err_set(err, E_INVALID, "`tarn object` wants to know what to do"),
-                    "usage: tarn object ls | get | put | rm | stat | cp | versions; --help shows an example");
+    return command_word_refuse("object", args->count ? args->words[0] : STR_NONE, "ls get put rm stat cp versions",
+                               err);
 }

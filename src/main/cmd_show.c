@@ -84,6 +84,22 @@ static Code word_refuse(const char *command, const char *usage, Err *err)
                     "usage: tarn %s %s", command, usage);
 }
 
+Code command_word_refuse(const char *command, Str word, const char *words, Err *err)
+{
+    enum { WORDS_MAX = 32 };
+    Str rest = str_z(words), names[WORDS_MAX];
+    size_t count = 0;
+    while (count < WORDS_MAX && rest.len && str_split(&rest, ' ', &names[count]))
+        count++;
+    Str near = word.len ? str_nearest(word, names, count) : STR_NONE;
+    Code code = err_set(err, E_INVALID, "`tarn %s` wants to know what to do", command);
+    if (word.len)
+        code = err_set(err, E_INVALID, "`tarn %s` knows no '" STR_FMT "'", command, STR_ARG(word));
+    if (near.ptr)
+        return err_hint(err, code, "did you mean `tarn %s " STR_FMT "`?", command, STR_ARG(near));
+    return err_hint(err, code, "it is one of %s; `tarn %s --help` shows an example", words, command);
+}
+
 static bool word_is(const Args *args, size_t at, const char *word)
 {
     return at < args->count && str_eq(args->words[at], str_z(word));

@@ -29,6 +29,9 @@ Code command_show(const Args *args, Str path, const char *rows_key, const char *
 /* The same of JSON that is there already. */
 Code command_show_json(const Args *args, Str json, const char *rows_key, const char *columns, Err *err) CHECKED;
 
+/* INVALID with the nearest of `words` ("create ls rm"), else with where the help is. */
+Code command_word_refuse(const char *command, Str word, const char *words, Err *err) CHECKED;
+
 /* The SQL text that an error's position counts in; main.c draws the caret with it. */
 void command_sent(Str text);
 Str command_sent_get(void);

@@ -268,6 +268,7 @@ Code work_put(S3Client *client, const WorkPut *put, Arena *arena, WorkDone *ret_
 /* ---- fetching ---- */
 
 typedef struct Fetch {
+    const S3Reply *reply;
     FILE *file;
     const char *name;
     uint64_t bytes, crc;
@@ -277,6 +278,9 @@ typedef struct Fetch {
 static Code fetched(void *arg, Str bytes, Err *err)
 {
     Fetch *fetch = arg;
+    int64_t length;
+    if (fetch->show && !fetch->show->total && str_i64(s3_reply_field(fetch->reply, "content-length"), &length))
+        fetch->show->total = (uint64_t)length;
     fetch->crc = crc64_nvme(fetch->crc, bytes);
     fetch->bytes += bytes.len;
     show(fetch->show, fetch->bytes);
@@ -303,6 +307,7 @@ static Code fetch_into(S3Client *client, const WorkGet *get, Fetch *fetch, Err *
     S3Field fields[] = { { "x-amz-checksum-mode", STR("ENABLED") } };
     S3Call call = { .bucket = get->bucket, .key = get->key, .query = query, .query_count = get->version.len ? 1 : 0,
                     .fields = fields, .field_count = 1, .receive = fetched, .arg = fetch };
+    fetch->reply = &reply;
     Code code = s3_call(client, &call, &reply, err);
     if (code == E_OK)
         code = fetch_check(fetch, &reply, err);

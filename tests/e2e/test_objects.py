@@ -3,6 +3,7 @@ import json
 import os
 import pty
 import random
+import re
 import resource
 import subprocess
 import tempfile
@@ -218,14 +219,14 @@ def rights_and_errors_say_what_is_next():
     env["TARN_S3"] = "http://127.0.0.1:9"
     holds(b"tarn serve" in run("object", "ls", "bronze", env=env, status=7).stderr, "nobody there")
     holds(b"tarn bucket create" in run("object", "put", TARN, "nowhere/x", status=3).stderr, "no such bucket")
+    holds(b"tarn bucket create" in run("bucket", "crate", "x", status=2).stderr, "the nearest")
+    holds(b"tarn object versions" in run("object", "version", "x", status=2).stderr, "the nearest")
     holds(b"usage: tarn object put" in run("object", "put", "x", status=2).stderr, "too few words")
     holds(b"example:" in run("object", "--help").stdout and b"example:" in run("bucket", "--help").stdout, "help")
 
 
-@case
-def long_work_shows_its_progress_on_a_terminal():
-    bucket("shown")
-    path = write("shown.bin", RANDOM.randbytes(40 * MIB))
+def on_terminal(*words):
+    """What a command shows whose standard error is a terminal."""
     here, there = pty.openpty()
     seen = []
 
@@ -240,14 +241,23 @@ def long_work_shows_its_progress_on_a_terminal():
             seen.append(part)
     reader = threading.Thread(target=read)
     reader.start()
-    out = subprocess.run([TARN, "object", "put", path, "shown/one", "--data", lake.data], stderr=there,
-                         stdout=subprocess.PIPE, timeout=200)
+    out = subprocess.run([TARN, *words, "--data", lake.data], stderr=there, stdout=subprocess.PIPE, timeout=200)
     os.close(there)
     reader.join(20)
     os.close(here)
     equal(out.returncode, 0)
-    text = b"".join(seen).decode(errors="replace")
-    holds("\u2588" in text and "100 %" in text, text[-300:])
+    return b"".join(seen).decode(errors="replace")
+
+
+@case
+def long_work_shows_its_progress_on_a_terminal():
+    bucket("shown")
+    path = write("shown.bin", RANDOM.randbytes(40 * MIB))
+    for words in (("put", path, "shown/one"), ("get", "shown/one", work / "again.bin")):
+        text = on_terminal("object", *words)
+        shares = [int(share) for share in re.findall(r" (\d+) % ", text)]
+        holds("\u2588" in text and shares == sorted(shares) and shares[-1] == 100, text[-300:])
+        holds(len(set(shares)) > 5, f"{words}: {shares}")
     quiet = run("object", "get", "shown/one", work / "quiet")
     holds("\u2588" not in quiet.stderr.decode(), "nothing of it in a log")
 
