@@ -304,6 +304,15 @@ def many_small_reads_have_no_tails():
 
 
 @case
+def pages_of_others_may_show_objects():
+    equal(s3.ask("PUT", "/bkt/page", body=b"<p>", fields={"Content-Type": "text/html"}).status, 200)
+    for method, path in (("GET", "/bkt/page"), ("HEAD", "/bkt/page"), ("GET", "/bkt/none")):
+        got = s3.ask(method, path).fields
+        for name in ("cross-origin-resource-policy", "referrer-policy", "content-security-policy", "x-frame-options", "x-content-type-options"):
+            equal(got.get(name), None, f"{method} {path}: {name}")
+
+
+@case
 def names_behind_proxies():
     s3.ask("PUT", "/bkt/named", body=b"n")
     for name, host in (("the door's own", s3.address), ("the proxy's", PROXIED)):

@@ -542,15 +542,18 @@ size_t policy_fields(HttpReq *r, HttpPair *to)
         to[count++] = (HttpPair){ STR("X-Request-Id"), r->id };
     if (r->trace.len > 0)
         to[count++] = (HttpPair){ STR("traceparent"), r->trace };
-    to[count++] = (HttpPair){ STR("X-Content-Type-Options"), STR("nosniff") };
-    to[count++] = (HttpPair){ STR("Referrer-Policy"), STR("no-referrer") };
-    if (!field_is_set(r, STR("Cross-Origin-Resource-Policy")))
+    bool page = !r->route || !(r->route->flags & HTTP_ROUTE_NO_PAGE);
+    if (page) {
+        to[count++] = (HttpPair){ STR("X-Content-Type-Options"), STR("nosniff") };
+        to[count++] = (HttpPair){ STR("Referrer-Policy"), STR("no-referrer") };
+    }
+    if (page && !field_is_set(r, STR("Cross-Origin-Resource-Policy")))
         to[count++] = (HttpPair){ STR("Cross-Origin-Resource-Policy"), STR("same-origin") };
     if (!rules)
         return count;
     if (wants_no_store(r))
         to[count++] = (HttpPair){ STR("Cache-Control"), STR("no-store") };
-    if (r->type && str_istarts(str_z(r->type), STR("text/html")))
+    if (page && r->type && str_istarts(str_z(r->type), STR("text/html")))
         count += html_fields(r, rules, to + count);
     if (rules->hsts.len > 0 && str_eq(r->policy.scheme, STR("https")))
         to[count++] = (HttpPair){ STR("Strict-Transport-Security"), rules->hsts };

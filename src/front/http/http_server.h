@@ -44,7 +44,8 @@ enum {
     HTTP_ROUTE_NO_COMPRESS = 1, /* its reply reflects a secret beside the client's words */
     HTTP_ROUTE_NO_RATE = 2,     /* health, metrics: outside of the tiers */
     HTTP_ROUTE_OPEN_CACHE = 4,  /* no Cache-Control: no-store by default */
-    HTTP_ROUTE_NO_ADMIT = 8     /* answers also when the server is full */
+    HTTP_ROUTE_NO_ADMIT = 8,    /* answers also when the server is full */
+    HTTP_ROUTE_NO_PAGE = 16     /* no fields that tell a browser what its pages may do with the reply */
 };
 
 typedef struct HttpRoute {

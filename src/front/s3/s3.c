@@ -443,6 +443,9 @@ static HttpLane lane_of_put(HttpReq *r)
     return api_bucket_known(server->options.lake, id, bucket) ? HTTP_ON_LOOP : HTTP_ON_IO_WORKER;
 }
 
+/* Objects are served as they are: nothing is said for a browser but what the bucket's rules say. */
+#define ROUTE_FLAGS \
+    (HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE | HTTP_ROUTE_NO_PAGE)
 #define ROUTES(method_, name_, body_, lane_of_)                                         \
     { .method = method_,                                                                \
       .path = "/",                                                                      \
@@ -453,7 +456,7 @@ static HttpLane lane_of_put(HttpReq *r)
       .on_body = on_body,                                                               \
       .on_end = on_end,                                                                 \
       .on_free = on_free,                                                               \
-      .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE,     \
+      .flags = ROUTE_FLAGS,     \
       .doc = "The buckets." },                                                          \
         { .method = method_,                                                            \
           .path = "/{path*}",                                                           \
@@ -465,7 +468,7 @@ static HttpLane lane_of_put(HttpReq *r)
           .on_body = on_body,                                                           \
           .on_end = on_end,                                                             \
           .on_free = on_free,                                                           \
-          .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE, \
+          .flags = ROUTE_FLAGS, \
           .doc = "A bucket or an object." },
 
 static const HttpRoute routes[] = {
@@ -479,7 +482,7 @@ static const HttpRoute routes[] = {
             .lane = HTTP_ON_IO_WORKER,
             .on_end = on_options,
             .on_free = on_free,
-            .flags = HTTP_ROUTE_NO_COMPRESS | HTTP_ROUTE_OPEN_CACHE | HTTP_ROUTE_NO_RATE,
+            .flags = ROUTE_FLAGS,
             .doc = "What a page of another origin may do with a bucket." }
 };
 
