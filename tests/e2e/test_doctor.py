@@ -225,8 +225,19 @@ def each(damage, named, advice):
     return run
 
 
+def can_give_away():
+    """Root may, but not where only one user number is mapped."""
+    probe = work / "probe"
+    probe.write_bytes(b"")
+    try:
+        os.chown(probe, 12345, 12345)
+    except OSError:
+        return False
+    return True
+
+
 for row in DAMAGES:
-    if row[0] is not owner_changed or os.geteuid() == 0:
+    if row[0] is not owner_changed or can_give_away():
         case(each(*row))
 
 
@@ -261,8 +272,10 @@ def a_lock_that_nobody_holds_is_free_and_another_one_is_named():
 
 @case
 def a_nearly_full_disk_is_told():
-    status, text = doctor(base, "--set", "store.space_alarm=1")
-    holds(status != 0 and "% full" in text and "tarn bucket usage" in text, text)
+    disk = shutil.disk_usage(work)
+    if disk.used * 100 >= disk.total * 2:  # else there is no level to set below what is used
+        status, text = doctor(base, "--set", "store.space_alarm=1")
+        holds(status != 0 and "% full" in text and "tarn bucket usage" in text, text)
     status, text = doctor(base, "--set", "store.space_full=80")
     holds(status != 0 and "store.space_full is below" in text, text)
 

