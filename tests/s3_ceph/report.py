@@ -1,6 +1,6 @@
 """results.md of the lines that measure.py wrote: numbers per group, and every failing test with its reason.
 
-usage: report.py LINES >results.md"""
+usage: report.py LINES... >results.md      tests of later files count instead of those of earlier ones"""
 import json
 import re
 import sys
@@ -44,7 +44,10 @@ def count(rows):
 
 
 def main():
-    rows, rules = read(sys.argv[1]), list(reasons())
+    latest = {}
+    for path in sys.argv[1:]:
+        latest.update({row["test"]: row for row in read(path)})
+    rows, rules = list(latest.values()), list(reasons())
     failing = defaultdict(list)
     for row in rows:
         if row["outcome"] == "failed":
@@ -52,8 +55,8 @@ def main():
     numbers = Counter({why: len(tests) for why, tests in failing.items()})
     aws = [row for row in rows if "fails_on_aws" not in row["marks"]]
     print("# ceph/s3-tests against the S3 door\n")
-    print("Made by `report.py` of one run of `measure.py` (commit 8f0ae7b of 2026-05-07; README.md says how). `fails_on_aws` are the suite's")
-    print("own words; what is not served has its reason below.\n")
+    print("Made by `report.py` from what `measure.py` wrote (the suite's commit 8f0ae7b of 2026-05-07; README.md says how). `fails_on_aws` are")
+    print("the suite's own words; what is not served has its reason below.\n")
     print("| group | passes | of |\n|---|---|---|")
     print("| all | %d | %d |" % count(rows))
     print("| not `fails_on_aws` | %d | %d |" % count(aws))
