@@ -238,7 +238,7 @@ def time_travel_and_schema_changes():
 
 @case
 def the_lake_about_itself_and_who_may_ask():
-    equal([row[1] for row in lake.rows("SHOW TABLES FROM tarn")], ["audit", "ledger", "lineage", "quality", "runs", "snapshots"])
+    equal([row[1] for row in lake.rows("SHOW TABLES FROM tarn")], ["audit", "buckets", "ledger", "lineage", "quality", "runs", "snapshots"])
     holds(lake.rows("SELECT count(*) > 0 FROM tarn.audit WHERE verb = 'sql' AND outcome = 'ok'")[0][0], "writes are in the audit")
     reader = lake.request("POST", "/v1/keys", b'{"name": "asks", "role": "reader"}', {"Content-Type": "application/json"}).json["key"]
     plain = {"Content-Type": "text/plain"}

@@ -306,7 +306,8 @@ def staged_rows(data):
 def reachable(lake):
     """What PyIceberg comes to from the newest metadata of every table."""
     addresses = set()
-    for dataset in lake.request("GET", "/v1/datasets?namespace=i").json["items"]:
+    namespaces = ("i", "bronze")  # the other has the lake's own table of objects
+    for dataset in [item for ns in namespaces for item in lake.request("GET", f"/v1/datasets?namespace={ns}").json["items"]]:
         about = lake.request("GET", f"/v1/datasets/{dataset['namespace']}.{dataset['name']}").json
         table = StaticTable.from_metadata(about["metadata"], IO)
         addresses |= {about["metadata"]} | {entry.metadata_file for entry in table.metadata.metadata_log}
