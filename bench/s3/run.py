@@ -5,6 +5,7 @@ PEERS=versitygw,minio,nginx, LIST_KEYS, KEYS."""
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -224,6 +225,7 @@ ROWS = {"put": put, "get": get, "large": large, "list": list_, "delimiter": deli
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the servers end too
     print(f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}; medians of {ROUNDS} "
           f"rounds of {SECONDS} s in turns\n")
     with tempfile.TemporaryDirectory(prefix="tarn-bench-", dir=os.environ.get("BENCH_DIR")) as work:
