@@ -13,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "http"))
 from servers import Server, free_port  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tarn/peers"
+DEPS = Path(os.environ.get("TARN_DEPS_DIR", CACHE.parent / "deps"))  # `make interop` puts versitygw and a Go there
+GO = DEPS / "go/bin/go"
+GO = str(GO) if GO.exists() else "go"
 GO_LEAST = (1, 25)
 MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
            "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"}
@@ -21,7 +24,7 @@ KEY, SECRET = "BENCHBENCHBENCHBENCH", "bench-secret-0123456789-bench-secret"
 
 def go_version():
     try:
-        text = subprocess.run(["go", "env", "GOVERSION"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        text = subprocess.run([GO, "env", "GOVERSION"], stdout=subprocess.PIPE, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
     found = re.match(r"go(\d+)\.(\d+)", text)
@@ -31,7 +34,8 @@ def go_version():
 def install(name):
     """Its path, or why there is none. VERSITYGW and MINIO name a built one."""
     given = os.environ.get(name.upper())
-    path = Path(given) if given else CACHE / name
+    path = Path(given) if given else DEPS / "bin" / name
+    path = path if given or path.exists() else CACHE / name
     if path.exists():
         return path, None
     version = go_version()
@@ -39,7 +43,7 @@ def install(name):
         return None, f"{name} wants Go {GO_LEAST[0]}.{GO_LEAST[1]}; here is {'none' if not version else '%d.%d' % version}"
     CACHE.mkdir(parents=True, exist_ok=True)
     print(f"installing {MODULES[name]} into {CACHE}", file=sys.stderr, flush=True)
-    done = subprocess.run(["go", "install", MODULES[name]], env={**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-p=2"},
+    done = subprocess.run([GO, "install", MODULES[name]], env={**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-p=2"},
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return (path, None) if path.exists() else (None, f"{name} cannot be built: {' '.join(done.stdout.splitlines()[-1:])}")
 
