@@ -266,7 +266,7 @@ static void rebuilt_equal(OsSim *sim, Store **store, uint64_t seed, int at)
 
 TEST(store_index_is_rebuilt_from_the_journal_alone)
 {
-    for (uint64_t seed = test_seed(); seed < test_seed() + 12; seed++) {
+    for (uint64_t seed = test_seed(); seed < test_seed() + 8; seed++) {
         OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
         Err err;
         Random random = { seed * 2654435761u };

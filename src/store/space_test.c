@@ -163,7 +163,7 @@ TEST(space_work_on_a_full_disk_survives_a_crash)
         CHECK_OK(work_on_full_disk(sim, &store, &deleted, &freed, &err), &err);
         calls = os_sim_calls(sim);
     }
-    for (uint64_t point = calls; point > 4000; point -= point > calls - 30 ? 1 : 597) {
+    for (uint64_t point = calls; point > 4000; point -= point > calls - 15 ? 1 : 997) {
         OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
         Store *store AUTO(store_free) = NULL, *after AUTO(store_free) = NULL;
         Arena arena AUTO(arena_done) = { 0 };
