@@ -1,6 +1,8 @@
 """The shell recipes of docs/operate-s3.md, as they stand, by rclone, s3cmd and awscli."""
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -9,6 +11,7 @@ from lake import DEPS, TOP, Lake, case, equal, holds, main
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", (TOP / "docs/operate-s3.md").read_text(), re.M | re.S)
 work = Path(tempfile.mkdtemp(prefix="tarn-recipes-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 lake = Lake()
 
 

@@ -1,4 +1,5 @@
 """`tarn doctor` finds each kind of damage, says what to do, and is content before and after."""
+import atexit
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from lake import Lake, TARN, case, equal, holds, main
 
 MIB = 1 << 20
 work = Path(tempfile.mkdtemp(prefix="tarn-doctor-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 base = work / "base"
 
 

@@ -1,10 +1,12 @@
 """`tarn bucket` and `tarn object` as a person uses them, over the S3 door of a running server."""
+import atexit
 import json
 import os
 import pty
 import random
 import re
 import resource
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -14,6 +16,7 @@ from lake import Lake, TARN, case, equal, holds, main
 
 lake = Lake()
 work = Path(tempfile.mkdtemp(prefix="tarn-objects-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 RANDOM = random.Random(7)
 MIB = 1 << 20
 

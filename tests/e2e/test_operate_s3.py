@@ -1,4 +1,5 @@
 """docs/operate-s3.md as an operator types it: its lines run, its settings, metrics and numbers are the server's."""
+import atexit
 import re
 import shlex
 import shutil
@@ -12,6 +13,7 @@ from lake import Lake, TARN, TOP, case, equal, holds, main
 PAGE = (TOP / "docs/operate-s3.md").read_text()
 SETTINGS = re.findall(r'^SETTING\("([^"]+)"', (TOP / "src/main/settings.def").read_text(), re.M)
 work = Path(tempfile.mkdtemp(prefix="tarn-page-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 lake = Lake(None, "--set", "maintenance.interval=1s", "--set", "store.space_alarm=1")
 
 

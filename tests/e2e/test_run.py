@@ -1,6 +1,8 @@
 """`make run` as a new user reads it: the lines that it prints about its bronze files, pasted, work with awscli."""
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -9,6 +11,7 @@ from lake import BUILD, DEPS, TOP, VEGA, case, equal, holds, main
 
 AWS = DEPS / "venv/bin/aws"
 work = Path(tempfile.mkdtemp(prefix="tarn-run-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 
 
 def pasted(script):
