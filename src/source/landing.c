@@ -131,22 +131,28 @@ static uint64_t landed_get(void *self)
 
 /* ---- a step ---- */
 
-/* How many rows the changes behind `durable` make, and up to which one they go. */
-static Code changes_count(Landing *landing, uint64_t *ret_until, uint64_t *ret_rows, Err *err)
+/* Looks for the first change behind `seen` that makes a row, and says up to which one a step goes. */
+static Code changes_find(Landing *landing, uint64_t *ret_until, bool *ret_any, Err *err)
 {
-    uint64_t rows = 0, at = landing->seen, until = store_sequence(landing->options.store);
-    while (at < until && rows < landing->options.rows_max) {
+    uint64_t at = landing->seen, newest = store_sequence(landing->options.store);
+    while (at < newest) {
         Arena tmp AUTO(arena_done) = { 0 };
         StoreChange *changes;
         size_t count;
         TRY(store_feed_read(landing->options.store, at, PAGE, &tmp, &changes, &count, err));
-        for (size_t i = 0; i < count; i++)
-            rows += source_counts(landing->options.source, &changes[i]);
-        at = count < PAGE ? MAX(until, count > 0 ? changes[count - 1].sequence : 0)
+        for (size_t i = 0; i < count; i++) {
+            if (!source_counts(landing->options.source, &changes[i]))
+                continue;
+            *ret_any = true;
+            *ret_until = MAX(changes[i].sequence,
+                             MIN(newest, changes[i].sequence - 1 + landing->options.rows_max));
+            return E_OK;
+        }
+        at = count < PAGE ? MAX(newest, count > 0 ? changes[count - 1].sequence : 0)
                           : changes[count - 1].sequence;
     }
+    *ret_any = false;
     *ret_until = at;
-    *ret_rows = rows;
     return E_OK;
 }
 
@@ -172,7 +178,7 @@ static Code place_move(Landing *landing, uint64_t until, Err *err)
 }
 
 static Code files_write(Landing *landing, const TableVersion *version, Str run_id, uint64_t until, Arena *arena,
-                        DataFile **ret_files, size_t *ret_count, Err *err)
+                        DataFile **ret_files, size_t *ret_count, SqlWriteStats *ret_stats, Err *err)
 {
     const TableMetadata *metadata = table_version_metadata(version);
     SqlBinding changes = { .name = STR("changes"), .source = source_changes(landing->options.source) };
@@ -187,11 +193,10 @@ static Code files_write(Landing *landing, const TableVersion *version, Str run_i
         .table = landing->table,
         .run_id = run_id,
     };
-    SqlWriteStats stats;
-    return sql_write(landing->options.sql, &write, arena, ret_files, ret_count, &stats, err);
+    return sql_write(landing->options.sql, &write, arena, ret_files, ret_count, ret_stats, err);
 }
 
-static Code rows_land(Landing *landing, uint64_t until, uint64_t rows, Err *err)
+static Code rows_land(Landing *landing, uint64_t until, uint64_t *ret_rows, Err *err)
 {
     Arena arena AUTO(arena_done) = { 0 };
     TableVersion *version AUTO(table_version_free) = NULL;
@@ -199,9 +204,10 @@ static Code rows_land(Landing *landing, uint64_t until, uint64_t rows, Err *err)
     size_t count;
     MetaTxn txn;
     CommitResult result;
+    SqlWriteStats stats;
     Str run_id = str_format(&arena, "feed:" STR_FMT, STR_ARG(uuid_format(&arena, os_uuid(landing->options.os))));
     TRY(catalog_load(landing->options.catalog, NS, NAME, &version, err));
-    TRY(files_write(landing, version, run_id, until, &arena, &files, &count, err));
+    TRY(files_write(landing, version, run_id, until, &arena, &files, &count, &stats, err));
     IceProperty place = { .key = PROPERTY, .value = str_format(&arena, "%llu", (unsigned long long)until) };
     TableCommit commit = { .name = { NS, NAME }, .uuid = landing->table, .kind = COMMIT_APPEND, .add = files,
                            .add_count = count, .set = &place, .set_count = 1, .summary = &place,
@@ -209,7 +215,8 @@ static Code rows_land(Landing *landing, uint64_t until, uint64_t rows, Err *err)
     meta_txn_init(&txn, &arena);
     meta_move_feed_cursor(&txn, CONSUMER, (int64_t)landing->durable, (int64_t)until);
     TRY(catalog_commit(landing->options.catalog, &commit, 1, &txn, &result, err));
-    committed(landing, until, rows);
+    committed(landing, until, stats.rows);
+    *ret_rows = stats.rows;
     return E_OK;
 }
 
@@ -229,14 +236,15 @@ static Code gap_skip(Landing *landing, Err *err)
 static Code step(Landing *landing, uint64_t *ret_rows, Err *err)
 {
     uint64_t until = 0, rows = 0;
-    Code code = changes_count(landing, &until, &rows, err);
+    bool any = false;
+    Code code = changes_find(landing, &until, &any, err);
     if (code == E_GONE) {
         TRY(gap_skip(landing, err));
-        code = changes_count(landing, &until, &rows, err);
+        code = changes_find(landing, &until, &any, err);
     }
     TRY(code);
-    if (rows > 0)
-        TRY(rows_land(landing, until, rows, err));
+    if (any)
+        TRY(rows_land(landing, until, &rows, err));
     else if (until - landing->durable >= SKIPPED_MAX)
         TRY(place_move(landing, until, err));
     else

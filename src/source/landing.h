@@ -15,7 +15,7 @@
 #include "table/catalog.h"
 
 enum {
-    LANDING_ROWS_MAX = 1000000,
+    LANDING_ROWS_MAX = 1000000, /* numbers of changes, of which some are no rows */
     LANDING_INTERVAL_MS = 60000,
     LANDING_KEEP_MS = 900000 /* the feed stays so long behind a commit: for queries that go on */
 };
