@@ -136,6 +136,8 @@ static void take_page(SourceIndex *index, Str source, const StoreListPage *page)
     SourceShas *shas = shas_of(index, source);
     for (size_t i = 0; i < page->object_count; i++) {
         bool fresh;
+        if (!page->objects[i].has_sha256) /* it came in parts, or without one being asked for */
+            continue;
         Entry *entry = entry_of(shas, page->objects[i].sha256, &fresh);
         if (fresh)
             entry->key = own_copy(page->objects[i].key);
