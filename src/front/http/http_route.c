@@ -89,20 +89,27 @@ static bool args_take(HttpReq *r, const RouteShape *shape)
     return true;
 }
 
+/* Each method stands once in Allow, however many routes have it. */
+static void allow_put(Buf *allow, Str method)
+{
+    Str rest = buf_str(allow), there;
+    while (str_split(&rest, ',', &there)) {
+        if (str_eq(str_trim(there), method))
+            return;
+    }
+    buf_format(allow, "%s" STR_FMT, allow->len ? ", " : "", STR_ARG(method));
+}
+
 /* OPTIONS of the server as a whole: RFC 9110 9.3.7. */
 static Str all_methods(HttpReq *r)
 {
     const HttpOptions *options = &r->server->options;
     Buf allow;
     buf_init(&allow, 1024);
-    for (size_t i = 0; i < options->route_count; i++) {
-        bool first = true;
-        for (size_t k = 0; k < i && first; k++)
-            first = strcmp(options->routes[k].method, options->routes[i].method) != 0;
-        if (first)
-            buf_format(&allow, "%s, ", options->routes[i].method);
-    }
-    buf_put(&allow, STR("HEAD, OPTIONS"));
+    for (size_t i = 0; i < options->route_count; i++)
+        allow_put(&allow, str_z(options->routes[i].method));
+    allow_put(&allow, STR("HEAD"));
+    allow_put(&allow, STR("OPTIONS"));
     Str text = str_copy(&r->arena, buf_str(&allow));
     buf_done(&allow);
     return text;
@@ -133,11 +140,12 @@ bool route_find(HttpReq *r)
             return true;
         }
         r->arg_count = 0;
-        buf_format(&allow, "%s%s%s", allow.len ? ", " : "", route->method,
-                   strcmp(route->method, "GET") == 0 ? ", HEAD" : "");
+        allow_put(&allow, str_z(route->method));
+        if (strcmp(route->method, "GET") == 0)
+            allow_put(&allow, STR("HEAD"));
     }
     if (allow.len > 0)
-        buf_put(&allow, STR(", OPTIONS"));
+        allow_put(&allow, STR("OPTIONS"));
     r->allow = str_copy(&r->arena, buf_str(&allow));
     buf_done(&allow);
     return false;
