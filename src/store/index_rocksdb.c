@@ -4,7 +4,9 @@
  * 1. RocksDB's own log is off. A batch carries the applied LSN, so whatever it flushed is a prefix
  * of the journal; what it did not flush is replayed.
  * 2. No setting that hides damage: paranoid checks, checksums on every read. What RocksDB could not
- *    flush is nobody's loss: the journal has it. */
+ *    flush is nobody's loss: the journal has it.
+ * 3. What a read needs in memory is blocks of some KiB: the index of a table is in two levels, since a whole
+ *    one does not fit into a shard of the cache and would be unpacked again for each read. */
 #include "store/store_priv.h"
 
 #include <rocksdb/c.h>
@@ -64,6 +66,9 @@ static Index *rocks_new(uint64_t cache_bytes)
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, index->cache);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
+    rocksdb_block_based_options_set_index_type(
+        table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_pin_top_level_index_and_filter(table, 1);
     rocksdb_options_set_block_based_table_factory(index->options, table);
     rocksdb_block_based_options_destroy(table);
     rocksdb_options_set_create_if_missing(index->options, 1);
