@@ -173,6 +173,22 @@ void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_u
     json_put_str(w, time_us ? time_format(arena, time_us) : STR_NONE);
 }
 
+JsonWriter api_items_begin(Buf *out)
+{
+    JsonWriter w = json_writer(out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    return w;
+}
+
+Code api_items_end(JsonWriter *w, const char *what, Err *err)
+{
+    json_end_array(w);
+    json_end_object(w);
+    return buf_end(w->out, what, err);
+}
+
 Code api_role_parse(Str role, GovernRole *ret_role, Err *err)
 {
     if (govern_role_parse(role, ret_role))
@@ -204,10 +220,7 @@ Code api_keys(ApiCall *call, Buf *out, Err *err)
     MetaKey *keys;
     size_t count;
     TRY(govern_key_list(call->lake->govern, call->arena, &keys, &count, err));
-    JsonWriter w = json_writer(out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
+    JsonWriter w = api_items_begin(out);
     for (size_t i = 0; i < count; i++) {
         json_begin_object(&w);
         json_field_str(&w, "id", keys[i].id);
@@ -218,9 +231,7 @@ Code api_keys(ApiCall *call, Buf *out, Err *err)
         api_time_field(&w, call->arena, "revoked", keys[i].revoked_us);
         json_end_object(&w);
     }
-    json_end_array(&w);
-    json_end_object(&w);
-    return buf_end(out, "the list of keys", err);
+    return api_items_end(&w, "the list of keys", err);
 }
 
 Code api_key_revoke(ApiCall *call, Str id, Err *err)

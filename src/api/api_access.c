@@ -23,15 +23,10 @@ Code api_principals(ApiCall *call, Buf *out, Err *err)
     MetaPrincipal *rows;
     size_t count;
     TRY(govern_principals(call->lake->govern, call->arena, &rows, &count, err));
-    JsonWriter w = json_writer(out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
+    JsonWriter w = api_items_begin(out);
     for (size_t i = 0; i < count; i++)
         principal_put(&w, call->arena, &rows[i]);
-    json_end_array(&w);
-    json_end_object(&w);
-    return buf_end(out, "the list of principals", err);
+    return api_items_end(&w, "the list of principals", err);
 }
 
 Code api_principal_create(ApiCall *call, Str name, Str role, Buf *out, Err *err)
@@ -104,10 +99,7 @@ Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err)
     int64_t now_us = os_now_us(call->lake->os);
     TRY(govern_principals(call->lake->govern, call->arena, &principals, &principal_count, err));
     TRY(govern_access_list(call->lake->govern, principal, call->arena, &keys, &count, err));
-    JsonWriter w = json_writer(out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
+    JsonWriter w = api_items_begin(out);
     for (size_t i = 0; i < count; i++) {
         json_begin_object(&w);
         json_field_str(&w, "id", keys[i].id);
@@ -119,9 +111,7 @@ Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err)
         api_time_field(&w, call->arena, "revoked", keys[i].revoked_us);
         json_end_object(&w);
     }
-    json_end_array(&w);
-    json_end_object(&w);
-    return buf_end(out, "the list of access keys", err);
+    return api_items_end(&w, "the list of access keys", err);
 }
 
 static Code made_put(ApiCall *call, Str id, Str secret, int64_t expires_us, Buf *out, Err *err)

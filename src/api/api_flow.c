@@ -27,10 +27,7 @@ Code api_models(ApiCall *call, Buf *out, Err *err)
     FlowModelInfo *models;
     size_t count;
     TRY(flow_models(call->lake->flow, call->arena, &models, &count, err));
-    JsonWriter w = json_writer(out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
+    JsonWriter w = api_items_begin(out);
     for (size_t i = 0; i < count; i++) {
         const FlowModelInfo *m = &models[i];
         json_begin_object(&w);
@@ -47,9 +44,7 @@ Code api_models(ApiCall *call, Buf *out, Err *err)
         json_field_str(&w, "text", m->text);
         json_end_object(&w);
     }
-    json_end_array(&w);
-    json_end_object(&w);
-    return buf_end(out, "the list of models", err);
+    return api_items_end(&w, "the list of models", err);
 }
 
 Code api_models_load(ApiCall *call, Str json, Buf *out, Err *err)
@@ -329,10 +324,7 @@ Code api_runs(ApiCall *call, size_t limit, Buf *out, Err *err)
     limit = limit == 0 || limit > API_LIST_MAX ? 50 : limit;
     TRY(meta_read_begin(call->lake->meta, &read, err));
     TRY(meta_list_runs(read, 0, limit, call->arena, &runs, &count, err));
-    JsonWriter w = json_writer(out);
-    json_begin_object(&w);
-    json_key(&w, STR("items"));
-    json_begin_array(&w);
+    JsonWriter w = api_items_begin(out);
     for (size_t i = 0; i < count; i++) {
         json_begin_object(&w);
         json_field_str(&w, "run_id", runs[i].run_id);
@@ -341,9 +333,7 @@ Code api_runs(ApiCall *call, size_t limit, Buf *out, Err *err)
         api_time_field(&w, call->arena, "ended", runs[i].ended_us);
         json_end_object(&w);
     }
-    json_end_array(&w);
-    json_end_object(&w);
-    return buf_end(out, "the list of runs", err);
+    return api_items_end(&w, "the list of runs", err);
 }
 
 Code api_run(ApiCall *call, Str run_id, Buf *out, Err *err)

@@ -42,6 +42,9 @@ void api_count(ApiCall *call, ApiCounter counter, uint64_t more);
 Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err) CHECKED;
 /* A time as text under `key`; 0 is null. */
 void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us);
+/* What stands around the rows of a list: {"items":[...]}; `what` is named when it grew too large. */
+JsonWriter api_items_begin(Buf *out);
+Code api_items_end(JsonWriter *w, const char *what, Err *err) CHECKED;
 /* INVALID with the names that there are. */
 Code api_role_parse(Str role, GovernRole *ret_role, Err *err) CHECKED;
 /* A number of the summary: -1 when it is not there, 0 without a snapshot. */

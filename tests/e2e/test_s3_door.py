@@ -77,9 +77,9 @@ def without_a_certificate_tls_says_what_to_do():
 
 @case
 def a_public_host_is_signed_in_place_of_the_own():
-    lake = Lake(None, "--set", "s3.public_host=files.example.org")
+    lake = Lake(None, "--set", "s3.public_host=public.example.org")
     address = lake.admin["s3"]
-    equal(asked(lake.admin, "files.example.org", "/", address)[0], 200)
+    equal(asked(lake.admin, "public.example.org", "/", address)[0], 200)
     status, body = asked(lake.admin, "other.example.org", "/", address)
     equal(status, 403)
     holds(b"SignatureDoesNotMatch" in body, body)

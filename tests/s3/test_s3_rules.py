@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
 from lake import TARN, Lake, case, equal, holds, main  # noqa: E402
 from raw import SIGNED_CHUNKS, SIGNED_TRAILER, UNSIGNED, UNSIGNED_TRAILER, Raw, Wire  # noqa: E402
 
-PROXIED = "files.example.org"
+PROXIED = "public.example.org"
 lake = Lake(None, "--s3", "127.0.0.1:0", "--set", f"s3.public_host={PROXIED}", "--set", "s3.domain=s3.example.org")
 s3 = Raw(lake)
 SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
-sys.path.insert(0, str(TOP / "tests/e2e"))
+sys.path[1:1] = [str(TOP / "tests/e2e"), str(TOP / "tests/clients")]
+from authority import authority  # noqa: E402
 from lake import DEPS, Lake  # noqa: E402
 
 REGION = "us-east-1"
@@ -22,34 +23,6 @@ FOREIGN = ("AWS_CA_BUNDLE", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "
 for name in FOREIGN:
     os.environ.pop(name, None)
 os.environ.update(AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true")
-
-EXTENSIONS = """[ca]
-basicConstraints=critical,CA:TRUE
-keyUsage=critical,keyCertSign,cRLSign
-subjectKeyIdentifier=hash
-[leaf]
-basicConstraints=critical,CA:FALSE
-keyUsage=critical,digitalSignature
-extendedKeyUsage=serverAuth
-subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1
-subjectKeyIdentifier=hash
-authorityKeyIdentifier=keyid
-"""
-
-
-def authority(path):
-    """ca.pem, and cert.pem with leaf.key signed by it for localhost and 127.0.0.1."""
-    def openssl(*words):
-        subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-    (path / "extensions").write_text(EXTENSIONS)
-    for name, subject in (("ca", "/CN=Tarn test authority"), ("leaf", "/CN=localhost")):
-        openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path / f"{name}.key")
-        openssl("req", "-new", "-key", path / f"{name}.key", "-subj", subject, "-out", path / f"{name}.csr")
-    more = ("-days", 30, "-extfile", path / "extensions")
-    openssl("x509", "-req", "-in", path / "ca.csr", "-signkey", path / "ca.key", "-extensions", "ca", "-out", path / "ca.pem", *more)
-    openssl("x509", "-req", "-in", path / "leaf.csr", "-CA", path / "ca.pem", "-CAkey", path / "ca.key", "-CAcreateserial",
-            "-extensions", "leaf", "-out", path / "cert.pem", *more)
-    return path / "ca.pem", path / "cert.pem", path / "leaf.key"
 
 
 class Place:
