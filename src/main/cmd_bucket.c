@@ -282,9 +282,7 @@ Code command_bucket(const Args *args, Err *err)
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (!args->count || !str_eq(args->words[0], str_z(verbs[i].word)))
             continue;
-        if (args->count < verbs[i].words_min || args->count > verbs[i].words_max)
-            return err_hint(err, err_set(err, E_INVALID, "`tarn bucket %s` takes other words", verbs[i].word),
-                            "usage: tarn bucket %s", verbs[i].usage);
+        TRY(command_words_check(args, "bucket", verbs[i].words_min, verbs[i].words_max, verbs[i].usage, err));
         BucketCall call = { .args = args, .tmp = &tmp, .name = args->count > 1 ? args->words[1] : STR_NONE };
         if (str_starts(call.name, STR("s3://")))
             call.name = str_from(call.name, 5);

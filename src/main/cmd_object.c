@@ -536,9 +536,7 @@ Code command_object(const Args *args, Err *err)
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         if (!args->count || !str_eq(args->words[0], str_z(verbs[i].word)))
             continue;
-        if (args->count < verbs[i].words_min || args->count > verbs[i].words_max)
-            return err_hint(err, err_set(err, E_INVALID, "`tarn object %s` takes other words", verbs[i].word),
-                            "usage: tarn object %s", verbs[i].usage);
+        TRY(command_words_check(args, "object", verbs[i].words_min, verbs[i].words_max, verbs[i].usage, err));
         TRY(s3_client_open(args, &client, err));
         ObjectCall call = { .args = args, .client = client, .tmp = &tmp };
         Code code = verbs[i].run(&call, err);

@@ -84,6 +84,16 @@ static Code word_refuse(const char *command, const char *usage, Err *err)
                     "usage: tarn %s %s", command, usage);
 }
 
+Code command_words_check(const Args *args, const char *command, size_t min, size_t max, const char *usage,
+                         Err *err)
+{
+    if (args->count >= min && args->count <= max)
+        return E_OK;
+    Code code = err_set(err, E_INVALID, "`tarn %s " STR_FMT "` takes other words", command,
+                        STR_ARG(args->words[0]));
+    return err_hint(err, code, "usage: tarn %s %s", command, usage);
+}
+
 Code command_word_refuse(const char *command, Str word, const char *words, Err *err)
 {
     enum { WORDS_MAX = 32 };

@@ -32,6 +32,10 @@ Code command_show_json(const Args *args, Str json, const char *rows_key, const c
 /* INVALID with the nearest of `words` ("create ls rm"), else with where the help is. */
 Code command_word_refuse(const char *command, Str word, const char *words, Err *err) CHECKED;
 
+/* INVALID with the usage unless `args` have `min` to `max` words, the verb among them. */
+Code command_words_check(const Args *args, const char *command, size_t min, size_t max, const char *usage,
+                         Err *err) CHECKED;
+
 /* The SQL text that an error's position counts in; main.c draws the caret with it. */
 void command_sent(Str text);
 Str command_sent_get(void);
