@@ -95,9 +95,13 @@ Code command_sql(const Args *args, Err *err)
         .width = render_width(),
         .foot = render_is_terminal(stdout),
     };
+    bool named = args_has(args, "-c") || args_has(args, "-f");
+    if (args->count > (named ? 0 : 1))
+        return err_hint(err, err_set(err, E_INVALID, "`tarn sql` takes one statement"),
+                        "quotes keep it one word: tarn sql -c \"SELECT 1\"");
     TRY(command_client(args, &client, err));
-    if (args_has(args, "-c"))
-        return sql_statement(client, args_get(args, "-c"), &view, err);
+    if (args_has(args, "-c") || args->count == 1)
+        return sql_statement(client, args->count ? args->words[0] : args_get(args, "-c"), &view, err);
     if (args_has(args, "-f")) {
         Arena tmp AUTO(arena_done) = { 0 };
         buf_init(&file, SQL_FILE_MAX);

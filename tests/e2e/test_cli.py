@@ -81,6 +81,16 @@ def errors_have_a_caret_and_an_exit_status():
 
 
 @case
+def a_word_is_a_statement_and_more_are_refused():
+    out = lake.cli("sql", "--csv", "SELECT 40 + 2 AS answer")
+    equal((out.returncode, out.stdout.split()), (0, ["answer", "42"]), out.stderr)
+    for words in (("SELECT", "1"), ("-c", "SELECT 1", "SELECT 2")):
+        out = lake.cli("sql", *words)
+        equal((out.returncode, out.stdout), (2, ""), out.stderr)
+        holds('tarn sql -c "SELECT 1"' in out.stderr, "an example")
+
+
+@case
 def shell_reads_statements_over_lines():
     out = lake.cli("sql", stdin="SELECT 40\n + 2 AS n;\n\\timing\nSELECT 'a;b' AS t;\n\\q\n")
     equal(out.returncode, 0, out.stderr)
