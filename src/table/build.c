@@ -230,6 +230,28 @@ static Code file_check(const TableMetadata *m, const DataFile *file, Err *err)
     return E_OK;
 }
 
+/* What lies below another table's location is that table's to keep and to remove. */
+static Code owner_check(const TableBuild *build, const DataFile *file, Err *err)
+{
+    Arena AUTO(arena_done) tmp = { 0 };
+    MetaRead *AUTO(meta_read_end) read = NULL;
+    MetaTable *rows;
+    size_t count;
+    Str location = build->m->location;
+    if (str_starts(file->address, location) && file->address.len > location.len &&
+        file->address.ptr[location.len] == '/')
+        return E_OK;
+    TRY(meta_read_begin(build->catalog->meta, &read, err));
+    TRY(meta_list_tables(read, STR_NONE, &tmp, &rows, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (!uuid_eq(rows[i].uuid, build->m->uuid) && rows[i].kind != META_VIEW &&
+            rows[i].location.len && str_starts(file->address, rows[i].location))
+            return err_set(err, E_INVALID, "file '" STR_FMT "' is one of table " STR_FMT "." STR_FMT,
+                           STR_ARG(file->address), STR_ARG(rows[i].namespace_name),
+                           STR_ARG(rows[i].name));
+    return E_OK;
+}
+
 /* Did a snapshot after `base` add files? Walks the parents of the current one. */
 static Code base_check(const TableMetadata *m, const TableCommit *commit, Err *err)
 {
@@ -257,8 +279,10 @@ static Code commit_check(TableBuild *build, const TableCommit *commit, Err *err)
         return err_set(err, E_LIMIT, "more than %d files in one commit", COMMIT_FILES_MAX);
     if (m->property_count + commit->set_count > PROPERTIES_MAX)
         return err_set(err, E_LIMIT, "more than %d properties", PROPERTIES_MAX);
-    for (size_t i = 0; i < commit->add_count; i++)
+    for (size_t i = 0; i < commit->add_count; i++) {
         TRY(file_check(m, &commit->add[i], err));
+        TRY(owner_check(build, &commit->add[i], err));
+    }
     if (commit->has_base_schema && !commit->schema) {
         const IceSchema *written = table_schema(m, commit->base_schema_id);
         if (!written || !schema_covers(m, written))
@@ -351,6 +375,7 @@ static Code rewrite(TableBuild *build, const TableCommit *commit, CommitResult *
                             .remove = commit->remove,
                             .remove_count = commit->remove_count,
                             .remove_all = commit->kind == COMMIT_REPLACE,
+                            .rewrite = commit->kind == COMMIT_COMPACT,
                             .snapshot_id = build_snapshot_id(build->catalog->os) };
     build->pending.summary = (IceProperty *)commit->summary;
     build->pending.summary_count = commit->summary_count;
@@ -398,43 +423,6 @@ Code build_apply(TableBuild *build, const TableCommit *commit, CommitResult *res
 
 /* ---- the end ---- */
 
-static bool ref_names(const TableMetadata *m, int64_t snapshot_id)
-{
-    for (size_t i = 0; i < m->ref_count; i++)
-        if (m->refs[i].snapshot_id == snapshot_id)
-            return true;
-    return false;
-}
-
-/* Beyond SNAPSHOTS_KEPT_MAX the oldest snapshots go, but for those that a ref names; the log begins
- * after the last one that went (spec, "snapshot-log"). Their files are left to the orphan sweep. */
-static void snapshots_expire(TableBuild *build)
-{
-    TableMetadata *m = build->m;
-    int64_t most = SNAPSHOTS_KEPT_MAX, wanted;
-    if (str_i64(table_property(m, STR("tarn.snapshots-max"), STR("")), &wanted) && wanted >= 1 &&
-        wanted <= SNAPSHOTS_MAX / 2)
-        most = wanted;
-    if (m->snapshot_count <= (size_t)most)
-        return;
-    size_t excess = m->snapshot_count - (size_t)most;
-    IceSnapshot *kept = arena_array(build->arena, IceSnapshot, m->snapshot_count);
-    size_t count = 0;
-    for (size_t i = 0; i < m->snapshot_count; i++) {
-        if (excess && !ref_names(m, m->snapshots[i].id))
-            excess--;
-        else
-            kept[count++] = m->snapshots[i];
-    }
-    m->snapshots = kept;
-    m->snapshot_count = count;
-    size_t from = m->snapshot_log_count;
-    while (from && table_snapshot(m, m->snapshot_log[from - 1].snapshot_id))
-        from--;
-    m->snapshot_log += from;
-    m->snapshot_log_count -= from;
-}
-
 static void metadata_log_add(TableBuild *build, int64_t timestamp_ms)
 {
     TableMetadata *m = build->m;
@@ -479,7 +467,7 @@ Code build_finish(TableBuild *build, Err *err)
     TRY(pending_close(build, err));
     if (build->base_location.len && m->last_updated_ms == build->base_updated_ms)
         m->last_updated_ms = time_next(build); /* no snapshot was made */
-    snapshots_expire(build);
+    build_expire(build);
     metadata_log_add(build, build->base_updated_ms);
     Buf AUTO(buf_done) json;
     buf_init(&json, METADATA_BYTES_MAX);

@@ -235,6 +235,11 @@ TableVersion *table_version_new(Catalog *catalog, const MetaTable *row)
     atomic_init(&version->refs, 1);
     version->catalog = catalog;
     version->entry = entry_of(&version->arena, row);
+    MUTEX_HELD(&catalog->cache_mutex);
+    version->after = catalog->versions;
+    if (version->after)
+        version->after->before = version;
+    catalog->versions = version;
     return version;
 }
 
@@ -249,8 +254,44 @@ void table_version_free(TableVersion **version_pointer)
     TableVersion *version = TAKE(*version_pointer);
     if (!version || atomic_fetch_sub_explicit(&version->refs, 1, memory_order_acq_rel) != 1)
         return;
+    {
+        MUTEX_HELD(&version->catalog->cache_mutex);
+        *(version->before ? &version->before->after : &version->catalog->versions) = version->after;
+        if (version->after)
+            version->after->before = version->before;
+    }
     arena_done(&version->arena);
     mem_free(&version);
+}
+
+/* A reference more, but for one that is being freed. */
+static bool version_hold(TableVersion *version, size_t cached)
+{
+    size_t refs = atomic_load_explicit(&version->refs, memory_order_acquire);
+    while (refs > cached)
+        if (atomic_compare_exchange_weak_explicit(&version->refs, &refs, refs + 1, memory_order_acq_rel,
+                                                  memory_order_acquire))
+            return true;
+    return false;
+}
+
+void catalog_versions_held(Catalog *catalog, Uuid table, Arena *arena, TableVersion ***ret_versions,
+                           size_t *ret_count)
+{
+    size_t most = 0, count = 0;
+    MUTEX_HELD(&catalog->cache_mutex);
+    for (TableVersion *version = catalog->versions; version; version = version->after)
+        most += uuid_eq(version->entry.uuid, table);
+    TableVersion **versions = arena_array(arena, TableVersion *, most + 1);
+    for (TableVersion *version = catalog->versions; version; version = version->after) {
+        size_t cached = 0;
+        for (size_t i = 0; i < catalog->cache_count; i++)
+            cached += catalog->cache[i] == version;
+        if (uuid_eq(version->entry.uuid, table) && version_hold(version, cached))
+            versions[count++] = version;
+    }
+    *ret_versions = versions;
+    *ret_count = count;
 }
 
 const TableMetadata *table_version_metadata(const TableVersion *version)

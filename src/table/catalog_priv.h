@@ -31,6 +31,7 @@ struct TableVersion {
     TableEntry entry;
     TableMetadata *metadata; /* NULL: a view */
     uint64_t used;           /* tick of the cache */
+    TableVersion *before, *after; /* all that live, guarded by cache_mutex */
 };
 
 struct Catalog {
@@ -44,6 +45,7 @@ struct Catalog {
     TableVersion **cache; /* guarded by cache_mutex */
     size_t cache_count;
     uint64_t cache_tick;
+    TableVersion *versions; /* guarded by cache_mutex: every one that is not freed */
     Mutex queue_mutex;
     Cond queue_changed;
     TableQueue *queues; /* guarded by queue_mutex */
@@ -74,6 +76,9 @@ Code catalog_version_of(Catalog *catalog, const MetaTable *row, TableVersion **r
                         Err *err) CHECKED;
 void catalog_cache_put(Catalog *catalog, TableVersion *version);
 TableVersion *table_version_new(Catalog *catalog, const MetaTable *row);
+/* Those of a table that others than the cache hold; the caller frees each. */
+void catalog_versions_held(Catalog *catalog, Uuid table, Arena *arena, TableVersion ***ret_versions,
+                           size_t *ret_count);
 
 /* build.c: one new metadata.json of one table, made of the commits of a group. */
 typedef struct TableBuild {
@@ -88,6 +93,8 @@ typedef struct TableBuild {
     size_t object_count, object_cap;
     Str *dropped_metadata; /* old metadata files that the log forgot: deleted after the swap */
     size_t dropped_count;
+    Str *expired_lists; /* manifest lists of snapshots that this commit forgets */
+    size_t expired_count;
     ManifestFile *manifests; /* of the current snapshot in m */
     size_t manifest_count;
     bool manifests_loaded;
@@ -121,15 +128,32 @@ typedef struct SnapshotDelta {
     const Str *remove;
     size_t remove_count;
     bool remove_all;
+    bool rewrite; /* what is added holds the rows of what is removed */
     int64_t snapshot_id, sequence_number;
     /* counted while it is made */
     int64_t added_rows, added_bytes, removed_files, removed_rows, removed_bytes;
+    int64_t removed_sequence; /* the newest data sequence number of them */
     size_t changed_partitions;
 } SnapshotDelta;
 /* New list of manifests after the delta; writes manifests into build->objects. CONFLICT: a file to
  * remove is not there. */
 Code build_manifests_change(TableBuild *build, SnapshotDelta *delta, ManifestFile **ret_files,
                             size_t *ret_count, Err *err) CHECKED;
+
+/* expire.c: the rows of staged_files that are no intents but name manifest lists of expired snapshots. */
+#define EXPIRED_RUN STR("expired")
+void build_expire(TableBuild *build); /* in build->m; fills expired_lists */
+size_t snapshots_due(const TableMetadata *m, int64_t now_ms, bool *ret_due); /* one a snapshot */
+bool table_gc_enabled(const TableMetadata *m);
+void txn_add_expired(MetaTxn *txn, Uuid table, const Str *lists, size_t count, int64_t now_us);
+static inline bool keep_stops(const bool *stop)
+{
+    return stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE);
+}
+
+/* compact.c: the same text for files of one spec and one tuple of partition values. */
+Code partition_key(Arena *arena, const TableMetadata *m, const DataFile *file, Str *ret_key,
+                   Err *err) CHECKED;
 
 /* create.c */
 Str staged_run_of(Arena *arena, Uuid commit); /* the run id of a commit's own objects */

@@ -200,6 +200,8 @@ static void part_txn(Catalog *catalog, Part *part, Arena *arena, MetaTxn *txn)
     const TableBuild *build = &part->build;
     meta_table_swap(txn, part->table, build->base_location, build->new_location,
                     os_now_us(catalog->os));
+    txn_add_expired(txn, part->table, build->expired_lists, build->expired_count,
+                    os_now_us(catalog->os));
     for (size_t i = 0; i < part->count; i++) {
         const Waiter *waiter = part->waiters[i];
         if (waiter->code)

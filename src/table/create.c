@@ -403,8 +403,14 @@ static Code sweep_list(Catalog *catalog, int64_t before_us, Arena *arena, MetaSt
                        size_t *count, Err *err)
 {
     MetaRead *AUTO(meta_read_end) read = NULL;
+    size_t intents = 0;
     TRY(meta_read_begin(catalog->meta, &read, err));
-    return meta_list_staged_before(read, before_us, arena, rows, count, err);
+    TRY(meta_list_staged_before(read, before_us, arena, rows, count, err));
+    for (size_t i = 0; i < *count; i++)
+        if (!str_eq((*rows)[i].run_id, EXPIRED_RUN))
+            (*rows)[intents++] = (*rows)[i];
+    *count = intents;
+    return E_OK;
 }
 
 /* The rows of one commit stay together: it asks for one of them only. */
@@ -439,11 +445,6 @@ static Code sweep_take(Catalog *catalog, const MetaStagedFile *rows, size_t coun
     return taken ? txn_commit(catalog, &txn, err) : E_OK;
 }
 
-static bool sweep_stops(const bool *stop)
-{
-    return stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE);
-}
-
 static Code sweep_delete(Catalog *catalog, const MetaStagedFile *rows, size_t count,
                          const bool *stop, size_t *objects, Err *err)
 {
@@ -451,7 +452,7 @@ static Code sweep_delete(Catalog *catalog, const MetaStagedFile *rows, size_t co
     MetaTxn txn;
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
-    for (size_t i = 0; i < count && !sweep_stops(stop); i++) {
+    for (size_t i = 0; i < count && !keep_stops(stop); i++) {
         Str bucket, key;
         if (store_address_parse(rows[i].address, &bucket, &key)) {
             Code code = store_delete(catalog->store, bucket, key, err);
@@ -473,7 +474,7 @@ Code catalog_sweep(Catalog *catalog, int64_t before_us, const bool *stop, size_t
     MetaStagedFile *rows;
     size_t count, objects = 0, group;
     TRY(sweep_list(catalog, before_us, &tmp, &rows, &count, err));
-    for (size_t at = 0; at < count && !sweep_stops(stop); at += group) {
+    for (size_t at = 0; at < count && !keep_stops(stop); at += group) {
         group = sweep_group(rows + at, count - at);
         Code code = sweep_take(catalog, rows + at, group, err);
         if (code == E_CONFLICT)

@@ -91,11 +91,13 @@ static Code manifest_write(TableBuild *build, const SnapshotDelta *delta, int32_
     return E_OK;
 }
 
-static ManifestEntry entry_of_new(const DataFile *file, int64_t snapshot_id)
+/* The rows of a rewrite are as old as those that they replace: deletes that come later meet them (spec,
+ * "Sequence Numbers"). */
+static ManifestEntry entry_of_new(const DataFile *file, const SnapshotDelta *delta)
 {
     return (ManifestEntry){ .status = ENTRY_ADDED,
-                            .snapshot_id = snapshot_id,
-                            .sequence_number = -1,
+                            .snapshot_id = delta->snapshot_id,
+                            .sequence_number = delta->rewrite ? delta->removed_sequence : -1,
                             .file_sequence_number = -1,
                             .file = *file };
 }
@@ -109,7 +111,7 @@ static Code added_write(TableBuild *build, SnapshotDelta *delta, ManifestList *o
         for (size_t i = 0; i < delta->add_count; i++) {
             if (delta->add[i].spec_id != spec_id)
                 continue;
-            ManifestEntry entry = entry_of_new(&delta->add[i], delta->snapshot_id);
+            ManifestEntry entry = entry_of_new(&delta->add[i], delta);
             entry_add(build->arena, &list, &entry);
             delta->added_rows += delta->add[i].record_count;
             delta->added_bytes += delta->add[i].size_bytes;
@@ -152,6 +154,7 @@ static Code manifest_filter(TableBuild *build, SnapshotDelta *delta, const Str *
             delta->removed_files++;
             delta->removed_rows += entry.file.record_count;
             delta->removed_bytes += entry.file.size_bytes;
+            delta->removed_sequence = MAX(delta->removed_sequence, entry.sequence_number);
             *ret_hit = true;
         }
         entry_add(build->arena, kept, &entry);
@@ -202,7 +205,7 @@ static Code carried_write(TableBuild *build, SnapshotDelta *delta, ManifestList 
 static bool mergeable(const ManifestFile *file, int32_t spec_id)
 {
     return !file->is_deletes && file->spec_id == spec_id &&
-           file->length < MANIFEST_MERGE_BYTES_MAX && file->deleted_files == 0;
+           file->length < MANIFEST_MERGE_BYTES_MAX;
 }
 
 /* Many small manifests of one spec become one, so that a plan reads few objects. */
@@ -227,6 +230,8 @@ static Code merge(TableBuild *build, const SnapshotDelta *delta, ManifestList *l
         size_t count;
         TRY(entries_load(build, file, &entries, &count, err));
         for (size_t j = 0; j < count; j++) {
+            if (entries[j].status == ENTRY_DELETED)
+                continue; /* invariant 3: by an older snapshot */
             entries[j].status = ENTRY_EXISTING;
             entry_add(build->arena, &all, &entries[j]);
         }
@@ -244,19 +249,8 @@ static size_t partitions_changed(TableBuild *build, const SnapshotDelta *delta)
     Arena AUTO(arena_done) tmp = { 0 };
     Str *keys = arena_array(&tmp, Str, delta->add_count + 1);
     for (size_t i = 0; i < delta->add_count; i++) {
-        const DataFile *file = &delta->add[i];
-        const IceType **types;
-        Buf AUTO(buf_done) key;
-        buf_init(&key, 1 << 20);
-        buf_format(&key, "%d", file->spec_id);
-        if (partition_types(build->m, table_spec(build->m, file->spec_id), &tmp, &types, NULL) ==
-            E_OK)
-            for (size_t j = 0; j < file->partition_count; j++) {
-                Str text = ice_value_format(&tmp, types[j], &file->partition[j]);
-                buf_format(&key, "/%d:%zu:", file->partition[j].present, text.len);
-                buf_put(&key, text);
-            }
-        keys[i] = str_copy(&tmp, buf_str(&key));
+        if (partition_key(&tmp, build->m, &delta->add[i], &keys[i], NULL))
+            keys[i] = delta->add[i].address;
     }
     qsort(keys, delta->add_count, sizeof *keys, address_order);
     size_t distinct = 0;
@@ -269,10 +263,15 @@ Code build_manifests_change(TableBuild *build, SnapshotDelta *delta, ManifestFil
                             size_t *ret_count, Err *err)
 {
     TRY(build_manifests_load(build, err));
-    ManifestList out = { 0 };
+    ManifestList out = { 0 }, carried = { 0 };
+    TRY(carried_write(build, delta, &carried, err));
     TRY(added_write(build, delta, &out, err));
-    TRY(carried_write(build, delta, &out, err));
+    for (size_t i = 0; i < carried.count; i++)
+        list_add(build->arena, &out, &carried.files[i]);
     TRY(merge(build, delta, &out, err));
+    if (delta->rewrite && delta->added_rows != delta->removed_rows)
+        return err_set(err, E_INVALID, "the new files hold %lld rows, those that they replace %lld",
+                       (long long)delta->added_rows, (long long)delta->removed_rows);
     if (out.count > MANIFEST_LIST_MAX)
         return err_set(err, E_LIMIT, "the table has more than %d manifests", MANIFEST_LIST_MAX);
     delta->changed_partitions = partitions_changed(build, delta);
