@@ -135,7 +135,9 @@ extern const IndexOps index_rocksdb;
 enum { INDEX_VERSION = 6 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
-enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + 16 };
+/* The longest is that of an upload: its bucket and key, of which each byte may take two, its id, and 4 bytes between
+ * them; one more, to seek just behind it. */
+enum { INDEX_KEY_MAX = 2 * STORE_KEY_MAX + STORE_BUCKET_MAX + STORE_UPLOAD_ID_LEN + 5 };
 void key_state(Buf *buf);
 void key_bucket(Buf *buf, Str bucket);
 void key_bucket_objects(Buf *buf, Str bucket);     /* of all objects of the bucket */

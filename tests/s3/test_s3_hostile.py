@@ -481,6 +481,22 @@ def served(*settings, data=None):
 
 
 @case
+def the_longest_keys_there_are():
+    """Of zeros, in a bucket of the longest name: two uploads of one key stay two."""
+    bucket, zeros = "b" * 63, "%00" * 1024
+    equal(s3.ask("PUT", f"/{bucket}").status, 200)
+    ids = [s3.ask("POST", f"/{bucket}/{zeros}", "uploads", body=b"").text("UploadId") for _ in range(2)]
+    found = re.findall(rb"<UploadId>(\w+)</UploadId>", s3.ask("GET", f"/{bucket}", "uploads&encoding-type=url").body)
+    equal(sorted(id_.decode() for id_ in found), sorted(ids), "listed")
+    for id_ in ids:
+        equal(s3.ask("DELETE", f"/{bucket}/{zeros}", f"uploadId={id_}").status, 204, id_)
+    equal(s3.ask("PUT", f"/{bucket}/{zeros}", body=b"z").status, 200)
+    equal(s3.ask("GET", f"/{bucket}/{zeros}").body, b"z")
+    equal(s3.ask("DELETE", f"/{bucket}/{zeros}").status, 204)
+    equal(s3.ask("DELETE", f"/{bucket}").status, 204)
+
+
+@case
 def who_takes_too_long():
     made, raw = served("http.head_timeout=300ms", "http.rate_window=1s", "http.rate_min=1k")
     raw.ask("PUT", "/bkt")
