@@ -55,6 +55,9 @@ def conditions_of_reads():
     for fields, wanted in (({"x-amz-copy-source-if-none-match": etag}, 412), ({"x-amz-copy-source-if-match": '"x"'}, 412),
                            ({"x-amz-copy-source-if-modified-since": FUTURE}, 412), ({"x-amz-copy-source-if-match": etag}, 200)):
         equal(s3.ask("PUT", "/bkt/copied", fields={"x-amz-copy-source": "bkt/c", **fields}).status, wanted, fields)
+    for fields, wanted in (({"If-None-Match": "*"}, 412), ({"If-Match": '"x"'}, 412), ({"If-Match": etag}, 200)):
+        equal(s3.ask("PUT", "/bkt/copied", fields={"x-amz-copy-source": "bkt/c", **fields}).status, wanted, f"of the target: {fields}")
+    equal(s3.ask("PUT", "/bkt/copied-anew", fields={"x-amz-copy-source": "bkt/c", "If-None-Match": "*"}).status, 200)
 
 
 @case
@@ -251,6 +254,10 @@ def fields_that_are_kept():
               ("1", "bytes", f'"{hashlib.md5(b"f").hexdigest()}"'), method)
         holds(re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", reply.fields["last-modified"]), "a date of HTTP")
         holds(reply.fields["x-amz-request-id"], "a request's id")
+    many = {f"x-amz-meta-n{i}": "v" for i in range(80)}
+    equal(s3.ask("PUT", "/bkt/f", body=b"f", fields=many).status, 200)
+    for method in ("GET", "HEAD"):
+        equal({n: v for n, v in s3.ask(method, "/bkt/f").fields.items() if n.startswith("x-amz-meta-")}, many, method)
     missing = s3.ask("HEAD", "/bkt/none")
     equal((missing.status, missing.body), (404, b""), "an error of HEAD has no body")
 

@@ -19,7 +19,7 @@ enum {
     HTTP_PULL_AHEAD = 4,                  /* so many pulled blocks wait for the socket at most */
     HTTP_PIPELINE_BYTES_MAX = 256 << 10,  /* of replies that wait before requests are parsed on */
     HTTP_ARGS_MAX = 8,                    /* `{name}` parts of a route */
-    HTTP_REPLY_HEADERS_MAX = 32,
+    HTTP_REPLY_HEADERS_MAX = 160,         /* an object brings up to 128 of its own */
     HTTP_ROUTES_MAX = 256,
     HTTP_LISTENERS_MAX = 16,
     HTTP_BODY_DEFAULT_MAX = 1 << 20

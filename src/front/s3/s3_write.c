@@ -145,7 +145,7 @@ static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
     Err err;
     if (!copy_source_parse(s, &bucket, &key, &sequence))
         return false;
-    ApiBucketAsk ask = { &s->grant, BUCKET_READ, "s3:GetObject", bucket, key };
+    ApiBucketAsk ask = { &s->grant, BUCKET_READ, s3_action("s3:GetObject", sequence != 0), bucket, key };
     if (!api_bucket_name_ok(bucket))
         return s3_fail_with(s, S3_NoSuchBucket, STR_NONE, "BucketName", bucket);
     Code code = api_bucket_enter(&s->call, &ask, &info, &err);
@@ -155,6 +155,8 @@ static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
         return false;
     if (code == E_OK)
         code = api_object_read(&s->call, bucket, key, sequence, ret_reader, &err);
+    if ((code == E_NOT_FOUND || code == E_GONE) && !s3_may_list(s, bucket))
+        return s3_fail(s, S3_AccessDenied);
     if (code != E_OK)
         return s3_fail_err(s, &err);
     return s3_conditions_hold(s, object_reader_info(*ret_reader), &s3_of_copy);
@@ -238,7 +240,7 @@ static void copy_object(S3Req *s)
     bool replaces = str_eq(directive, STR("REPLACE"));
     if (!directive_ok(s, "x-amz-metadata-directive", STR("Unknown metadata directive.")) ||
         !directive_ok(s, "x-amz-tagging-directive", STR("Unknown tagging directive.")) ||
-        !algorithm_ok(s))
+        !algorithm_ok(s) || !s3_conditions_of_put(s))
         return;
     if (!copy_source_open(s, &reader))
         return;
@@ -253,19 +255,16 @@ static void copy_object(S3Req *s)
                          "attributes."));
         return;
     }
-    DigestKind wanted;
-    if (digest_parse(s3_field(s, "x-amz-checksum-algorithm"), &wanted)) {
-        s3_checksum_begin(s, wanted);
-    } else if (info->checksum.kind != DIGEST_NONE) {
-        s3_checksum_begin(s, info->checksum.kind);
-    } else {
-        s3_checksum_begin(s, DIGEST_CRC64NVME);
-    }
+    DigestKind wanted = info->checksum.kind != DIGEST_NONE ? info->checksum.kind : DIGEST_CRC64NVME;
+    IGNORE(!digest_parse(s3_field(s, "x-amz-checksum-algorithm"), &wanted)); /* else as the source has it */
+    s3_checksum_begin(s, wanted);
     if (!bytes_copy(s, reader, 0, info->size_bytes))
         return;
     StorePut put = { .take_staged = s->staged,
                      .bucket = s->bucket,
                      .key = s->key,
+                     .condition = s->condition,
+                     .if_sequence = s->if_sequence,
                      .md5 = s->md5_bytes,
                      .checksum = s->checksum_value,
                      .content_type = info->content_type,
