@@ -255,6 +255,7 @@ TEST(access_session_policies)
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":7,\"Resource\":\"*\"}]}",
         "{\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"*\"}]}",
         "{\"Extra\":1,\"Statement\":[]}",
+        "{\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"*\",\"Resource\":\"*/${aws:username}\"}}",
     };
     for (size_t i = 0; i < ARRAY_LEN(refused); i++)
         if (session_policy_check(str_z(refused[i]), &err) == E_OK)

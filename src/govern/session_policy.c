@@ -13,17 +13,22 @@ static Code unknown(const char *what, Str text, Err *err)
                     "Version, Statement [{Sid, Effect, Action, Resource}] with * and ? are");
 }
 
+/* Variables are not put in: a Deny of "${aws:username}/" would be one of nothing. */
+static bool pattern_ok(Str pattern)
+{
+    return pattern.len <= PATTERN_BYTES_MAX && str_find(pattern, STR("${")) < 0;
+}
+
 static Code patterns_check(const Json *value, const char *what, Err *err)
 {
     JsonIter it = json_iter(value);
     size_t count = 0;
     if (json_type(value) == JSON_STRING)
-        return json_str(value).len <= PATTERN_BYTES_MAX ? E_OK
-                                                        : unknown(what, json_str(value), err);
+        return pattern_ok(json_str(value)) ? E_OK : unknown(what, json_str(value), err);
     if (json_type(value) != JSON_ARRAY)
         return unknown(what, str_z(json_type_name(json_type(value))), err);
     while (json_next(&it)) {
-        if (json_type(it.value) != JSON_STRING || json_str(it.value).len > PATTERN_BYTES_MAX ||
+        if (json_type(it.value) != JSON_STRING || !pattern_ok(json_str(it.value)) ||
             ++count > PATTERNS_MAX)
             return unknown(what, json_str(it.value), err);
     }

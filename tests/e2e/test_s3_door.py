@@ -105,6 +105,25 @@ def several_domains_name_the_bucket():
 
 
 @case
+def a_public_host_is_not_signed_for_another_bucket():
+    lake = Lake(None, "--set", "s3.public_host=public.example.org", "--set", "s3.domain=s3.test")
+    door = client(lake.admin, f"http://{lake.admin['s3']}")
+    for name, key in (("meant", "k"), ("other", "meant/k")):
+        door.create_bucket(Bucket=name)
+        door.put_object(Bucket=name, Key=key, Body=name.encode())
+    request = AWSRequest("GET", "http://public.example.org/meant/k")
+    S3SigV4Auth(Credentials(lake.admin["access_key"], lake.admin["secret_key"]), "s3", "us-east-1").add_auth(request)
+    for host, wanted in (("10.0.0.1", (200, b"meant")), ("other.s3.test", (403, None))):
+        fields = {**dict(request.headers.items()), "Host": host}
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"http://{lake.admin['s3']}/meant/k", headers=fields)) as reply:
+                equal((reply.status, reply.read()), wanted, host)
+        except urllib.error.HTTPError as error:
+            equal((error.code, None), wanted, host)
+    lake.stop()
+
+
+@case
 def an_inherited_socket_called_s3_is_the_door():
     listener = socket.create_server(("127.0.0.1", 0))
     server = Server(sockets=[listener], names="s3", http="127.0.0.1:0")

@@ -295,6 +295,9 @@ def forms_of_pages():
     equal(post(good | {"x-amz-meta-a": "bc"}, b"z" * 300000), (201, ""))
     found = s3.head_object(Bucket=name, Key="k")
     equal((found["ContentLength"], found["Metadata"]), (300000, {"a": "bc"}))
+    equal(post(good | {"x-amz-meta-a": "bc", "X-Amz-Meta-A": "else"}), (403, "AccessDenied"), "judged once, sent twice")
+    odd = signed(key="odd", conditions=[["starts-with", "$x-amz-meta-a: b", ""]])
+    equal(post(odd | {"x-amz-meta-a: b": "c"}), (400, "InvalidArgument"), "a name that no field has")
 
 
 @case

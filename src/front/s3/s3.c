@@ -261,15 +261,16 @@ static void request_take(S3Req *s)
                                fields, count };
 }
 
+/* The public host stands for one that a proxy has put in its place, whose paths name the bucket. A Host that names
+ * one itself is what was signed, or else a request could be sent to another bucket than its signer meant. */
 static bool verify(S3Req *s, SigFail *fail)
 {
+    Str public_host = host_bucket(s).len == 0 ? s->server->options.public_host : STR_NONE;
     *fail = (SigFail){ 0 };
     if (s->payload_sts.len > 0)
-        return sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host,
-                          s->arena, fail);
+        return sig_verify(&s->request, &s->claim, &s->sig_key, public_host, s->arena, fail);
     return s3_payload_form(s) &&
-           sig_verify(&s->request, &s->claim, &s->sig_key, s->server->options.public_host, s->arena,
-                      fail) &&
+           sig_verify(&s->request, &s->claim, &s->sig_key, public_host, s->arena, fail) &&
            ((s->op->body != S3_BODY_NONE && http_req_length(s->r) != 0) || s3_empty_compare(s));
 }
 
@@ -300,12 +301,30 @@ bool s3_authenticate(S3Req *s, Str service)
     return true;
 }
 
+const char *s3_action(const char *action, bool of_version)
+{
+    static const char *const rows[][2] = { { "s3:GetObject", "s3:GetObjectVersion" },
+                                           { "s3:DeleteObject", "s3:DeleteObjectVersion" },
+                                           { "s3:GetObjectTagging", "s3:GetObjectVersionTagging" },
+                                           { "s3:PutObjectTagging", "s3:PutObjectVersionTagging" },
+                                           { "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging" },
+                                           { "s3:GetObjectAcl", "s3:GetObjectVersionAcl" },
+                                           { "s3:PutObjectAcl", "s3:PutObjectVersionAcl" } };
+    for (size_t i = 0; i < ARRAY_LEN(rows) && of_version; i++) {
+        if (strcmp(rows[i][0], action) == 0)
+            return rows[i][1];
+    }
+    return action;
+}
+
 bool s3_bucket_enter(S3Req *s)
 {
+    static const AccessGrant no_session; /* of a batch each key is asked for by itself */
     Err err;
-    ApiBucketAsk ask = { &s->grant, s->op->right, s->op->action, s->bucket, s->key };
     if (!s->op->action)
         return true;
+    ApiBucketAsk ask = { s->op->run == s3_delete_objects ? &no_session : &s->grant, s->op->right,
+                         s3_action(s->op->action, s3_has(s, "versionId")), s->bucket, s->key };
     if (!api_bucket_name_ok(s->bucket))
         return s3_fail_with(s,
                             s->op->right == BUCKET_CREATE ? S3_InvalidBucketName : S3_NoSuchBucket,

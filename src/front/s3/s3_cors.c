@@ -18,8 +18,7 @@ static bool method_known(Str method)
     return false;
 }
 
-/* The letters of a field's name; `*` only in rules. */
-static bool name_ok(Str name, bool star)
+bool s3_field_name_ok(Str name, bool star)
 {
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
@@ -45,7 +44,7 @@ static bool origin_ok(S3Req *s, Str origin)
 static bool names_ok(S3Req *s, const XmlNode *rule, const char *element)
 {
     for (const XmlNode *h = xml_child(rule, element); h; h = xml_next(h, element)) {
-        if (!name_ok(h->text, true))
+        if (!s3_field_name_ok(h->text, true))
             return s3_fail_text(
                 s, S3_InvalidRequest,
                 str_format(s->arena, "AllowedHeader \"" STR_FMT "\" contains invalid character.",
@@ -192,7 +191,7 @@ static bool ask_take(S3Req *s, CorsAsk *ret_ask)
                             str_format(s->arena, "Invalid Access-Control-Request-Method: " STR_FMT,
                                        STR_ARG(ret_ask->method)));
     while (rest.ptr && rest.len > 0 && str_split(&rest, ',', &one)) {
-        if (!name_ok(str_trim(one), false))
+        if (!s3_field_name_ok(str_trim(one), false))
             return s3_fail_text(s, S3_BadRequest,
                                 str_format(s->arena,
                                            "Access-Control-Request-Headers \"" STR_FMT

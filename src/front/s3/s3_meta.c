@@ -94,6 +94,9 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
         const SigField *field = &s->request.fields[i];
         if (!str_istarts(field->name, STR("x-amz-meta-")))
             continue;
+        if (!s3_field_name_ok(field->name, false)) /* a form's fields have names of any bytes */
+            return s3_fail_argument(s, "x-amz-meta", field->name,
+                                    STR("The name of a field of metadata is none of HTTP."));
         bytes += field->name.len - strlen("x-amz-meta-") + field->value.len;
         if (count == STORE_META_MAX || bytes > S3_META_BYTES_MAX)
             return meta_too_large(s, bytes);

@@ -72,8 +72,8 @@ static bool batch_parse(S3Req *s, BatchItem **ret_items, size_t *ret_count, bool
         item->version = xml_text(node, "VersionId");
         if (item->wanted.key.len > STORE_KEY_MAX)
             item->refused = s3_error(S3_KeyTooLongError);
-        else if (!api_key_allowed(&s->call, &s->grant, "s3:DeleteObject", s->bucket,
-                                  item->wanted.key))
+        else if (!api_key_allowed(&s->call, &s->grant, s3_action("s3:DeleteObject", item->version.len > 0),
+                                  s->bucket, item->wanted.key))
             item->refused = s3_error(S3_AccessDenied);
         if ((item->version.len > 0 &&
              !s3_version_parse(s, item->version, &item->wanted.sequence)) ||
@@ -163,6 +163,8 @@ bool s3_head_version(S3Req *s, ObjectInfo *ret_info)
     }
     if (!ret_info->delete_marker)
         return true;
+    if (!s3_may_list(s, s->bucket))
+        return s3_fail(s, S3_AccessDenied);
     http_reply_header(s->r, "x-amz-delete-marker", STR("true"));
     if (sequence != 0)
         http_reply_header(s->r, "Last-Modified", s3_http_date(s->arena, ret_info->modified_us));

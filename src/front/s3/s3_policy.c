@@ -57,6 +57,11 @@ static bool starts(Str field, Str value, Str wanted)
     return true;
 }
 
+static bool value_fits(const char *op, Str field, Str value, Str wanted)
+{
+    return strcmp(op, "eq") == 0 ? str_eq(value, wanted) : starts(field, value, wanted);
+}
+
 /* `name` with its dollar sign. */
 static bool match(PostForm *form, const char *op, Str name, Str wanted, const char *gap,
                   PostFail *ret_fail)
@@ -64,10 +69,13 @@ static bool match(PostForm *form, const char *op, Str name, Str wanted, const ch
     if (!str_starts(name, STR("$")))
         return failed(form, ret_fail, op, name, wanted, gap);
     Str field = str_from(name, 1);
-    Str value = str_ieq(field, STR("bucket")) ? form->bucket : s3_post_field(form, field);
-    bool same = strcmp(op, "eq") == 0 ? str_eq(value, wanted) : starts(field, value, wanted);
-    if (!same)
+    bool is_bucket = str_ieq(field, STR("bucket"));
+    if (!value_fits(op, field, is_bucket ? form->bucket : s3_post_field(form, field), wanted))
         return failed(form, ret_fail, op, name, wanted, gap);
+    for (size_t i = 0; i < form->count && !is_bucket; i++) { /* one that comes twice is judged twice */
+        if (str_ieq(form->fields[i].name, field) && !value_fits(op, field, form->fields[i].value, wanted))
+            return failed(form, ret_fail, op, name, wanted, gap);
+    }
     cover(form, field);
     return true;
 }

@@ -145,6 +145,8 @@ Str s3_field(const S3Req *s, const char *name);
 Str s3_field_all(const S3Req *s, const char *name); /* repeated fields, with commas */
 Str s3_blanks_for_plus(Arena *arena, Str text);
 bool s3_owner_expected(S3Req *s, const char *field, Str owner);
+/* What session policies call it: a version that is named is read, deleted and tagged by a right of its own. */
+const char *s3_action(const char *action, bool of_version);
 
 /* s3_text.c */
 #include "front/s3/s3_text.h"
@@ -169,6 +171,8 @@ bool s3_fail_details(S3Req *s, S3Code code, Str message, const S3Detail *details
 bool s3_fail_argument(S3Req *s, const char *name, Str value, Str message); /* InvalidArgument */
 bool s3_fail_signature(S3Req *s, const SigFail *fail);
 bool s3_fail_err(S3Req *s, const Err *err); /* of the layers below */
+/* Whoever may not list a bucket is not told whether it has a key either. */
+bool s3_may_list(S3Req *s, Str bucket);
 const S3Error *s3_error(S3Code code);
 void s3_reply_xml(S3Req *s, int status, Buf *take_body);
 void s3_reply_empty(S3Req *s, int status);
@@ -204,6 +208,7 @@ void s3_post_take(S3Req *s, Str bytes);
 void s3_post_free(S3Req *s);
 
 /* s3_cors.c */
+bool s3_field_name_ok(Str name, bool star); /* the letters of a field's name; `*` only in rules */
 bool s3_cors_ok(S3Req *s, const XmlNode *root); /* answers when a rule is none */
 bool s3_cors_apply(S3Req *s);                   /* fields of an answer, by the bucket's rules */
 void s3_cors_preflight(S3Req *s);

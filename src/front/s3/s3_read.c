@@ -151,7 +151,7 @@ static void missing_answer(S3Req *s, uint64_t sequence, const Err *err)
 {
     ObjectInfo info;
     Err other;
-    if ((err->code == E_NOT_FOUND || err->code == E_GONE) &&
+    if ((err->code == E_NOT_FOUND || err->code == E_GONE) && s3_may_list(s, s->bucket) &&
         api_object_head(&s->call, s->bucket, s->key, sequence, &info, &other) == E_OK &&
         info.delete_marker) {
         http_reply_header(s->r, "x-amz-delete-marker", STR("true"));

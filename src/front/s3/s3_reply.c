@@ -160,8 +160,16 @@ bool s3_fail_signature(S3Req *s, const SigFail *fail)
     return answer(s, fail->code, fail->status, fail->message, details, ARRAY_LEN(details));
 }
 
+bool s3_may_list(S3Req *s, Str bucket)
+{
+    return api_key_allowed(&s->call, &s->grant, "s3:ListBucket", bucket, STR_NONE);
+}
+
 bool s3_fail_err(S3Req *s, const Err *err)
 {
+    bool missing = err->code == E_NOT_FOUND || err->code == E_GONE;
+    if (missing && s->key.len > 0 && !s3_may_list(s, s->bucket))
+        return s3_fail(s, S3_AccessDenied);
     switch (err->code) {
     case E_NOT_FOUND:
         return s3_fail_with(s, S3_NoSuchKey, STR_NONE, "Key", s->key);

@@ -27,6 +27,22 @@ static Str form_value(S3Req *s, const char *name)
     return STR_NONE;
 }
 
+/* A form that is not understood whole would give a session more than was asked for. */
+static bool form_ok(S3Req *s)
+{
+    Str rest = buf_str(&s->text), pair, text;
+    while (rest.ptr && rest.len > 0 && str_split(&rest, '&', &pair)) {
+        if (!url_decode(s->arena, pair, &text))
+            return s3_fail_text(s, S3_ValidationError, STR("The form holds a percent sign that is no escape."));
+        if (str_starts(text, STR("PolicyArns.")))
+            return s3_fail_text(s, S3_ValidationError,
+                                STR("PolicyArns is not served: the policy of a session comes in Policy."));
+    }
+    text = form_value(s, "Policy");
+    return !text.ptr || text.len > 0 ||
+           s3_fail_text(s, S3_ValidationError, STR("Member must have length greater than or equal to 1: policy"));
+}
+
 static void request_id_put(S3Req *s, XmlWriter *w)
 {
     xml_open(w, "ResponseMetadata");
@@ -109,7 +125,7 @@ void s3_sts(S3Req *s)
     Str action = form_value(s, "Action");
     DigestValue sha = digest_of(DIGEST_SHA256, buf_str(&s->text));
     s->payload_sts = hex_format(s->arena, digest_str(&sha));
-    if (!s3_authenticate(s, STR("sts")))
+    if (!s3_authenticate(s, STR("sts")) || !form_ok(s))
         return;
     if (str_eq(action, STR("AssumeRole")))
         assume_role(s);
