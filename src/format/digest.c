@@ -6,6 +6,8 @@
 #include <openssl/md5.h>
 #include <openssl/sha.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 typedef struct KindRow {
     const char *name;
@@ -21,6 +23,10 @@ static const KindRow rows[DIGEST_KINDS] = {
     [DIGEST_CRC32] = { "CRC32", 4, 0xEDB88320 },
     [DIGEST_CRC32C] = { "CRC32C", 4, 0x82F63B78 },
     [DIGEST_CRC64NVME] = { "CRC64NVME", 8, 0x9A6C9329AC4BC9B5ull },
+    [DIGEST_SHA512] = { "SHA512", 64, 0 },
+    [DIGEST_XXHASH64] = { "XXHASH64", 8, 0 },
+    [DIGEST_XXHASH3] = { "XXHASH3", 8, 0 },
+    [DIGEST_XXHASH128] = { "XXHASH128", 16, 0 },
 };
 
 size_t digest_len(DigestKind kind)
@@ -53,7 +59,28 @@ typedef union Context {
     MD5_CTX md5;
     SHA_CTX sha1;
     SHA256_CTX sha256;
+    SHA512_CTX sha512;
+    XXH64_state_t xxh64;
 } Context;
+
+enum { XXH3_ALIGN = 64 }; /* of the library's state, which no allocator of ours promises */
+
+static XXH3_state_t *xxh3_of(const Digest *digest)
+{
+    return (XXH3_state_t *)(((uintptr_t)digest->context + XXH3_ALIGN - 1) & ~(uintptr_t)(XXH3_ALIGN - 1));
+}
+
+static void xxhash_begin(Digest *digest)
+{
+    bool wide = digest->kind == DIGEST_XXHASH128;
+    if (digest->kind == DIGEST_XXHASH64) {
+        digest->context = mem_new(sizeof(XXH64_state_t));
+        ASSERT(XXH64_reset(digest->context, 0) == XXH_OK);
+        return;
+    }
+    digest->context = mem_new(sizeof(XXH3_state_t) + XXH3_ALIGN);
+    ASSERT((wide ? XXH3_128bits_reset(xxh3_of(digest)) : XXH3_64bits_reset(xxh3_of(digest))) == XXH_OK);
+}
 
 /* OpenSSL's plain functions, as in checksum.c; they do not fail. */
 void digest_init(Digest *digest, DigestKind kind)
@@ -61,10 +88,15 @@ void digest_init(Digest *digest, DigestKind kind)
     *digest = (Digest){ .kind = kind };
     if (kind == DIGEST_NONE || digest_is_crc(kind))
         return;
+    if (kind == DIGEST_XXHASH64 || kind == DIGEST_XXHASH3 || kind == DIGEST_XXHASH128) {
+        xxhash_begin(digest);
+        return;
+    }
     Context *context = digest->context = mem_new(sizeof *context);
-    ASSERT(kind == DIGEST_MD5    ? MD5_Init(&context->md5)
-           : kind == DIGEST_SHA1 ? SHA1_Init(&context->sha1)
-                                 : SHA256_Init(&context->sha256));
+    ASSERT(kind == DIGEST_MD5      ? MD5_Init(&context->md5)
+           : kind == DIGEST_SHA1   ? SHA1_Init(&context->sha1)
+           : kind == DIGEST_SHA512 ? SHA512_Init(&context->sha512)
+                                   : SHA256_Init(&context->sha256));
 }
 
 void digest_update(Digest *digest, Str bytes)
@@ -91,17 +123,29 @@ void digest_update(Digest *digest, Str bytes)
     case DIGEST_SHA256:
         ASSERT(SHA256_Update(&context->sha256, bytes.ptr, bytes.len));
         break;
+    case DIGEST_SHA512:
+        ASSERT(SHA512_Update(&context->sha512, bytes.ptr, bytes.len));
+        break;
+    case DIGEST_XXHASH64:
+        ASSERT(XXH64_update(&context->xxh64, bytes.ptr, bytes.len) == XXH_OK);
+        break;
+    case DIGEST_XXHASH3:
+        ASSERT(XXH3_64bits_update(xxh3_of(digest), bytes.ptr, bytes.len) == XXH_OK);
+        break;
+    case DIGEST_XXHASH128:
+        ASSERT(XXH3_128bits_update(xxh3_of(digest), bytes.ptr, bytes.len) == XXH_OK);
+        break;
     case DIGEST_NONE:
     case DIGEST_KINDS:
         break;
     }
 }
 
-static void crc_put(DigestValue *value, uint64_t crc)
+static void number_put(DigestValue *value, uint64_t number)
 {
     size_t len = digest_len(value->kind);
     for (size_t i = 0; i < len; i++)
-        value->bytes[i] = (uint8_t)(crc >> 8 * (len - 1 - i));
+        value->bytes[i] = (uint8_t)(number >> 8 * (len - 1 - i));
 }
 
 static uint64_t crc_get(const DigestValue *value)
@@ -116,12 +160,40 @@ DigestValue digest_final(Digest *digest)
 {
     DigestValue value = { .kind = digest->kind };
     Context *context = digest->context;
-    if (digest_is_crc(digest->kind))
-        crc_put(&value, digest->crc);
-    else if (digest->kind != DIGEST_NONE)
-        ASSERT(digest->kind == DIGEST_MD5    ? MD5_Final(value.bytes, &context->md5)
-               : digest->kind == DIGEST_SHA1 ? SHA1_Final(value.bytes, &context->sha1)
-                                             : SHA256_Final(value.bytes, &context->sha256));
+    switch (digest->kind) {
+    case DIGEST_CRC32:
+    case DIGEST_CRC32C:
+    case DIGEST_CRC64NVME:
+        number_put(&value, digest->crc);
+        break;
+    case DIGEST_MD5:
+        ASSERT(MD5_Final(value.bytes, &context->md5));
+        break;
+    case DIGEST_SHA1:
+        ASSERT(SHA1_Final(value.bytes, &context->sha1));
+        break;
+    case DIGEST_SHA256:
+        ASSERT(SHA256_Final(value.bytes, &context->sha256));
+        break;
+    case DIGEST_SHA512:
+        ASSERT(SHA512_Final(value.bytes, &context->sha512));
+        break;
+    case DIGEST_XXHASH64:
+        number_put(&value, XXH64_digest(&context->xxh64));
+        break;
+    case DIGEST_XXHASH3:
+        number_put(&value, XXH3_64bits_digest(xxh3_of(digest)));
+        break;
+    case DIGEST_XXHASH128: {
+        XXH128_canonical_t wide;
+        XXH128_canonicalFromHash(&wide, XXH3_128bits_digest(xxh3_of(digest)));
+        memcpy(value.bytes, wide.digest, sizeof wide.digest);
+        break;
+    }
+    case DIGEST_NONE:
+    case DIGEST_KINDS:
+        break;
+    }
     return value;
 }
 
@@ -173,6 +245,6 @@ DigestValue digest_combine(const DigestValue *a, const DigestValue *b, uint64_t 
             crc = multiply(crc, power, poly, bits);
         power = multiply(power, power, poly, bits);
     }
-    crc_put(&value, crc ^ crc_get(b));
+    number_put(&value, crc ^ crc_get(b));
     return value;
 }

@@ -16,10 +16,14 @@ typedef enum DigestKind {
     DIGEST_CRC32,     /* ISO-HDLC, as in gzip */
     DIGEST_CRC32C,    /* Castagnoli, RFC 3720 */
     DIGEST_CRC64NVME, /* NVM Express, reflected 0x9A6C9329AC4BC9B5 */
-    DIGEST_KINDS
+    DIGEST_SHA512,
+    DIGEST_XXHASH64, /* seed 0, big-endian, as those behind it */
+    DIGEST_XXHASH3,
+    DIGEST_XXHASH128,
+    DIGEST_KINDS /* journals have the numbers: a new kind goes behind the others */
 } DigestKind;
 
-enum { DIGEST_LEN_MAX = 32 };
+enum { DIGEST_LEN_MAX = 64 };
 
 typedef struct DigestValue {
     DigestKind kind;
@@ -29,7 +33,7 @@ typedef struct DigestValue {
 typedef struct Digest {
     DigestKind kind;
     uint64_t crc;
-    void *context; /* OpenSSL's, for MD5 and SHA */
+    void *context; /* the library's, of all but CRCs */
 } Digest;
 
 size_t digest_len(DigestKind kind);

@@ -6,7 +6,9 @@
 #include "base/text.h"
 
 static const DigestKind kinds[] = { DIGEST_MD5,   DIGEST_SHA1,   DIGEST_SHA256,
-                                    DIGEST_CRC32, DIGEST_CRC32C, DIGEST_CRC64NVME };
+                                    DIGEST_CRC32, DIGEST_CRC32C, DIGEST_CRC64NVME,
+                                    DIGEST_SHA512, DIGEST_XXHASH64, DIGEST_XXHASH3,
+                                    DIGEST_XXHASH128 };
 
 TEST(digest_check_values)
 {
@@ -20,6 +22,12 @@ TEST(digest_check_values)
         { DIGEST_CRC32, "cbf43926" },
         { DIGEST_CRC32C, "e3069283" },
         { DIGEST_CRC64NVME, "ae8b14860a799888" },
+        { DIGEST_SHA512,
+          "d9e6762dd1c8eaf6d61b3c6192fc408d4d6d5f1176d0c29169bc24e71c3f274ad27fcd5811b313d681f7e55"
+          "ec02d73d499c95455b6b5bb503acf574fba8ffe85" },
+        { DIGEST_XXHASH64, "8cb841db40e6ae83" },
+        { DIGEST_XXHASH3, "72dcb18b67a17dff" },
+        { DIGEST_XXHASH128, "33119477ede5dcd5e9716427681d5860" },
     };
     Arena arena AUTO(arena_done) = { 0 };
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {

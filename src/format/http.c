@@ -617,6 +617,28 @@ void http_head_move(HttpHead *head, const char *to)
 
 /* ---- ranges ---- */
 
+/* A position; one that no number holds is beyond the end of everything. */
+static bool position_parse(Str digits, uint64_t *ret_at)
+{
+    for (size_t i = 0; i < digits.len; i++) {
+        if (digits.ptr[i] < '0' || digits.ptr[i] > '9')
+            return false;
+    }
+    if (!str_u64(digits, ret_at))
+        *ret_at = UINT64_MAX;
+    return true;
+}
+
+/* Of positions that were written out: without the zeros ahead, the longer is the higher. */
+static bool position_before(Str a, Str b)
+{
+    while (a.len > 1 && a.ptr[0] == '0')
+        a = str_from(a, 1);
+    while (b.len > 1 && b.ptr[0] == '0')
+        b = str_from(b, 1);
+    return a.len != b.len ? a.len < b.len : str_cmp(a, b) < 0;
+}
+
 HttpStep http_range_parse(Str value, uint64_t size, uint64_t *ret_from, uint64_t *ret_len)
 {
     value = http_trim(value);
@@ -628,8 +650,8 @@ HttpStep http_range_parse(Str value, uint64_t size, uint64_t *ret_from, uint64_t
         return HTTP_MORE;
     Str first = str_sub(value, 0, (size_t)dash), last = str_from(value, (size_t)dash + 1);
     uint64_t from = 0, to = 0;
-    if ((first.len > 0 && !str_u64(first, &from)) || (last.len > 0 && !str_u64(last, &to)) ||
-        first.len + last.len == 0 || (first.len > 0 && last.len > 0 && to < from))
+    if (!position_parse(first, &from) || !position_parse(last, &to) ||
+        first.len + last.len == 0 || (first.len > 0 && last.len > 0 && position_before(last, first)))
         return HTTP_MORE;
     if (first.len == 0) { /* the last `to` bytes */
         if (to == 0 || size == 0)

@@ -361,6 +361,14 @@ TEST(http_ranges)
         { "bytes=a-b", 10, HTTP_MORE, 0, 0 },
         { "", 10, HTTP_MORE, 0, 0 },
         { "bytes=0-18446744073709551615", 10, HTTP_DONE, 0, 10 },
+        { "bytes=4-18446744073709551616", 10, HTTP_DONE, 4, 6 },
+        { "bytes=4-99999999999999999999999999", 10, HTTP_DONE, 4, 6 },
+        { "bytes=-99999999999999999999999999", 10, HTTP_DONE, 0, 10 },
+        { "bytes=18446744073709551616-", 10, HTTP_REFUSE, 0, 0 },
+        { "bytes=18446744073709551616-18446744073709551617", 10, HTTP_REFUSE, 0, 0 },
+        { "bytes=18446744073709551617-18446744073709551616", 10, HTTP_MORE, 0, 0 },
+        { "bytes=0004-0005", 10, HTTP_DONE, 4, 2 },
+        { "bytes=1-+2", 10, HTTP_MORE, 0, 0 },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         uint64_t from = 0, len = 0;

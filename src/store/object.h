@@ -50,6 +50,8 @@ typedef struct StorePart {
     uint64_t size_bytes;
     uint8_t md5[16];
     DigestValue checksum;
+    bool has_crc64; /* its CRC64NVME beside a checksum of another kind, for the whole */
+    uint8_t crc64[8];
 } StorePart;
 
 typedef struct StoreUploadId {

@@ -22,7 +22,8 @@ enum {
     IS_MARKER = 4,
     IS_NULL = 8,
     IS_COMPOSITE = 16,
-    HAS_UPLOAD = 32
+    HAS_UPLOAD = 32,
+    PART_HAS_CRC64 = 128 /* of the byte that has the kind of a part's checksum */
 };
 
 static void digest_write(Buf *buf, const DigestValue *value)
@@ -31,13 +32,18 @@ static void digest_write(Buf *buf, const DigestValue *value)
     buf_put(buf, digest_str(value));
 }
 
-static DigestValue digest_read(Reader *r)
+static DigestValue digest_read_of(Reader *r, unsigned kind)
 {
-    DigestValue value = { .kind = (DigestKind)read_count(r, read_u8(r), DIGEST_KINDS - 1) };
+    DigestValue value = { .kind = (DigestKind)read_count(r, kind, DIGEST_KINDS - 1) };
     Str bytes = read_bytes(r, digest_len(value.kind));
     if (bytes.len)
         memcpy(value.bytes, bytes.ptr, bytes.len);
     return value;
+}
+
+static DigestValue digest_read(Reader *r)
+{
+    return digest_read_of(r, read_u8(r));
 }
 
 static void tags_write(Buf *buf, const StoreTag *tags, size_t count)
@@ -76,7 +82,10 @@ void part_encode(Buf *buf, const StorePart *part, const BlobId *blob)
     write_varint(buf, part->number);
     write_varint(buf, part->size_bytes);
     buf_put(buf, str_of(part->md5, sizeof part->md5));
-    digest_write(buf, &part->checksum);
+    write_u8(buf, (uint8_t)((unsigned)part->checksum.kind | (part->has_crc64 ? PART_HAS_CRC64 : 0u)));
+    buf_put(buf, digest_str(&part->checksum));
+    if (part->has_crc64)
+        buf_put(buf, str_of(part->crc64, sizeof part->crc64));
     buf_put(buf, str_of(blob->bytes, sizeof blob->bytes));
 }
 
@@ -128,7 +137,10 @@ static void part_read(Reader *r, StorePart *part, BlobId *blob)
     part->number = (uint32_t)read_count(r, read_varint(r), STORE_PARTS_MAX);
     part->size_bytes = read_count(r, read_varint(r), STORE_OBJECT_MAX);
     bytes_read(r, part->md5, sizeof part->md5);
-    part->checksum = digest_read(r);
+    unsigned kind = read_u8(r);
+    part->checksum = digest_read_of(r, kind & ~(unsigned)PART_HAS_CRC64);
+    part->has_crc64 = kind & PART_HAS_CRC64;
+    bytes_read(r, part->crc64, part->has_crc64 ? sizeof part->crc64 : 0);
     bytes_read(r, blob->bytes, sizeof blob->bytes);
     if ((part->size_bytes == 0) != blob_is_none(blob))
         reader_fail(r, "a part without bytes, or bytes without a part");

@@ -265,6 +265,9 @@ static Code completion_make(Plan *plan, Store *store, UploadState *state, Commit
         if (i > 0 && wanted->number <= complete->parts[i - 1].number)
             return part_refuse(wanted, "is not in order", err);
         info->parts[i] = part->part;
+        info->parts[i].has_crc64 = false;
+        if (state->record.info.checksum.kind == DIGEST_NONE) /* the upload named none: of the whole alone */
+            info->parts[i].checksum = (DigestValue){ 0 };
         op->record.part_blobs[i] = part->blob;
         info->size_bytes += part->part.size_bytes;
         digest_update(&md5, str_of(part->part.md5, sizeof part->part.md5));

@@ -474,6 +474,40 @@ def keys_are_bytes():
     equal(s3.ask("GET", path_of(b"p")).both, (404, "NoSuchKey"))
 
 
+def has_ids(reply, what):
+    """Both of AWS's fields stand in every answer, those of the HTTP core too; the XML has them again."""
+    ids = [reply.fields.get("x-amz-request-id"), reply.fields.get("x-amz-id-2")]
+    holds(all(ids), f"{what}: {reply.fields}")
+    if reply.status >= 400 and reply.body:
+        root = ET.fromstring(reply.body)
+        equal([root.findtext("RequestId"), root.findtext("HostId")], ids, what)
+
+
+@case
+def what_the_core_refuses_has_ids():
+    line = b"PUT /bkt/k HTTP/1.1\r\nHost: x\r\n"
+    for name, sent, status in (("no request", b"\x16\x03\x01 \r\n\r\n", 400), ("no version", b"GET / HTTP/9.1\r\nHost: x\r\n\r\n", 505),
+                               ("two lengths", line + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+                               ("a coding that there is not", line + b"Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
+                               ("a target that is too long", b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+                               ("a head that is too long", line + b"".join(b"X-%d: %s\r\n" % (i, b"v" * 900) for i in range(200)) + b"\r\n", 400),
+                               ("a method that there is not", b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", 501)):
+        wire = s3.open()
+        try:
+            wire.send(sent)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # refused before the end
+        reply = wire.reply()
+        equal(reply.status, status, f"{name}: {reply.body[:300]!r}")
+        equal(reply.fields["content-type"], "application/xml", name)
+        has_ids(reply, name)
+        wire.close()
+    for path, query in (("/none/k", ""), ("/bkt", "acl=x&unknown"), ("/bkt", "")):
+        has_ids(s3.ask("GET", path, query), path)
+    has_ids(s3.plain("GET", "/bkt/k"), "not signed")
+    has_ids(s3.ask("HEAD", "/bkt/none"), "without a body")
+
+
 def served(*settings, data=None):
     words = [word for setting in settings for word in ("--set", setting)]
     made = Lake(data, "--s3", "127.0.0.1:0", *words)
@@ -506,6 +540,7 @@ def who_takes_too_long():
         wire.send(sent)
         reply = wire.reply()
         equal((reply.both, ET.fromstring(reply.body).findtext("Code")), ((400, "RequestTimeout"), "RequestTimeout"), name)
+        has_ids(reply, name)
         holds(wire.closed(), name)
     equal(raw.ask("GET", "/bkt/k").both, (404, "NoSuchKey"))
     made.kill()
@@ -528,6 +563,7 @@ def more_than_the_server_takes():
         equal(len(wires), 2, "two are let in")
         reply = raw.ask("GET", "/bkt")
         equal((reply.both, reply.fields["retry-after"], reply.fields["content-type"]), ((503, "SlowDown"), "1", "application/xml"), setting)
+        has_ids(reply, setting)
         equal(raw.ask("HEAD", "/bkt").both, (503, ""), setting)
         for wire in wires:
             wire.send(body)

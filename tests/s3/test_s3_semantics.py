@@ -67,6 +67,8 @@ def ranges():
     for text, wanted, body in (
             ("bytes=0-0", 206, b"0"), ("bytes=0-", 206, b"0123456789"), ("bytes=9-", 206, b"9"), ("bytes=9-100", 206, b"9"), ("bytes=-1", 206, b"9"),
             ("bytes=-100", 206, b"0123456789"), ("bytes=10-", 416, b""), ("bytes=-0", 416, b""), ("bytes=18446744073709551615-", 416, b""),
+            ("bytes=18446744073709551616-", 416, b""), ("bytes=3-18446744073709551616", 206, b"3456789"), ("bytes=3-" + "9" * 40, 206, b"3456789"),
+            ("bytes=-" + "9" * 40, 206, b"0123456789"), ("bytes=" + "9" * 40 + "-" + "9" * 41, 416, b""), ("bytes=" + "9" * 41 + "-" + "9" * 40, 200, None),
             ("bytes=5-4", 200, None), ("bytes=a-b", 200, None), ("bytes=", 200, None), ("bytes", 200, None), ("lines=1-2", 200, None),
             ("bytes=0-1,3-4", 200, None), ("bytes=--1", 200, None), ("bytes=1-2-3", 200, None), ("bytes=-", 200, None)):
         reply = s3.ask("GET", "/bkt/r", fields={"Range": text})

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,10 +37,14 @@ class Door:
         self.renew()
 
     def renew(self):
-        if self.lake:
-            self.lake.kill()
+        self.end()
         self.lake = Lake(None, "--s3", "127.0.0.1:0")
         self.admin = json.loads((self.lake.data / "admin.json").read_text())
+
+    def end(self):
+        if self.lake:
+            self.lake.kill()
+            shutil.rmtree(self.lake.data.parent, ignore_errors=True)
 
     def test(self, name, folder):
         command = [str(SUITE), "test", "-a", self.admin["access_key"], "-s", self.admin["secret_key"],
@@ -63,7 +68,7 @@ def work(tests, folder, tell):
         try:
             group, name = tests.get_nowait()
         except Empty:
-            door.lake.kill()
+            door.end()
             return
         good, why = door.test(name, folder)
         tell(group, name, good, why)

@@ -73,13 +73,20 @@ static void conn_close(HttpConn *conn)
 static void conn_refuse(HttpConn *conn, int status, const char *text)
 {
     Buf body, reply;
+    HttpPair fields[POLICY_FIELDS_MAX];
+    char id_room[POLICY_ID_LEN];
+    Str id = policy_id_make(conn->room, id_room);
     int said = status;
     buf_init(&body, 4096);
     buf_init(&reply, 8192);
-    const char *type = problem_plain(conn->room->server, &body, &said, text);
+    const char *type = problem_plain(conn->room->server, &body, &said, text, id);
     buf_format(&reply, "HTTP/1.1 %d " STR_FMT "\r\nContent-Type: %s\r\n"
-               "Content-Length: %zu\r\nConnection: close\r\n\r\n", said,
+               "Content-Length: %zu\r\nConnection: close\r\n", said,
                STR_ARG(http_status_text(said)), type, body.len);
+    size_t count = policy_id_fields(conn->room->server, id, fields);
+    for (size_t i = 0; i < count; i++)
+        buf_format(&reply, STR_FMT ": " STR_FMT "\r\n", STR_ARG(fields[i].name), STR_ARG(fields[i].value));
+    buf_put(&reply, STR("\r\n"));
     buf_put(&reply, buf_str(&body));
     loop_conn_send(conn->conn, buf_str(&reply));
     buf_done(&body);

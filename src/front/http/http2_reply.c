@@ -212,6 +212,7 @@ static bool of_connection(Str name)
 static bool varies(Str name)
 {
     return (name.len == 12 && str_ieq(name, STR("X-Request-Id"))) ||
+           (name.len == 16 && str_ieq(name, STR("x-amz-request-id"))) ||
            (name.len == 11 && str_ieq(name, STR("traceparent"))) ||
            (name.len == 9 && str_ieq(name, STR("RateLimit")));
 }
@@ -364,16 +365,18 @@ const HttpWire http2_wire = {
 
 void h2_reply_plain(H2Stream *s, int status, const char *text)
 {
-    nghttp2_nv list[3];
+    nghttp2_nv list[3 + POLICY_FIELDS_MAX];
     Buf body;
-    char digits[24];
+    char digits[24], id_room[POLICY_ID_LEN];
+    Str id = policy_id_make(s->h2->conn->room, id_room);
     buf_init(&body, PLAIN_BYTES_MAX);
-    const char *type = problem_plain(s->h2->conn->room->server, &body, &status, text);
-    HttpPair pairs[] = {
+    const char *type = problem_plain(s->h2->conn->room->server, &body, &status, text, id);
+    HttpPair pairs[2 + POLICY_FIELDS_MAX] = {
         { STR("content-type"), str_z(type) },
         { STR("content-length"), str_of(digits, (size_t)snprintf(digits, sizeof digits, "%zu", body.len)) },
     };
-    head_submit(s, status, list, pairs_add(list, 1, pairs, ARRAY_LEN(pairs)), false);
+    size_t count = 2 + policy_id_fields(s->h2->conn->room->server, id, pairs + 2);
+    head_submit(s, status, list, pairs_add(list, 1, pairs, count), false);
     queue_put(s, &body);
     s->out_ended = true;
     h2_kick(s->h2);

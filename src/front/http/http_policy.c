@@ -18,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ID_DIGITS = 12, RATE_TEXT_MAX = LIMIT_NAME_MAX + 40 };
+enum { RATE_TEXT_MAX = LIMIT_NAME_MAX + 40 };
 
 #define HTML_POLICY                                                                                \
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -263,17 +263,28 @@ static bool id_ok(Str id)
 }
 
 /* The boot of the server, the loop, a number: unique without a lock. */
-static Str id_make(HttpReq *r)
+Str policy_id_make(HttpRoom *room, char to[POLICY_ID_LEN])
 {
-    enum { BOOT = sizeof r->server->boot, ID_LEN = BOOT + 2 + ID_DIGITS };
-    char *id = arena_alloc(&r->arena, ID_LEN);
-    uint64_t number = r->room->request_number++;
-    memcpy(id, r->server->boot, BOOT);
-    id[BOOT] = '-';
-    id[BOOT + 1] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[r->room->index % LOOPS_MAX];
-    for (size_t i = ID_LEN; i-- > BOOT + 2; number >>= 4)
-        id[i] = "0123456789abcdef"[number & 15];
-    return str_of(id, ID_LEN);
+    enum { BOOT = sizeof room->server->boot };
+    uint64_t number = room->request_number++;
+    memcpy(to, room->server->boot, BOOT);
+    to[BOOT] = '-';
+    to[BOOT + 1] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_"[room->index % LOOPS_MAX];
+    for (size_t i = POLICY_ID_LEN; i-- > BOOT + 2; number >>= 4)
+        to[i] = "0123456789abcdef"[number & 15];
+    return str_of(to, POLICY_ID_LEN);
+}
+
+size_t policy_id_fields(const HttpServer *server, Str id, HttpPair *to)
+{
+    const HttpOptions *options = &server->options;
+    size_t count = 0;
+    to[count++] = (HttpPair){ STR("X-Request-Id"), id };
+    if (options->id_field)
+        to[count++] = (HttpPair){ str_z(options->id_field), id };
+    if (options->own_field)
+        to[count++] = (HttpPair){ str_z(options->own_field), str_z(options->own_value) };
+    return count;
 }
 
 /* Golden ratio steps through all 64-bit numbers once, from where nobody knows. */
@@ -330,7 +341,7 @@ void policy_head(HttpReq *r)
     const PolicyRules *rules = rules_of(r->server->policy);
     r->policy.rules = rules;
     Str id = http_known(&r->head, HTTP_FIELD_X_REQUEST_ID);
-    r->id = id.len > 0 && id_ok(id) ? id : id_make(r);
+    r->id = id.len > 0 && id_ok(id) ? id : policy_id_make(r->room, arena_alloc(&r->arena, POLICY_ID_LEN));
     trace_take(r);
     r->policy.seat = r->conn->conn ? loop_conn_seat(r->conn->conn) : NULL;
     if (rules->net_count > 0)
@@ -539,7 +550,7 @@ size_t policy_fields(HttpReq *r, HttpPair *to)
     const PolicyRules *rules = r->policy.rules;
     size_t count = 0;
     if (r->id.len > 0)
-        to[count++] = (HttpPair){ STR("X-Request-Id"), r->id };
+        count += policy_id_fields(r->server, r->id, to);
     if (r->trace.len > 0)
         to[count++] = (HttpPair){ STR("traceparent"), r->trace };
     bool page = !r->route || !(r->route->flags & HTTP_ROUTE_NO_PAGE);

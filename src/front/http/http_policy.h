@@ -17,6 +17,7 @@
 
 enum {
     POLICY_PROXIES_MAX = 64,     /* networks of trusted proxies */
+    POLICY_ID_LEN = 16 + 2 + 12, /* of ours */
     POLICY_ID_MAX = 128,         /* of a client's X-Request-Id */
     POLICY_FIELDS_MAX = 16,      /* of a reply */
     POLICY_HSTS_MAX = 64
@@ -88,6 +89,9 @@ typedef struct PolicyReq {
 
 /* The hooks, in the order of a request's life. Each is called once, but policy_reply and policy_fields
  * once for each head that goes out, and not at all where the client is gone first. */
+Str policy_id_make(HttpRoom *room, char to[POLICY_ID_LEN]); /* of a new request */
+/* The id's fields and the door's own. Adds at most 3. */
+size_t policy_id_fields(const HttpServer *server, Str id, HttpPair *to);
 void policy_head(HttpReq *r);      /* the head is parsed, nothing is routed; sets r->id, r->trace, r->address */
 bool policy_admit(HttpReq *r);     /* routed, no handler has run; false: it has replied */
 bool policy_admit_key(HttpReq *r); /* authorize has let it in; false: it has replied */

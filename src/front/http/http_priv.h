@@ -216,7 +216,7 @@ Str chunk_size_line(size_t size, char *to);    /* at most 18 bytes */
 void reply_trailers_put(HttpReq *r, Buf *out);
 void problem_put(HttpReq *r, Buf *out, int status, const Err *err, Str text);
 /* Of what is no request; gives the media type. */
-const char *problem_plain(const HttpServer *server, Buf *out, int *status, const char *text);
+const char *problem_plain(const HttpServer *server, Buf *out, int *status, const char *text, Str id);
 Str http_status_text(int status);
 void reply_reset(HttpReq *r);
 void reply_set(HttpReq *r, ReplyKind kind, int status, const char *type);

@@ -324,14 +324,14 @@ static const char *problem_say(HttpReq *r, Buf *out, int *status, const Err *err
     return options->problem_type;
 }
 
-const char *problem_plain(const HttpServer *server, Buf *out, int *status, const char *text)
+const char *problem_plain(const HttpServer *server, Buf *out, int *status, const char *text, Str id)
 {
     const HttpOptions *options = &server->options;
     Code code = *status == 408 ? E_TIMEOUT : E_INVALID;
     if (options->problem) {
         Err err;
         IGNORE(err_set(&err, code, "%s", text)); /* said */
-        *status = options->problem(&(HttpProblem){ .status = *status, .err = &err }, out);
+        *status = options->problem(&(HttpProblem){ .status = *status, .err = &err, .id = id }, out);
         return options->problem_type;
     }
     JsonWriter w = json_writer(out);
@@ -341,6 +341,7 @@ const char *problem_plain(const HttpServer *server, Buf *out, int *status, const
     json_field_i64(&w, "status", *status);
     json_field_str(&w, "detail", str_z(text));
     json_field_str(&w, "code", str_z(code_info(code)->name));
+    json_field_str(&w, "request_id", id);
     json_end_object(&w);
     return "application/problem+json";
 }

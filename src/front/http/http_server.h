@@ -105,6 +105,8 @@ typedef struct HttpOptions {
     /* Says problems in the door's own form, with its status and `problem_type`; NULL: RFC 9457. */
     int (*problem)(const HttpProblem *problem, Buf *out);
     const char *problem_type;
+    const char *id_field;      /* where a request's id stands too ("x-amz-request-id"); NULL: nowhere */
+    const char *own_field, *own_value; /* of every reply; NULL: none */
     bool any_expect;           /* Expect of something else than 100-continue is not looked at; false: 417 */
 } HttpOptions;
 

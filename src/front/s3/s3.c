@@ -372,7 +372,6 @@ static S3Req *req_make(HttpReq *r)
                          .timeout_ms = http_req_timeout_ms(r),
                          .cancel = http_req_cancel_flag(r) };
     http_req_set_user(r, s);
-    http_reply_header(r, "x-amz-request-id", http_req_id(r));
     return s;
 }
 
@@ -519,6 +518,9 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
     http.problem = s3_problem;
     http.any_expect = true;
     http.problem_type = "application/xml";
+    http.id_field = "x-amz-request-id";
+    http.own_field = "x-amz-id-2";
+    http.own_value = S3_HOST_ID;
     s3->options.http = NULL;
     s3->counts = s3_counts_new(ARRAY_LEN(ops));
     s3->routes = ARRAY_LEN(routes);

@@ -17,14 +17,14 @@ enum { OVERHANG_BYTES_MAX = 64 << 10 }; /* read, to say what is wrong with it */
 
 const Str s3_algorithms_text =
     STR_INIT("Checksum algorithm provided is unsupported. Please try again with any of the valid "
-             "types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+             "types: [CRC32, CRC32C, CRC64NVME, MD5, SHA1, SHA256, SHA512, XXHASH128, "
+             "XXHASH3, XXHASH64]");
 
 DigestKind s3_checksum_field(Str name)
 {
     DigestKind kind;
     Str prefix = STR("x-amz-checksum-");
-    if (!str_istarts(name, prefix) || !digest_parse(str_from(name, prefix.len), &kind) ||
-        kind == DIGEST_MD5)
+    if (!str_istarts(name, prefix) || !digest_parse(str_from(name, prefix.len), &kind))
         return DIGEST_NONE;
     return kind;
 }
@@ -91,14 +91,14 @@ bool s3_length_said(S3Req *s)
     return said || framed || s3_fail(s, S3_MissingContentLength);
 }
 
-static bool many_checksums(S3Req *s)
+bool s3_many_checksums(S3Req *s)
 {
     return s3_fail_text(s, S3_InvalidRequest,
                         STR("Expecting a single x-amz-checksum- header. Multiple checksum Types "
                             "are not allowed."));
 }
 
-/* "x-amz-checksum-sha512": a digest that is not served; not "-type", "-mode" and "-algorithm". */
+/* "x-amz-checksum-crc16": a digest that there is not; not "-type", "-mode" and "-algorithm". */
 static bool algorithm_named(Str field)
 {
     Str prefix = STR("x-amz-checksum-"), name = str_from(field, MIN(prefix.len, field.len));
@@ -113,7 +113,7 @@ static bool sdk_algorithm_ok(S3Req *s)
     DigestKind kind;
     if (name.len == 0 || s->op->body == S3_BODY_XML || s3_field(s, "x-amz-copy-source").ptr)
         return true;
-    if (!digest_parse(name, &kind) || kind == DIGEST_MD5)
+    if (!digest_parse(name, &kind))
         return s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
     if (s->checksum_kind == DIGEST_NONE)
         return s3_fail_text(s, S3_InvalidRequest,
@@ -155,7 +155,7 @@ static bool checksum_take(S3Req *s)
         if (kind == DIGEST_NONE)
             continue;
         if (found++ > 0)
-            return many_checksums(s);
+            return s3_many_checksums(s);
         s->checksum_kind = kind;
         s->checksum_wanted = s->request.fields[i].value;
     }
@@ -178,7 +178,7 @@ static bool checksum_take(S3Req *s)
         found++;
     }
     if (found > 1)
-        return many_checksums(s);
+        return s3_many_checksums(s);
     return sdk_algorithm_ok(s) && upload_algorithm_ok(s);
 }
 
@@ -214,6 +214,8 @@ bool s3_body_begin(S3Req *s)
         s->checksum_default = DIGEST_CRC64NVME;
     digest_init(&s->checksum,
                 s->checksum_kind != DIGEST_NONE ? s->checksum_kind : s->checksum_default);
+    if (s->checksum_open && s->checksum_kind != DIGEST_NONE && s->checksum_kind != DIGEST_CRC64NVME)
+        digest_init(&s->whole, DIGEST_CRC64NVME);
     s->has_digests = true;
     bool copies = s3_field(s, "x-amz-copy-source").ptr != NULL;
     if (!object || copies) {
@@ -247,6 +249,7 @@ static bool data_take(S3Req *s, Str data)
         return s->body_bytes <= (uint64_t)s->decoded_length + OVERHANG_BYTES_MAX || length_wrong(s);
     digest_update(&s->md5, data);
     digest_update(&s->checksum, data);
+    digest_update(&s->whole, data);
     if (s->staged)
         return api_stage_write(s->staged, data, &err) == E_OK || s3_fail_err(s, &err);
     digest_update(&s->payload_sha, data);
@@ -452,5 +455,6 @@ void s3_body_free(S3Req *s)
     digest_done(&s->payload_sha);
     digest_done(&s->md5);
     digest_done(&s->checksum);
+    digest_done(&s->whole);
     buf_done(&s->text);
 }

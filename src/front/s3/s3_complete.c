@@ -46,7 +46,7 @@ static bool part_checksum_ok(S3Req *s, const XmlNode *node, const StorePart *par
     DigestKind found = DIGEST_NONE, wanted = upload->checksum_kind;
     Str value = STR_NONE, all = STR(""), bytes;
     size_t count = 0;
-    for (int kind = DIGEST_SHA1; kind < DIGEST_KINDS; kind++) {
+    for (int kind = DIGEST_NONE + 1; kind < DIGEST_KINDS; kind++) {
         const char *name = digest_name((DigestKind)kind);
         Str sent = xml_text(node, s3_checksum_element((DigestKind)kind));
         if (sent.len == 0)
@@ -138,50 +138,34 @@ static bool wanted_take(S3Req *s, const StoreUpload *upload, Wanted *wanted)
     return true;
 }
 
-/* An upload that named no algorithm has the one of its parts, if it is one that combines. */
-static DigestKind kind_of_all(const Wanted *wanted)
+/* What a part gives to the whole's checksum of this kind; false: nothing. */
+static bool part_share(const StorePart *part, DigestKind kind, DigestValue *ret_share)
 {
-    DigestKind kind = wanted->parts[0].checksum.kind;
-    for (size_t i = 1; i < wanted->count; i++) {
-        if (wanted->parts[i].checksum.kind != kind)
-            return DIGEST_NONE;
-    }
-    return digest_is_crc(kind) ? kind : DIGEST_NONE;
+    *ret_share = part->checksum;
+    if (part->checksum.kind == kind)
+        return true;
+    if (kind != DIGEST_CRC64NVME || !part->has_crc64)
+        return false;
+    *ret_share = (DigestValue){ .kind = DIGEST_CRC64NVME };
+    memcpy(ret_share->bytes, part->crc64, sizeof part->crc64);
+    return true;
 }
 
-/* Of the whole from the parts' own: CRCs combine, composites hash the values. */
-static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wanted,
-                           DigestValue *ret_value)
+/* The whole's checksum that the request says, against what was computed. */
+static bool whole_compare(S3Req *s, const DigestValue *computed, size_t part_count)
 {
-    DigestKind kind = upload->checksum_kind;
-    Digest digest AUTO(digest_done) = { 0 };
-    *ret_value = (DigestValue){ 0 };
-    if (kind == DIGEST_NONE)
-        kind = kind_of_all(wanted);
-    if (kind == DIGEST_NONE)
-        return true;
-    digest_init(&digest, kind);
-    DigestValue whole = wanted->parts[0].checksum;
-    for (size_t i = 0; i < wanted->count; i++) {
-        const StorePart *part = &wanted->parts[i];
-        if (part->checksum.kind != kind)
-            return s3_fail(s, S3_InvalidPart);
-        digest_update(&digest, digest_str(&part->checksum));
-        if (!upload->checksum_composite && i > 0)
-            whole = digest_combine(&whole, &part->checksum, part->size_bytes);
-    }
-    *ret_value = upload->checksum_composite ? digest_final(&digest) : whole;
+    DigestKind kind = computed->kind;
     Str sent = http_req_header(s->r, s3_checksum_name(kind)),
-        value = s3_base64(s->arena, digest_str(ret_value));
+        value = s3_base64(s->arena, digest_str(computed));
     ptrdiff_t dash = str_rfind_char(sent, '-');
     Str bare = dash > 0 ? str_sub(sent, 0, (size_t)dash) : sent, bytes;
     if (sent.len > 0 &&
         (!base64_parse(s->arena, bare, &bytes) || bytes.len != digest_len(kind) ||
-         (dash > 0 && !str_eq(str_from(sent, (size_t)dash + 1), s3_number(s, wanted->count)))))
+         (dash > 0 && !str_eq(str_from(sent, (size_t)dash + 1), s3_number(s, part_count)))))
         return s3_fail_text(
             s, S3_InvalidRequest,
             str_format(s->arena, "Value for %s header is invalid.", s3_checksum_name(kind)));
-    if (sent.len > 0 && !str_eq(dash > 0 ? str_sub(sent, 0, (size_t)dash) : sent, value))
+    if (sent.len > 0 && !str_eq(bare, value))
         return s3_fail_text(
             s, S3_BadDigest,
             str_format(s->arena, "The %s you specified did not match the calculated checksum.",
@@ -189,11 +173,39 @@ static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wa
     return true;
 }
 
+/* Of the whole from the parts' own: CRCs combine, composites hash the values. An upload that named
+ * no algorithm gets CRC64NVME, as on AWS, and what the request says of that is not looked at. */
+static bool whole_checksum(S3Req *s, const StoreUpload *upload, const Wanted *wanted,
+                           DigestValue *ret_value)
+{
+    bool named = upload->checksum_kind != DIGEST_NONE;
+    DigestKind kind = named ? upload->checksum_kind : DIGEST_CRC64NVME;
+    Digest digest AUTO(digest_done) = { 0 };
+    DigestValue whole = { 0 }, share;
+    digest_init(&digest, kind);
+    *ret_value = (DigestValue){ 0 };
+    for (size_t i = 0; i < wanted->count; i++) {
+        const StorePart *part = &wanted->parts[i];
+        if (!part_share(part, kind, &share))
+            return !named || s3_fail(s, S3_InvalidPart);
+        digest_update(&digest, digest_str(&share));
+        if (!upload->checksum_composite)
+            whole = i > 0 ? digest_combine(&whole, &share, part->size_bytes) : share;
+    }
+    *ret_value = upload->checksum_composite ? digest_final(&digest) : whole;
+    return !named || whole_compare(s, ret_value, wanted->count);
+}
+
 /* x-amz-checksum-type says again what the upload was made with. */
 static bool complete_type_ok(S3Req *s, const StoreUpload *upload)
 {
     Str type = s3_field(s, "x-amz-checksum-type");
     bool composite = str_ieq(type, STR("COMPOSITE"));
+    size_t values = 0;
+    for (size_t i = 0; i < s->request.field_count; i++)
+        values += s3_checksum_field(s->request.fields[i].name) != DIGEST_NONE;
+    if (values > 1)
+        return s3_many_checksums(s);
     if (type.len == 0)
         return true;
     if (!composite && !str_ieq(type, STR("FULL_OBJECT")))

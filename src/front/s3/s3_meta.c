@@ -36,6 +36,19 @@ static bool meta_too_large(S3Req *s, size_t bytes)
     return s3_fail_details(s, S3_MetadataTooLarge, STR_NONE, details, ARRAY_LEN(details));
 }
 
+bool s3_acl_named(S3Req *s, Str acl)
+{
+    static const char *const canned[] = { "private", "public-read", "public-read-write",
+                                          "aws-exec-read", "authenticated-read",
+                                          "bucket-owner-read", "bucket-owner-full-control",
+                                          "log-delivery-write" };
+    for (size_t i = 0; i < ARRAY_LEN(canned); i++) {
+        if (acl.len == 0 || str_eq(acl, str_z(canned[i])))
+            return true;
+    }
+    return s3_fail_argument(s, "x-amz-acl", acl, STR_NONE);
+}
+
 /* ACLs are off: what asks for more than the owner's own control is refused, not forgotten. */
 bool s3_acl_ok(S3Req *s)
 {
@@ -45,6 +58,8 @@ bool s3_acl_ok(S3Req *s)
     Str acl = s3_field(s, s->from_form ? "acl" : "x-amz-acl");
     bool fine = acl.len == 0 || str_eq(acl, STR("private")) ||
                 str_eq(acl, STR("bucket-owner-full-control"));
+    if (!s3_acl_named(s, acl))
+        return false;
     for (size_t i = 0; i < ARRAY_LEN(grants); i++)
         fine = fine && s3_field(s, grants[i]).len == 0;
     return fine || s3_fail(s, S3_AccessControlListNotSupported);

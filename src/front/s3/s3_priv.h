@@ -26,6 +26,7 @@ enum {
     S3_BUCKET_TAGS_MAX = 50
 };
 #define S3_OBJECT_BYTES_MAX (5ull << 30) /* of one PUT */
+#define S3_HOST_ID "tarn"
 #define S3_XMLNS "http://s3.amazonaws.com/doc/2006-03-01/"
 
 typedef struct S3Server S3Server;
@@ -79,10 +80,12 @@ struct S3Req {
     AwsChunks chunks;
     SigChain chain;
     Digest chunk_sha, payload_sha, md5, checksum;
+    Digest whole;                /* of a part whose upload named no algorithm: CRC64NVME */
     bool has_digests;
     DigestKind checksum_kind;    /* of a header or trailer; DIGEST_NONE: none */
     DigestKind checksum_default; /* what is computed when none came */
     DigestKind checksum_bound;   /* of the upload that a part belongs to */
+    bool checksum_open;          /* that upload named none */
     Str payload_sts;             /* SHA-256 of the form of an STS request */
     bool checksum_needed;        /* its parts have to bring one */
     Str checksum_wanted;         /* base64, of the header; the trailer's comes later */
@@ -189,9 +192,11 @@ bool s3_body_take(S3Req *s, Str bytes);
 bool s3_body_end(S3Req *s);
 void s3_body_free(S3Req *s);
 extern const Str s3_algorithms_text;    /* which are known */
+bool s3_many_checksums(S3Req *s);       /* answers that only one is taken */
 DigestKind s3_checksum_field(Str name); /* of "x-amz-checksum-crc32c" */
 
 /* s3_meta.c */
+bool s3_acl_named(S3Req *s, Str acl); /* answers when it is none of the canned ones */
 bool s3_acl_ok(S3Req *s); /* answers when an ACL would grant something */
 bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena);
 bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count);

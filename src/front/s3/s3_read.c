@@ -95,13 +95,11 @@ static bool part_find(S3Req *s, const ObjectInfo *info, Span *ret_span)
     return s3_fail_details(s, S3_InvalidPartNumber, STR_NONE, details, ARRAY_LEN(details));
 }
 
-/* A full CRC32 may be that of an upload which named no algorithm: nobody asked for its parts' own. */
 static void checksums_put(S3Req *s, const ObjectInfo *info, const Span *span, bool whole)
 {
     if (!str_ieq(s3_field(s, "x-amz-checksum-mode"), STR("ENABLED")))
         return;
-    bool of_parts = info->checksum_composite || info->checksum.kind == DIGEST_CRC64NVME;
-    if (span->part && of_parts && span->part->checksum.kind != DIGEST_NONE) {
+    if (span->part && span->part->checksum.kind != DIGEST_NONE) {
         http_reply_header(s->r, s3_checksum_name(span->part->checksum.kind),
                           s3_base64(s->arena, digest_str(&span->part->checksum)));
         http_reply_header(s->r, "x-amz-checksum-type", s3_checksum_type(info->checksum_composite));

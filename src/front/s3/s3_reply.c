@@ -38,7 +38,7 @@ static bool answer(S3Req *s, const char *code, int status, Str message, const S3
     }
     xml_field(&w, "Resource", http_req_path(s->r));
     xml_field(&w, "RequestId", http_req_id(s->r));
-    xml_field(&w, "HostId", STR("tarn"));
+    xml_field(&w, "HostId", STR(S3_HOST_ID));
     xml_close(&w, "Error");
     if (sts) {
         xml_field(&w, "RequestId", http_req_id(s->r));
@@ -85,7 +85,7 @@ int s3_problem(const HttpProblem *problem, Buf *out)
         xml_field(&w, "Resource", problem->path);
     if (problem->id.len > 0)
         xml_field(&w, "RequestId", problem->id);
-    xml_field(&w, "HostId", STR("tarn"));
+    xml_field(&w, "HostId", STR(S3_HOST_ID));
     xml_close(&w, "Error");
     return own ? problem->status : error->status;
 }

@@ -104,11 +104,16 @@ Str s3_number(S3Req *s, uint64_t number)
 static const struct {
     const char *field, *element;
 } checksum_names[DIGEST_KINDS] = {
+    [DIGEST_MD5] = { "x-amz-checksum-md5", "ChecksumMD5" },
     [DIGEST_SHA1] = { "x-amz-checksum-sha1", "ChecksumSHA1" },
     [DIGEST_SHA256] = { "x-amz-checksum-sha256", "ChecksumSHA256" },
     [DIGEST_CRC32] = { "x-amz-checksum-crc32", "ChecksumCRC32" },
     [DIGEST_CRC32C] = { "x-amz-checksum-crc32c", "ChecksumCRC32C" },
     [DIGEST_CRC64NVME] = { "x-amz-checksum-crc64nvme", "ChecksumCRC64NVME" },
+    [DIGEST_SHA512] = { "x-amz-checksum-sha512", "ChecksumSHA512" },
+    [DIGEST_XXHASH64] = { "x-amz-checksum-xxhash64", "ChecksumXXHASH64" },
+    [DIGEST_XXHASH3] = { "x-amz-checksum-xxhash3", "ChecksumXXHASH3" },
+    [DIGEST_XXHASH128] = { "x-amz-checksum-xxhash128", "ChecksumXXHASH128" },
 };
 
 const char *s3_checksum_name(DigestKind kind)

@@ -43,7 +43,7 @@ bool s3_upload_get(S3Req *s, StoreUpload *ret_upload)
            s3_upload_fail(s, &err);
 }
 
-/* SHA only composite, CRC-64 only of the whole, the other CRCs either way. */
+/* Hashes only composite, CRC-64 only of the whole, the other CRCs either way. */
 static bool checksum_type_take(S3Req *s, StoreUpload *upload)
 {
     Str algorithm = s3_field(s, "x-amz-checksum-algorithm"),
@@ -57,7 +57,7 @@ static bool checksum_type_take(S3Req *s, StoreUpload *upload)
                s3_fail_text(s, S3_InvalidRequest,
                             STR("The x-amz-checksum-type header can only be used with the "
                                 "x-amz-checksum-algorithm header."));
-    if (!digest_parse(algorithm, &upload->checksum_kind) || upload->checksum_kind == DIGEST_MD5)
+    if (!digest_parse(algorithm, &upload->checksum_kind))
         return s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
     bool sha = !digest_is_crc(upload->checksum_kind),
          crc64 = upload->checksum_kind == DIGEST_CRC64NVME;
@@ -126,6 +126,7 @@ void s3_upload_part_head(S3Req *s)
         s->checksum_default =
             upload.checksum_kind != DIGEST_NONE ? upload.checksum_kind : DIGEST_CRC64NVME;
     s->checksum_bound = upload.checksum_kind;
+    s->checksum_open = upload.checksum_kind == DIGEST_NONE;
     s->checksum_needed = upload.checksum_kind != DIGEST_NONE && upload.checksum_composite;
     if (!s3_field(s, "x-amz-copy-source").ptr)
         s3_length_said(s);
@@ -144,20 +145,27 @@ void s3_upload_part(S3Req *s)
     if (copies && !s3_copy_into_part(s))
         return;
     StorePart part = { .number = s->part_number, .checksum = s->checksum_value };
+    if (s->whole.kind != DIGEST_NONE) {
+        DigestValue whole = digest_final(&s->whole);
+        part.has_crc64 = true;
+        memcpy(part.crc64, whole.bytes, sizeof part.crc64);
+    }
     memcpy(part.md5, s->md5_bytes, sizeof part.md5);
     if (api_upload_part(&s->call, &s->upload, &part, &s->staged, &err) != E_OK) {
         s3_upload_fail(s, &err);
         return;
     }
     if (copies) {
+        if (s->checksum_open)
+            s->checksum_value = (DigestValue){ 0 };
         s3_copy_part_answer(s);
         return;
     }
     http_reply_header(s->r, "ETag",
                       s3_etag_of(s, s->md5_bytes));
-    if (part.checksum.kind != DIGEST_NONE)
-        http_reply_header(s->r, s3_checksum_name(part.checksum.kind),
-                          s3_base64(s->arena, digest_str(&part.checksum)));
+    if (s->checksum_value.kind != DIGEST_NONE)
+        http_reply_header(s->r, s3_checksum_name(s->checksum_value.kind),
+                          s3_base64(s->arena, digest_str(&s->checksum_value)));
     s3_reply_empty(s, 200);
 }
 
@@ -219,7 +227,7 @@ void s3_list_parts(S3Req *s)
         xml_field(&w, "LastModified", s3_iso_date(s->arena, upload.created_us));
         xml_field(&w, "ETag",
                   s3_etag_of(s, page.parts[i].md5));
-        if (page.parts[i].checksum.kind != DIGEST_NONE)
+        if (upload.checksum_kind != DIGEST_NONE && page.parts[i].checksum.kind != DIGEST_NONE)
             xml_field(
                 &w,
                 str_format(s->arena, "Checksum%s%c", digest_name(page.parts[i].checksum.kind), 0).ptr,

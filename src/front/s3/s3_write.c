@@ -226,7 +226,7 @@ static bool algorithm_ok(S3Req *s)
 {
     Str name = s3_field(s, "x-amz-checksum-algorithm");
     DigestKind kind;
-    return name.len == 0 || (digest_parse(name, &kind) && kind != DIGEST_MD5) ||
+    return name.len == 0 || digest_parse(name, &kind) ||
            s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
 }
 
