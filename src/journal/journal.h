@@ -3,9 +3,9 @@
  * Threads: any; appends that meet share one sync (the first that waits writes for all).
  * Errors:  NO_SPACE (no segment could be allocated: nothing happened), IO and from then on
  *          UNAVAILABLE (a write or sync failed: the journal is fenced for good), CORRUPT (damage
- * that is no torn tail), UNSUPPORTED (a newer format), NOT_FOUND (no record at this place). Limits:
- * JOURNAL_PAYLOAD_MAX; segments of JOURNAL_SEGMENT_MIN to JOURNAL_SEGMENT_MAX bytes. Units: bytes;
- * an LSN is segment id * segment bytes + byte offset of the record's header. */
+ *          that is no torn tail), UNSUPPORTED (a newer format), NOT_FOUND (no record at this place).
+ * Limits:  JOURNAL_PAYLOAD_MAX; segments of JOURNAL_SEGMENT_MIN to JOURNAL_SEGMENT_MAX bytes.
+ * Units:   bytes; an LSN is segment id * segment bytes + byte offset of the record's header. */
 #pragma once
 
 #include "base/buf.h"

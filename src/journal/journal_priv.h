@@ -19,8 +19,8 @@
  *   header: magic 8 | version u32 | features u32 | segment id u64 | segment bytes u64 | salt u32 |
  *           reserved | CRC32C of all before u32, at SEGMENT_HEADER_CRC_AT
  *   record: magic u32 | payload length u32 | LSN u64 | durable LSN u64 | type u16 | reserved u16 |
- *           payload CRC32C u32 | reserved u32 | header CRC32C (seed: salt) u32 | payload | zeros to
- * 8 The durable LSN is the journal's durable end when the record's group was written. */
+ *           payload CRC32C u32 | reserved u32 | header CRC32C (seed: salt) u32 | payload | zeros to 8
+ * The durable LSN is the journal's durable end when the record's group was written. */
 enum {
     SEGMENT_VERSION = 1,
     SEGMENT_FEATURES = 0,

@@ -81,6 +81,8 @@ static Code trash_again(Compaction *compaction, const BlobId *blob, Err *err)
 {
     TrashItem item;
     bool found = false;
+    if (compaction->trash.len == MOVE_GROUP_OPS) /* of the parts of one object too */
+        TRY(group_commit(compaction, err));
     if (!blob_is_none(blob))
         TRY(trash_find(compaction->store, blob, &compaction->arena, &item, &found, err));
     if (!found)
@@ -149,8 +151,7 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
         if (op->record.place == PLACE_JOURNAL && op->record.at >= missing)
             lsn = compaction->bodies.items[first + op->record.at - missing];
         TRY(op_visit(compaction, op, record->lsn, lsn, err));
-        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS ||
-            compaction->trash.len >= MOVE_GROUP_OPS)
+        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS)
             TRY(group_commit(compaction, err));
     }
     compaction->bodies.len = 0;

@@ -88,6 +88,65 @@ TEST(store_compaction_ends_deletes_that_everybody_has_read)
     CHECK_INT(usage.objects, 1);
 }
 
+static StorePart part_add(Store *store, Str key, const StoreUploadId *id, uint32_t number)
+{
+    Err err;
+    StagedObject *staged AUTO(store_stage_abort) = NULL;
+    StorePart part = { .number = number };
+    CHECK_OK(store_stage_part(store, &staged, &err), &err);
+    CHECK_OK(store_stage_write(staged, STR("p"), &err), &err);
+    CHECK_OK(store_stage_finish(staged, &err), &err);
+    CHECK_OK(store_upload_part(store, buckets[0], key, id, &part, &staged, &err), &err);
+    return part;
+}
+
+static Code trash_visit(void *arg, const JournalRecord *record, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Commit commit;
+    size_t *most = arg;
+    if (record->type != RECORD_COMMIT)
+        return E_OK;
+    TRY(commit_decode(record->payload, &tmp, &commit, err));
+    if (commit.op_count > 0 && commit.ops[0].kind == OP_TRASH)
+        *most = MAX(*most, commit.op_count);
+    return E_OK;
+}
+
+/* All its bytes become trash at once. What says so again comes in records of some size, however many parts it had: a
+ * start takes no record of more than STORE_PUBLISH_MAX changes. */
+TEST(store_compacts_an_object_of_many_parts_in_groups)
+{
+    enum { PARTS = 1200, GROUP_MAX = 1000 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(3);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    StorePart *parts = arena_array(&arena, StorePart, PARTS);
+    StoreUpload upload = { .bucket = buckets[0], .key = STR("parts") };
+    StoreComplete complete = { .bucket = buckets[0], .key = upload.key, .parts = parts, .part_count = PARTS };
+    uint64_t sequence;
+    size_t freed = 0, most = 0;
+    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    CHECK_OK(store_upload_create(store, &upload, &complete.id, &err), &err);
+    for (uint32_t i = 0; i < PARTS; i++)
+        parts[i] = part_add(store, upload.key, &complete.id, i + 1);
+    CHECK_OK(store_upload_complete(store, &complete, &sequence, &err), &err);
+    CHECK_OK(store_delete(store, buckets[0], upload.key, &err), &err);
+    for (int i = 0; i < 12; i++)
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err);
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK(freed > 0);
+    CHECK_OK(journal_scan(store->backend_ops->journal(store->backend), 0, UINT64_MAX, trash_visit, &most, &err), &err);
+    CHECK(most > 0 && most <= GROUP_MAX);
+    store_free(&store);
+    CHECK_OK(compact_open(sim, &store, &err), &err);
+    StoreUsage usage = { 0 };
+    CHECK_OK(store_usage(store, &usage, &err), &err);
+    CHECK_INT(usage.trash_objects, PARTS);
+}
+
 /* ---- the property ---- */
 
 typedef struct Random {

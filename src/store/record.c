@@ -386,6 +386,7 @@ void commit_encode(Buf *buf, const Commit *commit)
     size_t count = 0;
     for (size_t i = 0; i < commit->op_count; i++)
         count += !commit->ops[i].skip;
+    ASSERT(count <= COMMIT_OPS_MAX); /* no start could read it */
     write_u8(buf, RECORD_VERSION);
     write_u64le(buf, commit->next_sequence);
     write_varint(buf, commit->body_count);

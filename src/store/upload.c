@@ -38,7 +38,8 @@ Code plan_upload(Plan *plan, Store *store, const CommitOp *op, UploadState **ret
 {
     const ObjectInfo *info = &op->record.info;
     for (UploadState *state = plan->uploads; state; state = state->next)
-        if (memcmp(&state->id, &op->record.upload, sizeof state->id) == 0) {
+        if (memcmp(&state->id, &op->record.upload, sizeof state->id) == 0 && str_eq(state->key, info->key) &&
+            str_eq(state->bucket, info->bucket)) {
             *ret_state = state;
             return E_OK;
         }
