@@ -145,6 +145,11 @@ Code api_stage_finish(StagedObject *staged, Err *err)
     return store_stage_finish(staged, err);
 }
 
+void api_stage_expect(StagedObject *staged, uint64_t bytes)
+{
+    store_stage_expect(staged, bytes);
+}
+
 void api_stage_unhashed(StagedObject *staged)
 {
     store_stage_unhashed(staged);

@@ -66,7 +66,7 @@ typedef struct LoopWatch {
 } LoopWatch;
 
 /* What a door is to the loop: HTTP, Kafka and PostgreSQL are a row each. All required but
- * `writable`, `drain` and the texts. */
+ * `wants`, `writable`, `drain` and the texts. */
 typedef struct LoopProtocol {
     const char *name;
     size_t held_max;  /* input that was shown and not taken; over it the connection is closed */
@@ -78,6 +78,8 @@ typedef struct LoopProtocol {
     /* Input: returns how many bytes it took; the rest is shown again with more behind it, or when
      * the connection stops resting. */
     size_t (*bytes_in)(void *state, Str bytes);
+    /* So many bytes are worth reading at once: what is shown and not taken is held in memory. */
+    size_t (*wants)(void *state);
     /* The peer has ended its side. `all_read`: nothing of it is unread; else the call comes again. */
     void (*ended)(void *state, bool all_read);
     void (*writable)(void *state);  /* some of the queued output has gone */

@@ -22,6 +22,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+enum { TLS_RECORD_MAX = 5 + 16384 + 256 }; /* RFC 8446 5.2 */
+
 void conn_ready(LoopConn *conn)
 {
     Loop *loop = conn->loop;
@@ -261,6 +263,16 @@ static bool conn_reads(const LoopConn *conn)
            !(conn->phase == CONN_OPEN && conn->resting);
 }
 
+/* How much to read at once: no more than the protocol takes, and over TLS a record that is not whole. */
+static size_t conn_read_most(const LoopConn *conn, size_t budget)
+{
+    size_t (*wants)(void *state) = protocol_of(conn)->wants;
+    size_t most = MIN(budget, (size_t)LOOP_READ_BYTES);
+    if (conn->phase != CONN_OPEN || !wants)
+        return most;
+    return MIN(most, MAX(wants(conn->state), (size_t)1) + (conn->tls ? TLS_RECORD_MAX : 0));
+}
+
 /* Reads until the socket is empty, the protocol rests or the turn is over. */
 static void conn_read(LoopConn *conn, size_t *budget)
 {
@@ -268,7 +280,7 @@ static void conn_read(LoopConn *conn, size_t *budget)
         bool open = conn->phase == CONN_OPEN;
         if (conn->phase == CONN_HANDSHAKE && conn->loop->handshakes >= LOOP_HANDSHAKES_A_TURN)
             return; /* in the next turn */
-        size_t most = MIN(*budget, (size_t)LOOP_READ_BYTES);
+        size_t most = conn_read_most(conn, *budget);
         ptrdiff_t got = net_read(conn->fd, conn->loop->scratch, most);
         if (got == -1) {
             conn->readable = false;

@@ -22,6 +22,8 @@ typedef struct EchoDoor {
     int file_fd;
     uint64_t file_len;
     bool trusts, admits;
+    size_t wants;                 /* 0: all */
+    atomic_int shown_max;         /* to the protocol at once */
     atomic_int open, timers, ended, files_done, admitted, gone;
     char seen[NET_ADDRESS_TEXT_MAX]; /* of `admit`'s last client, with one loop */
 } EchoDoor;

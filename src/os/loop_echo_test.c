@@ -107,9 +107,17 @@ static void big_send(Echo *echo, Str count)
     loop_conn_send_take(echo->conn, &bytes);
 }
 
+static size_t echo_wants(void *state)
+{
+    const Echo *echo = state;
+    return echo->door->wants ? echo->door->wants : SIZE_MAX;
+}
+
 static size_t echo_in(void *state, Str bytes)
 {
     Echo *echo = state;
+    if ((int)bytes.len > atomic_load(&echo->door->shown_max))
+        atomic_store(&echo->door->shown_max, (int)bytes.len); /* one loop where it is looked at */
     ptrdiff_t end = str_find_char(bytes, '\n');
     if (end < 0)
         return 0;
@@ -166,7 +174,7 @@ static void echo_closed(void *state)
 }
 
 static const LoopProtocol echo_protocol = {
-    .name = "echo", .held_max = 1024, .opened = echo_opened, .bytes_in = echo_in,
+    .name = "echo", .held_max = 1024, .opened = echo_opened, .bytes_in = echo_in, .wants = echo_wants,
     .ended = echo_end, .drain = echo_drain, .closed = echo_closed,
     .refusal = STR_INIT("full\n"), .wants_tls = STR_INIT("speak TLS\n"),
 };

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,22 @@ TEST(loop_lines_come_back_whole_and_split)
     echo_say(fd, STR("close\nignored\n"));
     echo_hear(fd, STR("bye\n"));
     echo_hear_end(fd);
+    net_close(&fd);
+}
+
+TEST(loop_reads_no_more_than_is_wanted)
+{
+    enum { LINES = 50, WANTS = 100 };
+    EchoDoor door AUTO(echo_stop) = { .loop_count = 1, .wants = WANTS };
+    static char text[LINES * 10 + 1];
+    for (int i = 0; i < LINES; i++)
+        snprintf(text + (size_t)i * 10, 11, "line %04d\n", i);
+    echo_start(&door);
+    int fd = echo_client(&door);
+    echo_say(fd, str_z(text));
+    echo_hear(fd, str_z(text));
+    CHECK(atomic_load(&door.shown_max) >= WANTS);
+    CHECK(atomic_load(&door.shown_max) < WANTS + 10); /* with the piece of a line that was kept */
     net_close(&fd);
 }
 

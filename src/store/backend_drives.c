@@ -20,7 +20,9 @@
 enum {
     FAN_OUT = 256,
     BLOBS_A_DIRECTORY = 64,
-    PIECE_BYTES = 1024 * 1024,
+    PIECE_BYTES = 1024 * 1024,   /* written at once, at most */
+    GATHER_BYTES = 16 * 1024,    /* smaller pieces are gathered to so much */
+    PAGE_BYTES = 4096,
     AHEAD_BYTES = 64 * 1024 * 1024, /* at most this much is allocated ahead */
     FOOTER_BYTES = 64,
     BLOB_VERSION = 1,
@@ -44,7 +46,7 @@ struct Blob {
     uint64_t size_bytes;
     Vec(uint32_t) table;
     /* While it is written: */
-    Buf piece;
+    Buf piece; /* gathered, at most GATHER_BYTES */
     uint64_t allocated;
     bool reading;
 };
@@ -170,7 +172,7 @@ static Code drives_blob_create(Backend *backend, BlobId *ret_id, Blob **ret_blob
     Blob *blob AUTO(blob_auto) = mem_new(sizeof *blob);
     char path[OS_PATH_MAX];
     blob->backend = backend;
-    buf_init(&blob->piece, STORE_BLOCK_BYTES);
+    buf_init(&blob->piece, GATHER_BYTES);
     os_random(backend->os, blob->id.bytes, sizeof blob->id.bytes);
     unsigned number = atomic_fetch_add(&backend->created, 1) / BLOBS_A_DIRECTORY;
     blob->id.bytes[0] = (uint8_t)(backend->first_dir + number);
@@ -198,11 +200,25 @@ static Code allocate_ahead(Blob *blob, uint64_t end, Err *err)
     return E_OK;
 }
 
-/* At most PIECE_BYTES; a multiple of the block unless it is the last. */
+/* The checksum of a block goes on where the piece before left it. */
+static void table_add(Blob *blob, Str piece)
+{
+    size_t in_block = (size_t)(blob->size_bytes % STORE_BLOCK_BYTES);
+    while (piece.len > 0) {
+        Str part = str_sub(piece, 0, STORE_BLOCK_BYTES - in_block);
+        if (in_block == 0)
+            vec_push(&blob->table, 0);
+        uint32_t *crc = &blob->table.items[blob->table.len - 1];
+        *crc = crc32c(*crc, part);
+        piece = str_from(piece, part.len);
+        in_block = 0;
+    }
+}
+
+/* At most PIECE_BYTES. */
 static Code piece_write(Blob *blob, Str piece, Err *err)
 {
-    for (size_t at = 0; at < piece.len; at += STORE_BLOCK_BYTES)
-        vec_push(&blob->table, crc32c(0, str_sub(piece, at, STORE_BLOCK_BYTES)));
+    table_add(blob, piece);
     TRY(allocate_ahead(blob, blob->size_bytes + piece.len, err));
     TRY(os_file_pwrite(blob->file, piece, blob->size_bytes, err));
     blob->size_bytes += piece.len;
@@ -212,16 +228,16 @@ static Code piece_write(Blob *blob, Str piece, Err *err)
 static Code drives_blob_write(Blob *blob, Str bytes, Err *err)
 {
     while (bytes.len > 0) {
-        if (blob->piece.len == 0 && bytes.len >= STORE_BLOCK_BYTES) {
-            size_t whole = MIN(bytes.len, (size_t)PIECE_BYTES) / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
+        if (blob->piece.len == 0 && bytes.len >= GATHER_BYTES) {
+            size_t whole = MIN(bytes.len, (size_t)PIECE_BYTES) / PAGE_BYTES * PAGE_BYTES;
             TRY(piece_write(blob, str_sub(bytes, 0, whole), err));
             bytes = str_from(bytes, whole);
             continue;
         }
-        Str part = str_sub(bytes, 0, STORE_BLOCK_BYTES - blob->piece.len);
+        Str part = str_sub(bytes, 0, GATHER_BYTES - blob->piece.len);
         buf_put(&blob->piece, part);
         bytes = str_from(bytes, part.len);
-        if (blob->piece.len == STORE_BLOCK_BYTES) {
+        if (blob->piece.len == GATHER_BYTES) {
             TRY(piece_write(blob, buf_str(&blob->piece), err));
             buf_clear(&blob->piece);
         }

@@ -2,7 +2,8 @@
  *
  * States: writing -> finished -> taken (by store_publish) | aborted.
  * Invariants
- * 1. Up to STORE_INLINE_MAX the bytes are in memory (`small`); beyond that they are in a blob.
+ * 1. Up to STORE_INLINE_MAX the bytes are in memory (`small`); beyond that they are in a blob, from the first
+ *    on when so many were announced.
  * 2. After a failed write the object can only be aborted.
  * 3. After a publication of unknown outcome an abort leaves the blob: the next start sweeps it, or
  *    finds the record that names it.
@@ -19,7 +20,8 @@ struct StagedObject {
     Blob *blob; /* open while writing */
     BlobId blob_id;
     bool has_blob;
-    bool is_part; /* its bytes never travel in the journal */
+    bool is_part;  /* its bytes never travel in the journal */
+    bool is_large; /* more than STORE_INLINE_MAX were announced */
     bool from_reserve;
     bool finished;
     bool failed;
@@ -52,7 +54,8 @@ Code store_stage(Store *store, StagedObject **ret_staged, Err *err)
 static Code bytes_keep(StagedObject *staged, Str bytes, Err *err)
 {
     const BackendOps *ops = staged->store->backend_ops;
-    if (!staged->has_blob && !staged->is_part && staged->small.len + bytes.len <= STORE_INLINE_MAX) {
+    bool in_memory = !staged->has_blob && !staged->is_part && !staged->is_large;
+    if (in_memory && staged->small.len + bytes.len <= STORE_INLINE_MAX) {
         buf_put(&staged->small, bytes);
         return buf_end(&staged->small, "a small object", err);
     }
@@ -133,6 +136,11 @@ bool store_stage_small(const StagedObject *staged)
 uint64_t store_stage_size(const StagedObject *staged)
 {
     return staged->size_bytes;
+}
+
+void store_stage_expect(StagedObject *staged, uint64_t bytes)
+{
+    staged->is_large = bytes > STORE_INLINE_MAX;
 }
 
 void store_stage_unhashed(StagedObject *staged)

@@ -63,6 +63,8 @@ Code store_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
 Code store_stage_finish(StagedObject *staged, Err *err) CHECKED; /* a second time does nothing */
 bool store_stage_small(const StagedObject *staged); /* no larger than its journal record takes */
 uint64_t store_stage_size(const StagedObject *staged);
+/* Before its bytes: so many will come, so that a large object is not held in memory first. */
+void store_stage_expect(StagedObject *staged, uint64_t bytes);
 void store_stage_unhashed(StagedObject *staged); /* before its bytes: no SHA-256 is taken of them */
 const uint8_t *store_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
 Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *err) CHECKED;

@@ -315,6 +315,25 @@ TEST(store_sweeps_what_was_never_published)
     CHECK(pattern_is(image, BUCKET, STR("k"), 200000, 1));
 }
 
+TEST(store_holds_nothing_of_a_large_object_that_was_announced)
+{
+    if (!has_rocksdb)
+        return;
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    static char bytes[STORE_INLINE_MAX];
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    for (int announced = 0; announced < 2; announced++) {
+        StagedObject *staged AUTO(store_stage_abort) = NULL;
+        CHECK_OK(store_stage(store, &staged, &err), &err);
+        store_stage_expect(staged, sizeof bytes + (size_t)announced);
+        CHECK_OK(store_stage_write(staged, str_of(bytes, 1), &err), &err);
+        CHECK_INT(blob_files("store"), announced);
+        CHECK_OK(store_stage_write(staged, str_of(bytes, sizeof bytes - 1), &err), &err);
+        CHECK(store_stage_small(staged) == !announced);
+    }
+}
+
 /* A bit flipped anywhere in the index's own files is found, or changes nothing. */
 TEST(store_never_answers_wrongly_from_a_damaged_index)
 {

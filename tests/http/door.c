@@ -95,13 +95,16 @@ void door_pattern_fill(void)
 
 typedef struct Bytes {
     uint64_t at, end, cut; /* cut: the reply breaks off there; UINT64_MAX: it does not */
+    HttpReq *r;
+    bool asks;
 } Bytes;
 
 static Code bytes_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
 {
     Bytes *b = self;
     (void)err;
-    size_t len = (size_t)MIN(b->end - b->at, (uint64_t)PATTERN_BYTES);
+    size_t most = b->asks ? http_pull_bytes(b->r, PATTERN_BYTES) : PATTERN_BYTES;
+    size_t len = (size_t)MIN(b->end - b->at, (uint64_t)most);
     buf_put(out, str_of(pattern + b->at % PATTERN, len));
     b->at += len;
     *ret_state = b->at >= b->cut ? HTTP_PULL_CUT : b->at == b->end ? HTTP_PULL_END : HTTP_PULL_MORE;
@@ -115,7 +118,7 @@ static void bytes_done(void *self)
 
 static const HttpPull bytes_pull_row = { bytes_pull, bytes_done };
 
-/* ?length=no: chunked; ?cut=N: breaks off at the first block behind N. */
+/* ?length=no: chunked; ?cut=N: breaks off at the first block behind N; ?asks=: how large a block may be. */
 static void bytes_end(HttpReq *r)
 {
     uint64_t size = number_arg(r, "n", 1ull << 40), from = 0, len = 0, cut = UINT64_MAX;
@@ -128,7 +131,7 @@ static void bytes_end(HttpReq *r)
     if (http_req_query(r, "cut", &text) && !str_u64(text, &cut))
         cut = 0;
     Bytes *b = mem_new(sizeof *b);
-    *b = (Bytes){ from, from + len, cut };
+    *b = (Bytes){ from, from + len, cut, r, http_req_query(r, "asks", &text) };
     bool chunked = http_req_query(r, "length", &text) && str_eq(text, STR("no"));
     http_reply_header(r, "ETag", STR("\"v1\""));
     http_reply_stream(r, status, "application/octet-stream", chunked ? -1 : (int64_t)len,

@@ -222,6 +222,27 @@ def two_thousand_slow_bodies_beyond_the_budget_leave_memory_flat():
         check(soon(lambda: door.ask("POST", "/collect", body=b"x" * 1000000).status == 200), "the budget comes back")
 
 
+@case
+def a_stream_that_asks_how_much_it_may_have_waits_for_its_reader_and_is_not_refused():
+    with Door("--limit", "bytes_max=600000") as door:
+        stuck = [door.raw(receive=4096) for _ in range(2)]
+        for raw in stuck:
+            raw.send("GET /bytes/90000000 HTTP/1.1\r\nHost: door\r\n\r\n")
+        check(soon(lambda: door.ask("GET", "/bytes/300000").status == 503), "the budget is used up")
+        before = door.memory_kib()
+        raws = [door.raw(receive=4096) for _ in range(100)]
+        for raw in raws:
+            raw.send("GET /bytes/3000000?asks= HTTP/1.1\r\nHost: door\r\n\r\n")
+        for raw in raws:
+            head, whole = raw.until(b"\r\n\r\n")
+            check(whole and head.startswith(b"HTTP/1.1 200 "), head[:200])
+        grown = door.memory_kib() - before
+        check(grown < 100 * 40 * (4 if "san" in str(BUILD) else 1), f"{grown} KiB more with 100 that wait")
+        equal(len(door.ask("GET", "/bytes/3000000?asks=").body), 3000000)
+        for raw in raws + stuck:
+            raw.reset()
+
+
 # ---- behind proxies ----
 
 @case

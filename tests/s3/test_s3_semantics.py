@@ -264,4 +264,33 @@ def fields_that_are_kept():
     equal((missing.status, missing.body), (404, b""), "an error of HEAD has no body")
 
 
+@case
+def a_client_with_many_connections_waits_and_is_not_refused():
+    """All of http.buffered_max for one client is 1 MiB here, and 120 connections want more than 100 times as much."""
+    small = Lake(None, "--s3", "127.0.0.1:0", "--set", "http.buffered_max=2M")
+    raw = Raw(small)
+    raw.ask("PUT", "/bkt")
+    body = bytes(range(256)) * 4096
+    sizes = {"large": len(body), "small": 50000}
+    for name, size in sizes.items():
+        equal(raw.ask("PUT", f"/bkt/{name}", body=body[:size]).status, 200)
+    wires = [raw.open() for _ in range(120)]
+    for name, size in sizes.items():
+        for wire in wires:
+            wire.send(raw.head("GET", f"/bkt/{name}")[0])
+        for number, wire in enumerate(wires):
+            reply = wire.reply()
+            equal((reply.status, reply.code, reply.body == body[:size]), (200, "", True), f"GET {name} of connection {number}")
+    heads = [raw.head("PUT", f"/bkt/put-{number}", body=body)[0] for number in range(len(wires))]
+    for wire, head in zip(wires, heads):
+        wire.send(head + body[:100000])
+    for wire in wires:
+        wire.send(body[100000:])
+    for number, wire in enumerate(wires):
+        equal(wire.reply("PUT").both, (200, ""), f"PUT of connection {number}")
+        wire.close()
+    holds(raw.ask("GET", "/bkt/put-7").body == body, "the bytes that were put")
+    equal(small.stop(), 0)
+
+
 main()

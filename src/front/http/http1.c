@@ -13,7 +13,10 @@
 
 #include "base/log.h"
 
-enum { BODY_REST_MAX = 64 << 10 };
+enum {
+    BODY_REST_MAX = 64 << 10,
+    HEAD_READ_BYTES = 32 << 10 /* a head and a small body at once */
+};
 
 static const HttpWire http1_wire;
 
@@ -249,6 +252,16 @@ static size_t bytes_in(HttpConn *conn, Str bytes)
     return head_in(conn, bytes);
 }
 
+/* Of a body what there is room for: the rest waits in the socket, where the client sees that it does. */
+static size_t wants(HttpConn *conn)
+{
+    HttpReq *r = conn->req;
+    if (r && (conn->raw || r->phase == REQ_DUPLEX))
+        return SIZE_MAX;
+    size_t room = r && conn->body_comes ? req_body_room(r) : 0;
+    return room > 0 ? room : HEAD_READ_BYTES;
+}
+
 static void ended(HttpConn *conn, bool all_read)
 {
     HttpReq *r = conn->req;
@@ -290,6 +303,7 @@ static void closed(HttpConn *conn)
 
 const HttpTalk http1_talk = {
     .bytes_in = bytes_in,
+    .wants = wants,
     .ended = ended,
     .writable = writable,
     .drain = drain,

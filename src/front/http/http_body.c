@@ -37,12 +37,21 @@ bool bytes_crowd(const HttpReq *r)
     return limits_bytes_held(policy_limits(r->server->policy)) > CROWD_BYTES;
 }
 
+/* One byte more than comes: a block that is full goes to a worker before the end of the body is known. */
+static size_t block_most(const HttpReq *r)
+{
+    if (!r->route->on_body)
+        return (size_t)r->body_max;
+    return r->head.has_length ? (size_t)MIN(r->head.content_length + 1, (uint64_t)HTTP_BLOCK_BYTES)
+                              : (size_t)HTTP_BLOCK_BYTES;
+}
+
 /* How many bytes the block that fills now may have; tries to have room for `wanted`. */
 static size_t block_room(HttpReq *r, size_t wanted)
 {
     size_t *room = r->running ? &r->ahead_room : &r->body_room;
     size_t other = r->running ? r->body_room : r->ahead_room;
-    size_t most = r->route->on_body ? HTTP_BLOCK_BYTES : (size_t)r->body_max;
+    size_t most = block_most(r);
     if (*room == 0)
         *room = MIN((size_t)FREE_BYTES, most);
     while (*room < MIN(wanted, most)) {

@@ -136,6 +136,12 @@ static size_t bytes_in(void *state, Str bytes)
     return taken;
 }
 
+static size_t wants(void *state)
+{
+    HttpConn *conn = state;
+    return conn->talk->wants ? conn->talk->wants(conn) : SIZE_MAX;
+}
+
 static void ended(void *state, bool all_read)
 {
     HttpConn *conn = state;
@@ -182,6 +188,7 @@ const LoopProtocol http_protocol = {
                           "Connection: close\r\n\r\nThis port speaks TLS\n"),
     .opened = opened,
     .bytes_in = bytes_in,
+    .wants = wants,
     .ended = ended,
     .writable = writable,
     .drain = drain,

@@ -7,6 +7,7 @@
 #include "front/http/http_priv.h"
 
 typedef struct HttpFile {
+    HttpReq *r;
     int fd;
     uint64_t at, left;
     void (*done)(void *arg);
@@ -35,7 +36,7 @@ void http_reply_file(HttpReq *r, int status, const char *type, int fd, uint64_t 
     reply_set(r, REPLY_FILE, status, type);
     r->length = (int64_t)len;
     r->file = mem_new(sizeof *r->file);
-    *r->file = (HttpFile){ fd, at, len, done, arg };
+    *r->file = (HttpFile){ r, fd, at, len, done, arg };
 }
 
 void file_drop(HttpReq *r)
@@ -48,7 +49,7 @@ void file_drop(HttpReq *r)
 static Code file_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
 {
     HttpFile *file = self;
-    size_t wanted = (size_t)MIN(file->left, (uint64_t)HTTP_PULL_BYTES);
+    size_t wanted = (size_t)MIN(file->left, (uint64_t)http_pull_bytes(file->r, HTTP_PULL_BYTES));
     if (!buf_reserve(out, wanted))
         return buf_end(out, "a block of a file", err);
     if (!net_file_read(file->fd, out->ptr + out->len, wanted, file->at))

@@ -130,6 +130,8 @@ struct HttpReq {
     HttpPullState pull_state;
     Code pull_code;
     Err *pull_err;                   /* in the arena, when the code is not OK */
+    size_t pull_room;                /* what one block may have; 0: nobody has asked for the first */
+    size_t pull_charged;             /* of `charged` for that first block, until the reply begins */
     bool head_sent, pull_waits, finishing;
     bool held;                       /* reply_held before its stages ran: no block is pulled with them */
     Str text;                        /* what positions of problems count in */
@@ -187,9 +189,9 @@ void request_over(HttpReq *r);                 /* the reply is queued, or the cl
 void reply_shape(HttpReq *r);                  /* fields, compression: once for each head */
 
 /* http_body.c */
-/* So many bytes of all requests are held that blocks stay small and nothing is pulled ahead: what a
- * thousand that are busy at once need not to fill the memory. */
-enum { CROWD_BYTES = 32 << 20 };
+/* From so many bytes of all requests on blocks stay small (those of replies: CROWD_PULL_BYTES) and nothing is
+ * pulled ahead: what a thousand that are busy at once need not to fill the memory. */
+enum { CROWD_BYTES = 32 << 20, CROWD_PULL_BYTES = 64 << 10 };
 bool bytes_crowd(const HttpReq *r);
 bool body_charge(HttpReq *r, size_t bytes);    /* at least so many */
 bool body_charge_to(HttpReq *r, size_t bytes); /* exactly so many */

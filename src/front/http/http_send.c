@@ -5,7 +5,9 @@
  *    gives a problem document; a later error cuts the reply off. Where the peer's window holds the reply
  *    from the beginning, the head goes alone, and nothing is pulled until there is room.
  * 2. A reply stays in flight until most of it has left the queue (TAIL_BYTES), and what it has in memory
- *    is charged to the budget of all until then; a reply for which there is no room is a 503.
+ *    is charged to the budget of all until then. Where there is no room, a stream whose pull asks
+ *    (http_pull_bytes) goes on in blocks of FREE_BYTES, each when the one before has gone; any other reply
+ *    is a 503.
  * 3. `done` of a stream runs exactly once. */
 #include "front/http/http_priv.h"
 
@@ -105,15 +107,38 @@ static size_t ahead_of(const HttpReq *r)
                        (uint64_t)HTTP_PULL_AHEAD * HTTP_PULL_BYTES);
 }
 
+/* What one block may have, as far as there is budget. */
+static size_t pull_most(const HttpReq *r)
+{
+    return bytes_crowd(r) ? CROWD_PULL_BYTES : HTTP_PULL_BYTES;
+}
+
+/* The loop asks before each block (may_pull), but not before the first: that one is pulled where the
+ * reply was set. */
+size_t http_pull_bytes(HttpReq *r, size_t wanted)
+{
+    if (wanted <= FREE_BYTES)
+        return wanted;
+    if (r->pull_room == 0) {
+        size_t most = MIN(wanted, pull_most(r));
+        bool had = body_charge(r, r->charged + most);
+        r->pull_charged = had ? most : 0;
+        r->pull_room = had ? most : FREE_BYTES;
+    }
+    return MIN(wanted, r->pull_room);
+}
+
 /* Without budget a reply goes on when all before has gone: it waits for its own reader only. */
 static bool may_pull(HttpReq *r)
 {
-    size_t queued = r->wire->queued(r);
+    size_t queued = r->wire->queued(r), most = pull_most(r);
     if (queued >= ahead_of(r) || reply_held(r))
         return false;
     if (queued > 0 && bytes_crowd(r))
         return false;
-    return hold(r, HTTP_PULL_BYTES) || queued == 0;
+    bool had = hold(r, most);
+    r->pull_room = had ? most : FREE_BYTES;
+    return had || queued == 0;
 }
 
 /* Sends what was pulled; false: the request is over or the client is gone. */
@@ -181,7 +206,7 @@ static bool room_take(HttpReq *r)
 {
     bool pulls = r->reply == REPLY_STREAM && !(r->run & RUN_PULL) && !r->held && !reply_bodiless(r);
     size_t bytes = pulls ? (size_t)HTTP_PULL_BYTES : r->reply_body.len;
-    r->charged_before = r->charged;
+    r->charged_before = r->charged - r->pull_charged;
     return bytes <= FREE_BYTES || body_charge(r, r->charged_before + bytes);
 }
 

@@ -209,6 +209,11 @@ typedef struct HttpPull {
 void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
                        const HttpPull *pull, void *self);
 
+/* How many bytes of the `wanted` ones a pull, or what is a whole reply, should have now: less when much is held
+ * already, 16 KiB when http.buffered_max is used up. Who asks is never refused for want of memory. In the
+ * request's lane. */
+size_t http_pull_bytes(HttpReq *r, size_t wanted);
+
 /* A cut of an open file, by sendfile in clear; `done` (may be NULL) runs once on the loop, sent or not. */
 void http_reply_file(HttpReq *r, int status, const char *type, int fd, uint64_t at, uint64_t len,
                      void (*done)(void *arg), void *arg);

@@ -71,6 +71,7 @@ size_t reply_fields_all(HttpReq *r, int64_t length, HttpPair *ret_fields);
 /* What a connection speaks: HTTP/1.1, or HTTP/2 once it is known. As LoopProtocol. */
 typedef struct HttpTalk {
     size_t (*bytes_in)(HttpConn *conn, Str bytes);
+    size_t (*wants)(HttpConn *conn); /* NULL: all */
     void (*ended)(HttpConn *conn, bool all_read);
     void (*writable)(HttpConn *conn);
     void (*drain)(HttpConn *conn);

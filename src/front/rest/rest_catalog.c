@@ -207,6 +207,7 @@ void rest_objects(HttpReq *r)
 }
 
 typedef struct ObjectStream {
+    HttpReq *r;
     ObjectReader *reader;
     uint64_t at, end;
 } ObjectStream;
@@ -214,7 +215,8 @@ typedef struct ObjectStream {
 static Code object_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
 {
     ObjectStream *stream = self;
-    size_t want = (size_t)MIN((uint64_t)HTTP_PULL_BYTES, stream->end - stream->at), got = 0;
+    size_t most = http_pull_bytes(stream->r, HTTP_PULL_BYTES), got = 0;
+    size_t want = (size_t)MIN((uint64_t)most, stream->end - stream->at);
     if (!buf_reserve(out, want))
         return buf_end(out, "a block", err);
     TRY(object_pread(stream->reader, out->ptr + out->len, want, stream->at, &got, err));
@@ -258,7 +260,7 @@ void rest_object(HttpReq *r)
         return;
     }
     ObjectStream *stream = mem_new(sizeof *stream);
-    *stream = (ObjectStream){ reader, from, from + len };
+    *stream = (ObjectStream){ r, reader, from, from + len };
     const char *type = info->content_type.len ? str_copy_z(call->arena, info->content_type)
                                               : "application/octet-stream";
     http_reply_stream(r, status, type, (int64_t)len, &pull, stream);

@@ -224,6 +224,8 @@ bool s3_body_begin(S3Req *s)
     }
     if (api_stage(&s->call, s->op->body == S3_BODY_PART, &s->staged, &err) != E_OK)
         return s3_fail_err(s, &err);
+    if (length > 0)
+        api_stage_expect(s->staged, (uint64_t)length);
     if (s->aws_chunked || str_eq(s->claim.payload, STR("UNSIGNED-PAYLOAD")))
         api_stage_unhashed(s->staged);
     return true;

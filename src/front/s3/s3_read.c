@@ -10,6 +10,7 @@ enum { GET_BLOCK_BYTES = 128 << 10, GET_WHOLE_BYTES = 64 << 10 };
 /* ---- get and head ---- */
 
 typedef struct Reading {
+    HttpReq *r;
     ObjectReader *reader;
     uint64_t at, end;
 } Reading;
@@ -17,7 +18,8 @@ typedef struct Reading {
 static Code reading_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
 {
     Reading *reading = self;
-    size_t len = (size_t)MIN((uint64_t)GET_BLOCK_BYTES, reading->end - reading->at), got = 0;
+    size_t most = http_pull_bytes(reading->r, GET_BLOCK_BYTES), got = 0;
+    size_t len = (size_t)MIN((uint64_t)most, reading->end - reading->at);
     if (!buf_reserve(out, len))
         return err_set(err, E_LIMIT, "a block of the reply");
     TRY(object_pread(reading->reader, out->ptr + out->len, len, reading->at, &got, err));
@@ -211,9 +213,9 @@ static void bytes_send(S3Req *s, ObjectReader *take_reader, const Span *span, in
     Err err;
     if (span->len == 0) {
         http_reply(s->r, status, type, STR(""));
-    } else if (bare || span->len > GET_WHOLE_BYTES) {
+    } else if (bare || span->len > GET_WHOLE_BYTES || http_pull_bytes(s->r, span->len) < span->len) {
         Reading *reading = arena_new(s->arena, Reading);
-        *reading = (Reading){ TAKE(reader), span->at, span->at + span->len };
+        *reading = (Reading){ s->r, TAKE(reader), span->at, span->at + span->len };
         http_reply_stream(s->r, status, type, (int64_t)span->len, &reading_ops, reading);
     } else {
         buf_init(&body, GET_WHOLE_BYTES);
