@@ -1,7 +1,9 @@
-/* A round: sweep, purge, compact, forget. Invariants:
+/* A round: sweep, purge, compact, join, expire, reclaim, forget. Invariants:
  * 1. Steps are independent and repeatable: one that fails or is cut off loses nothing.
  * 2. Nothing is removed that a commit names: the sweep takes intents only, and each commit ends its own
- *    (table/create.c); the store moves what is live before it forgets a segment. */
+ *    (table/create.c); the store moves what is live before it forgets a segment; table/reclaim.c looks at what
+ *    every snapshot reaches.
+ * 3. What adds bytes unasked (joining files) waits for store_background_ok; what frees them does not. */
 #include "main/maintain.h"
 
 #include "base/log.h"
@@ -55,6 +57,54 @@ static void purge(const MaintainOptions *o, const bool *stop)
         log_line(LOG_DEBUG, "event=maintain step=purge files=%llu", (unsigned long long)purged.objects);
 }
 
+static void table_join(const MaintainOptions *o, const TableEntry *entry, const bool *stop)
+{
+    Err err;
+    SqlCompacted done = { 0 };
+    TableVersion *version AUTO(table_version_free) = NULL;
+    if (entry->is_view || catalog_load(o->catalog, entry->ns, entry->name, &version, NULL) != E_OK)
+        return; /* dropped meanwhile, or damaged: whoever reads it says so */
+    const TableMetadata *m = table_version_metadata(version);
+    if (m == NULL || !str_ieq(table_property(m, STR("tarn.compact"), STR("")), STR("true")))
+        return;
+    SqlCompact compact = { .ns = entry->ns, .name = entry->name, .rule = o->compact, .background = true, .stop = stop };
+    Code code = sql_compact(o->sql, &compact, &done, &err);
+    if (code != E_OK && code != E_CANCELLED)
+        failed("join", &err);
+    if (done.commits > 0)
+        log_line(LOG_INFO, "event=compact table=" STR_FMT "." STR_FMT " files=%zu into=%zu rows=%llu bytes=%llu",
+                 STR_ARG(entry->ns), STR_ARG(entry->name), done.files_before, done.files_after,
+                 (unsigned long long)done.rows, (unsigned long long)done.bytes);
+}
+
+static void join(const MaintainOptions *o, const bool *stop)
+{
+    Err err;
+    Arena tmp AUTO(arena_done) = { 0 };
+    TableEntry *entries;
+    size_t count;
+    if (o->sql == NULL)
+        return;
+    if (catalog_table_list(o->catalog, STR_NONE, &tmp, &entries, &count, &err) != E_OK) {
+        failed("join", &err);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!__atomic_load_n(stop, __ATOMIC_ACQUIRE) && store_background_ok(o->store))
+            table_join(o, &entries[i], stop);
+}
+
+static void expire(const MaintainOptions *o, int64_t now_us, const bool *stop)
+{
+    Err err;
+    size_t snapshots = 0, objects = 0;
+    if (catalog_expire(o->catalog, stop, &snapshots, &err) != E_OK)
+        failed("expire", &err);
+    if (catalog_reclaim(o->catalog, now_us - o->reclaim_ms * 1000, stop, &objects, &err) != E_OK)
+        failed("reclaim", &err);
+    log_line(LOG_DEBUG, "event=maintain step=reclaim snapshots=%zu objects=%zu", snapshots, objects);
+}
+
 /* Said at each round until there is room again. */
 static void space_tell(const MaintainOptions *o)
 {
@@ -100,6 +150,8 @@ void maintain_round(const MaintainOptions *options, const bool *stop)
     sweep(options, now_us, stop);
     purge(options, stop);
     compact(options, stop);
+    join(options, stop);
+    expire(options, now_us, stop);
     forget(options, now_us, stop);
     space_tell(options);
 }

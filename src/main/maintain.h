@@ -7,6 +7,7 @@
 #pragma once
 
 #include "meta/meta.h"
+#include "sql/compact.h"
 #include "store/store.h"
 #include "table/catalog.h"
 
@@ -18,6 +19,9 @@ typedef struct MaintainOptions {
     int64_t interval_ms; /* between rounds; the first is at start */
     int64_t grace_ms;    /* age of an intent whose objects are swept */
     int64_t audit_ms;    /* age of audit rows that are forgotten */
+    int64_t reclaim_ms;  /* from a snapshot's end to that of its files */
+    Sql *sql;            /* joins small files of tables with tarn.compact = true; NULL: nothing does */
+    CompactRule compact;
 } MaintainOptions;
 
 /* One round on the caller's thread; `stop` (read atomically) ends it at the next object, segment or

@@ -160,6 +160,15 @@ static Code doors_run(Serve *serve, const ServiceSocket *sockets, size_t socket_
     return code;
 }
 
+enum { COMPACT_TARGET = 8 }; /* times the size that is small */
+
+static CompactRule compact_rule(const Conf *conf)
+{
+    uint64_t small = (uint64_t)conf_number(conf, "maintenance.compact_small");
+    return (CompactRule){ .small_bytes = small, .target_bytes = COMPACT_TARGET * small,
+                          .files_min = (size_t)conf_number(conf, "maintenance.compact_files") };
+}
+
 static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
 {
     Maintain *maintain AUTO(maintain_free) = NULL;
@@ -170,7 +179,10 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .catalog = api->catalog,
                                 .interval_ms = conf_number(serve->conf, "maintenance.interval"),
                                 .grace_ms = conf_number(serve->conf, "maintenance.grace"),
-                                .audit_ms = conf_number(serve->conf, "maintenance.audit") };
+                                .audit_ms = conf_number(serve->conf, "maintenance.audit"),
+                                .reclaim_ms = conf_number(serve->conf, "maintenance.reclaim"),
+                                .sql = api->sql,
+                                .compact = compact_rule(serve->conf) };
     TRY(flow_arrivals_open(&triggers, &arrivals, err)); /* its place is kept before landing gives anything back */
     api->arrivals = arrivals;
     TRY(landing_start(api->landing, err));

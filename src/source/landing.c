@@ -196,6 +196,18 @@ static Code files_write(Landing *landing, const TableVersion *version, Str run_i
     return sql_write(landing->options.sql, &write, arena, ret_files, ret_count, ret_stats, err);
 }
 
+/* A commit a minute: its files are joined, its snapshots thinned out (table/table_keep.h). */
+static const IceProperty KEPT[] = { { STR_INIT("tarn.compact"), STR_INIT("true") },
+                                    { STR_INIT("tarn.snapshots-thin"), STR_INIT("true") } };
+
+static size_t properties_missing(const TableVersion *version, IceProperty *set, size_t count)
+{
+    for (size_t i = 0; i < ARRAY_LEN(KEPT); i++)
+        if (table_property(table_version_metadata(version), KEPT[i].key, STR_NONE).ptr == NULL)
+            set[count++] = KEPT[i];
+    return count;
+}
+
 static Code rows_land(Landing *landing, uint64_t until, uint64_t *ret_rows, Err *err)
 {
     Arena arena AUTO(arena_done) = { 0 };
@@ -208,9 +220,11 @@ static Code rows_land(Landing *landing, uint64_t until, uint64_t *ret_rows, Err 
     Str run_id = str_format(&arena, "feed:" STR_FMT, STR_ARG(uuid_format(&arena, os_uuid(landing->options.os))));
     TRY(catalog_load(landing->options.catalog, NS, NAME, &version, err));
     TRY(files_write(landing, version, run_id, until, &arena, &files, &count, &stats, err));
-    IceProperty place = { .key = PROPERTY, .value = str_format(&arena, "%llu", (unsigned long long)until) };
+    Str place = str_format(&arena, "%llu", (unsigned long long)until);
+    IceProperty set[1 + ARRAY_LEN(KEPT)] = { { .key = PROPERTY, .value = place } };
+    size_t set_count = properties_missing(version, set, 1);
     TableCommit commit = { .name = { NS, NAME }, .uuid = landing->table, .kind = COMMIT_APPEND, .add = files,
-                           .add_count = count, .set = &place, .set_count = 1, .summary = &place,
+                           .add_count = count, .set = set, .set_count = set_count, .summary = set,
                            .summary_count = 1, .run_id = run_id };
     meta_txn_init(&txn, &arena);
     meta_move_feed_cursor(&txn, CONSUMER, (int64_t)landing->durable, (int64_t)until);

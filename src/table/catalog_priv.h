@@ -151,10 +151,6 @@ static inline bool keep_stops(const bool *stop)
     return stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE);
 }
 
-/* compact.c: the same text for files of one spec and one tuple of partition values. */
-Code partition_key(Arena *arena, const TableMetadata *m, const DataFile *file, Str *ret_key,
-                   Err *err) CHECKED;
-
 /* create.c */
 Str staged_run_of(Arena *arena, Uuid commit); /* the run id of a commit's own objects */
 

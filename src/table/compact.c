@@ -16,7 +16,7 @@ typedef struct Small {
     Str partition;
 } Small;
 
-Code partition_key(Arena *arena, const TableMetadata *m, const DataFile *file, Str *ret_key, Err *err)
+Code table_partition_key(Arena *arena, const TableMetadata *m, const DataFile *file, Str *ret_key, Err *err)
 {
     const IceType **types;
     Buf AUTO(buf_done) key;
@@ -104,7 +104,7 @@ Code table_compact_plan(const TableVersion *version, const CompactRule *rule, Ar
         if ((uint64_t)files[i].size_bytes >= rule->small_bytes)
             continue;
         list[small].file = &files[i];
-        TRY(partition_key(arena, m, &files[i], &list[small++].partition, err));
+        TRY(table_partition_key(arena, m, &files[i], &list[small++].partition, err));
     }
     if (small)
         qsort(list, small, sizeof *list, small_order);

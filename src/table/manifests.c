@@ -6,6 +6,7 @@
  * "Sequence Number Inheritance"), so that the files need not know the number before the commit.
  *  3. A removed file is written once as DELETED by the snapshot that removes it, then forgotten. */
 #include "table/catalog_priv.h"
+#include "table/table_keep.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -249,7 +250,7 @@ static size_t partitions_changed(TableBuild *build, const SnapshotDelta *delta)
     Arena AUTO(arena_done) tmp = { 0 };
     Str *keys = arena_array(&tmp, Str, delta->add_count + 1);
     for (size_t i = 0; i < delta->add_count; i++) {
-        if (partition_key(&tmp, build->m, &delta->add[i], &keys[i], NULL))
+        if (table_partition_key(&tmp, build->m, &delta->add[i], &keys[i], NULL))
             keys[i] = delta->add[i].address;
     }
     qsort(keys, delta->add_count, sizeof *keys, address_order);

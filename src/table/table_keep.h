@@ -34,6 +34,10 @@ typedef struct CompactBin {
 Code table_compact_plan(const TableVersion *version, const CompactRule *rule, Arena *arena,
                         CompactBin **ret_bins, size_t *ret_count, Err *err) CHECKED;
 
+/* The same text for files of one spec and one tuple of partition values, and for no others. */
+Code table_partition_key(Arena *arena, const TableMetadata *m, const DataFile *file, Str *ret_key,
+                         Err *err) CHECKED;
+
 /* Snapshots whose time is over although nobody commits. `*stop` as in catalog_sweep. */
 Code catalog_expire(Catalog *catalog, const bool *stop, size_t *ret_snapshots, Err *err) CHECKED;
 

@@ -23,6 +23,9 @@ PART = random.Random(7).randbytes(5 << 20)
 
 def serve(work):
     os.environ["TARN_OBJECTS_INTERVAL"] = "50ms"
+    os.environ["TARN_MAINTENANCE_INTERVAL"] = "1s"  # files are joined beside the landing, and killed with it
+    os.environ["TARN_MAINTENANCE_COMPACT_FILES"] = "4"
+    os.environ["TARN_MAINTENANCE_RECLAIM"] = "0"
     lake = Lake(work / "data", "--s3", "127.0.0.1:0")
     config = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=10, read_timeout=30)
     lake.s3 = boto3.client("s3", endpoint_url=f"http://{lake.admin['s3']}", region_name="us-east-1", config=config,
@@ -106,12 +109,14 @@ def every_change_stands_in_the_table_once():
             break
         time.sleep(0.1)
     equal(landed, wanted, "what lies in files")
-    commits = lake.rows("SELECT count(*) FROM tarn.snapshots WHERE table_name = 'objects'")[0][0]
-    holds(1 < commits < len(wanted), f"{commits} commits of {len(wanted)} changes")
-    before = lake.rows("SELECT max(snapshot_id), count(*) FROM tarn.snapshots WHERE table_name = 'objects'")
+    commits = dict(lake.rows("SELECT operation, count(*) FROM tarn.snapshots WHERE table_name = 'objects' GROUP BY operation"))
+    holds(1 < commits["append"] < len(wanted), f"{commits} commits of {len(wanted)} changes")
+    holds(commits.get("replace", 0) > 0, f"files were joined: {commits}")
+    before = lake.rows("SELECT max(snapshot_id), count(*) FROM tarn.snapshots WHERE table_name = 'objects' AND operation = 'append'")
     time.sleep(0.5)
-    equal(lake.rows("SELECT max(snapshot_id), count(*) FROM tarn.snapshots WHERE table_name = 'objects'"), before,
-          "snapshots while nothing happens: it does not feed on itself")
+    equal(lake.rows("SELECT max(snapshot_id), count(*) FROM tarn.snapshots WHERE table_name = 'objects' AND operation = 'append'"),
+          before, "snapshots while nothing happens: it does not feed on itself")
+    equal([row[:4] for row in rows_of(lake)], wanted, "after files were joined")
     lake.stop()
 
 

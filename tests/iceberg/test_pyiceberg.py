@@ -298,7 +298,7 @@ def staged_rows(data):
     for path in (data / "meta").glob("tarn.db*"):
         if not path.name.endswith("-shm"):
             shutil.copy(path, copy)
-    rows = sqlite3.connect(copy / "tarn.db").execute("SELECT run_id, address FROM staged_files").fetchall()
+    rows = sqlite3.connect(copy / "tarn.db").execute("SELECT run_id, address FROM staged_files WHERE run_id <> 'expired'").fetchall()
     shutil.rmtree(copy)
     return rows
 
@@ -327,6 +327,60 @@ def listed(lake):
         if not page.get("next_cursor"):
             return addresses
         cursor = "&cursor=" + page["next_cursor"]
+
+
+def kept_small(lake, name, files_max):
+    """Waits until maintenance has joined the files of a table and removed what nothing reaches; the table by PyIceberg."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        address = lake.request("GET", f"/v1/datasets/{name}").json["metadata"]
+        table = StaticTable.from_metadata(address, IO)
+        here = {path for path in listed(lake) if path.startswith(table.location() + "/")}
+        dead = here - reachable(lake)
+        if len(entries_of(table)) <= files_max and not dead:
+            return table
+        time.sleep(0.5)
+    raise AssertionError(f"{name}: {len(entries_of(table))} files, {len(dead)} that nothing reaches: {sorted(dead)[:3]}")
+
+
+@case
+def joined_files_and_expired_snapshots():
+    work = Path(tempfile.mkdtemp(prefix="tarn-keep-"))
+    HttpIO.server = lake = Lake(work / "data", "--set", "maintenance.interval=1s", "--set", "maintenance.compact_files=4",
+                                "--set", "maintenance.reclaim=0", "--set", "objects.interval=20ms")
+    lake.rows("CREATE NAMESPACE i")
+    lake.rows("CREATE TABLE i.c (id BIGINT, day DATE, s VARCHAR) PARTITIONED BY (day) "
+              "TBLPROPERTIES ('tarn.compact' = 'true', 'tarn.snapshots-max' = '5')")
+    lake.rows("CREATE TABLE i.full (id BIGINT) TBLPROPERTIES ('tarn.snapshots-max' = '2')")
+    for i in range(60):  # beside maintenance
+        lake.rows(f"INSERT INTO i.c SELECT {i} * 10 + k, DATE '2026-01-01' + (k % 2)::INTEGER, 'n' || k FROM range(10) r(k)")
+        equal(lake.ingest("k", f"{i}.txt", b"x" * (i + 1)).status // 100, 2)
+        if i % 10 == 0:
+            lake.rows("DELETE FROM i.full")
+            lake.rows(f"INSERT INTO i.full SELECT range FROM range({i}, {i} + 100)")
+    table = kept_small(lake, "i.c", 12)
+    holds(any(snapshot.summary.operation.value == "replace" for snapshot in table.snapshots()), "a rewrite is a snapshot `replace`")
+    equal(len(table.snapshots()), 5)
+    equal(table.current_snapshot().summary["total-records"], "600")
+    rows = table.scan().to_arrow().sort_by("id")
+    equal(rows.column("id").to_pylist(), list(range(600)))
+    equal(rows.column("s").to_pylist(), [f"n{i % 10}" for i in range(600)])
+    equal(table.scan(row_filter="day = '2026-01-02'").to_arrow().num_rows, 300)
+    newest = max(snapshot.sequence_number for snapshot in table.snapshots())
+    for entry in entries_of(table):
+        holds(0 < entry.sequence_number <= entry.file_sequence_number <= newest if hasattr(entry, "file_sequence_number")
+              else 0 < entry.sequence_number <= newest, f"sequence number {entry.sequence_number}")
+    equal(kept_small(lake, "i.full", 1).scan().to_arrow().num_rows, 100)
+    objects = kept_small(lake, "bronze.objects", 12)
+    keys = objects.scan(row_filter="bucket = 'bronze'").to_arrow().column("key").to_pylist()
+    equal(sorted(key.split("/")[-1] for key in keys), sorted(f"{i}.txt" for i in range(60)))
+    equal(lake.rows("SELECT count(*), count(DISTINCT key) FROM bronze.objects WHERE bucket = 'bronze'"), [[60, 60]])
+    for snapshot in objects.snapshots():  # those of the last hour: all whole
+        objects.scan(snapshot_id=snapshot.snapshot_id).to_arrow()
+    equal(lake.stop(), 0)
+    out = subprocess.run([BUILD / "tarn", "doctor", "--data", work / "data"], stdout=subprocess.PIPE, text=True)
+    equal(out.returncode, 0, out.stdout)
+    shutil.rmtree(work)
 
 
 def write_until_killed(lake, number, acknowledged):
