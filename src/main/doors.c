@@ -11,6 +11,7 @@
 
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { EXPIRY_WARN_DAYS = 21, DOORS_MAX = 2 };
 
@@ -156,6 +157,15 @@ static Code domains_take(const Conf *conf, Arena *arena, S3Options *s3, Err *err
     return E_OK;
 }
 
+/* TARN_PART_BYTES_MIN: 10,000 parts are 50 GB otherwise; for tests alone. */
+static Code part_min_take(uint64_t *ret_min, Err *err)
+{
+    const char *text = getenv("TARN_TEST_MODE") ? getenv("TARN_PART_BYTES_MIN") : NULL;
+    if (text && !str_u64(str_z(text), ret_min))
+        return err_set(err, E_INVALID, "TARN_PART_BYTES_MIN is no number of bytes");
+    return E_OK;
+}
+
 static Code s3_open(Doors *doors, const Conf *conf, Err *err)
 {
     HttpPolicy *policy = arena_new(&doors->arena, HttpPolicy);
@@ -166,6 +176,7 @@ static Code s3_open(Doors *doors, const Conf *conf, Err *err)
                      .region = str_copy(&doors->arena, conf_text(conf, "s3.region")),
                      .public_host = str_copy(&doors->arena, conf_text(conf, "s3.public_host")) };
     TRY(domains_take(conf, &doors->arena, &s3, err));
+    TRY(part_min_take(&s3.part_bytes_min, err));
     return s3_start(&s3, &doors->s3, err);
 }
 

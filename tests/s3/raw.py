@@ -70,13 +70,16 @@ class Wire:
         return line.decode("latin-1")
 
     def _bytes(self, count):
-        while len(self.ahead) < count:
-            more = self.socket.recv(65536)
+        got, missing = [self.ahead], count - len(self.ahead)
+        while missing > 0:
+            more = self.socket.recv(min(missing, 1 << 20) if missing > 65536 else 65536)
             if not more:
                 raise ConnectionError("closed inside of a body")
-            self.ahead += more
-        data, self.ahead = self.ahead[:count], self.ahead[count:]
-        return data
+            got.append(more)
+            missing -= len(more)
+        data = b"".join(got)
+        self.ahead = data[count:]
+        return data[:count] if self.ahead else data
 
     def head(self):
         status = int(self._line().split(" ", 2)[1])

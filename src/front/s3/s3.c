@@ -508,6 +508,8 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
 {
     S3Server *s3 AUTO(s3_free) = mem_new(sizeof *s3);
     s3->options = *options;
+    if (s3->options.part_bytes_min == 0)
+        s3->options.part_bytes_min = S3_PART_BYTES_MIN;
     s3_keys_init(&s3->keys);
     HttpOptions http = *options->http;
     http.os = options->lake->os;

@@ -19,6 +19,7 @@ typedef struct S3Options {
     Str region;                  /* of signatures and LocationConstraint */
     Str domains[S3_DOMAINS_MAX]; /* "s3.example.org": BUCKET.s3.example.org is the bucket */
     size_t domain_count;
+    uint64_t part_bytes_min;     /* of all parts but the last; 0: 5 MiB, as on AWS */
     Str public_host; /* tried as Host in signatures, for a proxy that changes it; empty: none */
 } S3Options;
 

@@ -116,20 +116,6 @@ static bool location_ok(S3Req *s, Buf *kept)
     return s3_fail_with(s, S3_InvalidLocationConstraint, STR_NONE, "LocationConstraint", wanted);
 }
 
-/* "192.168.0.1": as a host it would be none of a bucket. */
-static bool is_address(Str name)
-{
-    Str group;
-    size_t count = 0;
-    int64_t number;
-    while (name.ptr && str_split(&name, '.', &group)) {
-        if (!str_i64(group, &number) || group.len > 3)
-            return false;
-        count++;
-    }
-    return count == 4;
-}
-
 /* One's own bucket again: as on AWS, where us-east-1 says 200 and every other region 409. */
 static bool exists_answer(S3Req *s)
 {
@@ -149,7 +135,7 @@ void s3_create_bucket(S3Req *s)
     Err err;
     Buf kept AUTO(buf_done);
     buf_init(&kept, STORE_PROPERTY_MAX);
-    if (is_address(s->bucket)) {
+    if (s3_is_address(s->bucket)) {
         s3_fail_with(s, S3_InvalidBucketName, STR_NONE, "BucketName", s->bucket);
         return;
     }

@@ -107,7 +107,7 @@ static bool part_wanted_take(S3Req *s, const StoreUpload *upload, const XmlNode 
 static bool part_too_small(S3Req *s, const StorePart *part)
 {
     S3Detail details[] = { { "ProposedSize", s3_number(s, part->size_bytes) },
-                           { "MinSizeAllowed", s3_number(s, S3_PART_BYTES_MIN) },
+                           { "MinSizeAllowed", s3_number(s, s->server->options.part_bytes_min) },
                            { "PartNumber", s3_number(s, part->number) },
                            { "ETag", hex_format(s->arena, str_of(part->md5, 16)) } };
     return s3_fail_details(s, S3_EntityTooSmall, STR_NONE, details, ARRAY_LEN(details));
@@ -132,7 +132,7 @@ static bool wanted_take(S3Req *s, const StoreUpload *upload, Wanted *wanted)
             return false;
     }
     for (size_t i = 0; i + 1 < wanted->count; i++) {
-        if (wanted->parts[i].size_bytes < S3_PART_BYTES_MIN)
+        if (wanted->parts[i].size_bytes < s->server->options.part_bytes_min)
             return part_too_small(s, &wanted->parts[i]);
     }
     return true;

@@ -5,6 +5,20 @@
 
 #include <string.h>
 
+/* "192.168.0.1": as a host it would be none of a bucket. */
+bool s3_is_address(Str name)
+{
+    Str group;
+    size_t count = 0;
+    int64_t number;
+    while (name.ptr && str_split(&name, '.', &group)) {
+        if (!str_i64(group, &number) || group.len > 3)
+            return false;
+        count++;
+    }
+    return count == 4;
+}
+
 /* The number with its complement, so that a mistyped one is no other version. */
 Str s3_version_text(S3Req *s, uint64_t sequence, bool null_version)
 {

@@ -30,3 +30,4 @@ bool s3_limit_take(S3Req *s, const char *name, Str text, int64_t *ret_limit);
 void s3_put_encoded(XmlWriter *w, const char *name, Str text, bool url);
 Str s3_base64(Arena *arena, Str bytes);
 Str s3_number(S3Req *s, uint64_t number);
+bool s3_is_address(Str name); /* "192.168.0.1" */

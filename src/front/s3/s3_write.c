@@ -120,7 +120,7 @@ static bool copy_source_parse(S3Req *s, Str *ret_bucket, Str *ret_key, uint64_t 
     ptrdiff_t slash = str_find_char(decoded, '/');
     *ret_bucket = slash < 0 ? decoded : str_sub(decoded, 0, (size_t)slash);
     *ret_key = slash < 0 ? STR("") : str_from(decoded, (size_t)slash + 1);
-    if (!api_bucket_name_ok(*ret_bucket))
+    if (!api_bucket_name_ok(*ret_bucket) || s3_is_address(*ret_bucket))
         return s3_fail_argument(s, "x-amz-copy-source", decoded,
                                 STR("Invalid copy source bucket name"));
     if (ret_key->len == 0 || ret_key->len > STORE_KEY_MAX)
