@@ -7,7 +7,9 @@
  *    disk fails a group before it touched the log.
  * 3. `durable` moves only after the sync of every segment that the group touched.
  * 4. A failed write or sync fences: the first error is kept, nothing is written or synced again.
- * 5. A record and the END record behind it fit their segment: tail % segment_bytes is never more
+ * 5. Groups are written past the page cache, in whole blocks: the last one of a group again with the next group,
+ *    with the same bytes up to the tail, and zeros behind it.
+ * 6. A record and the END record behind it fit their segment: tail % segment_bytes is never more
  * than segment_bytes - RECORD_HEADER_BYTES. */
 #include "os/crash_point.h"
 #include "journal/journal_priv.h"
@@ -68,52 +70,91 @@ static Code segments_ensure(Journal *journal, uint64_t last_id, Err *err)
     }
 }
 
-static Code group_flush(Journal *journal, Err *err)
+/* What is new, in whole blocks; the last one, where it is not full, stays for those that follow. */
+static Code group_put_out(Journal *journal, Err *err)
 {
-    if (journal->group.len == 0)
+    size_t full = journal->group_len / OS_BLOCK_BYTES * OS_BLOCK_BYTES, rest = journal->group_len - full;
+    size_t len = rest ? full + OS_BLOCK_BYTES : full;
+    if (journal->group_len == journal->group_old)
         return E_OK;
-    TRY(buf_end(&journal->group, "a group of the journal", err));
-    Segment *segment AUTO(segment_release) =
-        segment_borrow(journal, journal->group_at / journal->segment_bytes);
+    memset(journal->group + journal->group_len, 0, len - journal->group_len);
+    Segment *segment AUTO(segment_release) = segment_borrow(journal, journal->group_at / journal->segment_bytes);
+    ASSERT(segment && segment->direct);
+    TRY(os_file_pwrite(segment->direct, str_of(journal->group, len), journal->group_at % journal->segment_bytes, err));
+    memmove(journal->group, journal->group + full, rest);
+    journal->group_at += full;
+    journal->group_len = journal->group_old = rest;
+    return E_OK;
+}
+
+static Code group_bytes(Journal *journal, Str bytes, Err *err)
+{
+    while (bytes.len > 0) {
+        if (journal->group_len == GROUP_BUFFER_BYTES)
+            TRY(group_put_out(journal, err));
+        Str part = str_sub(bytes, 0, GROUP_BUFFER_BYTES - journal->group_len);
+        memcpy(journal->group + journal->group_len, part.ptr, part.len);
+        journal->group_len += part.len;
+        bytes = str_from(bytes, part.len);
+    }
+    return E_OK;
+}
+
+static Code group_sync(Journal *journal, uint64_t at, Err *err)
+{
+    TRY(group_put_out(journal, err));
+    Segment *segment AUTO(segment_release) = segment_borrow(journal, at / journal->segment_bytes);
     ASSERT(segment);
-    TRY(os_file_pwrite(segment->file, buf_str(&journal->group),
-                       journal->group_at % journal->segment_bytes, err));
     CRASH_POINT_AT("journal_unsynced");
     TRY(os_file_sync(segment->file, err));
     CRASH_POINT_AT("journal_synced");
-    buf_clear(&journal->group);
     return E_OK;
+}
+
+static Code record_put(Journal *journal, const RecordHeader *header, Str payload, Err *err)
+{
+    static const char zeros[RECORD_ALIGN];
+    char head[RECORD_HEADER_BYTES];
+    record_head(head, journal->salt, header, payload);
+    TRY(group_bytes(journal, str_of(head, sizeof head), err));
+    TRY(group_bytes(journal, payload, err));
+    return group_bytes(journal, str_of(zeros, record_bytes(payload.len) - sizeof head - payload.len), err);
+}
+
+/* Nobody writes to that segment any more. */
+static void segment_end(Journal *journal, uint64_t at)
+{
+    Segment *segment AUTO(segment_release) = segment_borrow(journal, at / journal->segment_bytes);
+    if (segment)
+        os_file_close(&segment->direct);
 }
 
 static Code group_put(Journal *journal, const JournalRecord *record, Err *err)
 {
     RecordHeader header = { .lsn = record->lsn, .durable = journal->durable, .type = record->type };
-    uint64_t at = journal->group_at + journal->group.len;
+    uint64_t at = journal->group_at + journal->group_len;
     if (at != record->lsn) {
         RecordHeader end = { .lsn = at, .durable = journal->durable, .type = TYPE_END };
-        record_put(&journal->group, journal->salt, &end, STR_NONE);
-        TRY(group_flush(journal, err));
-        journal->group_at = record->lsn;
+        TRY(record_put(journal, &end, STR_NONE, err));
+        TRY(group_sync(journal, at, err));
+        segment_end(journal, at);
+        journal->group_at = record->lsn; /* the first of its segment */
+        journal->group_len = journal->group_old = 0;
     }
-    record_put(&journal->group, journal->salt, &header, record->payload);
-    return E_OK;
+    return record_put(journal, &header, record->payload, err);
 }
 
 static Code group_write(Journal *journal, Append *group, Err *err)
 {
     uint64_t tail = group_place(journal, group);
     TRY(segments_ensure(journal, tail / journal->segment_bytes, err));
-    buf_clear(&journal->group);
-    journal->group_at = journal->tail;
     CRASH_POINT_AT("journal_unwritten");
     Code code = E_OK;
     for (; group && code == E_OK; group = group->next)
         for (size_t i = 0; i < group->count && code == E_OK; i++)
             code = group_put(journal, &group->records[i], err);
     if (code == E_OK)
-        code = group_flush(journal, err);
-    if (journal->group.cap > JOURNAL_GROUP_MAX / 4)
-        buf_done(&journal->group), buf_init(&journal->group, 2 * JOURNAL_GROUP_MAX);
+        code = group_sync(journal, journal->group_at + journal->group_len - 1, err);
     MUTEX_HELD(&journal->mutex);
     if (code != E_OK) {
         journal->fenced = true;
@@ -215,7 +256,7 @@ void journal_drop(Journal **journal)
         segment_release(&j->segments.items[i]);
     vec_done(&j->segments);
     vec_done(&j->spares);
-    buf_done(&j->group);
+    free(j->group);
     cond_done(&j->changed);
     mutex_done(&j->mutex);
     mem_free(&j->dir);
@@ -239,6 +280,23 @@ static Code dir_make_durable(Os *os, const char *dir, Err *err)
     return os_dir_sync(os, above, err);
 }
 
+/* At the tail, with what its block holds already. */
+static Code writer_open(Journal *journal, Err *err)
+{
+    size_t got = 0;
+    journal->group = aligned_alloc(OS_BLOCK_BYTES, GROUP_BUFFER_BYTES);
+    ASSERT(journal->group && "memory");
+    journal->group_old = journal->group_len = journal->tail % OS_BLOCK_BYTES;
+    journal->group_at = journal->tail - journal->group_len;
+    Segment *segment AUTO(segment_release) = segment_borrow(journal, journal->tail / journal->segment_bytes);
+    ASSERT(segment);
+    if (!segment->direct)
+        TRY(segment_open_direct(journal, segment, err));
+    TRY(os_file_pread(segment->file, journal->group, journal->group_len, journal->group_at % journal->segment_bytes,
+                      &got, err));
+    return got == journal->group_len ? E_OK : err_set(err, E_IO, "the tail of the journal cannot be read");
+}
+
 Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, void *arg,
                   JournalOpened *ret_opened, Journal **ret_journal, Err *err)
 {
@@ -255,11 +313,11 @@ Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, vo
     os_random(os, &journal->salt, sizeof journal->salt);
     mutex_init(&journal->mutex);
     cond_init(&journal->changed);
-    buf_init(&journal->group, 2 * JOURNAL_GROUP_MAX);
     JournalOpened opened;
     Code code = journal_recover(journal, options->replay_from, visit, arg, options->ret_segment_bytes, &opened, err);
     if (code != E_OK)
         return err_wrap(err, code, "the journal cannot be opened");
+    TRY(writer_open(journal, err));
     TRY(seal(journal, TYPE_OPENED, err));
     *ret_opened = opened;
     *ret_journal = TAKE(journal);

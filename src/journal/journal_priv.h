@@ -29,6 +29,7 @@ enum {
     RECORD_HEADER_BYTES = 40,
     RECORD_ALIGN = 8,
     WINDOW_BYTES = 1024 * 1024,
+    GROUP_BUFFER_BYTES = 1024 * 1024, /* a group is written in pieces of it */
     SEGMENT_NAME_MAX = 32
 };
 #define SEGMENT_MAGIC "TARNJRNL"
@@ -39,6 +40,7 @@ enum { TYPE_END = 1, TYPE_OPENED = 2, TYPE_CLOSED = 3 }; /* end of a segment; se
 typedef struct Segment {
     uint64_t id;
     OsFile *file;
+    OsFile *direct; /* the writer's own, past the page cache; NULL behind the tail */
     atomic_int uses;
 } Segment;
 
@@ -68,8 +70,9 @@ struct Journal {
     Err fence;        /* the error that fenced it */
     uint64_t tail;    /* where the next record goes */
     uint64_t durable; /* everything before was synced; == tail between groups */
-    Buf group;        /* of the writer: bytes from group_at on, not yet written */
+    char *group;      /* of the writer: bytes from group_at on, a multiple of OS_BLOCK_BYTES */
     uint64_t group_at;
+    size_t group_len, group_old; /* of the old ones the file has the same */
 };
 
 /* segment.c */
@@ -81,10 +84,12 @@ Code segment_retire(Journal *journal, uint64_t id, Err *err) CHECKED; /* to a sp
 void segment_release(Segment **segment);
 Segment *segment_borrow(Journal *journal, uint64_t id); /* NULL: not there; release it */
 uint64_t segment_first_lsn(const Journal *journal, uint64_t id);
+Code segment_open_direct(const Journal *journal, Segment *segment, Err *err) CHECKED;
 
 /* record.c */
 uint64_t record_bytes(size_t payload_len); /* header, payload, padding */
-void record_put(Buf *buf, uint32_t salt, const RecordHeader *header, Str payload);
+/* To `head` of RECORD_HEADER_BYTES. */
+void record_head(char *head, uint32_t salt, const RecordHeader *header, Str payload);
 bool record_header_get(Str bytes, uint32_t salt, uint64_t lsn, RecordHeader *ret_header);
 uint64_t journal_payload_max(const Journal *journal);
 

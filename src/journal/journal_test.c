@@ -100,6 +100,34 @@ TEST(journal_replays_what_was_appended)
     CHECK_INT(opened.records, 40);
 }
 
+/* The block of the tail is written by two groups and by two openings, and a group by several pieces. */
+TEST(journal_goes_on_in_the_block_of_its_tail)
+{
+    enum { LARGE = 3 << 19, GROUP = 5, ROUNDS = 40 };
+    Err err;
+    JournalOpened opened;
+    uint64_t number = 0;
+    Arena arena AUTO(arena_done) = { 0 };
+    char *spaces = arena_array_raw(&arena, GROUP, LARGE);
+    JournalOptions options = { .dir = test_dir() };
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        Journal *journal AUTO(journal_drop) = NULL;
+        Seen seen AUTO(seen_done) = { 0 };
+        JournalRecord records[GROUP];
+        CHECK_OK(journal_open(os_real(), &options, see, &seen, &opened, &journal, &err), &err);
+        CHECK_INT(seen.numbers.len, number);
+        for (size_t i = 0; i < seen.numbers.len; i++)
+            CHECK_INT(seen.numbers.items[i], i);
+        for (size_t i = 0; i < GROUP; i++) {
+            size_t len = round == 37 ? LARGE : 8 + (size_t)((round * GROUP + i) * 2654435761u) % 5000;
+            records[i] = (JournalRecord){ .type = USER, .payload = body(spaces + i * LARGE, number++, len) };
+        }
+        CHECK_OK(journal_append(journal, records, GROUP, &err), &err);
+        if (round % 2)
+            journal_close(&journal);
+    }
+}
+
 TEST(journal_refuses_what_is_too_large_or_not_there)
 {
     Err err;

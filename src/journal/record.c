@@ -9,9 +9,9 @@ uint64_t record_bytes(size_t payload_len)
     return (all + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1);
 }
 
-void record_put(Buf *buf, uint32_t salt, const RecordHeader *header, Str payload)
+void record_head(char *head, uint32_t salt, const RecordHeader *header, Str payload)
 {
-    char head[RECORD_HEADER_BYTES] = { 0 };
+    memset(head, 0, RECORD_HEADER_BYTES);
     store_u32le(head, RECORD_MAGIC);
     store_u32le(head + 4, (uint32_t)payload.len);
     store_u64le(head + 8, header->lsn);
@@ -19,9 +19,6 @@ void record_put(Buf *buf, uint32_t salt, const RecordHeader *header, Str payload
     store_u32le(head + 24, header->type);
     store_u32le(head + 28, crc32c(0, payload));
     store_u32le(head + 36, crc32c(salt, str_of(head, 36)));
-    buf_put(buf, str_of(head, sizeof head));
-    buf_put(buf, payload);
-    buf_put_zeros(buf, record_bytes(payload.len) - RECORD_HEADER_BYTES - payload.len);
 }
 
 bool record_header_get(Str bytes, uint32_t salt, uint64_t lsn, RecordHeader *ret_header)

@@ -30,6 +30,7 @@ void segment_release(Segment **segment)
 {
     if (*segment && atomic_fetch_sub(&(*segment)->uses, 1) == 1) {
         os_file_close(&(*segment)->file);
+        os_file_close(&(*segment)->direct);
         mem_free(segment);
     }
     *segment = NULL;
@@ -89,6 +90,13 @@ static Code file_prepare(Journal *journal, const char *path, uint64_t id, OsFile
     return E_OK;
 }
 
+Code segment_open_direct(const Journal *journal, Segment *segment, Err *err)
+{
+    char path[OS_PATH_MAX];
+    TRY(segment_path(journal, "seg", segment->id, path, err));
+    return os_file_open(journal->os, path, OS_WRITE | OS_DIRECT, &segment->direct, err);
+}
+
 Code segment_create(Journal *journal, uint64_t id, Segment **ret_segment, Err *err)
 {
     char from[OS_PATH_MAX], to[OS_PATH_MAX];
@@ -111,7 +119,9 @@ Code segment_create(Journal *journal, uint64_t id, Segment **ret_segment, Err *e
         return code;
     }
     CRASH_POINT_AT("journal_segment_made");
-    *ret_segment = segment_of_file(id, TAKE(file));
+    Segment *segment AUTO(segment_release) = segment_of_file(id, TAKE(file));
+    TRY(segment_open_direct(journal, segment, err));
+    *ret_segment = TAKE(segment);
     return E_OK;
 }
 

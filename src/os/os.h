@@ -10,14 +10,15 @@
 #include "base/str.h"
 #include "base/text.h"
 
-enum { OS_PATH_MAX = 4096 };
+enum { OS_PATH_MAX = 4096, OS_BLOCK_BYTES = 4096 };
 
 enum OsOpenFlags {
     OS_READ = 1,
     OS_WRITE = 2,
     OS_CREATE = 4,     /* make the file when it is absent */
     OS_EXCLUSIVE = 8,  /* with OS_CREATE: EXISTS when it is there */
-    OS_TRUNCATE = 16
+    OS_TRUNCATE = 16,
+    OS_DIRECT = 32 /* past the page cache, where the file system can: memory, places, lengths of OS_BLOCK_BYTES */
 };
 
 typedef struct OsFile OsFile;

@@ -46,9 +46,11 @@ static Code real_file_open(void *self, const char *path, unsigned flags, void **
     how |= (flags & OS_EXCLUSIVE) ? O_EXCL : 0;
     how |= (flags & OS_TRUNCATE) ? O_TRUNC : 0;
     int fd;
-    do
-        fd = open(path, how, 0600);
-    while (fd < 0 && errno == EINTR);
+    do {
+        fd = open(path, how | ((flags & OS_DIRECT) ? O_DIRECT : 0), 0600);
+        if (fd < 0 && errno == EINVAL && (flags & OS_DIRECT)) /* a file system in memory */
+            fd = open(path, how, 0600);
+    } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return machine_error(err, "open", path);
     RealFile *file = mem_new(sizeof *file);

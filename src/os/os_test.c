@@ -31,6 +31,24 @@ TEST(os_file_round_trip)
     CHECK_CODE(os_file_open(os_real(), path_in_dir(path, "none"), OS_READ, &again, &err), E_NOT_FOUND);
 }
 
+TEST(os_file_direct_is_read_back)
+{
+    Err err;
+    char path[512], bytes[8];
+    size_t len = 0;
+    AUTO(os_file_close) OsFile *file = NULL, *direct = NULL;
+    static _Alignas(OS_BLOCK_BYTES) char block[OS_BLOCK_BYTES];
+    path_in_dir(path, "direct");
+    CHECK_OK(os_file_open(os_real(), path, OS_READ | OS_WRITE | OS_CREATE, &file, &err), &err);
+    CHECK_OK(os_file_open(os_real(), path, OS_WRITE | OS_DIRECT, &direct, &err), &err);
+    for (char c = 'a'; c < 'd'; c++) { /* what the cache has of it goes */
+        memset(block, c, sizeof block);
+        CHECK_OK(os_file_pwrite(direct, str_of(block, sizeof block), OS_BLOCK_BYTES, &err), &err);
+        CHECK_OK(os_file_pread(file, bytes, sizeof bytes, OS_BLOCK_BYTES + 100, &len, &err), &err);
+        CHECK_STR(str_of(bytes, len), str_of(block, sizeof bytes));
+    }
+}
+
 TEST(os_file_lock_is_for_one)
 {
     Err err;
