@@ -14,7 +14,7 @@
 
 #define CONSUMER STR("flow.arrivals")
 
-enum { PAGE = 1000, SKIPPED_MAX = 1000, RETRY_MS = 1000, RETRY_MS_MAX = 60000 };
+enum { PAGE = 1000, SKIPPED_MAX = 10000, LOOK_US = 20000, RETRY_MS = 1000, RETRY_MS_MAX = 60000 };
 
 struct FlowArrivals {
     FlowArrivalsOptions options;
@@ -286,6 +286,11 @@ static int64_t left_us(const FlowArrivals *arrivals)
     return MAX(begin_us + arrivals->retry_ms * 1000 - now_us, (int64_t)0);
 }
 
+static int64_t look_us(const FlowArrivals *arrivals)
+{
+    return MIN((int64_t)LOOK_US, arrivals->options.quiet_ms * 1000);
+}
+
 static void *arrivals_run(void *arg)
 {
     FlowArrivals *arrivals = arg;
@@ -293,6 +298,8 @@ static void *arrivals_run(void *arg)
     err_clear(&err);
     while (!__atomic_load_n(&arrivals->stop, __ATOMIC_ACQUIRE)) {
         bool moved = store_feed_wait(arrivals->store, arrivals->seen, left_us(arrivals), &arrivals->stop);
+        if (moved) /* many at once: each look costs more than what it finds */
+            store_feed_wait(arrivals->store, arrivals->seen + PAGE, look_us(arrivals), &arrivals->stop);
         Code code = moved ? changes_read(arrivals, &err) : E_OK;
         if (code == E_OK && arrivals->name_count == 0 && arrivals->seen - arrivals->durable >= SKIPPED_MAX)
             code = place_move(arrivals, &err);

@@ -7,7 +7,8 @@
  *    of number 0 says so in the same batch: who asks for an earlier one gets GONE, never a gap.
  * 3. While `held`, no segment of the journal is forgotten that has a change above `floor`: an index
  *    that is made again from the journal has the feed of every reader.
- * 4. `trimming` and the writes belong to the leader; the rest is under the store's mutex. */
+ * 4. Nobody is woken before there is more than he waits for: groups come a thousand times a second.
+ * 5. `trimming` and the writes belong to the leader; the rest is under the store's mutex. */
 #include "store/store_priv.h"
 
 #include <string.h>
@@ -159,26 +160,44 @@ uint64_t store_feed_begin(Store *store)
     return store->feed.trimmed;
 }
 
+/* The mutex is held. */
+static void waiter_remove(Store *store, const FeedWaiter *waiter)
+{
+    FeedWaiter **at = &store->feed.waiters;
+    while (*at != waiter)
+        at = &(*at)->next;
+    *at = waiter->next;
+}
+
 bool store_feed_wait(Store *store, uint64_t after, int64_t wait_us, const bool *stop)
 {
     int64_t until_us = os_monotonic_us(store->os) + wait_us;
-    MUTEX_HELD(&store->mutex);
-    store->feed.waiting++;
-    while (store->next_sequence - 1 <= after && !(stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE))) {
-        int64_t left_us = until_us - os_monotonic_us(store->os);
-        if (wait_us < 0)
-            cond_wait(&store->feed.moved, &store->mutex);
-        else if (left_us <= 0 || !cond_wait_us(&store->feed.moved, &store->mutex, left_us))
-            break;
+    FeedWaiter waiter = { .after = after };
+    cond_init(&waiter.moved);
+    bool moved;
+    {
+        MUTEX_HELD(&store->mutex);
+        waiter.next = store->feed.waiters;
+        store->feed.waiters = &waiter;
+        while (store->next_sequence - 1 <= after && !(stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE))) {
+            int64_t left_us = until_us - os_monotonic_us(store->os);
+            if (wait_us < 0)
+                cond_wait(&waiter.moved, &store->mutex);
+            else if (left_us <= 0 || !cond_wait_us(&waiter.moved, &store->mutex, left_us))
+                break;
+        }
+        waiter_remove(store, &waiter);
+        moved = store->next_sequence - 1 > after;
     }
-    store->feed.waiting--;
-    return store->next_sequence - 1 > after;
+    cond_done(&waiter.moved);
+    return moved;
 }
 
 void store_feed_wake(Store *store)
 {
     MUTEX_HELD(&store->mutex);
-    cond_broadcast(&store->feed.moved);
+    for (FeedWaiter *waiter = store->feed.waiters; waiter; waiter = waiter->next)
+        cond_signal(&waiter->moved);
 }
 
 /* ---- trimming ---- */
@@ -266,6 +285,7 @@ Code feed_writes(Plan *plan, Store *store, Buf *key, Err *err)
 void feed_moved(Store *store)
 {
     store->feed.trimmed = store->feed.trimming;
-    if (store->feed.waiting > 0)
-        cond_broadcast(&store->feed.moved);
+    for (FeedWaiter *waiter = store->feed.waiters; waiter; waiter = waiter->next)
+        if (waiter->after < store->next_sequence - 1)
+            cond_signal(&waiter->moved);
 }

@@ -181,7 +181,6 @@ static void store_end(Store *store, bool orderly)
         store->index_ops->close(store->index);
     if (store->backend)
         store->backend_ops->close(store->backend, orderly && store->staged == 0 && !store->orphans);
-    cond_done(&store->feed.moved);
     cond_done(&store->changed);
     cond_done(&store->asked);
     mutex_done(&store->mutex);
@@ -216,7 +215,6 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     cond_init(&store->changed);
     cond_init(&store->asked);
     mutex_init(&store->buckets.mutex);
-    cond_init(&store->feed.moved);
     for (size_t i = 0; i < ARRAY_LEN(backends); i++)
         if (str_eq(str_z(backends[i]->name), backend))
             store->backend_ops = backends[i];

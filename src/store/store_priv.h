@@ -352,9 +352,15 @@ void pin_remove(Store *store, Pin *pin); /* does nothing when it was not added *
 
 /* ---- the feed (feed.c) ---- */
 
+typedef struct FeedWaiter FeedWaiter;
+struct FeedWaiter {
+    Cond moved; /* the newest sequence is above `after`, or whoever waits shall look at its `stop` */
+    uint64_t after;
+    FeedWaiter *next;
+};
+
 typedef struct Feed {
-    Cond moved;        /* the newest sequence is another */
-    unsigned waiting;
+    FeedWaiter *waiters; /* each on the stack of its thread */
     bool held;         /* somebody reads it and gives back what was read */
     uint64_t floor;    /* given back */
     uint64_t trimmed;  /* removed */
