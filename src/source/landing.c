@@ -192,6 +192,7 @@ static Code files_write(Landing *landing, const TableVersion *version, Str run_i
         .metadata = metadata,
         .table = landing->table,
         .run_id = run_id,
+        .from_reserve = true, /* deletes are rows too, and the feed holds their segments until then */
     };
     return sql_write(landing->options.sql, &write, arena, ret_files, ret_count, ret_stats, err);
 }

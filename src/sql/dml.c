@@ -99,7 +99,7 @@ typedef struct Target {
     Uuid table;
     Str run_id; /* of the intents */
     Str name;   /* for errors */
-    bool by_position;
+    bool by_position, from_reserve;
 } Target;
 
 static Code write_files(Sql *sql, const SqlRequest *request, Str text, const SqlResolved *resolved,
@@ -125,7 +125,8 @@ static Code write_files(Sql *sql, const SqlRequest *request, Str text, const Sql
                      .table = target->table,
                      .run_id = target->run_id,
                      .timeout_us = sql_timeout_us(sql, request),
-                     .cancel = request->cancel };
+                     .cancel = request->cancel,
+                     .from_reserve = target->from_reserve };
     Code code =
         write_run(sql->engine, ENGINE_INGEST, &job, arena, ret_files, ret_count, ret_stats, err);
     TRY(sql_error(err, code, text));
@@ -152,7 +153,8 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
                       .location = write->location,
                       .table = write->table,
                       .run_id = write->run_id,
-                      .by_position = write->by_position };
+                      .by_position = write->by_position,
+                      .from_reserve = write->from_reserve };
     WriteStats stats = { 0 };
     DataFile *files = NULL;
     size_t count = 0;

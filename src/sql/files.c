@@ -65,6 +65,8 @@ static Code sink_create(void *self, Str address, void **ret_file, Err *err)
         return err_set(err, E_LIMIT, "one write makes more than %d files", STAGE_FILES_MAX);
     StagedObject *staged = NULL;
     TRY(store_stage(sink->store, &staged, err));
+    if (sink->from_reserve)
+        store_stage_from_reserve(staged);
     StageFile *file = mem_new(sizeof *file);
     *file = (StageFile){ .sink = sink, .staged = staged, .ordinal = ordinal_of(address) };
     sink->files[sink->count++] = file;
@@ -99,10 +101,11 @@ BorderSink stage_sink_border(StageSink *sink)
                          .abandon = sink_abandon };
 }
 
-StageSink *stage_sink_new(Store *store)
+StageSink *stage_sink_new(Store *store, bool from_reserve)
 {
     StageSink *sink = mem_new(sizeof *sink);
     sink->store = store;
+    sink->from_reserve = from_reserve;
     mutex_init(&sink->mutex);
     return sink;
 }

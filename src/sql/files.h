@@ -26,6 +26,7 @@ typedef struct StageFile {
 
 typedef struct StageSink {
     Store *store;
+    bool from_reserve;
     Mutex mutex; /* of files */
     StageFile *files[STAGE_FILES_MAX];
     size_t count;
@@ -33,6 +34,6 @@ typedef struct StageSink {
 
 #define STAGE_PART "__tarn_part"
 
-StageSink *stage_sink_new(Store *store);
+StageSink *stage_sink_new(Store *store, bool from_reserve); /* as StorePut's */
 BorderSink stage_sink_border(StageSink *sink);
 void stage_sink_free(StageSink **sink); /* aborts what was not taken */

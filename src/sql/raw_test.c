@@ -147,7 +147,7 @@ TEST(raw_json)
 /* A Parquet object made by the engine. */
 static void put_parquet(Rig *rig, const char *key, const char *select)
 {
-    StageSink *sink = stage_sink_new(rig->store);
+    StageSink *sink = stage_sink_new(rig->store, false);
     BorderSink border = stage_sink_border(sink);
     Str text = str_format(&rig->arena, "copy (%s) to 's3://stage/x' (format parquet)", select);
     EngineQuery q = { .request = { .text = text, .sink = &border } };

@@ -205,6 +205,7 @@ typedef struct SqlWrite {
     const TableMetadata *metadata; /* for metrics modes and the staged rows; may be NULL */
     Uuid table;                    /* with run_id: intents; with metadata: read as run:ID */
     Str run_id;
+    bool from_reserve;             /* not refused on a full disk: it is needed to free space */
 } SqlWrite;
 
 typedef struct SqlWriteStats {

@@ -415,7 +415,7 @@ Code write_run(Engine *engine, EnginePool pool, const WriteJob *job, Arena *aren
     int64_t wait_us = job->timeout_us ? job->timeout_us : WRITE_WAIT_US;
     Code code = engine_lease(engine, pool, wait_us, job->cancel, &w.lease, err);
     if (code == E_OK) {
-        w.sink = stage_sink_new(job->store);
+        w.sink = stage_sink_new(job->store, job->from_reserve);
         code = write_all(&w, ret_files, ret_count, ret_stats, err);
     }
     stage_sink_free(&w.sink);

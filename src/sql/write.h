@@ -36,6 +36,7 @@ typedef struct WriteJob {
     uint64_t file_bytes;           /* 0: WRITE_FILE_BYTES; files overshoot by a row group */
     int64_t timeout_us;            /* 0: none */
     const bool *cancel;            /* as EngineQuery's */
+    bool from_reserve;             /* as StorePut's */
 } WriteJob;
 
 typedef struct WriteStats {

@@ -143,6 +143,11 @@ void store_stage_expect(StagedObject *staged, uint64_t bytes)
     staged->is_large = bytes > STORE_INLINE_MAX;
 }
 
+void store_stage_from_reserve(StagedObject *staged)
+{
+    staged->from_reserve = true;
+}
+
 void store_stage_unhashed(StagedObject *staged)
 {
     staged->unhashed = true;
@@ -267,7 +272,9 @@ void staged_after_commit(StagedObject **staged, Code code)
 Code op_of_staged(Store *store, const StorePut *put, CommitOp *op, Err *err)
 {
     const StagedObject *staged = put->take_staged;
-    TRY(op_of_put(store, put, staged ? staged->small.len : 0, op, err));
+    StorePut admitted = *put;
+    admitted.from_reserve = put->from_reserve || (staged && staged->from_reserve);
+    TRY(op_of_put(store, &admitted, staged ? staged->small.len : 0, op, err));
     if (!staged || staged->store != store || !staged->finished || staged->is_part)
         return err_set(err, E_INVALID, "only a finished staged object can be published");
     staged_record(staged, &op->record);

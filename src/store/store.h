@@ -65,6 +65,7 @@ bool store_stage_small(const StagedObject *staged); /* no larger than its journa
 uint64_t store_stage_size(const StagedObject *staged);
 /* Before its bytes: so many will come, so that a large object is not held in memory first. */
 void store_stage_expect(StagedObject *staged, uint64_t bytes);
+void store_stage_from_reserve(StagedObject *staged); /* before its bytes: not refused on a full disk */
 void store_stage_unhashed(StagedObject *staged); /* before its bytes: no SHA-256 is taken of them */
 const uint8_t *store_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
 Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *err) CHECKED;

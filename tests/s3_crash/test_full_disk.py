@@ -153,6 +153,34 @@ def a_full_disk_from_outside():
         disk.end()
 
 
+@case
+def deletes_land_on_a_full_disk():
+    """Rows of deletes reach the files of bronze.objects while every write is refused: the feed waits for nobody."""
+    SETTINGS.extend(["--set", "objects.interval=50ms"])
+    disk = Disk(512)
+    try:
+        disk.s3.create_bucket("full")
+        for _ in range(20):
+            holds(disk.put(1000), "there is room")
+        for size in (4 * MIB, 100_000, 1000):
+            disk.fill(size)
+        gone = sorted(disk.kept)[:20]
+        disk.delete(gone)  # of 1,000 bytes: they give nothing back
+        until = time.monotonic() + WAIT_SECONDS
+        while True:
+            snapshot = disk.lake.rows("SELECT snapshot_id FROM tarn.snapshots WHERE table_name = 'objects' AND is_current")[0][0]
+            landed = disk.lake.rows(f"SELECT key FROM bronze.objects FOR VERSION AS OF {snapshot} WHERE event = 'delete' ORDER BY key")
+            if [key for key, in landed] == gone:
+                break
+            holds(time.monotonic() < until, f"{len(landed)} of {len(gone)} deletes have landed")
+            time.sleep(0.2)
+        holds(not disk.put(1000), "the disk is full all the time")
+        disk.look()
+    finally:
+        disk.end()
+        del SETTINGS[-2:]
+
+
 def may_mount():
     with tempfile.TemporaryDirectory(prefix="tarn-full-s3-") as place:
         done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], stderr=subprocess.DEVNULL)
