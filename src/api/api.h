@@ -56,6 +56,8 @@ typedef struct ApiLake {
     FlowArrivals *arrivals;      /* of `tarn serve`; else NULL */
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
     ApiMetricsDoor s3_metrics;   /* set while the S3 door stands */
+    const char *data_dir; /* NULL: none; where backups look for the snapshot of the database */
+    Str lake_bucket;    /* of the tables' files */
     Str version;        /* "0.1.0" */
     ApiState *state;    /* api_open makes it, api_close ends it */
 } ApiLake;
@@ -175,6 +177,13 @@ Code api_run_events(ApiCall *call, Str run_id, uint64_t *after, Buf *out, bool *
 Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *out, Err *err) CHECKED;
 Code api_keys(ApiCall *call, Buf *out, Err *err) CHECKED;
 Code api_key_revoke(ApiCall *call, Str id, Err *err) CHECKED;
+
+/* ---- backups: the lake holds still for a copy of its files (docs/backup.md) ---- */
+enum { API_BACKUP_HOLD_S = 60 }; /* from begin, and from each renewal */
+/* `out`: {"id", "sequence", "journal": {"begin", "end", "segment_bytes"}, "metadata": "tmp/...", "hold_s"}. */
+Code api_backup_begin(ApiCall *call, Buf *out, Err *err) CHECKED;
+Code api_backup_renew(ApiCall *call, Str id, Err *err) CHECKED; /* NOT_FOUND: it is over, the copy is no backup */
+Code api_backup_end(ApiCall *call, Str id, Err *err) CHECKED;   /* the same */
 
 /* ---- principals and their access keys, for signed requests: `out` is JSON ---- */
 typedef struct ApiPrincipalSet {

@@ -1,4 +1,4 @@
-/* Covers api.c, api_access.c (with rest_test.c of front), api_dataset.c, api_flow.c (with rest_test.c of front), api_idempotency.c, api_object.c (with tests/s3), api_query.c. */
+/* Covers api.c, api_access.c (with rest_test.c of front), api_backup.c (with tests/e2e/test_backup.py), api_dataset.c, api_flow.c (with rest_test.c of front), api_idempotency.c, api_object.c (with tests/s3), api_query.c. */
 #include "api/api_fake.h"
 
 #include "base/test.h"
@@ -194,5 +194,20 @@ TEST(api_datasets_list_and_describe)
     CHECK_OK(api_dataset(&call, STR("tarn"), STR("snapshots"), &one, &err), &err);
     CHECK_STR(one.kind, STR("system"));
     CHECK_CODE(api_dataset(&call, STR("t"), STR("aa"), &one, &err), E_NOT_FOUND);
+    fake_lake_close(&fake);
+}
+
+TEST(api_backup_of_what_has_no_files)
+{
+    FakeLake fake;
+    Err err;
+    Buf out AUTO(buf_done);
+    buf_init(&out, 4096);
+    fake_lake_open(&fake);
+    ApiCall call = fake_lake_call(&fake, true);
+    CHECK_CODE(api_backup_begin(&call, &out, &err), E_UNSUPPORTED); /* no directory */
+    CHECK_CODE(api_backup_renew(&call, STR("1"), &err), E_NOT_FOUND);
+    CHECK_CODE(api_backup_renew(&call, STR("x"), &err), E_NOT_FOUND);
+    CHECK_CODE(api_backup_end(&call, STR("0"), &err), E_NOT_FOUND);
     fake_lake_close(&fake);
 }

@@ -45,4 +45,5 @@ Str command_sent_get(void);
 #include "main/commands.def"
 #undef COMMAND
 extern const OptionRow ingest_options[], sql_options[], run_options[], model_options[], table_options[],
-    object_options[], bucket_options[], key_options[], cert_options[], fetch_options[], doctor_options[], no_options[];
+    object_options[], bucket_options[], key_options[], cert_options[], fetch_options[], doctor_options[],
+    backup_options[], no_options[];

@@ -194,7 +194,7 @@ void doctor_room(Doctor *doctor, const char *stage, const Err *err)
         lock_tell(doctor, err);
         return;
     }
-    const char *advice = "see the message";
+    const char *advice = err->hint[0] ? err->hint : "see the message";
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
         if (strcmp(stage, rows[i].stage) == 0)
             advice = rows[i].advice;

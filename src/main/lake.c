@@ -145,6 +145,7 @@ static Code buckets_name(const Conf *conf, Lake *lake, Err *err)
                        STR_ARG(kept));
     lake->bronze_bucket = str_format(&lake->arena, STR_FMT "bronze", STR_ARG(kept));
     lake->lake_bucket = str_format(&lake->arena, STR_FMT "lake", STR_ARG(kept));
+    lake->api.lake_bucket = lake->lake_bucket;
     return E_OK;
 }
 
@@ -317,10 +318,23 @@ static Code token_find(Lake *lake, Err *err)
     return govern_key_create(lake->api.govern, &create, &lake->arena, &id, &lake->token, err);
 }
 
+/* A lake that is opened is changed, and files of a backup are shared with the backups before and behind it. */
+static Code backup_refuse(Lake *lake, Err *err)
+{
+    OsStat stat;
+    if (os_stat(os_real(), path_in(lake, "../backup.json"), &stat, NULL) != E_OK)
+        return E_OK;
+    Code code = err_set(err, E_PRECONDITION, "%s is part of a backup: opened here it would be none any more",
+                        lake->dir);
+    return err_hint(err, code, "`tarn backup restore` copies it to a directory of its own");
+}
+
 static Code start(const Conf *conf, Lake *lake, Err *err)
 {
     *lake = (Lake){ .api = { .os = os_real(), .version = STR(TARN_VERSION) } };
     lake->dir = str_copy_z(&lake->arena, conf_text(conf, "data.dir"));
+    lake->api.data_dir = lake->dir;
+    TRY(backup_refuse(lake, err));
     TRY(lake_dirs_make(lake->dir, err));
     return lock_take(lake, err);
 }

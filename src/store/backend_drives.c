@@ -10,6 +10,7 @@
  *    footer, its table CRC the table; no byte of the body leaves without its block's CRC.
  * 4. A clean end means that no blob is nobody's: removed names are synced before it is marked.
  * 5. Blobs that are made one after the other share a directory, so that a group syncs few. */
+#include "store/blob_format.h"
 #include "store/store_priv.h"
 
 #include <stdatomic.h>
@@ -24,11 +25,8 @@ enum {
     GATHER_BYTES = 16 * 1024,    /* smaller pieces are gathered to so much */
     PAGE_BYTES = 4096,
     AHEAD_BYTES = 64 * 1024 * 1024, /* at most this much is allocated ahead */
-    FOOTER_BYTES = 64,
-    BLOB_VERSION = 1,
     BLOB_NAME_MAX = 40
 };
-#define BLOB_MAGIC "TARNBLOB"
 
 struct Backend {
     Os *os;
@@ -245,8 +243,7 @@ static Code drives_blob_write(Blob *blob, Str bytes, Err *err)
     return E_OK;
 }
 
-/* magic 8 | version u32 | features u32 | block bytes u32 | blocks u32 | size u64 | id 16 |
- * table CRC u32 | reserved | CRC of all before u32 */
+/* blob_format.h has the layout. */
 static void footer_encode(const Blob *blob, uint32_t table_crc, char bytes[FOOTER_BYTES])
 {
     memset(bytes, 0, FOOTER_BYTES);

@@ -199,7 +199,7 @@ Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *er
     MUTEX_HELD(&store->compacting);
     Journal *journal = store->backend_ops->journal(store->backend);
     *ret_segments = 0;
-    if (!journal)
+    if (!journal || store_hold_on(store))
         return E_OK;
     uint64_t size = journal_segment_bytes(journal);
     uint64_t first = journal_start(journal) / size;

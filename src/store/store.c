@@ -186,6 +186,7 @@ static void store_end(Store *store, bool orderly)
     mutex_done(&store->mutex);
     vec_done(&store->live);
     space_done(&store->space);
+    mutex_done(&store->holds.mutex);
     mutex_done(&store->pins_mutex);
     mutex_done(&store->compacting);
     arena_done(&store->buckets.arena);
@@ -207,6 +208,7 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     store->os = os;
     store->next_sequence = 1;
     mutex_init(&store->compacting);
+    mutex_init(&store->holds.mutex);
     mutex_init(&store->pins_mutex);
     space_init(&store->space);
     int64_t seconds = options->trash_seconds ? options->trash_seconds : STORE_TRASH_SECONDS;

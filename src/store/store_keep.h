@@ -61,6 +61,28 @@ typedef struct StorePurged {
 } StorePurged;
 Code store_trash_purge(Store *store, const bool *stop, StorePurged *ret_purged, Err *err) CHECKED;
 
+/* For a copy of the files while the store is in use: as long as a hold stands, no segment of the journal is forgotten
+ * and no file of an object is removed. It ends with its time if it is not renewed, and when the disk gets full: then
+ * renew and end give NOT_FOUND, and what was copied under it is no backup. */
+enum { STORE_HOLDS_MAX = 4 };
+Code store_hold_begin(Store *store, int64_t seconds, uint64_t *ret_id, Err *err) CHECKED; /* LIMIT */
+Code store_hold_renew(Store *store, uint64_t id, int64_t seconds, Err *err) CHECKED;
+Code store_hold_end(Store *store, uint64_t id, Err *err) CHECKED;
+bool store_hold_on(Store *store); /* one stands; on a full disk all end now */
+
+/* What a copy has to hold: the journal's bytes from `begin` to `end`, in files of `segment_bytes` under
+ * DIR/journal, and the files under DIR/objects. All changes up to `sequence` are in it. */
+typedef struct StorePoint {
+    uint64_t sequence;
+    uint64_t begin, end;
+    uint64_t segment_bytes;
+} StorePoint;
+Code store_point(Store *store, StorePoint *ret_point, Err *err) CHECKED; /* UNSUPPORTED: nothing is on a disk */
+
+/* Compares a copied body with the checksums that it carries; the file's name is `name`. `*ret_whole` false: it
+ * has no footer, as one that is still being written. CORRUPT: it is damaged, `err` says where. */
+Code store_file_check(Os *os, const char *path, Str name, bool *ret_whole, uint32_t *ret_crc32c, Err *err) CHECKED;
+
 /* How full the file system is; what each level means stands in space.c. */
 typedef enum StoreSpaceLevel { SPACE_HEALTHY, SPACE_ALARM, SPACE_BACKGROUND, SPACE_FULL, SPACE_LEVELS } StoreSpaceLevel;
 typedef struct StoreSpace {

@@ -427,8 +427,19 @@ Code space_keep(Store *store, const bool *stop, StorePurged *ret_purged, Err *er
 bool space_is_full(Store *store); /* as it was looked at last */
 unsigned space_live_percent_max(Store *store); /* a segment with more that lives stays */
 
+/* ---- holds (hold.c) ---- */
+
+typedef struct Holds {
+    Mutex mutex; /* guards what follows */
+    struct {
+        uint64_t id; /* 0: free */
+        int64_t until_us; /* monotonic */
+    } rows[STORE_HOLDS_MAX];
+} Holds;
+
 struct Store {
     Space space;
+    Holds holds;
     BucketCache buckets;
     Os *os;
     const BackendOps *backend_ops;

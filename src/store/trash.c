@@ -274,6 +274,7 @@ Code trash_purge(Store *store, int64_t until_us, bool (*enough)(Store *store), c
     buf_init(&purge.after, INDEX_KEY_MAX);
     buf_put_char(&purge.after, 't');
     Code code = E_OK;
+    purge.more = !store_hold_on(store);
     while (code == E_OK && purge.more && !(stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE)) &&
            !(enough && enough(store)))
         code = purge_batch(&purge, &purged, err);

@@ -1,4 +1,4 @@
-/* Covers rest.c, rest_access.c, rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c. */
+/* Covers rest.c, rest_access.c, rest_backup.c (with tests/e2e/test_backup.py), rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c. */
 #include "api/api_fake.h"
 #include "front/http/http_fake.h"
 #include "front/rest/rest_priv.h"

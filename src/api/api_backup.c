@@ -1,0 +1,138 @@
+/* A copy of the lake's files while it is in use (docs/backup.md). Whoever copies asks for a place to copy up to and
+ * keeps asking while it copies.
+ *
+ * Invariants
+ * 1. Nothing is removed from the moment before the snapshot of the metadata on, until the hold ends (store/hold.c).
+ * 2. The journal is copied up to a place behind the snapshot: whatever the metadata names is in front of it, and no
+ *    file of a table was deleted between the two, so it is still there at that place. */
+#include "api/api_priv.h"
+#include "store/store_keep.h"
+
+enum { SNAPSHOT_TRIES_MAX = 20, CHANGES_MAX = 1000 };
+
+static const char snapshot_prefix[] = "backup-";
+
+static const char *snapshot_path(ApiCall *call, Str name)
+{
+    return str_copy_z(call->arena, str_format(call->arena, "%s/tmp/" STR_FMT, call->lake->data_dir, STR_ARG(name)));
+}
+
+static Str snapshot_name(ApiCall *call, uint64_t id)
+{
+    return str_format(call->arena, "%s%llu.db", snapshot_prefix, (unsigned long long)id);
+}
+
+/* Of backups that were given up. */
+static Code snapshots_clear(ApiCall *call, Err *err)
+{
+    OsDirEntry *entries;
+    size_t count;
+    TRY(os_dir_list(call->lake->os, snapshot_path(call, STR("")), call->arena, &entries, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (str_starts(entries[i].name, str_z(snapshot_prefix)))
+            IGNORE(os_unlink(call->lake->os, snapshot_path(call, entries[i].name), NULL)); /* at the latest at start */
+    return E_OK;
+}
+
+/* Was a file of a table deleted behind `after`? Also when too much happened to tell. */
+static Code tables_shrank(ApiCall *call, uint64_t after, uint64_t until, bool *ret_shrank, Err *err)
+{
+    StoreChange *changes;
+    size_t count;
+    *ret_shrank = true;
+    if (until - after >= CHANGES_MAX)
+        return E_OK;
+    Code code = store_feed_read(call->lake->store, after, CHANGES_MAX, call->arena, &changes, &count, err);
+    if (code == E_GONE)
+        return E_OK;
+    TRY(code);
+    *ret_shrank = false;
+    for (size_t i = 0; i < count && changes[i].sequence <= until; i++)
+        if (changes[i].kind == CHANGE_DELETE && str_eq(changes[i].bucket, call->lake->lake_bucket))
+            *ret_shrank = true;
+    return E_OK;
+}
+
+static Code point_take(ApiCall *call, const char *path, StorePoint *ret_point, Err *err)
+{
+    ApiLake *lake = call->lake;
+    bool shrank = true;
+    for (int i = 0; i < SNAPSHOT_TRIES_MAX && shrank; i++) {
+        uint64_t before = store_sequence(lake->store);
+        Code code = os_unlink(lake->os, path, err);
+        if (code != E_OK && code != E_NOT_FOUND)
+            return code;
+        TRY(meta_backup(lake->meta, path, err));
+        TRY(store_point(lake->store, ret_point, err));
+        TRY(tables_shrank(call, before, ret_point->sequence, &shrank, err));
+    }
+    if (!shrank)
+        return E_OK;
+    return err_hint(err, err_set(err, E_UNAVAILABLE, "files of tables are deleted faster than a snapshot is made"),
+                    "try again in a moment");
+}
+
+static Code begin_put(ApiCall *call, uint64_t id, const StorePoint *point, Str snapshot, Buf *out, Err *err)
+{
+    JsonWriter w = json_writer(out);
+    json_begin_object(&w);
+    json_field_str(&w, "id", str_format(call->arena, "%llu", (unsigned long long)id));
+    json_field_u64(&w, "sequence", point->sequence);
+    json_key(&w, STR("journal"));
+    json_begin_object(&w);
+    json_field_u64(&w, "begin", point->begin);
+    json_field_u64(&w, "end", point->end);
+    json_field_u64(&w, "segment_bytes", point->segment_bytes);
+    json_end_object(&w);
+    json_field_str(&w, "metadata", str_format(call->arena, "tmp/" STR_FMT, STR_ARG(snapshot)));
+    json_field_i64(&w, "hold_s", API_BACKUP_HOLD_S);
+    json_end_object(&w);
+    return buf_end(out, "the backup", err);
+}
+
+Code api_backup_begin(ApiCall *call, Buf *out, Err *err)
+{
+    Store *store = call->lake->store;
+    uint64_t id;
+    StorePoint point;
+    if (!call->lake->data_dir)
+        return err_set(err, E_UNSUPPORTED, "this lake has no directory");
+    if (!store_hold_on(store))
+        TRY(snapshots_clear(call, err));
+    TRY(store_hold_begin(store, API_BACKUP_HOLD_S, &id, err));
+    Str name = snapshot_name(call, id);
+    Code code = point_take(call, snapshot_path(call, name), &point, err);
+    if (code == E_OK)
+        code = api_audit(call, "backup.begin", str_format(call->arena, "%llu", (unsigned long long)id),
+                         str_format(call->arena, "{\"sequence\":%llu}", (unsigned long long)point.sequence), err);
+    if (code == E_OK)
+        code = store_hold_renew(store, id, API_BACKUP_HOLD_S, err);
+    if (code == E_OK)
+        return begin_put(call, id, &point, name, out, err);
+    IGNORE(store_hold_end(store, id, NULL));
+    IGNORE(os_unlink(call->lake->os, snapshot_path(call, name), NULL));
+    return code;
+}
+
+static Code id_parse(Str text, uint64_t *ret_id, Err *err)
+{
+    return str_u64(text, ret_id) ? E_OK : err_set(err, E_NOT_FOUND, "there is no such backup");
+}
+
+Code api_backup_renew(ApiCall *call, Str id, Err *err)
+{
+    uint64_t number;
+    TRY(id_parse(id, &number, err));
+    return store_hold_renew(call->lake->store, number, API_BACKUP_HOLD_S, err);
+}
+
+Code api_backup_end(ApiCall *call, Str id, Err *err)
+{
+    uint64_t number;
+    TRY(id_parse(id, &number, err));
+    Code code = store_hold_end(call->lake->store, number, err);
+    if (call->lake->data_dir)
+        IGNORE(os_unlink(call->lake->os, snapshot_path(call, snapshot_name(call, number)), NULL));
+    TRY(code);
+    return api_audit(call, "backup.end", id, STR_NONE, err);
+}

@@ -1,0 +1,413 @@
+/* `tarn backup`: a copy of a lake that is in use. The server holds still (front/rest), this process copies; without a
+ * server it opens the lake itself. */
+#include "base/text.h"
+#include "format/json.h"
+#include "main/backup.h"
+#include "main/command.h"
+#include "main/lake.h"
+#include "main/render.h"
+#include "main/settings.h"
+#include "os/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+const OptionRow backup_options[] = {
+    { "--keep", "N", "remove the oldest backups behind this one, until N are left" },
+    { "--without-keys", NULL, "leave keys/ and tls/ out: the restored lake needs TARN_MASTER_KEY" },
+    { "--dry-run", NULL, "say how many bytes would be copied, and copy none" },
+    { "--name", "NAME", "`verify`, `restore`: this backup, not the newest" },
+    { "--all", NULL, "`verify`: every backup that is there" },
+    { "--config", "FILE", "settings file (default DIR/tarn.yaml when it is there)" },
+    { "--set", "KEY=VALUE", "any setting by its key" },
+    { NULL, NULL, NULL },
+};
+
+enum { ANSWER_MAX = 64 << 10 };
+
+/* Whoever holds still: a server, or this process with the lake open. */
+typedef struct Holder {
+    Client *client; /* NULL: `lake` */
+    Lake lake;
+    bool open;
+    Str id;
+    Arena *arena;
+} Holder;
+
+static void holder_done(Holder *holder)
+{
+    client_free(&holder->client);
+    if (holder->open)
+        lake_close(&holder->lake);
+}
+
+static ApiCall own_call(Holder *holder)
+{
+    return (ApiCall){ .lake = &holder->lake.api, .arena = holder->arena,
+                      .principal = { .id = STR("tarn"), .name = STR("tarn"), .role = ROLE_ADMIN } };
+}
+
+static Code server_ask(Holder *holder, const char *method, Str path, Buf *answer, Err *err)
+{
+    ClientRequest request = { .method = method, .path = path };
+    return client_call(holder->client, &request, answer, err);
+}
+
+static Code holder_renew(void *arg, Err *err)
+{
+    Holder *holder = arg;
+    Buf answer AUTO(buf_done);
+    buf_init(&answer, ANSWER_MAX);
+    ApiCall call = own_call(holder);
+    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT, STR_ARG(holder->id));
+    return holder->client ? server_ask(holder, "POST", path, &answer, err) : api_backup_renew(&call, holder->id, err);
+}
+
+static Code holder_end(Holder *holder, Err *err)
+{
+    Buf answer AUTO(buf_done);
+    buf_init(&answer, ANSWER_MAX);
+    ApiCall call = own_call(holder);
+    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT, STR_ARG(holder->id));
+    return holder->client ? server_ask(holder, "DELETE", path, &answer, err) : api_backup_end(&call, holder->id, err);
+}
+
+static Code lake_take(const Conf *conf, Holder *holder, Buf *answer, Err *err)
+{
+    const char *stage;
+    TRY(lake_workers_start(err));
+    TRY(lake_look(conf, &holder->lake, &stage, err));
+    holder->open = true;
+    ApiCall call = own_call(holder);
+    return api_backup_begin(&call, answer, err);
+}
+
+/* A server that answers is asked; where none does, the directory's lock says whether there is one. */
+static Code holder_begin(const Args *args, const Conf *conf, Holder *holder, Buf *answer, Err *err)
+{
+    Code code = command_client(args, &holder->client, err);
+    if (code == E_OK)
+        code = server_ask(holder, "POST", STR("/v1/backups"), answer, err);
+    bool none = code == E_UNAVAILABLE || (code == E_NOT_FOUND && !holder->client);
+    if (!none || args_get(args, "--url").len)
+        return code;
+    client_free(&holder->client);
+    buf_clear(answer);
+    return lake_take(conf, holder, answer, err);
+}
+
+static Code answer_read(Holder *holder, Str text, Backup *backup, Err *err)
+{
+    const Json *root;
+    OsStat stat;
+    TRY(json_parse(holder->arena, str_copy(holder->arena, text), NULL, &root, err));
+    const Json *journal = json_get(root, "journal");
+    holder->id = json_str(json_get(root, "id"));
+    backup->head.sequence = json_u64(json_get(root, "sequence"), 0);
+    backup->head.begin = json_u64(json_get(journal, "begin"), 0);
+    backup->head.end = json_u64(json_get(journal, "end"), 0);
+    backup->head.segment_bytes = json_u64(json_get(journal, "segment_bytes"), 0);
+    backup->metadata = backup_path(holder->arena, "%s/" STR_FMT, backup->from,
+                                   STR_ARG(json_str(json_get(root, "metadata"))));
+    if (!backup->head.segment_bytes || !backup->head.end)
+        return err_set(err, E_CORRUPT, "the server's answer is none of a backup");
+    if (os_stat(os_real(), backup->metadata, &stat, err) == E_OK)
+        return E_OK;
+    Code code = err_set(err, E_PRECONDITION, "the server that answers does not keep its lake in %s", backup->from);
+    return err_hint(err, code, "run `tarn backup` on the machine of the server, with its --data");
+}
+
+/* ---- making one ---- */
+
+static Code target_take(const char *dir, const char *from, OsFile **ret_lock, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    OsStat stat;
+    char real_from[OS_PATH_MAX], real_to[OS_PATH_MAX];
+    TRY(lake_dirs_make(dir, err));
+    if (os_stat(os_real(), backup_path(&tmp, "%s/FORMAT", dir), &stat, NULL) == E_OK)
+        return err_hint(err, err_set(err, E_INVALID, "%s is a lake", dir), "name another directory: `tarn backup DIR`");
+    if (!realpath(from, real_from) || !realpath(dir, real_to))
+        return err_set(err, E_IO, "%s or %s cannot be found", from, dir);
+    if (str_starts(str_format(&tmp, "%s/", real_to), str_format(&tmp, "%s/", real_from)))
+        return err_hint(err, err_set(err, E_INVALID, "%s lies in the lake that is to be copied", dir),
+                        "name a directory on another disk");
+    TRY(os_file_open(os_real(), backup_path(&tmp, "%s/LOCK", dir), OS_READ | OS_WRITE | OS_CREATE, ret_lock, err));
+    Code code = os_file_lock(*ret_lock, err);
+    if (code == E_UNAVAILABLE)
+        return err_hint(err, err_set(err, code, "another backup to %s is being made", dir), "wait until it is done");
+    return code;
+}
+
+/* What is there: the newest whole one, and what a killed one left, which gets our name. */
+static Code before_find(Backup *backup, bool look_only, Err *err)
+{
+    BackupHead *heads;
+    size_t count;
+    Str part;
+    TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
+    if (part.len && !look_only) {
+        fprintf(stderr, "goes on with " STR_FMT ", which was not finished\n", STR_ARG(part));
+        TRY(os_rename(os_real(), backup_path(backup->arena, "%s/" STR_FMT, backup->dir, STR_ARG(part)),
+                      backup_path(backup->arena, "%s/" STR_FMT ".part", backup->dir, STR_ARG(backup->head.name)), err));
+    }
+    if (count == 0)
+        return E_OK;
+    backup->before = heads[count - 1];
+    if (backup_list_read(backup->dir, &backup->before, &backup->before_list, err) == E_OK)
+        return E_OK;
+    fprintf(stderr, "%s: everything is copied again\n", err->text);
+    backup->before.name = STR_NONE;
+    backup->before_list.files.len = 0;
+    return E_OK;
+}
+
+static Str name_make(Arena *arena, int64_t now_us)
+{
+    Str text = time_format(arena, now_us); /* 2026-01-31T12:00:00.000000Z */
+    Buf name AUTO(buf_done);
+    buf_init(&name, BACKUP_NAME_MAX);
+    for (size_t i = 0; i < 19; i++)
+        if (text.ptr[i] != '-' && text.ptr[i] != ':')
+            buf_put_char(&name, text.ptr[i]);
+    buf_put_char(&name, 'Z');
+    return str_copy(arena, buf_str(&name));
+}
+
+static Code held_copy(const Args *args, const Conf *conf, Backup *backup, Err *err)
+{
+    Holder holder AUTO(holder_done) = { .arena = backup->arena };
+    Buf answer AUTO(buf_done);
+    buf_init(&answer, ANSWER_MAX);
+    TRY(holder_begin(args, conf, &holder, &answer, err));
+    backup->renew = holder_renew;
+    backup->arg = &holder;
+    Code code = answer_read(&holder, buf_str(&answer), backup, err);
+    if (code == E_OK)
+        code = backup_copy(backup, err);
+    if (code == E_OK)
+        return holder_end(&holder, err);
+    IGNORE(holder_end(&holder, NULL));
+    return code;
+}
+
+static Code older_remove(const Args *args, Backup *backup, Err *err)
+{
+    BackupHead *heads;
+    size_t count;
+    uint64_t keep;
+    Str part, text = args_get(args, "--keep");
+    if (!text.len)
+        return E_OK;
+    TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
+    if (!str_u64(text, &keep) || keep == 0)
+        return err_set(err, E_INVALID, "--keep takes a number from 1 on");
+    for (size_t i = 0; i + keep < count; i++) {
+        const char *gone = backup_path(backup->arena, "%s/" STR_FMT, backup->dir, STR_ARG(heads[i].name));
+        TRY(os_unlink(os_real(), backup_path(backup->arena, "%s/backup.json", gone), err)); /* none from here on */
+        TRY(backup_remove(gone, err));
+        fprintf(stderr, "removed %s\n", gone);
+    }
+    return E_OK;
+}
+
+static Code number_check(const Args *args, Err *err)
+{
+    uint64_t keep = 1;
+    Str text = args_get(args, "--keep");
+    if (text.len && (!str_u64(text, &keep) || keep == 0))
+        return err_set(err, E_INVALID, "--keep takes a number from 1 on");
+    return E_OK;
+}
+
+static void told(const Args *args, const Backup *backup)
+{
+    const BackupHead *head = &backup->head;
+    if (args_has(args, "--json"))
+        printf("{\"name\":\"" STR_FMT "\",\"sequence\":%llu,\"files\":%llu,\"bytes\":%llu,\"new_bytes\":%llu,"
+               "\"left_out\":%llu}\n", STR_ARG(head->name), (unsigned long long)head->sequence,
+               (unsigned long long)head->files, (unsigned long long)head->bytes, (unsigned long long)head->new_bytes,
+               (unsigned long long)head->left_out);
+    else
+        printf("%s/" STR_FMT ": %llu files, %llu bytes (%llu new, verified), all changes up to %llu\n", backup->dir,
+               STR_ARG(head->name), (unsigned long long)head->files, (unsigned long long)head->bytes,
+               (unsigned long long)head->new_bytes, (unsigned long long)head->sequence);
+}
+
+static Code plan_tell(const Args *args, Backup *backup, Err *err)
+{
+    uint64_t new_bytes, all_bytes;
+    TRY(backup_plan(backup, &new_bytes, &all_bytes, err));
+    if (args_has(args, "--json"))
+        printf("{\"bytes\":%llu,\"new_bytes\":%llu}\n", (unsigned long long)all_bytes, (unsigned long long)new_bytes);
+    else
+        printf("%llu bytes, of which %llu would be copied; the rest is there already\n", (unsigned long long)all_bytes,
+               (unsigned long long)new_bytes);
+    return E_OK;
+}
+
+/* No directory is made for a look. */
+static Code plan_only(const Args *args, Backup *backup, Err *err)
+{
+    OsStat stat;
+    if (os_stat(os_real(), backup->dir, &stat, NULL) == E_OK)
+        TRY(before_find(backup, true, err));
+    return plan_tell(args, backup, err);
+}
+
+static Code backup_run(const Args *args, const Conf *conf, Backup *backup, Err *err)
+{
+    AUTO(os_file_close) OsFile *lock = NULL;
+    uint64_t new_bytes;
+    TRY(target_take(backup->dir, backup->from, &lock, err));
+    TRY(before_find(backup, false, err));
+    TRY(backup_plan(backup, &new_bytes, &backup->total, err));
+    backup->total = new_bytes;
+    Code code = held_copy(args, conf, backup, err);
+    if (code == E_OK)
+        code = backup_finish(backup, err);
+    if (code == E_NO_SPACE)
+        return err_hint(err, code, "what was copied stays in %s/" STR_FMT ".part: make room and start it again, or "
+                        "remove that; older backups are whole", backup->dir, STR_ARG(backup->head.name));
+    TRY(code);
+    told(args, backup);
+    TRY(older_remove(args, backup, err));
+    if (!backup->head.left_out)
+        return E_OK;
+    code = err_set(err, E_CORRUPT, "%llu bodies were damaged in the lake already; all else is in the backup",
+                   (unsigned long long)backup->head.left_out);
+    return err_hint(err, code, "stop the server and run `tarn doctor --hashes`: it names the objects");
+}
+
+static Code verb_make(const Args *args, Err *err)
+{
+    Conf conf AUTO(conf_done) = { 0 };
+    Arena arena AUTO(arena_done) = { 0 };
+    Backup backup AUTO(backup_done) = { .arena = &arena, .keys = !args_has(args, "--without-keys") };
+    OsStat stat;
+    if (str_find(args->words[0], STR("://")) >= 0)
+        return err_hint(err, err_set(err, E_UNSUPPORTED, "a backup goes to a directory"),
+                        "`rclone sync DIR remote:bucket` sends it on");
+    TRY(number_check(args, err));
+    TRY(settings_load(&conf, args, err));
+    backup.from = str_copy_z(&arena, conf_text(&conf, "data.dir"));
+    backup.dir = str_copy_z(&arena, args->words[0]);
+    if (os_stat(os_real(), backup_path(&arena, "%s/FORMAT", backup.from), &stat, NULL) != E_OK)
+        return err_hint(err, err_set(err, E_NOT_FOUND, "%s is no data directory", backup.from),
+                        "name it with --data DIR");
+    backup.head.made_us = os_now_us(os_real());
+    do /* two in one second */
+        backup.head.name = name_make(&arena, backup.head.made_us);
+    while (os_stat(os_real(), backup_path(&arena, "%s/" STR_FMT, backup.dir, STR_ARG(backup.head.name)), &stat, NULL) ==
+               E_OK && (backup.head.made_us += 1000000) > 0);
+    Code code = args_has(args, "--dry-run") ? plan_only(args, &backup, err) : backup_run(args, &conf, &backup, err);
+    worker_stop();
+    return code;
+}
+
+/* ---- looking at them ---- */
+
+static Code verb_ls(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Buf body AUTO(buf_done);
+    BackupHead *heads;
+    size_t count;
+    Str part;
+    buf_init(&body, CLIENT_REPLY_MAX);
+    TRY(backup_heads(str_copy_z(&tmp, args->words[1]), &tmp, &heads, &count, &part, err));
+    JsonWriter w = json_writer(&body);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (size_t i = 0; i < count; i++) {
+        json_begin_object(&w);
+        json_field_str(&w, "name", heads[i].name);
+        json_field_u64(&w, "sequence", heads[i].sequence);
+        json_field_u64(&w, "files", heads[i].files);
+        json_field_u64(&w, "bytes", heads[i].bytes);
+        json_field_u64(&w, "new_bytes", heads[i].new_bytes);
+        json_field_bool(&w, "keys", heads[i].keys);
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    TRY(buf_end(&body, "the list of backups", err));
+    if (part.len)
+        fprintf(stderr, STR_FMT " was not finished: the next `tarn backup` goes on with it\n", STR_ARG(part));
+    return command_show_json(args, buf_str(&body), "items", "name,sequence,files,bytes,new_bytes,keys", err);
+}
+
+static void finding_tell(Str path, const char *what)
+{
+    render_progress_end();
+    fprintf(stderr, "  BAD  " STR_FMT " %s\n", STR_ARG(path), what);
+}
+
+static Code one_verify(const char *dir, const BackupHead *head, Err *err)
+{
+    uint64_t found;
+    TRY(backup_verify(dir, head, finding_tell, &found, err));
+    printf(STR_FMT ": %llu files, %llu bytes, all as they were copied\n", STR_ARG(head->name),
+           (unsigned long long)head->files, (unsigned long long)head->bytes);
+    return E_OK;
+}
+
+static Code verb_verify(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    BackupHead *heads, one;
+    size_t count;
+    Str part;
+    Err other;
+    Code code = E_OK;
+    const char *dir = str_copy_z(&tmp, args->words[1]);
+    if (!args_has(args, "--all")) {
+        TRY(backup_find(dir, args_get(args, "--name"), &tmp, &one, err));
+        return one_verify(dir, &one, err);
+    }
+    TRY(backup_heads(dir, &tmp, &heads, &count, &part, err));
+    for (size_t i = 0; i < count; i++) {
+        Code found = one_verify(dir, &heads[i], code == E_OK ? err : &other);
+        code = code == E_OK ? found : code;
+    }
+    return code;
+}
+
+static Code verb_restore(const Args *args, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    BackupHead head;
+    const char *dir = str_copy_z(&tmp, args->words[1]), *to = str_copy_z(&tmp, args->words[2]);
+    TRY(backup_find(dir, args_get(args, "--name"), &tmp, &head, err));
+    TRY(backup_restore(dir, &head, to, err));
+    printf("%s: %llu files of " STR_FMT ", all changes up to %llu\n", to, (unsigned long long)head.files,
+           STR_ARG(head.name), (unsigned long long)head.sequence);
+    fprintf(stderr, "check it:  tarn doctor --data %s\nstart it:  %starn serve --data %s\n", to,
+            head.keys ? "" : "TARN_MASTER_KEY=... ", to);
+    return E_OK;
+}
+
+Code command_backup(const Args *args, Err *err)
+{
+    static const struct {
+        const char *word;
+        size_t words;
+        Code (*run)(const Args *args, Err *err);
+        const char *usage;
+    } verbs[] = {
+        { "ls", 2, verb_ls, "ls DIR" },
+        { "verify", 2, verb_verify, "verify DIR [--name NAME | --all]" },
+        { "restore", 3, verb_restore, "restore DIR TO [--name NAME]" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+        if (!args->count || !str_eq(args->words[0], str_z(verbs[i].word)))
+            continue;
+        TRY(command_words_check(args, "backup", verbs[i].words, verbs[i].words, verbs[i].usage, err));
+        return verbs[i].run(args, err);
+    }
+    if (args->count == 1)
+        return verb_make(args, err);
+    Code code = err_set(err, E_INVALID, "`tarn backup` wants one directory, or ls, verify, restore");
+    return err_hint(err, code, "tarn backup /mnt/backup/lake --data ./lake");
+}

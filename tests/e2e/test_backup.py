@@ -1,0 +1,362 @@
+"""`tarn backup`: of a lake that is written to, again over an older one, killed, on a full disk, damaged, without a server;
+restored and compared with what was acknowledged."""
+import atexit
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+from lake import TARN, TOP, Lake, case, equal, holds, main
+
+MIB = 1 << 20
+work = Path(tempfile.mkdtemp(prefix="tarn-backup-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
+lake = Lake(work / "lake", "--set", "maintenance.interval=1s", "--set", "store.trash=1s")
+target = work / "bk"
+
+
+def client(of):
+    return boto3.client("s3", endpoint_url=f"http://{of.admin['s3']}", region_name="us-east-1",
+                        aws_access_key_id=of.admin["access_key"], aws_secret_access_key=of.admin["secret_key"],
+                        config=Config(retries={"max_attempts": 1}, connect_timeout=20, read_timeout=60))
+
+
+def tarn(*words, data=lake.data, status=0, env=None):
+    words = [TARN, *words, *(["--data", data] if data else [])]
+    out = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=280,
+                         env={**os.environ, **(env or {})})
+    equal(out.returncode, status, f"{words}: {out.stdout} {out.stderr}")
+    return out
+
+
+def backup(*more, to=target, **how):
+    return json.loads(tarn("backup", to, "--json", *more, **how).stdout)
+
+
+def body(number, size):
+    return (b"%08d" % number) * (size // 8)
+
+
+def restored(name, *more, of=target):
+    to = work / name
+    tarn("backup", "restore", of, to, *more, data=None)
+    out = tarn("doctor", "--hashes", data=to)
+    holds("all is well" in out.stdout, out.stdout)
+    return Lake(to)
+
+
+class Writers:
+    """Small and large objects, replaced and deleted ones, rows of a table: with what was acknowledged, and when."""
+
+    def __init__(self):
+        self.ending, self.acknowledged, self.deleted, self.rows = threading.Event(), {}, {}, 0
+        self.errors, self.threads = [], []
+        for number in range(3):
+            self.threads.append(threading.Thread(target=self.guard, args=(self.objects, number)))
+        self.threads.append(threading.Thread(target=self.guard, args=(self.inserts,)))
+        for thread in self.threads:
+            thread.start()
+
+    def guard(self, function, *args):
+        try:
+            function(*args)
+        except Exception as why:
+            self.errors.append(why)
+
+    def objects(self, writer):
+        s3, number = client(lake), 0
+        while not self.ending.is_set():
+            number += 1
+            size = 300000 if number % 5 == 0 else 4000
+            key = f"w{writer}/{number:05}"
+            s3.put_object(Bucket="written", Key=key, Body=body(number, size))
+            self.acknowledged[key] = (number, size)
+            if number % 7 == 0:
+                gone = f"w{writer}/{number - 5:05}"
+                s3.delete_object(Bucket="written", Key=gone)
+                self.deleted[gone] = True
+
+    def inserts(self):
+        while not self.ending.is_set():
+            lake.rows(f"INSERT INTO silver.beside VALUES ({self.rows + 1}, 'row')")
+            self.rows += 1
+
+    def end(self):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+        equal(self.errors, [], "the writers' errors")
+
+
+@case
+def a_lake_that_is_written_to():
+    s3 = client(lake)
+    s3.create_bucket(Bucket="written")
+    lake.rows("CREATE SCHEMA silver")
+    lake.rows("CREATE TABLE silver.beside (id BIGINT, name VARCHAR)")
+    writers = Writers()
+    try:
+        while writers.rows < 3 or len(writers.acknowledged) < 60:
+            time.sleep(0.05)
+            equal(writers.errors, [], "the writers' errors")
+        for turn in range(3):
+            known, gone, rows = dict(writers.acknowledged), dict(writers.deleted), writers.rows
+            made = backup()
+            after = dict(writers.acknowledged)
+            holds(len(after) > len(known), "writes went on beside it")
+            copy = restored(f"turn{turn}")
+            holds(copy.request("GET", "/v1/health").json["sequence"] >= made["sequence"], "the sequence")
+            its = client(copy)
+            pages = its.get_paginator("list_objects_v2").paginate(Bucket="written")
+            keys = {row["Key"] for page in pages for row in page.get("Contents", [])}
+            late = set(writers.deleted)
+            equal(sorted(key for key in known if key not in keys and key not in late), [], "lost")
+            equal(sorted(key for key in gone if key in keys), [], "deleted, and there again")
+            for key in sorted(keys)[::7]:
+                number = int(key.split("/")[1])
+                size = 300000 if number % 5 == 0 else 4000
+                holds(its.get_object(Bucket="written", Key=key)["Body"].read() == body(number, size), f"bytes of {key}")
+            count, most = copy.rows("SELECT count(*), max(id) FROM silver.beside")[0]
+            holds(count >= rows and count == most, f"{count} rows up to {most}, {rows} were acknowledged")
+            copy.rows("INSERT INTO silver.beside VALUES (-1, 'restored')")
+            its.put_object(Bucket="written", Key="new", Body=b"new")
+            equal(copy.stop(), 0)
+            shutil.rmtree(copy.data)
+    finally:
+        writers.end()
+
+
+@case
+def only_what_is_new_is_copied():
+    s3 = client(lake)
+    for number in range(40):
+        s3.put_object(Bucket="written", Key=f"large/{number}", Body=body(number, 400000))
+    first = backup()
+    s3.put_object(Bucket="written", Key="large/more", Body=body(99, 2 * MIB))
+    told = json.loads(tarn("backup", target, "--dry-run", "--json").stdout)
+    second = backup()
+    segment = 64 * MIB  # the last one of the journal is copied again
+    holds(2 * MIB < second["new_bytes"] < segment + 8 * MIB, second)
+    holds(2 * MIB < told["new_bytes"] < 2 * segment, told)
+    holds(second["files"] > 41 and first["files"] > 40, "both are whole")
+    one, two = target / first["name"] / "data", target / second["name"] / "data"
+    shared = [path for path in two.rglob("store/objects/*/*") if (one / path.relative_to(two)).exists()]
+    holds(len(shared) >= 40, len(shared))
+    for path in shared:
+        equal(path.stat().st_ino, (one / path.relative_to(two)).stat().st_ino, "one file, two names")
+    tarn("backup", "verify", target, "--all", data=None)
+    rows = json.loads(tarn("backup", "ls", target, "--json", data=None).stdout)["items"]
+    equal([row["name"] for row in rows][-2:], [first["name"], second["name"]])
+    backup("--keep", "2")
+    rows = json.loads(tarn("backup", "ls", target, "--json", data=None).stdout)["items"]
+    equal(len(rows), 2)
+    equal(rows[0]["name"], second["name"], "the oldest went")
+    tarn("backup", "verify", target, "--all", data=None)
+
+
+@case
+def a_look_makes_nothing():
+    away = work / "away"
+    told = json.loads(tarn("backup", away, "--dry-run", "--json").stdout)
+    equal(told["bytes"], told["new_bytes"])
+    holds(told["bytes"] > 16 * MIB and not away.exists(), told)
+
+
+@case
+def killed_in_the_middle():
+    before = json.loads(tarn("backup", "ls", target, "--json", data=None).stdout)["items"]
+    for number in range(50):
+        client(lake).put_object(Bucket="written", Key=f"kill/{number}", Body=body(number, MIB)) if number < 20 else None
+    for attempt in range(20):
+        process = subprocess.Popen([TARN, "backup", target, "--data", lake.data], stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 20
+        while time.monotonic() < until and process.poll() is None and not list(target.glob("*.part/data/store/journal/*")):
+            time.sleep(0.001)
+        time.sleep(0.01 * attempt % 0.05)
+        process.kill()
+        if process.wait() == -signal.SIGKILL and list(target.glob("*.part")):
+            break
+    else:
+        raise AssertionError("it could not be killed in the middle")
+    process.stdout.close()
+    rows = json.loads(tarn("backup", "ls", target, "--json", data=None).stdout)["items"]
+    equal(rows[:len(before)], before, "the older ones")
+    tarn("backup", "verify", target, "--all", data=None)
+    out = tarn("backup", target)
+    holds("goes on with" in out.stderr, out.stderr)
+    equal(list(target.glob("*.part")), [], "what was left")
+    copy = restored("killed")
+    for number in range(20):
+        got = client(copy).get_object(Bucket="written", Key=f"kill/{number}")["Body"].read()
+        holds(got == body(number, MIB), f"kill/{number}")
+    copy.stop()
+
+
+@case
+def the_disk_of_the_backup_is_full():
+    disk = Path(tempfile.mkdtemp(prefix="tarn-backup-full-"))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], stderr=subprocess.DEVNULL).returncode:
+        raise AssertionError("this case mounts a small file system and must be root")
+    try:
+        out = tarn("backup", disk / "bk", status=1)
+        holds("No space left" in out.stderr and ".part" in out.stderr, out.stderr)
+        out = tarn("backup", "verify", disk / "bk", data=None, status=3)
+        holds("no whole backup" in out.stderr, out.stderr)
+        subprocess.run(["mount", "-o", "remount,size=900m", disk], check=True)
+        out = tarn("backup", disk / "bk")
+        holds("goes on with" in out.stderr, out.stderr)
+        tarn("backup", "verify", disk / "bk", data=None)
+    finally:
+        subprocess.run(["umount", "-l", disk])
+        disk.rmdir()
+    holds(lake.alive(), "the server does not care")
+
+
+def flip(path, at):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+@case
+def damage_is_found():
+    apart = work / "apart"
+    made = backup(to=apart)
+    tree = apart / made["name"] / "data"
+    for path in (max(tree.rglob("store/objects/*/*"), key=lambda path: path.stat().st_size),
+                 next(tree.rglob("store/journal/*.seg")), tree / "meta/tarn.db"):
+        shutil.copy2(path, work / "kept")  # bodies may be other names of the lake's own
+        os.unlink(path)
+        shutil.copy2(work / "kept", path)
+        flip(path, 5000)
+        out = tarn("backup", "verify", apart, data=None, status=1)
+        holds(str(path.relative_to(tree)) in out.stderr, out.stderr)
+        tarn("backup", "restore", apart, work / "damaged", data=None, status=1)
+        shutil.rmtree(work / "damaged")
+        flip(path, 5000)
+    tarn("backup", "verify", apart, data=None)
+    path.rename(work / "kept")
+    holds("is missing" in tarn("backup", "verify", apart, data=None, status=1).stderr, "a missing file")
+    (work / "kept").rename(path)
+    flip(apart / made["name"] / "files", 12)
+    holds("list" in tarn("backup", "verify", apart, data=None, status=1).stderr, "the list")
+
+
+@case
+def damage_of_the_lake_is_told_and_all_else_copied():
+    """A lake of its own: its damage would stay."""
+    one = Lake(work / "sick")
+    s3 = client(one)
+    s3.create_bucket(Bucket="some")
+    for number in range(5):
+        s3.put_object(Bucket="some", Key=str(number), Body=body(number, 200000))
+    victim = next((one.data / "store/objects").glob("*/*"))
+    flip(victim, 70000)
+    out = tarn("backup", work / "sick-bk", data=one.data, status=1)
+    holds(victim.name in out.stderr and "tarn doctor --hashes" in out.stderr, out.stderr)
+    rows = json.loads(tarn("backup", "ls", work / "sick-bk", "--json", data=None).stdout)["items"]
+    equal(rows[0]["files"], 4 + 4, "FORMAT, master key, database, a segment, four whole bodies")
+    one.stop()
+
+
+@case
+def without_a_server():
+    one = Lake(work / "still")
+    s3 = client(one)
+    s3.create_bucket(Bucket="some")
+    s3.put_object(Bucket="some", Key="k", Body=body(1, 200000))
+    away = one.data / "admin.json"
+    away.rename(work / "admin.json")
+    out = tarn("backup", work / "still-bk", data=one.data, status=7)
+    holds(f"process {one.process.pid}" in out.stderr, out.stderr)
+    (work / "admin.json").rename(away)
+    one.kill()
+    made = backup(to=work / "still-bk", data=one.data)
+    holds(made["files"] == 5, made)
+    copy = restored("still-copy", of=work / "still-bk")
+    holds(client(copy).get_object(Bucket="some", Key="k")["Body"].read() == body(1, 200000), "the bytes")
+    copy.stop()
+
+
+@case
+def what_travels_of_the_secrets():
+    made = json.loads(lake.request("POST", "/v1/keys", b'{"name":"traveller","role":"admin"}').text)
+    full, bare = backup(to=work / "full-bk"), backup("--without-keys", to=work / "bare-bk")
+    paths = {str(path.relative_to(work / "full-bk" / full["name"] / "data"))
+             for path in (work / "full-bk" / full["name"] / "data").rglob("*") if path.is_file()}
+    holds("keys/master" in paths and "admin.json" not in paths and "LOCK" not in paths, sorted(paths)[:9])
+    equal((work / "full-bk" / full["name"] / "data/keys/master").stat().st_mode & 0o777, 0o600)
+    holds(not (work / "bare-bk" / bare["name"] / "data/keys").exists(), "left out")
+    copy = restored("with-keys", of=work / "full-bk")
+    equal(copy.request("GET", "/v1/keys", token=made["key"]).status, 200, "a key of the old lake")
+    holds(copy.token != lake.token, "but the server's own is new")
+    its = boto3.client("s3", endpoint_url=f"http://{copy.admin['s3']}", region_name="us-east-1",
+                       aws_access_key_id=lake.admin["access_key"], aws_secret_access_key=lake.admin["secret_key"])
+    holds(its.list_buckets()["Buckets"], "an access key of the old lake")
+    copy.stop()
+    tarn("backup", "restore", work / "bare-bk", work / "bare", data=None)
+    out = subprocess.run([TARN, "serve", "--data", work / "bare", "--http", "127.0.0.1:0"], stderr=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True, timeout=60)
+    holds(out.returncode and "keys/master is missing" in out.stderr, out.stderr)
+    master = (lake.data / "keys/master").read_text().strip()
+    env = {"TARN_MASTER_KEY": master}
+    holds("all is well" in tarn("doctor", data=work / "bare", env=env).stdout, "with the key beside it")
+
+
+@case
+def who_may_and_what_is_refused():
+    left = set((lake.data / "tmp").iterdir())  # of the one that was killed, for a minute
+    backup()
+    reader = json.loads(lake.request("POST", "/v1/keys", b'{"name":"only","role":"data_viewer"}').text)["key"]
+    equal(lake.request("POST", "/v1/backups", b"", token=reader).status, 403)
+    equal(lake.request("POST", "/v1/backups/123", b"").status, 404)
+    equal(lake.request("DELETE", "/v1/backups/123").status, 404)
+    equal(lake.request("DELETE", "/v1/backups/x").status, 404)
+    verbs = {row[0] for row in lake.rows("SELECT verb FROM tarn.audit WHERE verb LIKE 'backup%'")}
+    equal(verbs, {"backup.begin", "backup.end"}, "the audit")
+    equal(set((lake.data / "tmp").iterdir()) - left, set(), "snapshots that were left")
+    holds("lies in the lake" in tarn("backup", lake.data / "inside", status=2).stderr, "a target inside")
+    holds("is a lake" in tarn("backup", work / "still", status=2).stderr, "a target that is a lake")
+    holds("rclone" in tarn("backup", "s3://bucket/x", status=2).stderr, "a target that is no directory")
+    holds("no data directory" in tarn("backup", work / "nowhere-bk", data=work / "nowhere", status=3).stderr, "no lake")
+    for words in ([], ["verify"], ["restore", target], ["ls", target, "x"], [target, "y"]):
+        holds("tarn backup" in tarn("backup", *words, data=None, status=2).stderr, words)
+    tarn("backup", target, "--keep", "0", status=2)
+    holds("not empty" in tarn("backup", "restore", target, lake.data, data=None, status=5).stderr, "a target in use")
+    newest = sorted(target.glob("2*Z"))[-1] / "data"
+    out = subprocess.run([TARN, "serve", "--data", newest, "--http", "127.0.0.1:0"], stderr=subprocess.PIPE,
+                         stdout=subprocess.PIPE, text=True, timeout=60)
+    holds(out.returncode == 5 and "tarn backup restore" in out.stderr, (out.returncode, out.stderr))
+    tarn("backup", "verify", target, data=None)
+
+
+@case
+def the_page_runs_as_it_stands():
+    """The commands of docs/backup.md, in order, with its directories and names replaced."""
+    page = (TOP / "docs/backup.md").read_text()
+    there = work / "page"
+    there.mkdir()
+    text = "\n".join(re.findall(r"```sh\n(.*?)```", page, re.S))
+    for name, real in (("/mnt/backup", there / "mnt"), ("/var/lib/tarn-restored", there / "new"),
+                       ("/var/lib/tarn", lake.data)):
+        text = text.replace(name, str(real))
+    script = f"set -eu\ntarn() {{ {TARN} \"$@\"; }}\n" + text
+    out = subprocess.run(["sh", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=280)
+    equal(out.returncode, 0, out.stdout + out.stderr)
+    holds("all is well" in out.stdout and "all as they were copied" in out.stdout, out.stdout)
+
+
+if __name__ == "__main__":
+    main()
