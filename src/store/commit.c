@@ -242,9 +242,11 @@ static Code object_check(Group *group, Store *store, const Request *request, Com
         return E_OK;
     if (op->kind == OP_DELETE)
         return delete_check(group, store, state, op, err);
-    if (op->kind != OP_PUT)
+    if (op->kind != OP_PUT && op->kind != OP_UNDELETE)
         return change_check(group, store, state, op, err);
     TRY(plan_bucket(&group->plan, store, info->bucket, &bucket, err));
+    if (op->kind == OP_UNDELETE)
+        TRY(undelete_check(&group->plan, store, state, bucket, op, err));
     TRY(plan_newest(&group->plan, store, state, &newest, err));
     TRY(put_check(op, newest, bucket, err));
     if (op->complete)
@@ -270,7 +272,9 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
         if (of_bucket(op))
             TRY(bucket_check(group, store, op, err));
         else if (op->kind == OP_PURGE || op->kind == OP_TRASH)
-            TRY(trash_check(store, op, err));
+            TRY(trash_check(&group->plan, store, op, err));
+        else if (op->kind == OP_EXPUNGE || op->kind == OP_KEPT)
+            TRY(trashed_check(&group->plan, store, op, err));
         else if (of_upload(op))
             TRY(upload_check(&group->plan, store, op, err));
         else
@@ -321,7 +325,8 @@ static bool group_frees(const Group *group)
 {
     for (const Request *request = group->first; request; request = request->next) {
         OpKind kind = request->count ? request->ops[0].kind : OP_MOVE; /* an empty one is of compaction */
-        if (request->code == E_OK && kind != OP_PUT && kind != OP_UPLOAD_CREATE && kind != OP_UPLOAD_PART)
+        if (request->code == E_OK && kind != OP_PUT && kind != OP_UPLOAD_CREATE && kind != OP_UPLOAD_PART &&
+            kind != OP_UNDELETE)
             return true;
     }
     return false;

@@ -13,7 +13,8 @@
 
 enum {
     MOVE_GROUP_BYTES = 4 * 1024 * 1024,
-    MOVE_GROUP_OPS = 1000
+    MOVE_GROUP_OPS = 1000,
+    PART_COST = 128 /* of a record of many parts */
 };
 
 typedef struct Compaction {
@@ -25,7 +26,7 @@ typedef struct Compaction {
     bool done;
     Vec(uint64_t) bodies;
     Vec(CommitOp) ops; /* of the group that is being made */
-    Vec(CommitOp) trash; /* to be said again with it, in a record of its own */
+    Vec(CommitOp) trash; /* to be said again behind it, in a record of its own */
     Arena arena;       /* of the group */
     uint64_t group_bytes;
 } Compaction;
@@ -38,10 +39,42 @@ static void compaction_done(Compaction *compaction)
     arena_done(&compaction->arena);
 }
 
+/* The body of what is to be appended again. */
+static Code body_take(Compaction *compaction, CommitOp *op, Err *err)
+{
+    compaction->group_bytes += op->record.info.part_count * PART_COST;
+    if (op->record.place != PLACE_JOURNAL)
+        return E_OK;
+    Buf body AUTO(buf_done);
+    buf_init(&body, JOURNAL_PAYLOAD_MAX);
+    TRY(journal_read(compaction->journal, op->record.at, RECORD_BODY, &body, err));
+    op->body = str_copy(&compaction->arena, buf_str(&body));
+    compaction->group_bytes += op->body.len;
+    return E_OK;
+}
+
+/* If this version is trash that still waits, with its body at the same place, the journal says so again. */
+static Code kept_again(Compaction *compaction, const ObjectRecord *was, Err *err)
+{
+    CommitOp kept = { .kind = OP_KEPT, .again = true };
+    bool found;
+    TRY(trashed_lookup(compaction->store, was->info.bucket, was->info.key, was->info.sequence, &compaction->arena,
+                       &kept.record, &kept.trashed_us, &found, err));
+    if (!found || kept.record.place != was->place || (was->place == PLACE_JOURNAL && kept.record.at != was->at))
+        return E_OK;
+    kept.old_lsn = was->at;
+    TRY(body_take(compaction, &kept, err));
+    vec_push(&compaction->trash, kept);
+    return E_OK;
+}
+
 static Code group_commit(Compaction *compaction, Err *err)
 {
     if (compaction->ops.len > 0)
         TRY(store_commit(compaction->store, compaction->ops.items, compaction->ops.len, err));
+    for (size_t i = 0; i < compaction->ops.len; i++) /* it went to the trash before it was moved */
+        if (compaction->ops.items[i].kind == OP_MOVE && compaction->ops.items[i].skip)
+            TRY(kept_again(compaction, &compaction->ops.items[i].record, err));
     if (compaction->trash.len > 0)
         TRY(store_commit(compaction->store, compaction->trash.items, compaction->trash.len, err));
     compaction->ops.len = compaction->trash.len = 0;
@@ -65,13 +98,7 @@ static Code put_live(Compaction *compaction, const CommitOp *op, uint64_t lsn, b
 static Code put_move(Compaction *compaction, const ObjectRecord *record, Err *err)
 {
     CommitOp move = { .kind = OP_MOVE, .record = *record, .old_lsn = record->at };
-    if (record->place == PLACE_JOURNAL) {
-        Buf body AUTO(buf_done);
-        buf_init(&body, JOURNAL_PAYLOAD_MAX);
-        TRY(journal_read(compaction->journal, record->at, RECORD_BODY, &body, err));
-        move.body = str_copy(&compaction->arena, buf_str(&body));
-        compaction->group_bytes += move.body.len;
-    }
+    TRY(body_take(compaction, &move, err));
     vec_push(&compaction->ops, move);
     return E_OK;
 }
@@ -100,10 +127,11 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
                      uint64_t body_lsn, Err *err)
 {
     bool in_segment = commit_lsn < compaction->end;
-    bool put = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER;
+    bool put = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER || op->kind == OP_UNDELETE ||
+               op->kind == OP_KEPT;
     if (!put && (!in_segment || op->kind == OP_TRUST || op->kind == OP_TAGS))
         return E_OK; /* trust and tags of a live version move with it */
-    if (op->kind == OP_UPLOAD_ABORT || op->kind == OP_PURGE)
+    if (op->kind == OP_UPLOAD_ABORT || op->kind == OP_PURGE || op->kind == OP_EXPUNGE)
         return E_OK; /* what they were about is gone or moves by itself */
     if (op->kind == OP_UPLOAD_PART || op->kind == OP_TRASH)
         TRY(trash_again(compaction, &op->record.blob, err));
@@ -124,11 +152,15 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     bool live;
     ObjectRecord record;
     TRY(put_live(compaction, op, body_lsn, &live, &record, err));
-    for (size_t i = 0; !live && i < blob_count(&op->record); i++)
+    if (live)
+        return put_move(compaction, &record, err);
+    for (size_t i = 0; i < blob_count(&op->record); i++)
         TRY(trash_again(compaction, blob_at(&op->record, i), err));
-    if (!live)
-        return E_OK;
-    return put_move(compaction, &record, err);
+    if (compaction->trash.len >= MOVE_GROUP_OPS)
+        TRY(group_commit(compaction, err));
+    record = op->record;
+    record.at = body_lsn;
+    return kept_again(compaction, &record, err);
 }
 
 static Code record_visit(void *arg, const JournalRecord *record, Err *err)

@@ -2,6 +2,7 @@
  * index is made again from the journal: random work in a bucket that counts versions, then suspends them, with uploads,
  * tags and compactions between; the index is thrown away, everything is compared. */
 #include "store/store_priv.h"
+#include "store/store_trash.h"
 
 #include "base/test.h"
 #include "os/os_sim.h"
@@ -9,13 +10,14 @@
 
 #include <string.h>
 
-enum { BODY_LEN = 60000, LARGE_LEN = 140000, PART_LEN = 3000, KEYS = 6, STEPS = 520 };
+enum { BODY_LEN = 60000, LARGE_LEN = 140000, PART_LEN = 3000, KEYS = 6, STEPS = 520, TRASH_SECONDS = 600 };
 
 static const Str buckets[] = { STR_INIT("plain"), STR_INIT("counted") };
 
-static Code compact_open(OsSim *sim, Store **store, Err *err)
+static Code compact_open(OsSim *sim, int64_t trash_seconds, Store **store, Err *err)
 {
-    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 256 * 1024 };
+    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 256 * 1024,
+                             .trash_seconds = trash_seconds };
     return store_open(os_sim_os(sim), &options, store, err);
 }
 
@@ -34,7 +36,7 @@ TEST(store_compacts_past_a_segment_that_lives)
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = NULL;
     size_t freed = 0;
-    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
     CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
     for (uint64_t i = 0; i < 4; i++) /* the oldest segment, full */
         CHECK_OK(pattern_put(store, buckets[0], str_format(&arena, "old-%d", (int)i), BODY_LEN, i, &err), &err);
@@ -51,7 +53,7 @@ TEST(store_compacts_past_a_segment_that_lives)
         CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
     CHECK_INT(freed, 0); /* nothing is moved for nothing */
     store_free(&store);
-    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
     for (uint64_t i = 0; i < 4; i++)
         CHECK(pattern_is(store, buckets[0], str_format(&arena, "old-%d", (int)i), BODY_LEN, i));
     CHECK(pattern_is(store, buckets[0], STR("hot"), BODY_LEN, 139));
@@ -66,7 +68,7 @@ TEST(store_compaction_ends_deletes_that_everybody_has_read)
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = NULL;
     size_t freed = 0;
-    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
     CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < DELETES; i++) {
@@ -82,7 +84,7 @@ TEST(store_compaction_ends_deletes_that_everybody_has_read)
     }
     CHECK(journal_bytes(store) <= 6 * 256 * 1024); /* a round is about as much; all of them would be 3 MiB */
     store_free(&store);
-    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
     StoreUsage usage = { 0 };
     CHECK_OK(store_usage(store, &usage, &err), &err);
     CHECK_INT(usage.objects, 1);
@@ -108,7 +110,7 @@ static Code trash_visit(void *arg, const JournalRecord *record, Err *err)
     if (record->type != RECORD_COMMIT)
         return E_OK;
     TRY(commit_decode(record->payload, &tmp, &commit, err));
-    if (commit.op_count > 0 && commit.ops[0].kind == OP_TRASH)
+    if (commit.op_count > 0 && (commit.ops[0].kind == OP_TRASH || commit.ops[0].kind == OP_KEPT))
         *most = MAX(*most, commit.op_count);
     return E_OK;
 }
@@ -127,7 +129,7 @@ TEST(store_compacts_an_object_of_many_parts_in_groups)
     StoreComplete complete = { .bucket = buckets[0], .key = upload.key, .parts = parts, .part_count = PARTS };
     uint64_t sequence;
     size_t freed = 0, most = 0;
-    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
     CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
     CHECK_OK(store_upload_create(store, &upload, &complete.id, &err), &err);
     for (uint32_t i = 0; i < PARTS; i++)
@@ -141,10 +143,11 @@ TEST(store_compacts_an_object_of_many_parts_in_groups)
     CHECK_OK(journal_scan(store->backend_ops->journal(store->backend), 0, UINT64_MAX, trash_visit, &most, &err), &err);
     CHECK(most > 0 && most <= GROUP_MAX);
     store_free(&store);
-    CHECK_OK(compact_open(sim, &store, &err), &err);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
     StoreUsage usage = { 0 };
     CHECK_OK(store_usage(store, &usage, &err), &err);
-    CHECK_INT(usage.trash_objects, PARTS);
+    CHECK_INT(usage.trash_objects, 1);
+    CHECK_INT(usage.trash_bytes, PARTS);
 }
 
 /* ---- the property ---- */
@@ -177,12 +180,14 @@ static void rows_text(Store *store, Buf *out)
         char kind = key.ptr[0];
         if (kind == 'g' || kind == 's' || kind == 'f')
             continue;
-        if (kind == 'o') {
+        if (kind == 'o' || kind == 'd') {
             ObjectRecord record;
             Buf again AUTO(buf_done);
             buf_init(&again, JOURNAL_PAYLOAD_MAX);
-            CHECK_OK(object_decode(value, false, &arena, &record, &err), &err);
+            size_t time = kind == 'd' ? sizeof(uint64_t) : 0; /* before the record */
+            CHECK_OK(object_decode(str_from(value, time), false, &arena, &record, &err), &err);
             record.at = 0;
+            buf_put(&again, str_sub(value, 0, time));
             object_encode(&again, &record);
             value = str_copy(&arena, buf_str(&again));
         }
@@ -260,6 +265,20 @@ static void bucket_step(Store *store, Random *random)
         CHECK_OK(store_bucket_delete(store, STR("comes-and-goes"), &err), &err);
 }
 
+static void undelete_step(Store *store, Random *random, Str bucket, Str key)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreTrashQuery query = { .bucket = bucket, .prefix = key };
+    StoreTrashPage page = { 0 };
+    CHECK_OK(store_trash_list(store, &query, &arena, &page, &err), &err);
+    uint64_t at = below(random, page.count + 1);
+    ObjectInfo info;
+    Code code = store_undelete(store, bucket, key, at == page.count ? 0 : page.items[at].object.sequence, &arena, &info,
+                               &err);
+    CHECK(code == E_OK || code == E_CONFLICT || (code == E_NOT_FOUND && page.count == 0));
+}
+
 /* With an odd seed a reader gives the feed back, so that compaction lets deletes go. */
 static void step(OsSim *sim, Store *store, Random *random, uint64_t seed)
 {
@@ -268,7 +287,7 @@ static void step(OsSim *sim, Store *store, Random *random, uint64_t seed)
     size_t freed;
     StorePurged purged;
     Str bucket = buckets[below(random, 2)], key = str_format(&arena, "k%d", (int)below(random, KEYS));
-    uint64_t choice = below(random, 20);
+    uint64_t choice = below(random, 22);
     size_t len = choice == 0 ? LARGE_LEN : choice < 3 ? 0 : (size_t)below(random, BODY_LEN);
     StoreDelete wanted = { .bucket = bucket, .key = key };
     StoreDeleted deleted;
@@ -288,6 +307,8 @@ static void step(OsSim *sim, Store *store, Random *random, uint64_t seed)
         if (seed % 2)
             store_feed_release(store, store_sequence(store));
         CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    } else if (choice < 21) {
+        undelete_step(store, random, bucket, key);
     } else {
         CHECK_OK(store_trash_purge(store, NULL, &purged, &err), &err);
     }
@@ -304,7 +325,7 @@ static void rebuilt_equal(OsSim *sim, Store **store, uint64_t seed, int at)
     CHECK_OK(store_usage(*store, &usage, &err), &err);
     uint64_t sequence = store_sequence(*store);
     store_free(store);
-    CHECK_OK(compact_open(sim, store, &err), &err); /* the index in memory is gone: from the journal alone */
+    CHECK_OK(compact_open(sim, TRASH_SECONDS, store, &err), &err); /* the index in memory is gone: from the journal alone */
     rows_text(*store, &after);
     CHECK_OK(store_usage(*store, &again, &err), &err);
     CHECK_INT(store_sequence(*store), sequence);
@@ -330,7 +351,7 @@ TEST(store_index_is_rebuilt_from_the_journal_alone)
         Err err;
         Random random = { seed * 2654435761u };
         Store *store AUTO(store_free) = NULL;
-        CHECK_OK(compact_open(sim, &store, &err), &err);
+        CHECK_OK(compact_open(sim, TRASH_SECONDS, &store, &err), &err);
         for (size_t i = 0; i < ARRAY_LEN(buckets); i++)
             CHECK_OK(store_bucket_create(store, buckets[i], &err), &err);
         for (int i = 1; i <= STEPS; i++) {

@@ -30,6 +30,7 @@ static const char *const of_kind[][CRASH_STAGES] = {
     [OP_UPLOAD_CREATE] = { NULL, "upload_appended", NULL },
     [OP_UPLOAD_PART] = { "part_checked", "part_appended", "part_applied" },
     [OP_UPLOAD_ABORT] = { NULL, "abort_appended", NULL },
+    [OP_UNDELETE] = { "undelete_checked", "undelete_appended", "undelete_applied" },
 };
 static const char *const of_complete[CRASH_STAGES] = { "complete_checked", "complete_appended",
                                                        "complete_applied" };

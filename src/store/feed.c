@@ -76,7 +76,7 @@ void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKin
     write_u64le(&buf, kind == CHANGE_PUT ? info->size_bytes : 0);
     write_str32(&buf, info->bucket);
     write_str32(&buf, info->key);
-    write_u64le(&buf, op->of_sequence);
+    write_u64le(&buf, op->kind == OP_UNDELETE ? 0 : op->of_sequence); /* it is a put, also when it is moved */
     bool kept = kind == CHANGE_PUT || op->kind == OP_MARKER || kind == CHANGE_TAGS;
     details_encode(&buf, kept ? info : &(ObjectInfo){ 0 }); /* alike live and in a replay */
     write.value = plan_text(plan, &buf);

@@ -22,7 +22,7 @@ static Code feed_open(const char *index, Store **store, Err *err)
 {
     static char dir[OS_PATH_MAX];
     snprintf(dir, sizeof dir, "%s/store", test_dir());
-    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20 };
+    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20, .trash_seconds = -1 };
     return store_open(os_real(), &options, store, err);
 }
 

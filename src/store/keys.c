@@ -3,13 +3,15 @@
  *   s                                             the state of the store
  *   b BUCKET                                      a bucket
  *   o BUCKET 00 KEY' 00 00 ~SEQUENCE              a version, the latest first; KEY' has 00 as 00 ff
+ *   d BUCKET 00 KEY' 00 00 ~SEQUENCE              a version in the trash
  *   n BUCKET 00 KEY' 00 00                         sequence of its null version, when newer ones hide it
  *   f SEQUENCE                                    a change of the feed
  *   q BUCKET                                      how many versions and bytes it has
  *   u BUCKET 00 KEY' 00 00 ID                     an upload that goes on
  *   p ID NUMBER                                   a part of it
  *   g SEGMENT                                     how many bytes live in it
- *   t TIME BLOB                                   bytes that are trash since then
+ *   t TIME SEQUENCE                               a version that is trash since then: its row
+ *   t TIME BLOB                                   bytes without a name that are trash since then
  *   x BLOB                                        the version that a blob belongs to
  * Numbers are big endian. A bucket's name has no zero byte. */
 #include "store/store_priv.h"
@@ -61,6 +63,13 @@ void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence)
 {
     key_object(buf, bucket, key);
     write_u64be(buf, ~sequence);
+}
+
+void key_trashed(Buf *buf, Str bucket, Str key, uint64_t sequence)
+{
+    size_t at = buf->len;
+    key_version(buf, bucket, key, sequence);
+    buf->ptr[at] = 'd';
 }
 
 void key_null(Buf *buf, Str bucket, Str key)
@@ -148,7 +157,8 @@ Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key
                       uint64_t *ret_sequence, Err *err)
 {
     ptrdiff_t zero = str_find_char(index_key, 0);
-    if (zero < 1 || index_key.ptr[0] != 'o' || index_key.len < (size_t)zero + 1 + VERSION_TAIL)
+    if (zero < 1 || (index_key.ptr[0] != 'o' && index_key.ptr[0] != 'd') ||
+        index_key.len < (size_t)zero + 1 + VERSION_TAIL)
         return err_set(err, E_CORRUPT, "a key of the index is damaged");
     Str escaped = str_sub(index_key, zero + 1, index_key.len - zero - 1 - VERSION_TAIL);
     Reader r = reader_of(str_from(index_key, index_key.len - 8));

@@ -176,7 +176,6 @@ static void version_remove(VersionState *version, const CommitOp *op)
     version->removed_us = op->record.info.modified_us;
     version->is = false;
     version->dirty = true;
-    version->put = NULL;
 }
 
 /* All that is older (there is at most one where versions never counted), or the null version. */
@@ -300,6 +299,13 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     case OP_PURGE:
     case OP_TRASH:
         return trash_op(plan, store, op, err);
+    case OP_EXPUNGE:
+    case OP_KEPT:
+        return trashed_op(plan, store, op, err);
+    case OP_UNDELETE:
+        TRY(trashed_op(plan, store, op, err));
+        TRY(plan_key(plan, store, info->bucket, info->key, &state, err));
+        return put_op(plan, store, state, op, err);
     }
     return err_set(err, E_CORRUPT, "a change of a kind that the store does not know");
 }
@@ -328,14 +334,14 @@ const BlobId *blob_at(const ObjectRecord *record, size_t i)
     return record->place == PLACE_BLOB ? &record->blob : &record->part_blobs[i];
 }
 
-static void version_writes(Plan *plan, const KeyState *state, VersionState *version, Buf *key)
+static void version_writes(Plan *plan, const Store *store, const KeyState *state, VersionState *version, Buf *key)
 {
     if (version->was && !version->is) {
         key_version(key, state->bucket, state->key, version->sequence);
         plan_write_remove(plan, key);
     }
     if (!version->is) {
-        trash_add_record(plan, version->was ? &version->before : &version->now, version->removed_us);
+        trashed_add(plan, store, state, version);
         return;
     }
     if (version->now.place == PLACE_JOURNAL && version->put)
@@ -422,7 +428,7 @@ static Code key_writes(Plan *plan, Store *store, KeyState *state, Buf *key, Err 
         if (!version->dirty)
             continue;
         dirty = true;
-        version_writes(plan, state, version, key);
+        version_writes(plan, store, state, version, key);
         segments_note(plan, store, state, version);
         usage_add_version(plan, state->bucket, version);
     }
@@ -451,6 +457,7 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
             bucket_writes(plan, state, &key);
     }
     upload_writes(plan, &key);
+    trashed_writes(plan, store, &key);
     TRY(usage_writes(plan, store, &usage, &key, err));
     segments_writes(plan, store, &key);
     TRY(feed_writes(plan, store, &key, err));

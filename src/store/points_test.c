@@ -3,6 +3,7 @@
 #include "base/test.h"
 #include "store/store_conformance.h"
 #include "store/store_keep.h"
+#include "store/store_trash.h"
 #include "store/upload.h"
 
 #include <signal.h>
@@ -18,7 +19,7 @@ enum { LARGE_LEN = 140000, SMALL_LEN = 3000, HOT_LEN = 60000, HOT_COUNT = 24, HA
 /* What was acknowledged, in memory that outlives the child. */
 typedef struct Acks {
     unsigned hot; /* of the key "hot": how many puts */
-    bool bucket, large, replaced, small, deleted, part, completed, aborted, many, done;
+    bool bucket, large, replaced, small, deleted, part, completed, aborted, many, trashed, back, done;
 } Acks;
 
 static Code points_open(Store **store, Err *err)
@@ -103,6 +104,13 @@ static Code steps(Acks *acks, Err *err)
     acks->small = true;
     TRY(store_delete(store, BUCKET, STR("gone"), err));
     acks->deleted = true;
+    TRY(pattern_put(store, BUCKET, STR("back"), LARGE_LEN, 6, err));
+    TRY(store_delete(store, BUCKET, STR("back"), err));
+    acks->trashed = true;
+    Arena arena AUTO(arena_done) = { 0 };
+    ObjectInfo info;
+    TRY(store_undelete(store, BUCKET, STR("back"), 0, &arena, &info, err));
+    acks->back = true;
     TRY(uploads(store, acks, err));
     for (uint64_t i = 0; i < HOT_COUNT; i++, acks->hot++)
         TRY(pattern_put(store, BUCKET, STR("hot"), HOT_LEN, 100 + i, err));
@@ -134,6 +142,12 @@ static void check_state(const char *point, const Acks *acks)
     good = good && (!acks->replaced || pattern_is(store, BUCKET, STR("large"), LARGE_LEN + 1, 3));
     good = good && (!acks->deleted || !is_there(store, STR("gone")));
     good = good && (!acks->completed || pattern_is(store, BUCKET, STR("up"), LARGE_LEN, 51));
+    if (acks->trashed && !acks->back && !is_there(store, STR("back"))) {
+        Arena tmp AUTO(arena_done) = { 0 };
+        ObjectInfo info;
+        good = good && store_undelete(store, BUCKET, STR("back"), 0, &tmp, &info, &err) == E_OK;
+    }
+    good = good && (!acks->trashed || pattern_is(store, BUCKET, STR("back"), LARGE_LEN, 6));
     bool newest = acks->hot == 0 || pattern_is(store, BUCKET, STR("hot"), HOT_LEN, 99 + acks->hot) ||
                   pattern_is(store, BUCKET, STR("hot"), HOT_LEN, 100 + acks->hot);
     good = good && newest;

@@ -101,7 +101,7 @@ static Code parts_place(ObjectReader *reader, const ObjectRecord *record, Str bu
     Arena tmp AUTO(arena_done) = { 0 };
     ObjectRecord again;
     bool found;
-    pin_add(reader->store, &reader->pin, record->info.sequence);
+    pin_add(reader->store, &reader->pin, pin_of(record));
     reader->part_blobs = record->part_blobs;
     reader->part_starts = arena_array(&reader->arena, uint64_t, record->info.part_count + 1);
     for (size_t i = 0; i < record->info.part_count; i++)

@@ -281,6 +281,15 @@ static void op_encode(Buf *buf, const CommitOp *op)
         write_u8(buf, (uint8_t)op->replace);
         object_encode(buf, &op->record);
         break;
+    case OP_UNDELETE:
+        write_u64le(buf, op->of_sequence);
+        write_u8(buf, (uint8_t)op->replace);
+        object_encode(buf, &op->record);
+        break;
+    case OP_KEPT:
+        write_u64le(buf, (uint64_t)op->trashed_us);
+        object_encode(buf, &op->record);
+        break;
     case OP_TRUST:
         write_u64le(buf, op->of_sequence);
         write_u8(buf, (uint8_t)info->trust);
@@ -290,6 +299,7 @@ static void op_encode(Buf *buf, const CommitOp *op)
         tags_write(buf, info->tags, info->tag_count);
         break;
     case OP_DELETE:
+    case OP_EXPUNGE:
         write_u64le(buf, op->of_sequence);
         break;
     case OP_BUCKET_CREATE:
@@ -317,9 +327,19 @@ static void op_encode(Buf *buf, const CommitOp *op)
     }
 }
 
+static void named_read(Reader *r, Arena *arena, CommitOp *op)
+{
+    ObjectInfo named = op->record.info;
+    object_read(r, false, arena, &op->record);
+    if (op->record.info.sequence != named.sequence)
+        reader_fail(r, "two sequence numbers of one version");
+    op->record.info.bucket = named.bucket;
+    op->record.info.key = named.key;
+}
+
 static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
 {
-    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : OP_TRASH);
+    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : version < 3 ? OP_TRASH : OP_UNDELETE);
     op->again = read_count(r, read_u8(r), 1) != 0;
     ObjectInfo named = { .sequence = read_u64le(r), .modified_us = (int64_t)read_u64le(r) };
     named.bucket = str_copy(arena, str_read(r, STORE_BUCKET_MAX));
@@ -331,11 +351,16 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
     case OP_MARKER:
         if (version >= 2)
             op->replace = (ReplaceKind)read_count(r, read_u8(r), REPLACE_NULL);
-        object_read(r, false, arena, &op->record);
-        if (op->record.info.sequence != named.sequence)
-            reader_fail(r, "two sequence numbers of one put");
-        op->record.info.bucket = named.bucket;
-        op->record.info.key = named.key;
+        named_read(r, arena, op);
+        return;
+    case OP_UNDELETE:
+        op->of_sequence = read_u64le(r);
+        op->replace = (ReplaceKind)read_count(r, read_u8(r), REPLACE_NULL);
+        named_read(r, arena, op);
+        return;
+    case OP_KEPT:
+        op->trashed_us = (int64_t)read_u64le(r);
+        named_read(r, arena, op);
         return;
     case OP_TRUST:
         op->of_sequence = read_u64le(r);
@@ -347,6 +372,7 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
                                          STORE_TAG_VALUE_MAX, &op->record.info.tag_count);
         return;
     case OP_DELETE:
+    case OP_EXPUNGE:
         op->of_sequence = read_u64le(r);
         return;
     case OP_BUCKET_CREATE:
@@ -384,10 +410,14 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
 void commit_encode(Buf *buf, const Commit *commit)
 {
     size_t count = 0;
-    for (size_t i = 0; i < commit->op_count; i++)
+    uint8_t version = COMMIT_VERSION_LEAST;
+    for (size_t i = 0; i < commit->op_count; i++) {
         count += !commit->ops[i].skip;
+        if (commit->ops[i].kind >= OP_EXPUNGE)
+            version = COMMIT_VERSION;
+    }
     ASSERT(count <= COMMIT_OPS_MAX); /* no start could read it */
-    write_u8(buf, RECORD_VERSION);
+    write_u8(buf, version);
     write_u64le(buf, commit->next_sequence);
     write_varint(buf, commit->body_count);
     write_varint(buf, count);
@@ -401,7 +431,7 @@ Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err)
     Reader r = reader_of(bytes);
     Commit commit = { 0 };
     uint8_t version = read_u8(&r);
-    if (version > RECORD_VERSION)
+    if (version > COMMIT_VERSION)
         return err_set(err, E_UNSUPPORTED, "a commit record of a newer version of tarn");
     commit.next_sequence = read_u64le(&r);
     commit.body_count = (size_t)read_count(&r, read_varint(&r), COMMIT_OPS_MAX);

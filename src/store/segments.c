@@ -1,8 +1,8 @@
 /* segments.c: how many bytes live in each segment of the journal: what compaction decides by.
  *
  * Invariants
- * 1. A small body counts in the segment where the index finds it. The rows change in the batch that puts it
- *    there, moves it or takes it away, so they are as exact as the index and are made again with it.
+ * 1. A small body counts in the segment where the index finds it, also one in the trash. The rows change in the
+ *    batch that puts it there, moves it or takes it away, so they are as exact as the index and are made again with it.
  * 2. `live` is the leader's to change, under the mutex; it is sorted by id and has no zeros. */
 #include "store/store_priv.h"
 
@@ -60,19 +60,20 @@ static void live_add(Plan *plan, uint64_t id, uint64_t bytes)
     delta->bytes += bytes;
 }
 
-static uint64_t cost(const ObjectRecord *record, const KeyState *state)
+void segments_count(Plan *plan, const Store *store, const ObjectRecord *record, size_t key_len, bool more)
 {
-    return record->info.size_bytes + state->key.len + RECORD_COST;
+    if (store->segment_bytes == 0 || record->place != PLACE_JOURNAL)
+        return; /* a backend without a journal, or bytes elsewhere */
+    uint64_t cost = record->info.size_bytes + key_len + RECORD_COST;
+    live_add(plan, record->at / store->segment_bytes, more ? cost : 0 - cost);
 }
 
 void segments_note(Plan *plan, const Store *store, const KeyState *state, const VersionState *version)
 {
-    if (store->segment_bytes == 0)
-        return; /* a backend without a journal */
-    if (version->was && version->before.place == PLACE_JOURNAL)
-        live_add(plan, version->before.at / store->segment_bytes, 0 - cost(&version->before, state));
-    if (version->is && version->now.place == PLACE_JOURNAL)
-        live_add(plan, version->now.at / store->segment_bytes, cost(&version->now, state));
+    if (version->was)
+        segments_count(plan, store, &version->before, state->key.len, false);
+    if (version->is)
+        segments_count(plan, store, &version->now, state->key.len, true);
 }
 
 void segments_writes(Plan *plan, const Store *store, Buf *key)

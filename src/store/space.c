@@ -23,6 +23,7 @@ enum {
     LOOK_US = 1000000,
     LOOK_BYTES = 16 * 1024 * 1024,
     INDEX_RESERVE_BYTES = 32 * 1024 * 1024,
+    LIVE_PERCENT_PRESSED = 85, /* of a segment that is compacted under pressure */
     RESERVE_PART = 4 /* of the file system at most */
 };
 
@@ -123,10 +124,28 @@ bool space_reserve_use(Store *store)
     return held;
 }
 
+/* What compaction gives back as things are: a purge of small bodies frees their segments only then. */
+static uint64_t owed_by_compaction(Store *store)
+{
+    Journal *journal = store->backend_ops->journal(store->backend);
+    uint64_t size = journal_segment_bytes(journal), live = 0;
+    uint64_t held = (journal_end(journal) / size - journal_start(journal) / size) * size;
+    MUTEX_HELD(&store->mutex);
+    for (size_t i = 0; i < store->live.len; i++)
+        live += store->live.items[i].bytes;
+    uint64_t stays = live / LIVE_PERCENT_PRESSED * 100 + 3 * size;
+    return held > stays ? held - stays : 0;
+}
+
 static bool enough(Store *store)
 {
+    Space *space = &store->space;
     space_look(store);
-    return atomic_load(&store->space.level) < SPACE_ALARM;
+    if (atomic_load(&space->level) < SPACE_ALARM)
+        return true;
+    uint64_t owed = owed_by_compaction(store);
+    MUTEX_HELD(&space->mutex);
+    return level_of(space, space->free_bytes + owed, space->total_bytes) < SPACE_ALARM;
 }
 
 void space_press(Store *store)
@@ -159,7 +178,7 @@ bool space_is_full(Store *store)
 
 unsigned space_live_percent_max(Store *store)
 {
-    return atomic_load(&store->space.level) >= SPACE_ALARM ? 85 : 60;
+    return atomic_load(&store->space.level) >= SPACE_ALARM ? LIVE_PERCENT_PRESSED : 60;
 }
 
 /* ---- opening, asking ---- */

@@ -41,12 +41,18 @@ static Code replay_apply(Replay *replay, Err *err)
     return E_OK;
 }
 
+/* Versions and parts drop their bytes when a plan is applied: what is said of trash comes behind that. */
+static bool of_trash(const Commit *commit)
+{
+    OpKind kind = commit->op_count ? commit->ops[0].kind : OP_PUT;
+    return kind == OP_PURGE || kind == OP_TRASH || kind == OP_EXPUNGE || kind == OP_KEPT || kind == OP_UNDELETE;
+}
+
 static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
 {
     Commit commit;
     TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
-    bool of_trash = commit.op_count > 0 && (commit.ops[0].kind == OP_PURGE || commit.ops[0].kind == OP_TRASH);
-    if (of_trash && replay->commits > 0) { /* versions drop their bytes when a plan is applied: first those before */
+    if (of_trash(&commit) && replay->commits > 0) {
         TRY(replay_apply(replay, err));
         TRY(commit_decode(record->payload, &replay->plan.arena, &commit, err));
     }

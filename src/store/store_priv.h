@@ -50,7 +50,10 @@ typedef enum OpKind {
     OP_UPLOAD_PART = 11,
     OP_UPLOAD_ABORT = 12,
     OP_PURGE = 13, /* a blob that was trash is gone: its time, size, bucket and version stand in the op */
-    OP_TRASH = 14  /* compaction says again that it is trash */
+    OP_TRASH = 14, /* compaction says again that it is trash */
+    OP_EXPUNGE = 15, /* a version in the trash goes for good */
+    OP_KEPT = 16,    /* compaction says again what is in the trash: the version, with its own sequence and body */
+    OP_UNDELETE = 17 /* a put of what is in the trash, which leaves it */
 } OpKind;
 
 /* What a put or a marker takes away. */
@@ -61,7 +64,8 @@ typedef struct CommitOp {
     OpKind kind;
     ObjectRecord record;
     ReplaceKind replace;  /* of OP_PUT, OP_MOVE and OP_MARKER; the leader sets it */
-    uint64_t of_sequence; /* OP_TRUST, OP_TAGS, OP_DELETE: the version; 0 in OP_DELETE: any */
+    uint64_t of_sequence; /* OP_TRUST, _TAGS, _DELETE, _EXPUNGE, _UNDELETE: the version; 0 in OP_DELETE: any */
+    int64_t trashed_us;   /* OP_KEPT: the time of the change that took it away */
     StoreBucket bucket;   /* OP_BUCKET_CREATE, OP_BUCKET_SET: all but name and counts */
     StorePart part;       /* OP_UPLOAD_PART; its bytes in record.blob, unless it has none */
     bool again;           /* compaction repeats an old delete or bucket: no condition, no number */
@@ -71,7 +75,7 @@ typedef struct CommitOp {
     bool of_key;      /* OP_DELETE as the bucket's versioning says */
     bool of_newest;   /* OP_DELETE, OP_TRUST, OP_TAGS: only while it is the newest */
     bool existed;     /* OP_DELETE: something was there */
-    uint64_t old_lsn; /* OP_MOVE: skipped when the version is not there any more */
+    uint64_t old_lsn; /* OP_MOVE, OP_KEPT: skipped when the version is not there any more */
     const StoreComplete *complete; /* OP_PUT of an upload: the leader makes the record */
     const StoreProperty *property; /* OP_BUCKET_SET: what changes; NULL: the versioning */
     Str body;
@@ -87,6 +91,8 @@ typedef struct Commit {
 } Commit;
 
 enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 2 };
+/* A commit record is of the least version that knows its changes: an older tarn reads what it can, refuses the rest. */
+enum { COMMIT_VERSION_LEAST = 2, COMMIT_VERSION = 3 };
 
 void commit_encode(Buf *buf, const Commit *commit);
 Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err) CHECKED;
@@ -132,7 +138,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 6 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 7 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 /* The longest is that of an upload: its bucket and key, of which each byte may take two, its id, and 4 bytes between
@@ -144,6 +150,7 @@ void key_bucket_objects(Buf *buf, Str bucket);     /* of all objects of the buck
 void key_prefix(Buf *buf, Str bucket, Str prefix); /* of all keys that start so */
 void key_object(Buf *buf, Str bucket, Str key);    /* of all versions of it */
 void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
+void key_trashed(Buf *buf, Str bucket, Str key, uint64_t sequence);
 void key_null(Buf *buf, Str bucket, Str key); /* of its null version, when newer ones hide it */
 void key_change(Buf *buf, uint64_t sequence);
 void key_blob(Buf *buf, const BlobId *blob);
@@ -156,7 +163,7 @@ void key_part(Buf *buf, const StoreUploadId *id, uint32_t number);
 /* The object key and id of an index key of key_upload's form. */
 Code key_upload_parse(Str index_key, Arena *arena, Str *ret_key, StoreUploadId *ret_id,
                       Err *err) CHECKED;
-/* The object key of an index key of key_version's form. */
+/* The object key of an index key of key_version's or key_trashed's form. */
 Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,
                       uint64_t *ret_sequence, Err *err) CHECKED;
 
@@ -246,6 +253,18 @@ typedef struct TrashState {
     struct TrashState *next;
 } TrashState;
 
+typedef struct Trashed { /* a version in the trash */
+    Str bucket, key;
+    uint64_t sequence;
+    bool was, is, dirty;
+    bool unnamed; /* its blobs have no rows yet */
+    bool goes;    /* for good, not back to its key */
+    int64_t time_us; /* of the change that took it away */
+    ObjectRecord before, now;
+    const CommitOp *put; /* of this group, when it made `now`: knows the LSN after the append */
+    struct Trashed *next;
+} Trashed;
+
 typedef struct UsageDelta { /* of a bucket, wrapping where it shrinks */
     Str bucket;
     uint64_t versions, bytes, objects, trash_bytes, uploads;
@@ -261,6 +280,7 @@ typedef struct Plan {
     UploadState *uploads;
     struct SegmentDelta *segments;
     TrashState *trash[TRASH_SLOTS]; /* what goes into and out of it, by blob */
+    Trashed *trashed[TRASH_SLOTS]; /* by sequence */
     UsageDelta *usage;
     uint64_t trashed_bytes, trashed_count; /* more trash than before, wrapping where it shrinks */
     Vec(IndexWrite) writes; /* of the feed */
@@ -316,13 +336,14 @@ typedef struct SegmentDelta { /* wrapping where it shrinks */
 
 Code segments_load(Store *store, Err *err) CHECKED;
 void segments_note(Plan *plan, const Store *store, const KeyState *state, const VersionState *version);
+void segments_count(Plan *plan, const Store *store, const ObjectRecord *record, size_t key_len, bool more);
 void segments_writes(Plan *plan, const Store *store, Buf *key);
 void segments_applied(const Plan *plan, Store *store); /* the mutex is held */
 /* Behind the last of the segments from `first` on that are worth compacting: together they hold at most so
  * much that lives. `first` itself: none. */
 uint64_t segments_worth(Store *store, uint64_t first, uint64_t end, unsigned percent);
 
-/* ---- the trash (trash.c) ---- */
+/* ---- the trash (trash.c, trashed.c, purge.c, undelete.c) ---- */
 
 typedef struct TrashItem {
     BlobId blob;
@@ -332,22 +353,37 @@ typedef struct TrashItem {
     Str bucket;
 } TrashItem;
 
-/* A version whose bytes stay while it is read. */
+/* Files that stay while they are read. */
 typedef struct Pin {
-    uint64_t sequence;
+    uint64_t id;
     struct Pin *next;
 } Pin;
 enum { PIN_SLOTS = 256 };
 
 void trash_add(Plan *plan, const TrashItem *item);
-void trash_add_record(Plan *plan, const ObjectRecord *record, int64_t time_us); /* all its blobs */
-Code trash_check(Store *store, CommitOp *op, Err *err) CHECKED;
+Code trash_row_read(Str key, Str value, Arena *arena, TrashItem *ret_item, Err *err) CHECKED;
+Code trash_check(Plan *plan, Store *store, CommitOp *op, Err *err) CHECKED;
 Code trash_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
 Code trash_find(Store *store, const BlobId *blob, Arena *arena, TrashItem *ret_item, bool *ret_found,
                 Err *err) CHECKED;
 Code trash_purge(Store *store, int64_t until_us, bool (*enough)(Store *store), const bool *stop,
                  StorePurged *ret_purged, Err *err) CHECKED;
-void pin_add(Store *store, Pin *pin, uint64_t sequence);
+Code trashed_decode(Str value, bool light, Arena *arena, int64_t *ret_time_us, ObjectRecord *ret_record,
+                    Err *err) CHECKED;
+Code trashed_lookup(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena, ObjectRecord *ret_record,
+                    int64_t *ret_time_us, bool *ret_found, Err *err) CHECKED;
+/* Never NULL: `is` says whether it is trash. */
+Code trashed_load(Plan *plan, Store *store, Str bucket, Str key, uint64_t sequence, Trashed **ret_state,
+                  Err *err) CHECKED;
+void trashed_add(Plan *plan, const Store *store, const KeyState *key, const VersionState *version);
+Code trashed_check(Plan *plan, Store *store, CommitOp *op, Err *err) CHECKED;
+Code trashed_op(Plan *plan, Store *store, const CommitOp *op, Err *err) CHECKED;
+Code trashed_split(Plan *plan, Store *store, const TrashItem *item, Err *err) CHECKED;
+void trashed_writes(Plan *plan, const Store *store, Buf *key);
+Code undelete_check(Plan *plan, Store *store, KeyState *key, const BucketState *bucket, CommitOp *op,
+                    Err *err) CHECKED;
+uint64_t pin_of(const ObjectRecord *record);
+void pin_add(Store *store, Pin *pin, uint64_t id);
 void pin_remove(Store *store, Pin *pin); /* does nothing when it was not added */
 
 /* ---- the feed (feed.c) ---- */
@@ -450,7 +486,7 @@ struct Store {
     int64_t trash_us; /* how long bytes stay in the trash */
     Mutex compacting; /* one compaction or purge at a time */
     Mutex pins_mutex;
-    Pin *pins[PIN_SLOTS]; /* by sequence */
+    Pin *pins[PIN_SLOTS];
     Mutex mutex;
     Cond changed;
     Request *queue_first, *queue_last;

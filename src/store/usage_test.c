@@ -10,11 +10,12 @@
 
 #define BUCKET STR("counted")
 
-static Code usage_open(Store **store, Err *err)
+static Code usage_open(int64_t trash_seconds, Store **store, Err *err)
 {
     static char dir[OS_PATH_MAX];
     snprintf(dir, sizeof dir, "%s/store", test_dir());
-    StoreOptions options = { .index = "memory", .dir = dir, .segment_bytes = 1 << 20 };
+    StoreOptions options = { .index = "memory", .dir = dir, .segment_bytes = 1 << 20,
+                             .trash_seconds = trash_seconds };
     return store_open(os_real(), &options, store, err);
 }
 
@@ -82,35 +83,35 @@ TEST(usage_counts_what_a_walk_finds)
 {
     Err err;
     Store *store AUTO(store_free) = NULL;
-    CHECK_OK(usage_open(&store, &err), &err);
+    CHECK_OK(usage_open(0, &store, &err), &err);
     CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
     CHECK_OK(pattern_put(store, BUCKET, STR("a"), 100, 1, &err), &err);
-    CHECK_OK(pattern_put(store, BUCKET, STR("a"), 300000, 2, &err), &err); /* replaced: small, no trash */
+    CHECK_OK(pattern_put(store, BUCKET, STR("a"), 300000, 2, &err), &err);
     CHECK_OK(pattern_put(store, BUCKET, STR("b"), 7, 3, &err), &err);
-    check_usage(store, 2, 0, 0);
+    check_usage(store, 2, 100, 0);
     CHECK_OK(pattern_put(store, BUCKET, STR("a"), 5, 4, &err), &err);
-    check_usage(store, 2, 300000, 0);
+    check_usage(store, 2, 300100, 0);
     del(store, STR("b"), 0);
-    check_usage(store, 1, 300000, 0);
+    check_usage(store, 1, 300107, 0);
     CHECK_OK(store_bucket_set_versioning(store, BUCKET, VERSIONING_ENABLED, &err), &err);
     CHECK_OK(pattern_put(store, BUCKET, STR("v"), 11, 5, &err), &err);
     uint64_t first = newest_of(store, STR("v"));
     CHECK_OK(pattern_put(store, BUCKET, STR("v"), 12, 6, &err), &err);
-    check_usage(store, 2, 300000, 0);
+    check_usage(store, 2, 300107, 0);
     del(store, STR("v"), 0); /* a marker */
-    check_usage(store, 1, 300000, 0);
+    check_usage(store, 1, 300107, 0);
     del(store, STR("v"), newest_of(store, STR("v"))); /* the marker goes: there again */
-    check_usage(store, 2, 300000, 0);
+    check_usage(store, 2, 300107, 0);
     del(store, STR("v"), newest_of(store, STR("v"))); /* the older one shows */
-    check_usage(store, 2, 300000, 0);
+    check_usage(store, 2, 300119, 0);
     del(store, STR("v"), first);
-    check_usage(store, 1, 300000, 0);
+    check_usage(store, 1, 300130, 0);
     StoreUploadId one = begin(store, STR("u")), two = begin(store, STR("w"));
-    check_usage(store, 1, 300000, 2);
+    check_usage(store, 1, 300130, 2);
     CHECK_OK(store_upload_abort(store, BUCKET, STR("u"), &one, &err), &err);
-    check_usage(store, 1, 300000, 1);
+    check_usage(store, 1, 300130, 1);
     store_free(&store);
-    CHECK_OK(usage_open(&store, &err), &err); /* made again from the journal */
+    CHECK_OK(usage_open(-1, &store, &err), &err); /* made again from the journal; it keeps no small ones */
     check_usage(store, 1, 300000, 1);
     CHECK_OK(store_upload_abort(store, BUCKET, STR("w"), &two, &err), &err);
     for (uint64_t i = 0; i < 60; i++)
@@ -119,6 +120,6 @@ TEST(usage_counts_what_a_walk_finds)
     CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
     check_usage(store, 2, 300000, 0);
     store_free(&store);
-    CHECK_OK(usage_open(&store, &err), &err);
+    CHECK_OK(usage_open(-1, &store, &err), &err);
     check_usage(store, 2, 300000, 0);
 }
