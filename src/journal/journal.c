@@ -6,7 +6,8 @@
  * 2. Segments that a group needs exist and are synced before its first byte is written, so a full
  *    disk fails a group before it touched the log.
  * 3. `durable` moves only after the sync of every segment that the group touched.
- * 4. A failed write or sync fences: the first error is kept, nothing is written or synced again.
+ * 4. A failed write of records fences, and a failed sync of any file or directory of this drive: the first error is
+ *    kept, nothing is written or synced again.
  * 5. Groups are written past the page cache, in whole blocks: the last one of a group again with the next group,
  *    with the same bytes up to the tail, and zeros behind it.
  * 6. A record and the END record behind it fit their segment: tail % segment_bytes is never more
@@ -30,6 +31,23 @@ struct Append {
 static Code fenced_code(Journal *journal, Err *err)
 {
     return err_set(err, E_UNAVAILABLE, "the drive is fenced since: %s", journal->fence.text);
+}
+
+static void fence(Journal *journal, const Err *err)
+{
+    MUTEX_HELD(&journal->mutex);
+    if (!journal->fenced) {
+        err_clear(&journal->fence);
+        IGNORE(err_set(&journal->fence, E_IO, "%s", err ? err->text : "a sync failed")); /* for those who come later */
+    }
+    journal->fenced = true;
+}
+
+Code journal_sync_judge(Journal *journal, Code code, const Err *err)
+{
+    if (code != E_OK && code != E_NO_SPACE && code != E_UNAVAILABLE)
+        fence(journal, err);
+    return code;
 }
 
 static uint64_t place_of(const Journal *journal, uint64_t lsn, size_t payload_len)
@@ -155,13 +173,11 @@ static Code group_write(Journal *journal, Append *group, Err *err)
             code = group_put(journal, &group->records[i], err);
     if (code == E_OK)
         code = group_sync(journal, journal->group_at + journal->group_len - 1, err);
-    MUTEX_HELD(&journal->mutex);
     if (code != E_OK) {
-        journal->fenced = true;
-        err_clear(&journal->fence);
-        IGNORE(err_set(&journal->fence, E_IO, "%s", err->text)); /* kept for those who come later */
+        fence(journal, err);
         return err_wrap(err, E_IO, "the journal could not be written and is fenced");
     }
+    MUTEX_HELD(&journal->mutex);
     journal->tail = journal->durable = tail;
     return E_OK;
 }
@@ -413,21 +429,32 @@ uint64_t journal_segment_of(const Journal *journal, uint64_t lsn)
     return segment_first_lsn(journal, lsn / journal->segment_bytes);
 }
 
+static void first_drop(Journal *journal, uint64_t id, bool spare)
+{
+    MUTEX_HELD(&journal->mutex);
+    Segment *segment AUTO(segment_release) = journal->segments.items[0];
+    ASSERT(segment->id == id && "one forgets at a time");
+    journal->segments.len--;
+    memmove(journal->segments.items, journal->segments.items + 1,
+            journal->segments.len * sizeof journal->segments.items[0]);
+    if (spare)
+        vec_push(&journal->spares, id);
+}
+
 Code journal_forget(Journal *journal, uint64_t lsn, Err *err)
 {
     for (;;) {
-        Segment *segment AUTO(segment_release) = NULL;
+        uint64_t id;
+        bool spare;
         {
             MUTEX_HELD(&journal->mutex);
-            uint64_t id = journal->segments.items[0]->id;
-            uint64_t keep = MIN(lsn, journal->durable) / journal->segment_bytes;
-            if (id >= keep)
+            id = journal->segments.items[0]->id;
+            if (id >= MIN(lsn, journal->durable) / journal->segment_bytes)
                 return E_OK;
-            segment = journal->segments.items[0];
-            journal->segments.len--;
-            memmove(journal->segments.items, journal->segments.items + 1,
-                    journal->segments.len * sizeof journal->segments.items[0]);
+            if (journal->fenced)
+                return fenced_code(journal, err);
         }
-        TRY(segment_retire(journal, segment->id, err));
+        TRY(segment_retire(journal, id, &spare, err)); /* one that keeps its name stays the first: no gap */
+        first_drop(journal, id, spare);
     }
 }

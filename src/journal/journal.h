@@ -3,7 +3,8 @@
  * Threads: any; appends that meet share one sync (the first that waits writes for all).
  * Errors:  NO_SPACE (no segment could be allocated: nothing happened), IO and from then on
  *          UNAVAILABLE (a write or sync failed: the journal is fenced for good), CORRUPT (damage
- *          that is no torn tail), UNSUPPORTED (a newer format), NOT_FOUND (no record at this place).
+ *          that is no torn tail), UNSUPPORTED (a newer format), NOT_FOUND (no record at this place),
+ *          GONE (the place to replay from was forgotten).
  * Limits:  JOURNAL_PAYLOAD_MAX; segments of JOURNAL_SEGMENT_MIN to JOURNAL_SEGMENT_MAX bytes.
  * Units:   bytes; an LSN is segment id * segment bytes + byte offset of the record's header. */
 #pragma once
@@ -87,5 +88,10 @@ uint64_t journal_end(Journal *journal);   /* the LSN behind the last durable rec
 uint64_t journal_segment_bytes(const Journal *journal);
 uint64_t journal_segment_of(const Journal *journal, uint64_t lsn); /* its segment's first LSN */
 
-/* Gives the segments wholly below `lsn` back for recycling. Their records are gone. */
+/* Gives the segments wholly below `lsn` back for recycling. Their records are gone. After a failure those that were
+ * not given back are still there. */
 Code journal_forget(Journal *journal, uint64_t lsn, Err *err) CHECKED;
+
+/* What came of a sync on this drive, passed through: one that failed fences the journal. A full disk and a lack of
+ * descriptors are not of the drive. `err` may be NULL. */
+Code journal_sync_judge(Journal *journal, Code code, const Err *err) CHECKED;

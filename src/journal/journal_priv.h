@@ -80,13 +80,15 @@ Code segment_path(const Journal *journal, const char *kind, uint64_t id, char *r
                   Err *err) CHECKED; /* of OS_PATH_MAX; kind "seg" or "spare" */
 Code segment_create(Journal *journal, uint64_t id, Segment **ret_segment, Err *err) CHECKED;
 Code segment_open(Journal *journal, uint64_t id, Segment **ret_segment, Err *err) CHECKED;
-Code segment_retire(Journal *journal, uint64_t id, Err *err) CHECKED; /* to a spare, or removed */
+/* It loses its name: to a spare, or removed. A second try after a failure is fine. */
+Code segment_retire(Journal *journal, uint64_t id, bool *ret_spare, Err *err) CHECKED;
 void segment_release(Segment **segment);
 Segment *segment_borrow(Journal *journal, uint64_t id); /* NULL: not there; release it */
 uint64_t segment_first_lsn(const Journal *journal, uint64_t id);
 Code segment_open_direct(const Journal *journal, Segment *segment, Err *err) CHECKED;
 
 /* record.c */
+bool bytes_are_zeros(Str bytes);
 uint64_t record_bytes(size_t payload_len); /* header, payload, padding */
 /* To `head` of RECORD_HEADER_BYTES. */
 void record_head(char *head, uint32_t salt, const RecordHeader *header, Str payload);

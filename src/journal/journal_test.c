@@ -367,6 +367,53 @@ TEST(journal_stays_fenced_after_a_failed_sync)
     CHECK_INT(seen.numbers.len, 1);
 }
 
+/* Whatever fails in it: what was not given back has its name, so that nothing is missing in between at the next start. */
+TEST(journal_forgets_without_a_gap_when_it_fails)
+{
+    for (uint64_t point = 1; point <= 12; point++) {
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(point);
+        Journal *journal AUTO(journal_drop) = NULL;
+        JournalOpened opened;
+        Err err;
+        uint64_t last = 0;
+        CHECK_OK(open_at(os_sim_os(sim), "/j", 0, NULL, &opened, &journal, &err), &err);
+        for (uint64_t i = 0; i < 40; i++)
+            CHECK_OK(append(journal, i, 10000, &last, &err), &err);
+        uint64_t keep = journal_segment_of(journal, last);
+        os_sim_fail_at(sim, os_sim_calls(sim) + point, 1, point % 2 ? E_IO : E_NO_SPACE);
+        IGNORE(journal_forget(journal, keep, &err));
+        os_sim_fail_at(sim, 0, 0, E_IO);
+        IGNORE(journal_forget(journal, keep, &err));
+        uint64_t start = journal_start(journal);
+        journal_drop(&journal);
+        Seen seen AUTO(seen_done) = { 0 };
+        CHECK_OK(open_at(os_sim_os(sim), "/j", 0, &seen, &opened, &journal, &err), &err);
+        CHECK(journal_start(journal) <= MAX(start, keep) && seen.numbers.len > 0);
+        for (size_t i = 0; i < seen.numbers.len; i++)
+            CHECK_INT(seen.numbers.items[i], 40 - seen.numbers.len + i);
+    }
+}
+
+/* A failed sync of a segment that is made, or of its directory, is final as well. */
+TEST(journal_is_fenced_by_every_failed_sync)
+{
+    size_t fenced = 0;
+    for (uint64_t point = 1; point <= 16; point++) {
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(point);
+        Journal *journal AUTO(journal_drop) = NULL;
+        JournalOpened opened;
+        Err err;
+        CHECK_OK(open_at(os_sim_os(sim), "/j", 0, NULL, &opened, &journal, &err), &err);
+        for (uint64_t i = 0; i < 5; i++) /* the next does not fit its segment */
+            CHECK_OK(append(journal, i, 11000, NULL, &err), &err);
+        os_sim_fail_at(sim, os_sim_calls(sim) + point, 1, E_IO);
+        Code code = append(journal, 5, 11000, NULL, &err);
+        os_sim_fail_at(sim, 0, 0, E_IO);
+        fenced += code == E_IO && append(journal, 5, 11000, NULL, &err) == E_UNAVAILABLE;
+    }
+    CHECK_INT(fenced, 6); /* the header's sync, the directory's, END and its sync, the record and its sync */
+}
+
 /* Every flipped bit of acknowledged records, but for the last seal, is refused. */
 TEST(journal_finds_every_flipped_bit)
 {
@@ -458,7 +505,9 @@ TEST(journal_refuses_a_newer_format_and_a_gap)
     CHECK_OK(os_sim_flip_bit(sim, "/j/0000000000000001.seg", 8, 1, &err), &err);
     CHECK_CODE(open_at(os, "/j", 0, NULL, &opened, &journal, &err), E_UNSUPPORTED);
     CHECK_OK(os_sim_flip_bit(sim, "/j/0000000000000001.seg", 8, 1, &err), &err);
-    CHECK_OK(os_unlink(os, "/j/0000000000000002.seg", &err), &err);
+    CHECK_OK(os_unlink(os, "/j/0000000000000001.seg", &err), &err);
+    CHECK_CODE(open_at(os, "/j", SMALL + 4096, NULL, &opened, &journal, &err), E_GONE);
+    CHECK_OK(os_unlink(os, "/j/0000000000000003.seg", &err), &err);
     CHECK_CODE(open_at(os, "/j", 0, NULL, &opened, &journal, &err), E_CORRUPT);
 }
 

@@ -9,6 +9,12 @@ uint64_t record_bytes(size_t payload_len)
     return (all + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1);
 }
 
+bool bytes_are_zeros(Str bytes)
+{
+    return bytes.len == 0 ||
+           (bytes.ptr[0] == 0 && memcmp(bytes.ptr, bytes.ptr + 1, bytes.len - 1) == 0);
+}
+
 void record_head(char *head, uint32_t salt, const RecordHeader *header, Str payload)
 {
     memset(head, 0, RECORD_HEADER_BYTES);

@@ -102,6 +102,8 @@ static Code walk_all(Journal *journal, uint64_t from, JournalVisit *visit, void 
     if (id > last)
         return err_set(err, E_CORRUPT, "the journal ends before the place to replay from: %s",
                        journal->dir);
+    if (from > 0 && from / journal->segment_bytes < first)
+        return err_set(err, E_GONE, "the journal begins behind the place to replay from: %s", journal->dir);
     uint64_t lsn = MAX(from, segment_first_lsn(journal, id));
     for (; id <= last; id++, lsn = segment_first_lsn(journal, id)) {
         bool ended;
@@ -110,12 +112,6 @@ static Code walk_all(Journal *journal, uint64_t from, JournalVisit *visit, void 
             return E_OK;
     }
     return err_set(err, E_CORRUPT, "the last segment of the journal is missing: %s", journal->dir);
-}
-
-static bool all_zeros(Str bytes)
-{
-    return bytes.len == 0 ||
-           (bytes.ptr[0] == 0 && memcmp(bytes.ptr, bytes.ptr + 1, bytes.len - 1) == 0);
 }
 
 /* Wipes one ghost, or refuses (invariant 2). */
@@ -146,7 +142,7 @@ static Code ghosts_scan(Journal *journal, Segment *segment, uint64_t at, uint64_
         size_t room = bytes.len < RECORD_HEADER_BYTES ? 0 : bytes.len - RECORD_HEADER_BYTES + 1;
         if (room == 0)
             break;
-        size_t i = all_zeros(bytes) ? (room + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN : 0;
+        size_t i = bytes_are_zeros(bytes) ? (room + RECORD_ALIGN - 1) / RECORD_ALIGN * RECORD_ALIGN : 0;
         for (; i < room; i += RECORD_ALIGN) {
             RecordHeader header;
             if (load_u32le(bytes.ptr + i) != RECORD_MAGIC ||
@@ -176,8 +172,11 @@ static Code tail_cut(Journal *journal, const Walk *walk, uint64_t *ret_torn, Err
     }
     while ((*vec_last(&journal->segments))->id > id) {
         Segment *segment = *vec_last(&journal->segments);
-        TRY(segment_retire(journal, segment->id, err));
+        bool spare;
+        TRY(segment_retire(journal, segment->id, &spare, err));
         journal->segments.len--;
+        if (spare)
+            vec_push(&journal->spares, segment->id);
         segment_release(&segment);
     }
     *ret_torn = torn_end - walk->tail;

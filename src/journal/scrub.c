@@ -32,21 +32,13 @@ static void damage(const Scrub *scrub, uint64_t lsn, const char *what)
     scrub->wanted->damage(scrub->wanted->arg, &found);
 }
 
-static bool all_zeros(Str bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++)
-        if (bytes.ptr[i])
-            return false;
-    return true;
-}
-
 static Code header_look(Scrub *scrub, Err *err)
 {
     Str head;
     TRY(window_get(&scrub->window, 0, SEGMENT_HEADER_BYTES, &head, err));
     bool good = head.len == SEGMENT_HEADER_BYTES && memcmp(head.ptr, SEGMENT_MAGIC, 8) == 0 &&
                 load_u32le(head.ptr + SEGMENT_HEADER_CRC_AT) == crc32c(0, str_sub(head, 0, SEGMENT_HEADER_CRC_AT)) &&
-                all_zeros(str_from(head, SEGMENT_HEADER_CRC_AT + 4));
+                bytes_are_zeros(str_from(head, SEGMENT_HEADER_CRC_AT + 4));
     if (!good)
         damage(scrub, scrub->segment->id * scrub->journal->segment_bytes, "the header of the segment");
     return E_OK;
@@ -79,7 +71,7 @@ static Code padding_look(Scrub *scrub, uint64_t lsn, const RecordHeader *header,
     if (used == all)
         return E_OK;
     TRY(window_get(&scrub->window, lsn % scrub->journal->segment_bytes + used, (size_t)(all - used), &bytes, err));
-    if (!all_zeros(bytes))
+    if (!bytes_are_zeros(bytes))
         damage(scrub, lsn, "the padding of a record");
     return E_OK;
 }

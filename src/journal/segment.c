@@ -81,7 +81,7 @@ static Code file_prepare(Journal *journal, const char *path, uint64_t id, OsFile
     if (code == E_OK)
         code = header_write(journal, file, id, err);
     if (code == E_OK)
-        code = os_file_sync(file, err);
+        code = journal_sync_judge(journal, os_file_sync(file, err), err);
     if (code != E_OK) {
         IGNORE(os_unlink(journal->os, path, NULL)); /* else it stays as a spare of no harm */
         return code;
@@ -112,7 +112,7 @@ Code segment_create(Journal *journal, uint64_t id, Segment **ret_segment, Err *e
     TRY(file_prepare(journal, from, id, &file, err));
     Code code = os_rename(journal->os, from, to, err);
     if (code == E_OK)
-        code = os_dir_sync(journal->os, journal->dir, err);
+        code = journal_sync_judge(journal, os_dir_sync(journal->os, journal->dir, err), err);
     if (code != E_OK) {
         IGNORE(os_unlink(journal->os, from, NULL)); /* one of the two names; recovery takes both */
         IGNORE(os_unlink(journal->os, to, NULL));
@@ -158,7 +158,7 @@ Code segment_open(Journal *journal, uint64_t id, Segment **ret_segment, Err *err
     return E_OK;
 }
 
-Code segment_retire(Journal *journal, uint64_t id, Err *err)
+Code segment_retire(Journal *journal, uint64_t id, bool *ret_spare, Err *err)
 {
     char from[OS_PATH_MAX], to[OS_PATH_MAX];
     TRY(segment_path(journal, "seg", id, from, err));
@@ -168,12 +168,11 @@ Code segment_retire(Journal *journal, uint64_t id, Err *err)
         MUTEX_HELD(&journal->mutex);
         keep = journal->spares.len < JOURNAL_SPARES_MAX;
     }
-    TRY(keep ? os_rename(journal->os, from, to, err) : os_unlink(journal->os, from, err));
+    Code code = keep ? os_rename(journal->os, from, to, err) : os_unlink(journal->os, from, err);
+    if (code != E_OK && code != E_NOT_FOUND) /* not there: a try before came so far */
+        return code;
     CRASH_POINT_AT("journal_segment_renamed");
-    TRY(os_dir_sync(journal->os, journal->dir, err));
-    if (keep) {
-        MUTEX_HELD(&journal->mutex);
-        vec_push(&journal->spares, id);
-    }
+    TRY(journal_sync_judge(journal, os_dir_sync(journal->os, journal->dir, err), err));
+    *ret_spare = keep;
     return E_OK;
 }

@@ -1,7 +1,8 @@
 /* os.h: the only door to the machine: files, directories, clock, random bytes.
  * Owner:   os_real() is the process's; a simulated twin comes from os_sim.h (tests only).
  * Threads: any, any function; one OsFile may be read and written by several at distinct places.
- * Errors:  NOT_FOUND, EXISTS, NO_SPACE, IO, FORBIDDEN; each names the path and what the machine said.
+ * Errors:  NOT_FOUND, EXISTS, NO_SPACE, IO, FORBIDDEN, UNAVAILABLE (no descriptor is left); each names the path
+ *          and what the machine said.
  * Limits:  paths at most OS_PATH_MAX - 1 bytes.
  * Units:   bytes; _us: microseconds. */
 #pragma once

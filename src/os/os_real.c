@@ -32,6 +32,7 @@ static Code machine_error(Err *err, const char *doing, const char *path)
     Code code = why == ENOENT || why == ENOTDIR ? E_NOT_FOUND
                 : why == EEXIST                 ? E_EXISTS
                 : why == ENOSPC || why == EDQUOT ? E_NO_SPACE
+                : why == EMFILE || why == ENFILE ? E_UNAVAILABLE /* of descriptors: nothing was done */
                 : why == EACCES || why == EPERM || why == EROFS ? E_FORBIDDEN
                                                                 : E_IO;
     return err_set(err, code, "cannot %s %s: %s", doing, path, strerror(why));

@@ -9,7 +9,8 @@
  * 3. A file is: the body, a CRC32C of each 64 KiB of it, a footer. The footer's own CRC covers the
  *    footer, its table CRC the table; no byte of the body leaves without its block's CRC.
  * 4. A clean end means that no blob is nobody's: removed names are synced before it is marked.
- * 5. Blobs that are made one after the other share a directory, so that a group syncs few. */
+ * 5. A sync that failed fences the whole drive: the journal takes nothing more.
+ * 6. Blobs that are made one after the other share a directory, so that a group syncs few. */
 #include "store/blob_format.h"
 #include "store/store_priv.h"
 
@@ -276,7 +277,7 @@ static Code drives_blob_finish(Blob *blob, Err *err)
     if (blob->allocated > end)
         TRY(os_file_truncate(blob->file, end, err));
     CRASH_POINT_AT("blob_written");
-    TRY(os_file_sync(blob->file, err));
+    TRY(journal_sync_judge(blob->backend->journal, os_file_sync(blob->file, err), err));
     CRASH_POINT_AT("blob_synced");
     blob->reading = true;
     return E_OK;
@@ -291,7 +292,7 @@ static Code drives_blob_names_sync(Backend *backend, const BlobId *ids, size_t c
             continue;
         char path[OS_PATH_MAX];
         TRY(directory_path(backend, number, path, err));
-        TRY(os_dir_sync(backend->os, path, err));
+        TRY(journal_sync_judge(backend->journal, os_dir_sync(backend->os, path, err), err));
         synced[number] = true;
     }
     if (count > 0)
@@ -328,7 +329,7 @@ static Code table_load(Blob *blob, const char *path, Err *err)
     blob->table.len = blocks;
     TRY(os_file_pread(blob->file, blob->table.items, blocks * sizeof(uint32_t), blob->size_bytes,
                       &got, err));
-    if (crc32c(0, table_bytes(blob)) != load_u32le(footer + 48))
+    if (got != blocks * sizeof(uint32_t) || crc32c(0, table_bytes(blob)) != load_u32le(footer + 48))
         return damaged(path, blob->size_bytes, "the table of checksums", err);
     return E_OK;
 }

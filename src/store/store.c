@@ -1,7 +1,7 @@
 /* store.c: opening and closing.
  *
- * Opening: the index says how far it has come (applied LSN); the backend's journal is replayed from
- * there; without an index, or with one in memory, from its start. After an end that was not clean
+ * Opening: the index says how far it has come (applied LSN); the backend's journal is replayed from there; without an
+ * index, with one in memory or one that compaction has left behind, from its start. After an end that was not clean
  * the blobs that no version names are removed. */
 #include "store/store_priv.h"
 
@@ -132,13 +132,14 @@ static Code sweep_visit(void *arg, const BlobId *id, Err *err)
     return store->backend_ops->blob_remove(store->backend, id, err);
 }
 
-static Code index_open(Store *store, const StoreOptions *options, Err *err)
+static Code index_open(Store *store, const StoreOptions *options, bool fresh, Err *err)
 {
     char path[OS_PATH_MAX];
     int len = snprintf(path, sizeof path, "%s/index", options->dir ? options->dir : "");
     if (len >= (int)sizeof path)
         return err_set(err, E_LIMIT, "the path of the store is too long");
-    bool fresh = !store->backend_ops->durable, older = false;
+    bool older = false;
+    fresh = fresh || !store->backend_ops->durable;
     TRY(store->index_ops->open(store->os, path, options->index_cache_bytes, fresh, &store->index, err));
     TRY(state_load(store, &older, err));
     if (!older)
@@ -157,20 +158,43 @@ static Code dir_prepare(Os *os, const char *dir, Err *err)
     return os_dir_sync(os, above, err);
 }
 
-static Code start(Store *store, const StoreOptions *options, Err *err)
+static Code journal_replay(Store *store, const StoreOptions *options, bool *ret_clean, Err *err)
 {
-    if (options->dir)
-        TRY(dir_prepare(store->os, options->dir, err));
-    TRY(index_open(store, options, err));
     Replay replay AUTO(replay_done) = { .store = store,
                                         .skip_lsn = store->applied_lsn,
                                         .next_sequence = store->next_sequence };
-    bool clean;
     TRY(feed_load(store, err));
     TRY(segments_load(store, err));
     TRY(store->backend_ops->open(store->os, options, store->applied_lsn, replay_record, &replay,
-                                 &clean, &store->segment_bytes, &store->backend, err));
-    TRY(replay_apply(&replay, err));
+                                 ret_clean, &store->segment_bytes, &store->backend, err));
+    return replay_apply(&replay, err);
+}
+
+/* An index from before a compaction (a copy that was put back) knows objects whose deletes are forgotten. */
+static Code index_renew(Store *store, const StoreOptions *options, Err *err)
+{
+    store->index_ops->close(TAKE(store->index));
+    store->applied_lsn = 0;
+    store->next_sequence = 1;
+    store->usage = (StoreUsage){ 0 };
+    store->live.len = 0;
+    store->feed.held = false;
+    store->feed.trimmed = store->feed.trimming = store->feed.floor = 0;
+    return index_open(store, options, true, err);
+}
+
+static Code start(Store *store, const StoreOptions *options, Err *err)
+{
+    bool clean;
+    if (options->dir)
+        TRY(dir_prepare(store->os, options->dir, err));
+    TRY(index_open(store, options, false, err));
+    Code code = journal_replay(store, options, &clean, err);
+    if (code == E_GONE) {
+        TRY(index_renew(store, options, err));
+        code = journal_replay(store, options, &clean, err);
+    }
+    TRY(code);
     TRY(space_open(store, options, err));
     return clean ? E_OK : store->backend_ops->blob_list(store->backend, sweep_visit, store, err);
 }

@@ -324,6 +324,28 @@ TEST(store_compaction_survives_a_crash_at_every_call)
         }
 }
 
+/* A body in a file of its own, or the directory of its name, cannot be synced: the drive takes nothing more, not even
+ * what would go elsewhere. */
+TEST(store_is_fenced_by_every_failed_sync)
+{
+    size_t fenced = 0;
+    for (uint64_t point = 1; point <= 20; point++) {
+        OsSim *sim AUTO(os_sim_free) = os_sim_new(point);
+        Store *store AUTO(store_free) = NULL;
+        Err err;
+        CHECK_OK(sim_open(sim, &store, &err), &err);
+        CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+        os_sim_fail_at(sim, os_sim_calls(sim) + point, 1, E_IO);
+        Code code = pattern_put(store, BUCKET, STR("large"), LARGE_LEN, 1, &err);
+        os_sim_fail_at(sim, 0, 0, E_IO);
+        Code next = pattern_put(store, BUCKET, STR("small"), SMALL_LEN, 2, &err);
+        CHECK(next == E_OK || (code != E_OK && next == E_UNAVAILABLE));
+        CHECK(!is_there(store, STR("small")) == (next != E_OK));
+        fenced += next == E_UNAVAILABLE;
+    }
+    CHECK_INT(fenced, 4); /* file, directory, the record's write and its sync */
+}
+
 TEST(store_without_syncs_loses)
 {
     uint64_t lost = 0;

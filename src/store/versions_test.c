@@ -163,6 +163,34 @@ TEST(versions_stay_through_reopen_rebuild_and_compaction)
     }
 }
 
+/* A copy of the index from before a compaction has what was deleted and forgotten since: it is made again. */
+TEST(versions_of_an_older_index_do_not_come_back)
+{
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    if (lake_open("rocksdb", &store, &err) == E_INVALID)
+        return; /* built without RocksDB */
+    CHECK_OK(store_bucket_create(store, STR("other"), &err), &err);
+    CHECK_OK(pattern_put(store, STR("other"), STR("gone"), 100, 1, &err), &err);
+    store_free(&store); /* its index stays as it is now */
+    CHECK_OK(lake_open("memory", &store, &err), &err);
+    CHECK_OK(store_delete(store, STR("other"), STR("gone"), &err), &err);
+    store_feed_release(store, store_sequence(store));
+    for (int round = 0; round < 8; round++) {
+        size_t freed;
+        for (int i = 0; i < 40; i++)
+            CHECK_OK(pattern_put(store, STR("other"), STR("hot"), 60000, 1, &err), &err);
+        store_feed_release(store, store_sequence(store));
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    }
+    store_free(&store);
+    CHECK_OK(lake_open("rocksdb", &store, &err), &err);
+    ObjectInfo info;
+    Arena arena AUTO(arena_done) = { 0 };
+    CHECK_CODE(store_head(store, STR("other"), STR("gone"), &arena, &info, &err), E_NOT_FOUND);
+    CHECK(pattern_is(store, STR("other"), STR("hot"), 60000, 1));
+}
+
 static Store *memory_store(void)
 {
     Err err;
