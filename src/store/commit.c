@@ -20,6 +20,7 @@ typedef struct Group {
     Request *first;
     Vec(JournalRecord) records;
     uint64_t next_sequence;
+    Code plan_code; /* of the change that could not be planned: then nothing of the group is done */
 } Group;
 
 static void group_done(Group *group)
@@ -79,6 +80,12 @@ static Code bucket_empty_check(Group *group, Store *store, Str bucket, Err *err)
     TRY(cursor_init(&cursor, store, err));
     TRY(cursor_seek(&cursor, buf_str(&seek), err));
     bool empty = !(cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek)));
+    buf_clear(&seek);
+    key_bucket_uploads(&seek, bucket);
+    TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    empty = empty && !(cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek)));
+    for (const UploadState *upload = group->plan.uploads; upload; upload = upload->next)
+        empty = empty && !(upload->is && str_eq(upload->bucket, bucket));
     for (size_t i = 0; i < PLAN_SLOTS; i++)
         for (KeyState *state = group->plan.slots[i]; state; state = state->next)
             for (VersionState *version = state->versions; version; version = version->next)
@@ -283,7 +290,7 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
     return E_OK;
 }
 
-/* Numbers the ops, encodes them, changes the plan. On failure nothing of the request is left. */
+/* Numbers the ops, encodes them, changes the plan. On failure nothing of the request is left, or `plan_code` is set. */
 static Code request_plan(Group *group, Store *store, Request *request, int64_t now_us, Err *err)
 {
     TRY(ops_check(group, store, request, err));
@@ -311,8 +318,9 @@ static Code request_plan(Group *group, Store *store, Request *request, int64_t n
             continue;
         if (op->record.place == PLACE_JOURNAL)
             vec_push(&group->records, (JournalRecord){ .type = RECORD_BODY, .payload = op->body });
-        Code code = plan_op(&group->plan, store, op, err);
-        ASSERT(code == E_OK); /* it reads nothing: ops_check has loaded the states */
+        group->plan_code = plan_op(&group->plan, store, op, err);
+        if (group->plan_code != E_OK) /* an index that is damaged: ops_check has not looked at all of it */
+            return group->plan_code;
     }
     Str payload = str_copy(&group->plan.arena, buf_str(&buf));
     vec_push(&group->records, (JournalRecord){ .type = RECORD_COMMIT, .payload = payload });
@@ -332,8 +340,15 @@ static bool group_frees(const Group *group)
     return false;
 }
 
-/* In pieces that the journal takes; only a lone request is larger than one, and its commit record
- * is in the last. */
+/* Requests of the pieces before are durable, and nobody here knows which. */
+static Code group_is_half(Store *store, Err *err)
+{
+    MUTEX_HELD(&store->mutex);
+    store->broken = true;
+    return err_wrap(err, E_IO, "a part of the group is in the journal");
+}
+
+/* In pieces that the journal takes: of a lone request the commit record is in the last. */
 static Code records_append(Group *group, Store *store, Err *err)
 {
     size_t from = 0;
@@ -348,7 +363,7 @@ static Code records_append(Group *group, Store *store, Err *err)
         if (code == E_NO_SPACE && group_frees(group) && space_reserve_use(store))
             code = store->backend_ops->append(store->backend, group->records.items + from, to - from, err);
         if (code != E_OK)
-            return code;
+            return from > 0 && group->first->next ? group_is_half(store, err) : code;
         from = to;
         if (from < group->records.len)
             CRASH_POINT_AT("put_half_appended");
@@ -427,8 +442,10 @@ static Code group_commit(Group *group, Store *store, Err *err)
 {
     group_md5(group);
     int64_t now_us = os_now_us(store->os);
-    for (Request *request = group->first; request; request = request->next)
+    for (Request *request = group->first; request && group->plan_code == E_OK; request = request->next)
         request->code = request_plan(group, store, request, now_us, request->err);
+    if (group->plan_code != E_OK)
+        return err_set(err, group->plan_code, "a change of the same group could not be planned");
     if (group->records.len == 0)
         return E_OK;
     if (crash_point_armed)

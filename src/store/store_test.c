@@ -604,3 +604,47 @@ TEST(store_publishes_later_as_it_publishes)
     cond_done(&count.changed);
     mutex_done(&count.mutex);
 }
+
+static bool index_is_damaged;
+
+static Code damaged_next(IndexCursor *cursor, bool *ret_there, Err *err)
+{
+    return index_is_damaged ? err_set(err, E_CORRUPT, "a block of the index") : index_memory.cursor_next(cursor, ret_there, err);
+}
+
+/* A row of the index that cannot be read while a change is planned: an answer, and nothing is done. */
+TEST(store_answers_when_its_index_is_damaged)
+{
+    Store *store AUTO(store_free) = NULL;
+    Err err;
+    StoreOptions options = { .backend = "memory", .index = "memory" };
+    CHECK_OK(store_open(os_real(), &options, &store, &err), &err);
+    IndexOps damaged = index_memory;
+    damaged.cursor_next = damaged_next;
+    store->index_ops = &damaged;
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 100, 1, &err), &err);
+    index_is_damaged = true;
+    CHECK_CODE(pattern_put(store, BUCKET, STR("k"), 100, 2, &err), E_CORRUPT);
+    CHECK(strstr(err.text, "a block of the index"));
+    index_is_damaged = false;
+    CHECK(pattern_is(store, BUCKET, STR("k"), 100, 1));
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 100, 3, &err), &err);
+    CHECK(pattern_is(store, BUCKET, STR("k"), 100, 3));
+    store->index_ops = &index_memory;
+}
+
+TEST(store_keeps_a_bucket_with_an_upload)
+{
+    Store *store AUTO(store_free) = NULL;
+    Err err;
+    StoreUploadId id;
+    StoreUpload upload = { .bucket = BUCKET, .key = STR("up") };
+    StoreOptions options = { .backend = "memory", .index = "memory" };
+    CHECK_OK(store_open(os_real(), &options, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(store_upload_create(store, &upload, &id, &err), &err);
+    CHECK_CODE(store_bucket_delete(store, BUCKET, &err), E_CONFLICT);
+    CHECK_OK(store_upload_abort(store, BUCKET, upload.key, &id, &err), &err);
+    CHECK_OK(store_bucket_delete(store, BUCKET, &err), &err);
+}
