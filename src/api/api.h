@@ -172,6 +172,9 @@ Code api_run_cancel(ApiCall *call, Str run_id, Err *err) CHECKED;
 /* Events (one JSON object a line) of a run after number `*after`, which moves; `*ret_end`: no more. */
 Code api_run_events(ApiCall *call, Str run_id, uint64_t *after, Buf *out, bool *ret_end,
                     Err *err) CHECKED;
+/* Runs of arrivals are runs as these: they have events, can be cancelled, and the run of a caller waits for them. */
+struct FlowWatch;
+void api_watch_arrivals(ApiLake *lake, struct FlowWatch *ret_watch);
 
 /* ---- keys ---- */
 Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *out, Err *err) CHECKED;

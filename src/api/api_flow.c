@@ -1,15 +1,17 @@
 /* Models and runs: a run goes on in a thread of its own; its events stay for those who ask later.
  *
  * Invariants:
- * 1. At most one run goes on; the next one is refused (flow_run says so too).
+ * 1. At most one run that somebody asked for goes on or waits for its turn; the next one is refused. It waits
+ *    RUN_WAIT_MS at most for the run of an arrival.
  * 2. `events` only grows and each is whole; readers copy what they take under the run's mutex.
  * 3. `ended` is set after the last event; the thread touches nothing of the run afterwards.
  * 4. RUNS_KEPT runs stay in memory; older ones are answered from the metadata. */
 #include "api/api_priv.h"
 
+#include "flow/arrivals.h"
 #include "format/json.h"
 
-enum { EVENT_BYTES_MAX = 4 << 20 };
+enum { EVENT_BYTES_MAX = 4 << 20, RUN_WAIT_MS = 10 * 60 * 1000 };
 
 /* ---- models ---- */
 
@@ -79,7 +81,7 @@ static Code time_member(const Json *root, const char *key, int64_t *ret_us, Err 
     return E_OK;
 }
 
-static Code plan_read(ApiCall *call, Arena *arena, Str json, FlowPlan *ret_plan, Err *err)
+static Code plan_read(ApiCall *call, Arena *arena, Str json, FlowPlanQuery *ret_query, FlowPlan *ret_plan, Err *err)
 {
     FlowPlanQuery query = { 0 };
     const Json *root = NULL;
@@ -96,6 +98,7 @@ static Code plan_read(ApiCall *call, Arena *arena, Str json, FlowPlan *ret_plan,
     query.force = json_bool(json_get(root, "force"), false);
     TRY(time_member(root, "from", &query.from_us, err));
     TRY(time_member(root, "to", &query.to_us, err));
+    *ret_query = query;
     return flow_plan(call->lake->flow, &query, arena, ret_plan, err);
 }
 
@@ -128,7 +131,8 @@ static void plan_put(JsonWriter *w, Arena *arena, const FlowPlan *plan)
 Code api_plan(ApiCall *call, Str json, Buf *out, Err *err)
 {
     FlowPlan plan;
-    TRY(plan_read(call, call->arena, json, &plan, err));
+    FlowPlanQuery query;
+    TRY(plan_read(call, call->arena, json, &query, &plan, err));
     JsonWriter w = json_writer(out);
     plan_put(&w, call->arena, &plan);
     return buf_end(out, "the plan", err);
@@ -205,7 +209,8 @@ static void *run_thread(void *arg)
     Err err;
     err_clear(&err);
     FlowRunOptions options = { .progress = progress_event, .progress_arg = run, .cancel = &run->cancel,
-                               .principal = run->principal, .run_id = run->run_id };
+                               .principal = run->principal, .run_id = run->run_id, .wait_ms = RUN_WAIT_MS,
+                               .again = &run->query };
     Code code = flow_run(run->lake->flow, &run->plan, &options, &run->arena, &report, &err);
     end_event(run, code, &err, &report);
     MUTEX_HELD(&run->mutex);
@@ -262,36 +267,93 @@ static void runs_trim(ApiState *state)
     }
 }
 
-static ApiRun *run_new(ApiCall *call)
+static ApiRun *run_new(ApiLake *lake, Str run_id, Str principal)
 {
     ApiRun *run = mem_new(sizeof *run);
-    run->lake = call->lake;
+    run->lake = lake;
+    run->cancelled = &run->cancel;
     mutex_init(&run->mutex);
-    run->run_id = uuid_format(&run->arena, os_uuid(call->lake->os));
-    run->principal = str_copy(&run->arena, call->principal.id);
+    run->run_id = str_copy(&run->arena, run_id);
+    run->principal = str_copy(&run->arena, principal);
     return run;
+}
+
+/* Under the state's mutex. */
+static void run_show(ApiState *state, ApiRun *run)
+{
+    run->next = state->runs;
+    state->runs = run;
+    runs_trim(state);
+}
+
+/* Under the state's mutex: the one that was asked for, and goes on or waits. */
+static const ApiRun *run_asked(ApiState *state)
+{
+    for (ApiRun *run = state->runs; run; run = run->next)
+        if (!run->of_arrival && !run_ended(run))
+            return run;
+    return NULL;
 }
 
 static Code run_launch(ApiCall *call, ApiRun *run, Err *err)
 {
     ApiState *state = call->lake->state;
     MUTEX_HELD(&state->mutex);
-    if (state->runs && !run_ended(state->runs))
-        return err_hint(err, err_set(err, E_UNAVAILABLE, "a run is going on: " STR_FMT,
-                                     STR_ARG(state->runs->run_id)),
-                        "follow it at /v1/runs/" STR_FMT "/events", STR_ARG(state->runs->run_id));
+    const ApiRun *other = run_asked(state);
+    if (other)
+        return err_hint(err, err_set(err, E_UNAVAILABLE, "a run is going on: " STR_FMT, STR_ARG(other->run_id)),
+                        "follow it at /v1/runs/" STR_FMT "/events", STR_ARG(other->run_id));
     TRY(thread_start(&run->thread, "run", run_thread, run, err));
-    run->next = state->runs;
-    state->runs = run;
-    runs_trim(state);
+    run_show(state, run);
     return E_OK;
+}
+
+/* ---- runs of arrivals ---- */
+
+static void *arrival_begin(void *self, Str run_id, bool *cancel)
+{
+    ApiLake *lake = self;
+    ApiRun *run = run_new(lake, run_id, STR("arrival"));
+    run->of_arrival = true;
+    run->cancelled = cancel;
+    MUTEX_HELD(&lake->state->mutex);
+    run_show(lake->state, run);
+    return run;
+}
+
+static void arrival_forget(ApiRun *run)
+{
+    MUTEX_HELD(&run->lake->state->mutex);
+    ApiRun **at = &run->lake->state->runs;
+    while (*at != run)
+        at = &(*at)->next;
+    *at = run->next;
+    run_free(run);
+}
+
+static void arrival_end(void *arg, Code code, const Err *err, const FlowReport *report)
+{
+    ApiRun *run = arg;
+    if (code == E_UNAVAILABLE) {
+        arrival_forget(run);
+        return;
+    }
+    end_event(run, code, err, report);
+    MUTEX_HELD(&run->mutex);
+    run->ended = true;
+    run->cancelled = &run->cancel;
+}
+
+void api_watch_arrivals(ApiLake *lake, FlowWatch *ret_watch)
+{
+    *ret_watch = (FlowWatch){ .begin = arrival_begin, .progress = progress_event, .end = arrival_end, .self = lake };
 }
 
 Code api_run_start(ApiCall *call, Str json, Buf *out, Str *ret_run_id, Err *err)
 {
-    ApiRun *run = run_new(call);
+    ApiRun *run = run_new(call->lake, uuid_format(call->arena, os_uuid(call->lake->os)), call->principal.id);
     JsonWriter w = json_writer(out);
-    Code code = plan_read(call, &run->arena, json, &run->plan, err);
+    Code code = plan_read(call, &run->arena, json, &run->query, &run->plan, err);
     bool nothing = code == E_OK && run->plan.count == 0;
     Str run_id = nothing ? STR_NONE : str_copy(call->arena, run->run_id);
     if (code == E_OK) {
@@ -363,7 +425,8 @@ static Code cancel_set(ApiState *state, Str run_id, Err *err)
     ApiRun *run = run_find(state, run_id);
     if (!run || run_ended(run))
         return err_set(err, E_NOT_FOUND, "no run '" STR_FMT "' is going on", STR_ARG(run_id));
-    __atomic_store_n(&run->cancel, true, __ATOMIC_RELAXED);
+    MUTEX_HELD(&run->mutex);
+    __atomic_store_n(run->cancelled, true, __ATOMIC_SEQ_CST);
     return E_OK;
 }
 

@@ -15,16 +15,20 @@
 
 enum { RUNS_KEPT = 16, IDEMPOTENCY_HOURS = 24, IDEMPOTENCY_TRIES_MAX = 16 };
 
-/* One run since the start: its thread while it goes on, its events afterwards. */
+/* One run since the start: its thread while it goes on, its events afterwards. A run of an arrival has its
+ * thread elsewhere (flow/arrivals.h). */
 typedef struct ApiRun {
     struct ApiRun *next; /* older */
     ApiLake *lake;
     Arena arena;         /* of the plan and the report; the thread's while it runs */
+    FlowPlanQuery query;
     FlowPlan plan;
     Str run_id, principal;
     Thread thread;
+    bool of_arrival;
     bool cancel;         /* read atomically */
     Mutex mutex;         /* guards what follows */
+    bool *cancelled;     /* &cancel, or the arrival's flag: valid until `ended` */
     Buf *events;         /* one JSON object a line each */
     size_t event_count;
     bool ended;

@@ -21,7 +21,7 @@ struct FlowArrivals {
     Os *os;
     Store *store;
     Thread thread;
-    bool stop;          /* read atomically */
+    bool stop, cancel;  /* read atomically; `cancel`: of the run that is on */
     uint64_t durable, seen;
     Arena arena;        /* of the names */
     Str *names;         /* triggered, each once; at most FLOW_MODELS_MAX */
@@ -191,6 +191,25 @@ static void closure(const FlowArrivals *arrivals, const Project *project, Arena 
     query->models = names;
 }
 
+static Code run_watched(FlowArrivals *arrivals, const FlowPlan *plan, Arena *arena, FlowReport *ret_report,
+                        Err *err)
+{
+    const FlowWatch *watch = &arrivals->options.watch;
+    FlowRunOptions options = { .cancel = &arrivals->cancel, .principal = ARRIVAL,
+                               .run_id = uuid_format(arena, os_uuid(arrivals->os)) };
+    __atomic_store_n(&arrivals->cancel, false, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&arrivals->stop, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&arrivals->cancel, true, __ATOMIC_SEQ_CST);
+    if (watch->begin) {
+        options.progress = watch->progress;
+        options.progress_arg = watch->begin(watch->self, options.run_id, &arrivals->cancel);
+    }
+    Code code = flow_run(arrivals->options.flow, plan, &options, arena, ret_report, err);
+    if (watch->begin)
+        watch->end(options.progress_arg, code, err, ret_report);
+    return code;
+}
+
 static Code run_once(FlowArrivals *arrivals, Arena *arena, FlowReport *ret_report, Err *err)
 {
     Flow *flow = arrivals->options.flow;
@@ -203,8 +222,7 @@ static Code run_once(FlowArrivals *arrivals, Arena *arena, FlowReport *ret_repor
     TRY(flow_plan(flow, &query, arena, &plan, err));
     if (plan.count == 0)
         return E_OK;
-    FlowRunOptions options = { .cancel = &arrivals->stop, .principal = STR("arrival") };
-    return flow_run(flow, &plan, &options, arena, ret_report, err);
+    return run_watched(arrivals, &plan, arena, ret_report, err);
 }
 
 static void names_clear(FlowArrivals *arrivals)
@@ -252,12 +270,11 @@ static void run_begin(FlowArrivals *arrivals)
     FlowReport report = { 0 };
     Err err;
     err_clear(&err);
+    flow_wait_idle(arrivals->options.flow, &arrivals->stop);
     Code code = run_once(arrivals, &arena, &report, &err);
-    if (code == E_UNAVAILABLE) { /* somebody's run is on: behind it */
-        flow_wait_idle(arrivals->options.flow, &arrivals->stop);
-        return;
-    }
-    if (code == E_OK && report.state == FLOW_CANCELLED)
+    if (code == E_UNAVAILABLE)
+        return; /* somebody was quicker: behind his run */
+    if (code == E_OK && report.state == FLOW_CANCELLED && __atomic_load_n(&arrivals->stop, __ATOMIC_ACQUIRE))
         return; /* the server ends: again at its next start */
     if (code == E_OK)
         code = place_move(arrivals, &err);
@@ -336,7 +353,8 @@ void flow_arrivals_free(FlowArrivals **arrivals_pointer)
     FlowArrivals *arrivals = TAKE(*arrivals_pointer);
     if (!arrivals)
         return;
-    __atomic_store_n(&arrivals->stop, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&arrivals->stop, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&arrivals->cancel, true, __ATOMIC_SEQ_CST);
     store_feed_wake(arrivals->store);
     flow_wake(arrivals->options.flow);
     thread_join(&arrivals->thread);

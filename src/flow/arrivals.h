@@ -17,8 +17,18 @@ enum { ARRIVALS_QUIET_MS = 5000, ARRIVALS_WAIT_FACTOR = 10 };
 
 typedef struct FlowArrivals FlowArrivals;
 
+/* Who shows these runs as any other. All from the thread of the arrivals. */
+typedef struct FlowWatch {
+    void *(*begin)(void *self, Str run_id, bool *cancel); /* `*cancel` may be set (atomically) until `end` */
+    FlowProgressFn *progress;                             /* `arg`: what begin gave */
+    /* UNAVAILABLE: another run was quicker, this one is no run. `report` only with E_OK. */
+    void (*end)(void *run, Code code, const Err *err, const FlowReport *report);
+    void *self;
+} FlowWatch;
+
 typedef struct FlowArrivalsOptions {
     Flow *flow;
+    FlowWatch watch; /* begin NULL: nobody */
     int64_t quiet_ms; /* without a further arrival before the run begins; after ten times as long it
                          begins anyway; 0: ARRIVALS_QUIET_MS */
 } FlowArrivalsOptions;

@@ -5,6 +5,8 @@
 #include "flow/lake_test.h"
 #include "store/store_keep.h"
 
+#include "os/thread.h"
+
 #define MODEL_FILE(name, text) { STR_INIT("models/" name ".sql"), STR_INIT(text) }
 
 static const FlowFile PROJECT[] = {
@@ -98,4 +100,200 @@ TEST(arrivals_go_on_where_they_stopped)
     arrivals = arrivals_open(&lake);
     CHECK_INT(decided(&lake, arrivals, 1).runs, 1);
     CHECK_STR(test_text(&lake, "SELECT n FROM gold.g"), STR("1"));
+}
+
+/* ---- followed runs ---- */
+
+typedef struct Watched {
+    Mutex mutex;
+    Cond changed;
+    bool open;     /* progress may go on */
+    size_t begun, held, ended, waits;
+    Str run_id;
+    bool *cancel;
+    FlowState state;
+    Arena arena;
+} Watched;
+
+static void *watch_begin(void *self, Str run_id, bool *cancel)
+{
+    Watched *w = self;
+    MUTEX_HELD(&w->mutex);
+    w->begun++;
+    w->run_id = str_copy(&w->arena, run_id);
+    w->cancel = cancel;
+    cond_broadcast(&w->changed);
+    return w;
+}
+
+static void watch_progress(void *arg, const FlowProgress *progress)
+{
+    Watched *w = arg;
+    if (!str_eq(progress->phase, STR("publish"))) /* what it reads it has read */
+        return;
+    MUTEX_HELD(&w->mutex);
+    w->held++;
+    cond_broadcast(&w->changed);
+    while (!w->open)
+        cond_wait(&w->changed, &w->mutex);
+}
+
+static void watch_end(void *run, Code code, const Err *err, const FlowReport *report)
+{
+    Watched *w = run;
+    (void)err;
+    MUTEX_HELD(&w->mutex);
+    w->ended += code == E_OK;
+    w->state = code == E_OK ? report->state : FLOW_FAILED_STATE;
+}
+
+static void gate_set(Watched *w, bool open)
+{
+    MUTEX_HELD(&w->mutex);
+    w->open = open;
+    cond_broadcast(&w->changed);
+}
+
+static void held_wait(Watched *w)
+{
+    MUTEX_HELD(&w->mutex);
+    while (w->held == 0)
+        cond_wait(&w->changed, &w->mutex);
+}
+
+static FlowArrivals *watched_open(TestLake *lake, Watched *w)
+{
+    FlowArrivals *arrivals = NULL;
+    *w = (Watched){ 0 };
+    mutex_init(&w->mutex);
+    cond_init(&w->changed);
+    FlowArrivalsOptions options = { .flow = lake->flow, .quiet_ms = 5,
+                                    .watch = { watch_begin, watch_progress, watch_end, w } };
+    CHECK_OK(flow_arrivals_open(&options, &arrivals, &lake->err), &lake->err);
+    return arrivals;
+}
+
+static void watched_done(Watched *w)
+{
+    cond_done(&w->changed);
+    mutex_done(&w->mutex);
+    arena_done(&w->arena);
+}
+
+TEST(arrivals_during_a_run_are_one_more_run)
+{
+    TestLake lake AUTO(test_lake_done);
+    Watched w;
+    test_lake_open(&lake);
+    test_load(&lake, PROJECT, ARRAY_LEN(PROJECT));
+    FlowArrivals *arrivals AUTO(flow_arrivals_free) = watched_open(&lake, &w);
+    put(&lake, "t/1/a.csv", "id\n1\n");
+    held_wait(&w);
+    put(&lake, "t/2/a.csv", "id\n2\n");
+    put(&lake, "t/3/a.csv", "id\n3\n");
+    put(&lake, "t/4/a.csv", "id\n4\n");
+    Str json = STR_NONE;
+    CHECK_OK(flow_run_state(lake.flow, w.run_id, &lake.arena, &json, &lake.err), &lake.err);
+    gate_set(&w, true);
+    FlowArrivalsState state = decided(&lake, arrivals, 2);
+    CHECK_INT(state.runs, 2);
+    CHECK_INT(state.triggers, 4);
+    CHECK_INT(w.begun, 2);
+    CHECK_INT(w.ended, 2);
+    CHECK_STR(test_text(&lake, "SELECT n FROM gold.g"), STR("4"));
+    flow_arrivals_free(&arrivals);
+    watched_done(&w);
+}
+
+typedef struct Asked {
+    TestLake *lake;
+    Watched *w;
+    Thread thread;
+    int64_t wait_ms;
+    Code code;
+    FlowReport report;
+    Str phase;
+    Arena arena;
+    Err err;
+} Asked;
+
+static void asked_progress(void *arg, const FlowProgress *progress)
+{
+    Asked *asked = arg;
+    MUTEX_HELD(&asked->w->mutex);
+    if (progress->model.len > 0)
+        return;
+    asked->phase = str_copy(&asked->arena, progress->phase);
+    asked->w->waits++;
+    cond_broadcast(&asked->w->changed);
+}
+
+static void *asked_run(void *arg)
+{
+    Asked *asked = arg;
+    FlowPlan plan = { 0 };
+    FlowPlanQuery query = { 0 };
+    FlowRunOptions options = { .progress = asked_progress, .progress_arg = asked, .wait_ms = asked->wait_ms,
+                               .again = &query };
+    asked->code = flow_plan(asked->lake->flow, &query, &asked->arena, &plan, &asked->err);
+    if (asked->code == E_OK)
+        asked->code = flow_run(asked->lake->flow, &plan, &options, &asked->arena, &asked->report, &asked->err);
+    return NULL;
+}
+
+/* Who asks while the run of an arrival is on waits, is told so, and does not do again what that run did. */
+TEST(arrivals_let_a_run_wait_for_its_turn)
+{
+    TestLake lake AUTO(test_lake_done);
+    Watched w;
+    test_lake_open(&lake);
+    test_load(&lake, PROJECT, ARRAY_LEN(PROJECT));
+    test_ingest(&lake, "o.csv", STR("id\n1\n"));
+    FlowArrivals *arrivals AUTO(flow_arrivals_free) = watched_open(&lake, &w);
+    Asked asked = { .lake = &lake, .w = &w };
+    put(&lake, "t/1/a.csv", "id\n1\n");
+    held_wait(&w);
+    asked_run(&asked);
+    CHECK_INT(asked.code, E_UNAVAILABLE);
+    asked.wait_ms = 60000;
+    CHECK_OK(thread_start(&asked.thread, "asked", asked_run, &asked, &lake.err), &lake.err);
+    {
+        MUTEX_HELD(&w.mutex);
+        while (w.waits == 0)
+            cond_wait(&w.changed, &w.mutex);
+    }
+    gate_set(&w, true);
+    thread_join(&asked.thread);
+    CHECK_OK(asked.code, &asked.err);
+    CHECK_STR(asked.phase, STR("waiting for the run of an arrival"));
+    CHECK_INT(asked.report.state, FLOW_PUBLISHED);
+    CHECK_INT(asked.report.count, 1); /* silver.o: nobody triggers it */
+    CHECK_STR(asked.report.models[0].model, STR("silver.o"));
+    CHECK_INT(w.waits, 1);
+    flow_arrivals_free(&arrivals);
+    arena_done(&asked.arena);
+    watched_done(&w);
+}
+
+/* It is not begun again by itself; the next file begins the next one. */
+TEST(arrivals_run_that_is_cancelled_stays_so)
+{
+    TestLake lake AUTO(test_lake_done);
+    Watched w;
+    test_lake_open(&lake);
+    test_load(&lake, PROJECT, ARRAY_LEN(PROJECT));
+    FlowArrivals *arrivals AUTO(flow_arrivals_free) = watched_open(&lake, &w);
+    put(&lake, "t/1/a.csv", "id\n1\n");
+    held_wait(&w);
+    __atomic_store_n(w.cancel, true, __ATOMIC_SEQ_CST);
+    gate_set(&w, true);
+    FlowArrivalsState state = decided(&lake, arrivals, 1);
+    CHECK_INT(w.state, FLOW_CANCELLED);
+    CHECK_INT(state.failures, 1);
+    put(&lake, "t/2/a.csv", "id\n2\n");
+    state = decided(&lake, arrivals, 2);
+    CHECK_INT(w.begun, 2);
+    CHECK_STR(test_text(&lake, "SELECT n FROM gold.g"), STR("2"));
+    flow_arrivals_free(&arrivals);
+    watched_done(&w);
 }

@@ -1,6 +1,6 @@
 /* flow.h: models as SQL files, what must run and why, and the runs that publish or hold back.
  * Owner:   main/ opens one Flow a lake.
- * Threads: any; one flow_run at a time (a second: UNAVAILABLE), everything else beside it.
+ * Threads: any; one flow_run at a time (a second waits, or gets UNAVAILABLE), everything else beside it.
  * Errors:  INVALID and SYNTAX with the model's path as place; a cycle is INVALID and shows the cycle;
  *          GATED never comes as an error: it is a state of the report.
  * Limits:  the enum below.
@@ -171,7 +171,7 @@ typedef struct FlowReport {
 
 typedef struct FlowProgress {
     Str run_id;
-    Str model;
+    Str model;           /* empty: none yet, another run is on; `phase` says which */
     FlowState state;
     Str phase;           /* plan, write, quarantine, count, check, publish, done */
     double fraction;     /* of this model, 0 to 1 */
@@ -188,6 +188,8 @@ typedef struct FlowRunOptions {
     const bool *cancel;       /* set from any thread (read atomically); NULL: never */
     Str principal;            /* for the rows of runs */
     Str run_id;               /* empty: a new one */
+    int64_t wait_ms;          /* at most for the run that is on; then, and with 0 at once, UNAVAILABLE */
+    const FlowPlanQuery *again; /* who had to wait plans anew: what the other run did is not done twice; NULL: not */
 } FlowRunOptions;
 
 /* Runs a plan. E_OK also when models failed or were held back: the report says so. */

@@ -34,10 +34,14 @@ struct Flow {
     Cond idle; /* `running` is over */
     Project *project;
     bool running;
+    bool of_arrival; /* the run that is going on */
     Str live_run;    /* JSON of the run that is going on, in live_arena */
     Str live_id;
     Arena live_arena;
 };
+
+/* The principal of runs that nobody asked for: arrivals.c. */
+#define ARRIVAL STR("arrival")
 
 Project *project_ref(Flow *flow);
 void project_free(Project **project); /* fit for AUTO */

@@ -6,7 +6,7 @@
  * 4. Progress is told under the mutex, so one call at a time. */
 #include "flow/run_priv.h"
 
-enum { RUN_JSON_MAX = 32 << 20 };
+enum { RUN_JSON_MAX = 32 << 20, WAIT_LOOK_US = 100000 };
 
 typedef struct Runner Runner;
 
@@ -217,8 +217,8 @@ static Code put_whole_run(Runner *runner, bool ended, Err *err)
 /* A plan is made of names: the project may have changed since. */
 static Code find_nodes(Runner *runner, Err *err)
 {
-    runner->steps = arena_array(runner->arena, RunStep, runner->plan->count);
-    runner->report->models = arena_array(runner->arena, FlowModelReport, runner->plan->count);
+    runner->steps = arena_array(runner->arena, RunStep, runner->plan->count + 1);
+    runner->report->models = arena_array(runner->arena, FlowModelReport, runner->plan->count + 1);
     runner->report->count = runner->plan->count;
     for (size_t i = 0; i < runner->plan->count; i++) {
         const FlowStep *step = &runner->plan->steps[i];
@@ -251,12 +251,38 @@ static Code run_plan(Runner *runner, Err *err)
     return put_whole_run(runner, true, err);
 }
 
-static Code claim(Flow *flow, Err *err)
+static void tell_waiting(const Runner *runner)
 {
+    FlowProgress progress = {
+        .run_id = runner->report->run_id,
+        .state = FLOW_QUEUED,
+        .phase = runner->flow->of_arrival ? STR("waiting for the run of an arrival")
+                                          : STR("waiting for another run"),
+        .models = runner->plan->count,
+    };
+    if (runner->options->progress)
+        runner->options->progress(runner->options->progress_arg, &progress);
+}
+
+/* Its turn: at once, or behind the run that is on. */
+static Code claim(Runner *runner, bool *ret_waited, Err *err)
+{
+    Flow *flow = runner->flow;
+    const FlowRunOptions *options = runner->options;
+    int64_t until_us = os_monotonic_us(flow->options.os) + options->wait_ms * 1000;
     MUTEX_HELD(&flow->mutex);
-    if (flow->running)
-        return err_set(err, E_UNAVAILABLE, "a run is going on: " STR_FMT, STR_ARG(flow->live_id));
+    for (; flow->running; *ret_waited = true) {
+        int64_t left_us = until_us - os_monotonic_us(flow->options.os);
+        if (left_us <= 0)
+            return err_set(err, E_UNAVAILABLE, "a run is going on: " STR_FMT, STR_ARG(flow->live_id));
+        if (options->cancel && __atomic_load_n(options->cancel, __ATOMIC_ACQUIRE))
+            return err_set(err, E_CANCELLED, "the run was cancelled before its turn came");
+        if (!*ret_waited)
+            tell_waiting(runner);
+        IGNORE(!cond_wait_us(&flow->idle, &flow->mutex, MIN(left_us, (int64_t)WAIT_LOOK_US)));
+    }
     flow->running = true;
+    flow->of_arrival = str_eq(options->principal, ARRIVAL);
     return E_OK;
 }
 
@@ -285,16 +311,24 @@ void flow_wake(Flow *flow)
 Code flow_run(Flow *flow, const FlowPlan *plan, const FlowRunOptions *options, Arena *arena,
               FlowReport *ret_report, Err *err)
 {
-    Project *project AUTO(project_free) = project_ref(flow);
     FlowReport report = { 0 };
-    Runner runner = { .flow = flow, .project = project, .plan = plan, .options = options,
-                      .arena = arena, .report = &report };
+    FlowPlan fresh = { 0 };
+    bool waited = false;
+    Runner runner = { .flow = flow, .plan = plan, .options = options, .arena = arena, .report = &report };
     report.run_id = options->run_id.len > 0 ? str_copy(arena, options->run_id)
                                             : uuid_format(arena, os_uuid(flow->options.os));
-    TRY(claim(flow, err));
+    TRY(claim(&runner, &waited, err));
+    Project *project AUTO(project_free) = project_ref(flow);
+    runner.project = project;
     mutex_init(&runner.mutex);
     cond_init(&runner.changed);
-    Code code = run_plan(&runner, err);
+    Code code = E_OK;
+    if (waited && options->again) {
+        code = flow_plan(flow, options->again, arena, &fresh, err);
+        runner.plan = &fresh;
+    }
+    if (code == E_OK)
+        code = run_plan(&runner, err);
     cond_done(&runner.changed);
     mutex_done(&runner.mutex);
     release(flow);

@@ -16,6 +16,7 @@ const OptionRow run_options[] = {
     { "--to", "DATE", "first day or time that is not run any more" },
     { "--failed", NULL, "only what failed or was held back" },
     { "--force", NULL, "also what is up to date" },
+    { "--follow", "RUN", "show a run that is there already; `latest`: the newest, also of an arrival" },
     { NULL, NULL, NULL },
 };
 
@@ -144,7 +145,8 @@ static void progress_show(const Json *event)
     Arena tmp AUTO(arena_done) = { 0 };
     double models = json_f64(json_get(event, "models"), 1);
     double done = json_f64(json_get(event, "models_done"), 0) + json_f64(json_get(event, "fraction"), 0);
-    Str label = str_format(&tmp, STR_FMT, STR_ARG(json_str(json_get(event, "model"))));
+    Str model = json_str(json_get(event, "model"));
+    Str label = model.len ? model : STR("run"); /* its turn has not come */
     Str tail = str_format(&tmp, STR_FMT, STR_ARG(json_str(json_get(event, "phase"))));
     render_progress(str_copy_z(&tmp, label), models > 0 ? MIN(done / models, 1.0) : 1, str_copy_z(&tmp, tail));
     const Json *report = json_get(event, "report");
@@ -315,6 +317,31 @@ static Code run_follow(const Args *args, Client *client, Str run_id, Err *err)
     return code;
 }
 
+/* The run that began last. */
+static Code latest_run(Client *client, Arena *arena, Str *ret_run_id, Err *err)
+{
+    Buf answer AUTO(buf_done);
+    const Json *root;
+    buf_init(&answer, CLIENT_REPLY_MAX);
+    ClientRequest request = { .path = STR("/v1/runs?limit=1") };
+    TRY(client_call(client, &request, &answer, err));
+    TRY(json_parse(arena, str_copy(arena, buf_str(&answer)), NULL, &root, err));
+    JsonIter it = json_iter(json_get(root, "items"));
+    if (!json_next(&it))
+        return err_set(err, E_NOT_FOUND, "nothing has run yet");
+    *ret_run_id = json_str(json_get(it.value, "run_id"));
+    return E_OK;
+}
+
+static Code follow_other(const Args *args, Client *client, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Str run_id = args_get(args, "--follow");
+    if (str_eq(run_id, STR("latest")))
+        TRY(latest_run(client, &tmp, &run_id, err));
+    return run_follow(args, client, run_id, err);
+}
+
 Code command_run(const Args *args, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -325,6 +352,8 @@ Code command_run(const Args *args, Err *err)
     buf_init(&answer, CLIENT_REPLY_MAX);
     const Json *plan, *started;
     TRY(command_client(args, &client, err));
+    if (args_has(args, "--follow"))
+        return follow_other(args, client, err);
     if (args->count)
         TRY(project_load(client, args->words[0], err));
     body_put(args, &body);

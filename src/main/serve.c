@@ -175,6 +175,7 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
     FlowArrivals *arrivals AUTO(flow_arrivals_free) = NULL;
     ApiLake *api = &serve->lake->api;
     FlowArrivalsOptions triggers = { .flow = api->flow, .quiet_ms = conf_number(serve->conf, "flow.arrivals_quiet") };
+    api_watch_arrivals(api, &triggers.watch);
     MaintainOptions options = { .os = os_real(), .meta = api->meta, .store = api->store,
                                 .catalog = api->catalog,
                                 .interval_ms = conf_number(serve->conf, "maintenance.interval"),

@@ -1,5 +1,6 @@
 """Files that arrive start the models that read them: `serve` is running, a new file comes by S3 or by `tarn ingest`, gold changes;
 the same bytes again change nothing; a file that breaks its model leaves the failure in the ledger."""
+import json
 import os
 import sys
 import time
@@ -113,9 +114,68 @@ def a_failure_stands_in_the_ledger():
     holds(["failed"] in states, states)
     equal(strikes(), before, "gold stays as it was")
     holds(metric("arrival_failures_total") >= 1, "the failure is counted")
+    time.sleep(1)
+    equal(metric("arrival_decisions_total"), count + 1, "what failed is not tried again by itself")
     s3.put_object(Bucket="bronze", Key="skies/by-s3/birdstrikes.csv", Body=more_strikes(1))
     decided(count + 2)
     equal(strikes(), before - 7, "the next file mends it")
+
+
+SLOW = """MODEL (name silver.slow, on arrival);
+SELECT id, (SELECT sum(sqrt(i)) FROM range(400000000) r(i)) AS n FROM source('slow', 'a.csv', all := true)
+"""
+
+
+def newest():
+    return lake.request("GET", "/v1/runs?limit=1").json["items"][0]
+
+
+def arrival_is_on(number):
+    """Puts a file and gives the run that it has started."""
+    before = newest()["run_id"]
+    s3.put_object(Bucket="bronze", Key=f"slow/{number}/a.csv", Body=f"id\n{number}\n".encode())
+    for _ in range(1200):
+        run = newest()
+        if run["run_id"] != before:
+            equal(run["state"], "running", "the run of the file")
+            return run["run_id"]
+        time.sleep(0.02)
+    raise AssertionError("no run came")
+
+
+@case
+def a_run_waits_for_the_run_of_an_arrival():
+    project = lake.data.parent / "slow"
+    (project / "models").mkdir(parents=True)
+    (project / "models/slow.sql").write_text(SLOW)
+    (project / "models/other.sql").write_text("MODEL (name gold.other); SELECT 42 AS answer")
+    equal(lake.cli("model", "load", project).returncode, 0)
+    arrival = arrival_is_on(1)
+    events = [json.loads(line) for line in lake.cli("run", "--yes", "--json").stdout.splitlines()]
+    equal((events[0]["phase"], events[0]["model"]), ("waiting for the run of an arrival", None))
+    equal(events[-1]["state"], "published")
+    equal([model["model"] for model in events[-1]["report"]["models"]], ["gold.other"], "what the arrival did is not done again")
+    equal(lake.rows("SELECT id FROM silver.slow"), [[1]])
+    equal(lake.request("GET", f"/v1/runs/{arrival}").json["state"], "published")
+
+
+@case
+def the_run_of_an_arrival_is_followed_and_cancelled_as_any():
+    arrival = arrival_is_on(2)
+    events = [json.loads(line) for line in lake.cli("run", "--follow", "latest", "--json").stdout.splitlines()]
+    equal({event["run_id"] for event in events}, {arrival})
+    holds(any(event["event"] == "progress" and event["model"] == "silver.slow" for event in events), events)
+    equal((events[-1]["event"], events[-1]["state"]), ("end", "published"))
+    reply = lake.request("GET", f"/v1/runs/{arrival}/events", headers={"Accept": "application/x-ndjson"})
+    equal([json.loads(line) for line in reply.text.splitlines()], events, "the same afterwards")
+    equal(lake.cli("run", "--follow", arrival).returncode, 0)
+    decisions = metric("arrival_decisions_total")
+    arrival = arrival_is_on(3)
+    equal(lake.request("DELETE", f"/v1/runs/{arrival}").status, 202)
+    decided(decisions + 1)
+    equal(newest(), {**newest(), "run_id": arrival, "state": "cancelled"})
+    equal(lake.rows("SELECT id FROM silver.slow ORDER BY id"), [[1], [2]])
+    decided(decisions + 1)
 
 
 @case
