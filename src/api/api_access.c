@@ -109,6 +109,9 @@ Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err)
         api_time_field(&w, call->arena, "expires", keys[i].expires_us);
         api_time_field(&w, call->arena, "disabled", keys[i].disabled_us);
         api_time_field(&w, call->arena, "revoked", keys[i].revoked_us);
+        api_time_field(&w, call->arena, "last_used", keys[i].used_us);
+        json_field_str(&w, "last_used_service", keys[i].used_us ? keys[i].used_service : STR_NONE);
+        json_field_str(&w, "last_used_region", keys[i].used_us ? keys[i].used_region : STR_NONE);
         json_end_object(&w);
     }
     return api_items_end(&w, "the list of access keys", err);

@@ -13,8 +13,9 @@ Code api_signer(ApiCall *call, Str access_key_id, Str token, AccessGrant *ret_gr
     return code;
 }
 
-void api_signed(ApiCall *call, const AccessGrant *grant)
+void api_signed(ApiCall *call, const AccessGrant *grant, Str service, Str region)
 {
+    govern_access_used(call->lake->govern, grant->key_id, service, region);
     call->principal = grant->principal;
 }
 

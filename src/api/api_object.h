@@ -22,7 +22,7 @@ Code api_session_create(ApiCall *call, const AccessGrant *grant, Str access_key_
 Code api_signer(ApiCall *call, Str access_key_id, Str token, AccessGrant *ret_grant,
                 Err *err) CHECKED;
 /* The signature was right. */
-void api_signed(ApiCall *call, const AccessGrant *grant);
+void api_signed(ApiCall *call, const AccessGrant *grant, Str service, Str region);
 
 /* What is asked of which bucket; `action` is S3's name of it, for session policies. */
 typedef struct ApiBucketAsk {

@@ -256,7 +256,9 @@ Code govern_access_list(Govern *govern, Str principal_name, Arena *arena, MetaAc
         TRY(principal_named(govern, principal_name, arena, &principal, err));
     AUTO(meta_read_end) MetaRead *read = NULL;
     TRY(meta_read_begin(govern->meta, &read, err));
-    return meta_list_access_keys(read, principal.id, arena, ret_keys, ret_count, err);
+    TRY(meta_list_access_keys(read, principal.id, arena, ret_keys, ret_count, err));
+    access_use_overlay(govern, arena, *ret_keys, *ret_count);
+    return E_OK;
 }
 
 static bool key_is_closed(Govern *govern, const MetaAccessKey *key, Arena *arena)
@@ -404,6 +406,7 @@ static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *ar
     *ret_grant = (AccessGrant){
         .principal = { str_copy(arena, str_z(parent.principal_id)),
                        str_copy(arena, str_z(parent.principal_name)), parent.role },
+        .key_id = str_copy(arena, str_z(parent.id)),
         .secret = json_str(json_get(root, "secret")),
         .session_policy = json_str(json_get(root, "policy")),
         .session_name = json_str(json_get(root, "name")),
@@ -425,6 +428,7 @@ Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *are
     *ret_grant = (AccessGrant){
         .principal = { str_copy(arena, str_z(key.principal_id)),
                        str_copy(arena, str_z(key.principal_name)), key.role },
+        .key_id = str_copy(arena, str_z(key.id)),
         .secret = str_copy(arena, str_z(key.secret)),
     };
     explicit_bzero(&key, sizeof key);

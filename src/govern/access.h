@@ -54,9 +54,15 @@ Code govern_access_rotate(Govern *govern, Str id, int64_t old_until_us, int64_t 
 Code govern_access_list(Govern *govern, Str principal_name, Arena *arena, MetaAccessKey **ret_keys,
                         size_t *ret_count, Err *err) CHECKED;
 
+/* After a signature was found to be right. Cheap: a look without a lock but for the first one of a minute. */
+void govern_access_used(Govern *govern, Str id, Str service, Str region);
+/* Writes when keys were used, if that changed: every few minutes, and at the end. */
+Code govern_access_flush(Govern *govern, Err *err) CHECKED;
+
 /* What a signed request needs. Nothing is proven before its signature was checked with `secret`. */
 typedef struct AccessGrant {
     Principal principal;
+    Str key_id; /* of the access key; of a session: the one that began it */
     Str secret;
     Str session_policy; /* JSON; empty: none */
     Str session_name;

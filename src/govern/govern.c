@@ -13,6 +13,7 @@ Code govern_open(Os *os, Meta *meta, Govern **ret_govern, Err *err)
     Govern *govern = mem_new(sizeof *govern);
     *govern = (Govern){ .os = os, .meta = meta };
     mutex_init(&govern->mutex);
+    access_use_init(govern);
     *ret_govern = govern;
     return E_OK;
 }
@@ -23,6 +24,7 @@ void govern_free(Govern **govern)
         return;
     access_cache_done(*govern);
     explicit_bzero((*govern)->master, sizeof (*govern)->master);
+    access_use_done(*govern);
     mutex_done(&(*govern)->mutex);
     mem_free(govern);
 }

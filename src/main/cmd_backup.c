@@ -307,8 +307,9 @@ static Code verb_make(const Args *args, Err *err)
 
 /* ---- looking at them ---- */
 
-static Code verb_ls(const Args *args, Err *err)
+static Code verb_ls(void *arg, Err *err)
 {
+    const Args *args = arg;
     Arena tmp AUTO(arena_done) = { 0 };
     Buf body AUTO(buf_done);
     BackupHead *heads;
@@ -353,8 +354,9 @@ static Code one_verify(const char *dir, const BackupHead *head, Err *err)
     return E_OK;
 }
 
-static Code verb_verify(const Args *args, Err *err)
+static Code verb_verify(void *arg, Err *err)
 {
+    const Args *args = arg;
     Arena tmp AUTO(arena_done) = { 0 };
     BackupHead *heads, one;
     size_t count;
@@ -374,8 +376,9 @@ static Code verb_verify(const Args *args, Err *err)
     return code;
 }
 
-static Code verb_restore(const Args *args, Err *err)
+static Code verb_restore(void *arg, Err *err)
 {
+    const Args *args = arg;
     Arena tmp AUTO(arena_done) = { 0 };
     BackupHead head;
     const char *dir = str_copy_z(&tmp, args->words[1]), *to = str_copy_z(&tmp, args->words[2]);
@@ -388,26 +391,25 @@ static Code verb_restore(const Args *args, Err *err)
     return E_OK;
 }
 
+static const CommandVerb verbs[] = {
+    { "ls", 2, 2, verb_ls, "ls DIR" },
+    { "verify", 2, 2, verb_verify, "verify DIR [--name NAME | --all]" },
+    { "restore", 3, 3, verb_restore, "restore DIR TO [--name NAME]" },
+    { NULL, 0, 0, NULL, NULL },
+};
+
+/* One word that is no verb is a directory. */
 Code command_backup(const Args *args, Err *err)
 {
-    static const struct {
-        const char *word;
-        size_t words;
-        Code (*run)(const Args *args, Err *err);
-        const char *usage;
-    } verbs[] = {
-        { "ls", 2, verb_ls, "ls DIR" },
-        { "verify", 2, verb_verify, "verify DIR [--name NAME | --all]" },
-        { "restore", 3, verb_restore, "restore DIR TO [--name NAME]" },
-    };
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-        if (!args->count || !str_eq(args->words[0], str_z(verbs[i].word)))
-            continue;
-        TRY(command_words_check(args, "backup", verbs[i].words, verbs[i].words, verbs[i].usage, err));
-        return verbs[i].run(args, err);
-    }
-    if (args->count == 1)
-        return verb_make(args, err);
-    Code code = err_set(err, E_INVALID, "`tarn backup` wants one directory, or ls, verify, restore");
-    return err_hint(err, code, "tarn backup /mnt/backup/lake --data ./lake");
+    const CommandVerb *verb;
+    if (args->count == 0 || args->count > 3)
+        return err_hint(err, err_set(err, E_INVALID, "`tarn backup` wants a directory, or ls, verify, restore"),
+                        "tarn backup /mnt/backup/lake --data ./lake");
+    Code code = command_verb(args, "backup", verbs, &verb, err);
+    if (code == E_OK)
+        return verb->run((void *)args, err);
+    bool is_verb = false;
+    for (size_t i = 0; verbs[i].word; i++)
+        is_verb = is_verb || str_eq(args->words[0], str_z(verbs[i].word));
+    return args->count == 1 && !is_verb ? verb_make(args, err) : code;
 }

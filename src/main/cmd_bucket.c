@@ -60,9 +60,14 @@ static Code versioning_set(BucketCall *call, const char *status, Err *err)
     return bucket_do(call, "PUT", "versioning", body, err);
 }
 
-static Code verb_create(BucketCall *call, Err *err)
+static Code verb_create(void *arg, Err *err)
 {
-    Code code = bucket_do(call, "PUT", NULL, STR_NONE, err);
+    BucketCall *call = arg;
+    Code code = bucket_do(call, "HEAD", NULL, STR_NONE, err); /* S3 takes one's own a second time, too */
+    if (code == E_OK)
+        return err_hint(err, err_set(err, E_EXISTS, "the bucket " STR_FMT " is there already", STR_ARG(call->name)),
+                        "`tarn bucket usage " STR_FMT "` shows what is in it", STR_ARG(call->name));
+    code = bucket_do(call, "PUT", NULL, STR_NONE, err);
     if (code == E_INVALID)
         return err_hint(err, code, "a name has 3 to 63 of a-z, 0-9, `-` and `.`");
     TRY(code);
@@ -73,16 +78,18 @@ static Code verb_create(BucketCall *call, Err *err)
 }
 
 /* With keys of S3 alone there is less to tell. */
-static Code verb_ls(BucketCall *call, Err *err)
+static Code verb_ls(void *arg, Err *err)
 {
+    BucketCall *call = arg;
     if (s3_client_is_named(call->args))
         return work_buckets_show(call->client, call->args, err);
     return command_show(call->args, STR("/v1/objects"), "items", "name,versioning,versions,bytes,created", err);
 }
 
 /* One row of the same answer, or all. */
-static Code verb_usage(BucketCall *call, Err *err)
+static Code verb_usage(void *arg, Err *err)
 {
+    BucketCall *call = arg;
     Str path = STR("/v1/objects");
     if (call->name.len) {
         Buf text AUTO(buf_done) = { 0 };
@@ -101,8 +108,9 @@ static Code version_delete(void *arg, const WorkObject *object, Err *err)
     return work_delete_add(arg, object->key, object->version, err);
 }
 
-static Code verb_rm(BucketCall *call, Err *err)
+static Code verb_rm(void *arg, Err *err)
 {
+    BucketCall *call = arg;
     if (args_has(call->args, "--force")) {
         WorkDelete work;
         WorkList list = { .bucket = call->name, .versions = true };
@@ -121,8 +129,9 @@ static Code verb_rm(BucketCall *call, Err *err)
 
 /* ---- versioning ---- */
 
-static Code verb_versioning(BucketCall *call, Err *err)
+static Code verb_versioning(void *arg, Err *err)
 {
+    BucketCall *call = arg;
     Arena tmp AUTO(arena_done) = { 0 };
     S3Reply reply;
     const XmlNode *root;
@@ -179,8 +188,9 @@ static Code cors_set(BucketCall *call, Err *err)
     return bucket_do(call, "PUT", "cors", buf_str(&body), err);
 }
 
-static Code verb_cors(BucketCall *call, Err *err)
+static Code verb_cors(void *arg, Err *err)
 {
+    BucketCall *call = arg;
     S3Reply reply;
     if (args_has(call->args, "--off"))
         return bucket_do(call, "DELETE", "cors", STR_NONE, err);
@@ -230,8 +240,9 @@ static Code uploads_read(BucketCall *call, Str xml, JsonWriter *w, bool *ret_mor
     return E_OK;
 }
 
-static Code verb_uploads(BucketCall *call, Err *err)
+static Code verb_uploads(void *arg, Err *err)
 {
+    BucketCall *call = arg;
     Buf body AUTO(buf_done) = { 0 };
     bool more = true;
     Str key = STR_NONE, id = STR_NONE;
@@ -260,12 +271,7 @@ static Code verb_uploads(BucketCall *call, Err *err)
     return E_OK;
 }
 
-static const struct {
-    const char *word;
-    size_t words_min, words_max; /* with the verb */
-    Code (*run)(BucketCall *call, Err *err);
-    const char *usage;
-} verbs[] = {
+static const CommandVerb verbs[] = {
     { "create", 2, 2, verb_create, "create NAME [--versioning]" },
     { "ls", 1, 1, verb_ls, "ls" },
     { "usage", 1, 2, verb_usage, "usage [NAME]" },
@@ -273,26 +279,22 @@ static const struct {
     { "versioning", 2, 3, verb_versioning, "versioning NAME [on | suspend]" },
     { "cors", 2, 2, verb_cors, "cors NAME [--origin URL [--method GET] | --file FILE | --off]" },
     { "uploads", 2, 2, verb_uploads, "uploads NAME [--abort]" },
+    { NULL, 0, 0, NULL, NULL },
 };
 
 Code command_bucket(const Args *args, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     AUTO(s3_client_free) S3Client *client = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-        if (!args->count || !str_eq(args->words[0], str_z(verbs[i].word)))
-            continue;
-        TRY(command_words_check(args, "bucket", verbs[i].words_min, verbs[i].words_max, verbs[i].usage, err));
-        BucketCall call = { .args = args, .tmp = &tmp, .name = args->count > 1 ? args->words[1] : STR_NONE };
-        if (str_starts(call.name, STR("s3://")))
-            call.name = str_from(call.name, 5);
-        if (str_ends(call.name, STR("/")))
-            call.name.len--;
-        if (verbs[i].run != verb_usage && (verbs[i].run != verb_ls || s3_client_is_named(args)))
-            TRY(s3_client_open(args, &client, err));
-        call.client = client;
-        return verbs[i].run(&call, err);
-    }
-    return command_word_refuse("bucket", args->count ? args->words[0] : STR_NONE,
-                               "create ls usage rm versioning cors uploads", err);
+    const CommandVerb *verb;
+    TRY(command_verb(args, "bucket", verbs, &verb, err));
+    BucketCall call = { .args = args, .tmp = &tmp, .name = args->count > 1 ? args->words[1] : STR_NONE };
+    if (str_starts(call.name, STR("s3://")))
+        call.name = str_from(call.name, 5);
+    if (str_ends(call.name, STR("/")))
+        call.name.len--;
+    if (verb->run != verb_usage && (verb->run != verb_ls || s3_client_is_named(args)))
+        TRY(s3_client_open(args, &client, err));
+    call.client = client;
+    return verb->run(&call, err);
 }

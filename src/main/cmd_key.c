@@ -164,7 +164,8 @@ static Code access_list(KeyCall *call, Str name, Buf *body, Err *err)
 {
     (void)body;
     return command_show(call->args, path_of(call, "/v1/access-keys?principal=", name, ""), "items",
-                        "id,principal,state,created,expires", err);
+                        "id,principal,state,created,expires,last_used,last_used_service,last_used_region",
+                        err);
 }
 
 /* With --role the principal is made when it is not there; its role is never changed here. */
@@ -265,11 +266,17 @@ static const KeyVerb verbs[] = {
     { "access", "revoke", true, true, access_revoke },
 };
 
+/* `ls` as buckets and objects have it. */
+static bool word_is(Str word, const char *wanted)
+{
+    return str_eq(word, str_z(wanted)) || (str_eq(word, STR("ls")) && str_eq(str_z(wanted), STR("list")));
+}
+
 static const KeyVerb *verb_find(const Args *args, size_t *ret_words)
 {
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
         size_t words = *verbs[i].kind ? 2 : 1;
-        if (args->count < words || !str_eq(args->words[words - 1], str_z(verbs[i].word)) ||
+        if (args->count < words || !word_is(args->words[words - 1], verbs[i].word) ||
             (words == 2 && !str_eq(args->words[0], str_z(verbs[i].kind))))
             continue;
         if (args->count < words + verbs[i].named || args->count > words + verbs[i].may_be_named)

@@ -137,15 +137,17 @@ static Code object_list(ObjectCall *call, bool versions, Err *err)
     return E_OK;
 }
 
-static Code verb_ls(ObjectCall *call, Err *err)
+static Code verb_ls(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     if (call->args->count == 1)
         return work_buckets_show(call->client, call->args, err);
     return object_list(call, false, err);
 }
 
-static Code verb_versions(ObjectCall *call, Err *err)
+static Code verb_versions(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     return object_list(call, true, err);
 }
 
@@ -163,8 +165,9 @@ static bool tells_of_object(Str name)
     return str_starts(name, STR("content-")) || str_starts(name, STR("x-amz-"));
 }
 
-static Code verb_stat(ObjectCall *call, Err *err)
+static Code verb_stat(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     Buf body AUTO(buf_done) = { 0 };
     S3Reply reply;
     Str bucket, key, version = args_get(call->args, "--version");
@@ -267,8 +270,9 @@ static Code sources_put(ObjectCall *call, size_t first, size_t end, Str bucket, 
     return many_end(call, "sent", err);
 }
 
-static Code verb_put(ObjectCall *call, Err *err)
+static Code verb_put(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     Str bucket, key;
     TRY(work_address(word_at(call, call->args->count - 1), &bucket, &key, err));
     return sources_put(call, 1, call->args->count - 1, bucket, key, err);
@@ -375,8 +379,9 @@ static Code get_into(ObjectCall *call, Str bucket, Str key, Str target, Err *err
     return key_fetch(call, bucket, key, file, err);
 }
 
-static Code verb_get(ObjectCall *call, Err *err)
+static Code verb_get(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     Str bucket, key, option = args_get(call->args, "--output");
     TRY(work_address(word_at(call, 1), &bucket, &key, err));
     return get_into(call, bucket, key, option.len ? option : word_at(call, 2), err);
@@ -437,8 +442,9 @@ static Code lake_copy(ObjectCall *call, Str from, Str to, Err *err)
     return key_copy(call, &copy, err);
 }
 
-static Code verb_cp(ObjectCall *call, Err *err)
+static Code verb_cp(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     Str from = word_at(call, 1), to = word_at(call, 2), bucket, key;
     bool from_lake = str_starts(from, STR("s3://")), to_lake = str_starts(to, STR("s3://"));
     if (from_lake && to_lake)
@@ -480,8 +486,9 @@ static Code tree_remove(ObjectCall *call, Str bucket, Str prefix, Err *err)
     return many_end(call, "removed", err);
 }
 
-static Code verb_rm(ObjectCall *call, Err *err)
+static Code verb_rm(void *arg, Err *err)
 {
+    ObjectCall *call = arg;
     Str bucket, key, version = args_get(call->args, "--version");
     S3Reply reply;
     TRY(work_address(word_at(call, 1), &bucket, &key, err));
@@ -513,12 +520,7 @@ static Code verb_rm(ObjectCall *call, Err *err)
 
 /* ---- the verbs ---- */
 
-static const struct {
-    const char *word;
-    size_t words_min, words_max; /* with the verb */
-    Code (*run)(ObjectCall *call, Err *err);
-    const char *usage;
-} verbs[] = {
+static const CommandVerb verbs[] = {
     { "ls", 1, 2, verb_ls, "ls [BUCKET[/PREFIX]] [--folders] [--limit N] [--after KEY]" },
     { "get", 2, 3, verb_get, "get BUCKET/KEY [FILE|-] [--version ID], get -r BUCKET/PREFIX DIR" },
     { "put", 3, ARGS_MAX, verb_put, "put FILE... BUCKET/KEY, put - BUCKET/KEY, put -r DIR BUCKET/PREFIX" },
@@ -527,22 +529,18 @@ static const struct {
     { "cp", 3, 3, verb_cp,
       "cp FILE s3://BUCKET/KEY, cp s3://BUCKET/KEY FILE, cp [-r] s3://BUCKET/KEY s3://BUCKET/KEY" },
     { "versions", 2, 2, verb_versions, "versions BUCKET[/PREFIX] [--limit N]" },
+    { NULL, 0, 0, NULL, NULL },
 };
 
 Code command_object(const Args *args, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     AUTO(s3_client_free) S3Client *client = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-        if (!args->count || !str_eq(args->words[0], str_z(verbs[i].word)))
-            continue;
-        TRY(command_words_check(args, "object", verbs[i].words_min, verbs[i].words_max, verbs[i].usage, err));
-        TRY(s3_client_open(args, &client, err));
-        ObjectCall call = { .args = args, .client = client, .tmp = &tmp };
-        Code code = verbs[i].run(&call, err);
-        render_progress_end();
-        return code;
-    }
-    return command_word_refuse("object", args->count ? args->words[0] : STR_NONE, "ls get put rm stat cp versions",
-                               err);
+    const CommandVerb *verb;
+    TRY(command_verb(args, "object", verbs, &verb, err));
+    TRY(s3_client_open(args, &client, err));
+    ObjectCall call = { .args = args, .client = client, .tmp = &tmp };
+    Code code = verb->run(&call, err);
+    render_progress_end();
+    return code;
 }

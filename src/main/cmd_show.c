@@ -110,6 +110,21 @@ Code command_word_refuse(const char *command, Str word, const char *words, Err *
     return err_hint(err, code, "it is one of %s; `tarn %s --help` shows an example", words, command);
 }
 
+Code command_verb(const Args *args, const char *command, const CommandVerb *verbs, const CommandVerb **ret_verb,
+                  Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Str words = STR_NONE;
+    for (const CommandVerb *verb = verbs; verb->word; verb++) {
+        words = str_format(&tmp, STR_FMT "%s%s", STR_ARG(words), words.len ? " " : "", verb->word);
+        if (!args->count || !str_eq(args->words[0], str_z(verb->word)))
+            continue;
+        *ret_verb = verb;
+        return command_words_check(args, command, verb->words_min, verb->words_max, verb->usage, err);
+    }
+    return command_word_refuse(command, args->count ? args->words[0] : STR_NONE, str_copy_z(&tmp, words), err);
+}
+
 static bool word_is(const Args *args, size_t at, const char *word)
 {
     return at < args->count && str_eq(args->words[at], str_z(word));

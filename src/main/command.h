@@ -29,6 +29,18 @@ Code command_show(const Args *args, Str path, const char *rows_key, const char *
 /* The same of JSON that is there already. */
 Code command_show_json(const Args *args, Str json, const char *rows_key, const char *columns, Err *err) CHECKED;
 
+/* A verb of a command of verbs, the first word; a table of them ends with one without a word. */
+typedef struct CommandVerb {
+    const char *word;
+    size_t words_min, words_max; /* with the verb */
+    Code (*run)(void *call, Err *err);
+    const char *usage;
+} CommandVerb;
+
+/* The row of the first word, with as many words as it takes; else INVALID with what would be right. */
+Code command_verb(const Args *args, const char *command, const CommandVerb *verbs, const CommandVerb **ret_verb,
+                  Err *err) CHECKED;
+
 /* INVALID with the nearest of `words` ("create ls rm"), else with where the help is. */
 Code command_word_refuse(const char *command, Str word, const char *words, Err *err) CHECKED;
 

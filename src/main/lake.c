@@ -394,6 +394,8 @@ void lake_close(Lake *lake)
     sql_free(&api->sql);
     system_tables_free(&api->system_tables);
     source_free(&api->source);
+    if (api->govern)
+        IGNORE(govern_access_flush(api->govern, NULL)); /* when keys were used last: lost without harm */
     govern_free(&api->govern);
     catalog_free(&api->catalog);
     store_free(&api->store);

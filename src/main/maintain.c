@@ -133,15 +133,34 @@ static void forget(const MaintainOptions *o, int64_t now_us, const bool *stop)
         log_line(LOG_DEBUG, "event=maintain step=forget");
 }
 
-static bool wait_round(Maintain *m)
+static void flush(const MaintainOptions *o)
+{
+    Err err;
+    if (o->govern && govern_access_flush(o->govern, &err) != E_OK)
+        failed("flush", &err);
+}
+
+/* False: the thread is to end. */
+static bool wait_some(Maintain *m, int64_t until_us)
 {
     MUTEX_HELD(&m->mutex);
-    int64_t until_us = os_monotonic_us(m->options.os) + m->options.interval_ms * 1000;
-    for (int64_t left_us; !m->ending; )
-        if ((left_us = until_us - os_monotonic_us(m->options.os)) <= 0 ||
-            !cond_wait_us(&m->changed, &m->mutex, left_us))
+    int64_t left_us;
+    until_us = MIN(until_us, os_monotonic_us(m->options.os) + (int64_t)MAINTAIN_FLUSH_S * 1000000);
+    while (!m->ending && (left_us = until_us - os_monotonic_us(m->options.os)) > 0)
+        if (!cond_wait_us(&m->changed, &m->mutex, left_us))
             break;
     return !m->ending;
+}
+
+static bool wait_round(Maintain *m)
+{
+    int64_t until_us = os_monotonic_us(m->options.os) + m->options.interval_ms * 1000;
+    while (wait_some(m, until_us)) {
+        flush(&m->options);
+        if (os_monotonic_us(m->options.os) >= until_us)
+            return true;
+    }
+    return false;
 }
 
 void maintain_round(const MaintainOptions *options, const bool *stop)

@@ -7,9 +7,12 @@
 #pragma once
 
 #include "meta/meta.h"
+#include "govern/access.h"
 #include "sql/compact.h"
 #include "store/store.h"
 #include "table/catalog.h"
+
+enum { MAINTAIN_FLUSH_S = 120 };
 
 typedef struct MaintainOptions {
     Os *os;
@@ -20,6 +23,7 @@ typedef struct MaintainOptions {
     int64_t grace_ms;    /* age of an intent whose objects are swept */
     int64_t audit_ms;    /* age of audit rows that are forgotten */
     int64_t reclaim_ms;  /* from a snapshot's end to that of its files */
+    Govern *govern;      /* writes when access keys were used, every MAINTAIN_FLUSH_S; NULL: nothing is known */
     Sql *sql;            /* joins small files of tables with tarn.compact = true; NULL: nothing does */
     CompactRule compact;
 } MaintainOptions;

@@ -182,6 +182,7 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .grace_ms = conf_number(serve->conf, "maintenance.grace"),
                                 .audit_ms = conf_number(serve->conf, "maintenance.audit"),
                                 .reclaim_ms = conf_number(serve->conf, "maintenance.reclaim"),
+                                .govern = api->govern,
                                 .sql = api->sql,
                                 .compact = compact_rule(serve->conf) };
     TRY(flow_arrivals_open(&triggers, &arrivals, err)); /* its place is kept before landing gives anything back */

@@ -113,6 +113,8 @@ typedef struct MetaAccessKey {
     int64_t expires_us;  /* 0: never */
     int64_t disabled_us; /* 0: active */
     int64_t revoked_us;
+    int64_t used_us; /* last, to the minute; 0: not yet */
+    Str used_service, used_region; /* "s3", "us-east-1" */
 } MetaAccessKey;
 
 typedef struct MetaSetting {

@@ -256,6 +256,11 @@ void meta_add_access_key(MetaTxn *txn, const MetaAccessKey *row)
     row_add(txn, OP_add_access_key, row);
 }
 
+void meta_use_access_key(MetaTxn *txn, Str id, int64_t used_us, Str service, Str region)
+{
+    ITEM(txn, OP_use_access_key, TEXT(id), NUMBER(used_us), TEXT(service), TEXT(region));
+}
+
 void meta_set_access_key(MetaTxn *txn, Str id, int64_t expires_us, int64_t disabled_us, int64_t revoked_us)
 {
     ITEM(txn, OP_set_access_key, TEXT(id), NUMBER(expires_us), NUMBER(disabled_us), NUMBER(revoked_us));

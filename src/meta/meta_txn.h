@@ -76,6 +76,7 @@ void meta_add_principal(MetaTxn *txn, const MetaPrincipal *row);
 void meta_set_principal(MetaTxn *txn, Str id, Str role, int64_t epoch, int64_t disabled_us);
 void meta_require_principal_exists(MetaTxn *txn, Str id);
 void meta_add_access_key(MetaTxn *txn, const MetaAccessKey *row);
+void meta_use_access_key(MetaTxn *txn, Str id, int64_t used_us, Str service, Str region);
 void meta_set_access_key(MetaTxn *txn, Str id, int64_t expires_us, int64_t disabled_us,
                          int64_t revoked_us);
 void meta_add_audit(MetaTxn *txn, const MetaAudit *row);

@@ -70,6 +70,10 @@ static const Migration migrations[] = {
       " secret_sealed BLOB NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,"
       " disabled_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL) STRICT;"
       "CREATE INDEX access_keys_by_principal ON access_keys (principal_id);" },
+    { 5, "when access keys were used",
+      "ALTER TABLE access_keys ADD COLUMN used_us INTEGER NOT NULL DEFAULT 0;"
+      "ALTER TABLE access_keys ADD COLUMN used_service TEXT NOT NULL DEFAULT '';"
+      "ALTER TABLE access_keys ADD COLUMN used_region TEXT NOT NULL DEFAULT '';" },
 };
 
 static Code step_run(MetaDb *db, const Migration *step, Err *err)

@@ -8,7 +8,7 @@
 
 #include "meta/sqlite_db.h"
 
-enum { META_VERSION = 4 }; /* the number of the last step */
+enum { META_VERSION = 5 }; /* the number of the last step */
 
 /* Each step is one transaction with its number in it (PRAGMA user_version): after a crash the
  * database has all of a step or nothing of it. Up to `version_max`, 0: all. */

@@ -1,6 +1,8 @@
 """Principals and access keys by `tarn key` and REST, and what they open at the S3 door at once."""
 import json
 import sqlite3
+import time
+from datetime import datetime
 
 import boto3
 from botocore.config import Config
@@ -128,6 +130,35 @@ def access_keys_survive_a_restart():
     lake = Lake(lake.data)
     equal(refusal(s3(made).list_buckets), None)
     holds(refusal(s3(gone).list_buckets) is not None, "still revoked")
+
+
+def key_row(id_):
+    rows = json.loads(key("access", "ls", "--json"))["items"]
+    return next(row for row in rows if row["id"] == id_)
+
+
+@case
+def when_a_key_was_used_last():
+    global lake
+    made = access("create", "seen", "--role", "data_engineer")
+    idle = access("create", "idle", "--role", "data_engineer")
+    equal([key_row(made["id"])[name] for name in ("last_used", "last_used_service", "last_used_region")], [None] * 3)
+    wrong = s3({"id": made["id"], "secret": "not the secret"})
+    equal(refusal(wrong.list_buckets), "SignatureDoesNotMatch")
+    equal(key_row(made["id"])["last_used"], None, "what was not proven is no use")
+    audited = lake.rows("SELECT count(*) FROM tarn.audit")
+    before = time.time()
+    equal(refusal(s3(made).list_buckets), None)
+    row = key_row(made["id"])
+    used = datetime.fromisoformat(row["last_used"].replace("Z", "+00:00")).timestamp()
+    holds(before - 61 < used <= time.time(), row)
+    equal((row["last_used_service"], row["last_used_region"]), ("s3", "us-east-1"))
+    equal(key_row(idle["id"])["last_used"], None)
+    equal(lake.rows("SELECT count(*) FROM tarn.audit"), audited, "no row of the audit")
+    equal(lake.stop(), 0)
+    lake = Lake(lake.data)
+    equal(key_row(made["id"]), row, "after a restart")
+    equal(key_row(idle["id"])["last_used"], None)
 
 
 if __name__ == "__main__":

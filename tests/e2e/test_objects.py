@@ -56,7 +56,7 @@ def buckets_come_and_go():
     holds({"first", "counted", "bronze"} <= set(names), names)
     run("bucket", "rm", "first")
     holds("first" not in [row["name"] for row in items("bucket", "ls")], "it is gone")
-    holds(b"yours already" in run("bucket", "create", "counted", status=5).stderr, "the second time")
+    holds(b"there already" in run("bucket", "create", "counted", status=5).stderr, "the second time")
     holds(b"3 to 63" in run("bucket", "create", "No_Name", status=2).stderr, "a bad name")
 
 

@@ -296,7 +296,7 @@ bool s3_authenticate(S3Req *s, Str service)
     if (!sig_check_time(&s->claim, os_now_us(s->server->options.lake->os), s->arena, &fail) ||
         !verify(s, &fail))
         return fail.code && s3_fail_signature(s, &fail);
-    api_signed(&s->call, &s->grant);
+    api_signed(&s->call, &s->grant, s->claim.service, s->claim.region);
     http_req_set_principal(s->r, s->grant.principal.name);
     return true;
 }

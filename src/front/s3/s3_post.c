@@ -117,7 +117,7 @@ static bool signature_ok(S3Req *s, const PostForm *form)
                          .string_to_sign = policy };
         return s3_fail_signature(s, &fail);
     }
-    api_signed(&s->call, &s->grant);
+    api_signed(&s->call, &s->grant, s->claim.service, s->claim.region);
     http_req_set_principal(s->r, s->grant.principal.name);
     return true;
 }
