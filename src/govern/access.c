@@ -397,9 +397,10 @@ static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *ar
         seal_open(govern->master, token_context, bytes, arena, &text, NULL) != E_OK ||
         json_parse(arena, text, NULL, &root, NULL) != E_OK)
         return token_refuse(err);
-    if (!str_eq(json_str(json_get(root, "id")), access_key_id) ||
-        json_i64(json_get(root, "expires_us"), 0) <= os_now_us(govern->os))
+    if (!str_eq(json_str(json_get(root, "id")), access_key_id))
         return token_refuse(err);
+    if (json_i64(json_get(root, "expires_us"), 0) <= os_now_us(govern->os))
+        return err_set(err, E_GONE, "the session is over");
     TRY(key_find(govern, json_str(json_get(root, "parent")), arena, &parent, err));
     if (json_i64(json_get(root, "epoch"), 0) != parent.epoch)
         return token_refuse(err);

@@ -69,7 +69,7 @@ typedef struct AccessGrant {
 } AccessGrant;
 /* It is remembered: govern_access_find reads nothing. */
 bool govern_access_known(Govern *govern, Str access_key_id);
-/* `token`: X-Amz-Security-Token; empty: none. */
+/* `token`: X-Amz-Security-Token; empty: none. UNAUTHENTICATED; GONE: a session of ours that is over. */
 Code govern_access_find(Govern *govern, Str access_key_id, Str token, Arena *arena,
                         AccessGrant *ret_grant, Err *err) CHECKED;
 

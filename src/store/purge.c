@@ -211,12 +211,20 @@ Code trash_purge(Store *store, int64_t until_us, bool (*enough)(Store *store), c
     return code;
 }
 
+/* The clock can be set while the store is open: what it jumped ahead is no time that bytes were kept. Set back,
+ * it keeps what is there for longer, by as much; what goes from then on has its own time. */
+static int64_t trash_now_us(Store *store)
+{
+    int64_t went_by_us = os_monotonic_us(store->os) - store->opened_monotonic_us;
+    return MIN(os_now_us(store->os), store->opened_us + went_by_us);
+}
+
 Code store_trash_purge(Store *store, const bool *stop, StorePurged *ret_purged, Err *err)
 {
     StorePurged pressed, purged;
     MUTEX_HELD(&store->compacting);
     TRY(space_keep(store, stop, &pressed, err));
-    TRY(trash_purge(store, os_now_us(store->os) - store->trash_us, NULL, stop, &purged, err));
+    TRY(trash_purge(store, trash_now_us(store) - store->trash_us, NULL, stop, &purged, err));
     *ret_purged = (StorePurged){ pressed.objects + purged.objects, pressed.bytes + purged.bytes };
     return E_OK;
 }

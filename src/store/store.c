@@ -243,6 +243,8 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     space_init(&store->space);
     int64_t seconds = options->trash_seconds ? options->trash_seconds : STORE_TRASH_SECONDS;
     store->trash_us = MAX(seconds, (int64_t)0) * 1000000;
+    store->opened_us = os_now_us(store->os);
+    store->opened_monotonic_us = os_monotonic_us(store->os);
     mutex_init(&store->mutex);
     cond_init(&store->changed);
     cond_init(&store->asked);

@@ -484,6 +484,7 @@ struct Store {
     Index *index;
     char *dir;
     int64_t trash_us; /* how long bytes stay in the trash */
+    int64_t opened_us, opened_monotonic_us; /* both clocks as the store was opened */
     Mutex compacting; /* one compaction or purge at a time */
     Mutex pins_mutex;
     Pin *pins[PIN_SLOTS];

@@ -88,6 +88,41 @@ static bool part_reads(ObjectReader *reader, uint64_t i, uint64_t number)
            memcmp(got, wanted, PART_LEN) == 0;
 }
 
+/* Set ahead it empties nothing early; set back it keeps what was there, and nothing that comes is kept for longer. */
+TEST(trash_minds_no_jumps_of_the_clock)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(1);
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    const int64_t day = 24 * 60 * MINUTE_US;
+    os_sim_set_now_us(sim, 100 * day);
+    CHECK_OK(trash_open(sim, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), LARGE_LEN, 1, &err), &err);
+    CHECK_OK(store_delete(store, BUCKET, STR("k"), &err), &err);
+    os_sim_set_now_us(sim, 101 * day);
+    CHECK_INT(purge(store), 0);
+    os_sim_advance_us(sim, 9 * MINUTE_US);
+    CHECK_INT(purge(store), 0);
+    os_sim_advance_us(sim, 2 * MINUTE_US);
+    CHECK_INT(purge(store), 1);
+    os_sim_set_now_us(sim, 100 * day);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), LARGE_LEN, 2, &err), &err);
+    CHECK_OK(store_delete(store, BUCKET, STR("k"), &err), &err);
+    os_sim_set_now_us(sim, 99 * day);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), LARGE_LEN, 3, &err), &err);
+    CHECK_OK(store_delete(store, BUCKET, STR("k"), &err), &err);
+    CHECK_INT(purge(store), 0);
+    os_sim_advance_us(sim, 11 * MINUTE_US);
+    CHECK_INT(purge(store), 1); /* the later one */
+    store_free(&store);
+    CHECK_OK(trash_open(sim, &store, &err), &err);
+    CHECK_INT(purge(store), 0);
+    os_sim_advance_us(sim, day);
+    CHECK_INT(purge(store), 1);
+    CHECK_INT(files(sim), 0);
+}
+
 TEST(trash_keeps_bytes_for_its_time)
 {
     OsSim *sim AUTO(os_sim_free) = os_sim_new(1);

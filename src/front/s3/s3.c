@@ -286,6 +286,8 @@ bool s3_authenticate(S3Req *s, Str service)
     if (s->payload_sts.len > 0)
         s->claim.payload = s->payload_sts;
     Code code = api_signer(&s->call, s->claim.access_key, s->claim.token, &s->grant, &err);
+    if (code == E_GONE) /* clients know by it that they want another one */
+        return s3_fail(s, S3_ExpiredToken);
     if (code == E_UNAUTHENTICATED)
         return s->claim.token.len ? s3_fail(s, S3_InvalidToken)
                                   : s3_fail_with(s, S3_InvalidAccessKeyId, STR_NONE,

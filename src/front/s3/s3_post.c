@@ -102,6 +102,8 @@ static bool signature_ok(S3Req *s, const PostForm *form)
     if (!fields_ok(s, form))
         return false;
     Code code = api_signer(&s->call, s->claim.access_key, s->claim.token, &s->grant, &err);
+    if (code == E_GONE)
+        return s3_fail(s, S3_ExpiredToken);
     if (code == E_UNAUTHENTICATED)
         return s3_fail_with(s, S3_InvalidAccessKeyId, STR_NONE, "AWSAccessKeyId",
                             s->claim.access_key);
