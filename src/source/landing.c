@@ -4,8 +4,8 @@
  * 2. `landed` is a place that was committed: a version of the table that is loaded later has every row
  *    up to it.
  * 3. After a step whose outcome is not known the place is read again before the next.
- * 4. What the feed may forget is at or before the place of every reader, and was so `keep_ms` ago: a
- *    query that knows an older version of the table still finds its tail. */
+ * 4. What the feed may forget is at or before the place of every reader, and of every query that is not done:
+ *    a query that knows an older version of the table still finds its tail, however long it takes. */
 #include "source/landing.h"
 
 #include "base/log.h"
@@ -31,8 +31,8 @@ struct Landing {
     Mutex mutex;      /* guards what follows */
     Cond changed;     /* `stop` */
     uint64_t landed;
-    uint64_t kept, kept_next;  /* places that may be given back: now, and after kept_until_us */
-    int64_t kept_until_us;
+    uint64_t *pins; /* where queries that go on began; in no order */
+    size_t pin_count, pin_cap;
     uint64_t rows, commits, failures, lost;
 };
 
@@ -104,29 +104,38 @@ static Code slowest(Landing *landing, uint64_t *ret_sequence, Err *err)
 
 static Code give_back(Landing *landing, Err *err)
 {
-    uint64_t least, kept;
+    uint64_t least;
     TRY(slowest(landing, &least, err));
-    int64_t now_us = os_monotonic_us(landing->options.os);
     {
-        MUTEX_HELD(&landing->mutex);
-        if (landing->options.keep_ms <= 0)
-            landing->kept = least;
-        else if (now_us >= landing->kept_until_us) {
-            landing->kept = landing->kept_next;
-            landing->kept_next = least;
-            landing->kept_until_us = now_us + landing->options.keep_ms * 1000;
-        }
-        kept = landing->kept;
+        MUTEX_HELD(&landing->mutex); /* a pin that comes after it stands at `landed`, which is behind `least` */
+        for (size_t i = 0; i < landing->pin_count; i++)
+            least = MIN(least, landing->pins[i]);
     }
-    store_feed_release(landing->options.store, kept);
+    store_feed_release(landing->options.store, least);
     return E_OK;
 }
 
-static uint64_t landed_get(void *self)
+static uint64_t landed_pin(void *self)
 {
     Landing *landing = self;
     MUTEX_HELD(&landing->mutex);
+    if (landing->pin_count == landing->pin_cap) {
+        landing->pin_cap = MAX(2 * landing->pin_cap, (size_t)16);
+        landing->pins = mem_grow(landing->pins, landing->pin_cap * sizeof *landing->pins);
+    }
+    landing->pins[landing->pin_count++] = landing->landed;
     return landing->landed;
+}
+
+static void landed_unpin(void *self, uint64_t place)
+{
+    Landing *landing = self;
+    MUTEX_HELD(&landing->mutex);
+    size_t i = 0;
+    while (i < landing->pin_count && landing->pins[i] != place)
+        i++;
+    ASSERT(i < landing->pin_count);
+    landing->pins[i] = landing->pins[--landing->pin_count];
 }
 
 /* ---- a step ---- */
@@ -319,11 +328,10 @@ Code landing_start(Landing *landing, Err *err)
 static Code landing_begin(Landing *landing, Err *err)
 {
     SqlTail tail = { .ns = NS, .name = NAME, .source = source_changes(landing->options.source),
-                     .column = STR("sequence"), .property = PROPERTY, .landed = landed_get, .self = landing };
+                     .column = STR("sequence"), .property = PROPERTY, .pin = landed_pin, .unpin = landed_unpin,
+                     .self = landing };
     TRY(table_find(landing, err));
     TRY(place_load(landing, err));
-    TRY(slowest(landing, &landing->kept_next, err));
-    landing->kept_until_us = os_monotonic_us(landing->options.os) + landing->options.keep_ms * 1000;
     store_feed_release(landing->options.store, 0);
     return sql_register_tail(landing->options.sql, &tail, err);
 }
@@ -336,8 +344,6 @@ Code landing_open(const LandingOptions *options, Landing **ret_landing, Err *err
         landing->options.interval_ms = LANDING_INTERVAL_MS;
     if (options->rows_max == 0)
         landing->options.rows_max = LANDING_ROWS_MAX;
-    if (options->keep_ms == 0)
-        landing->options.keep_ms = LANDING_KEEP_MS;
     mutex_init(&landing->mutex);
     cond_init(&landing->changed);
     TRY(landing_begin(landing, err));
@@ -359,6 +365,7 @@ void landing_free(Landing **landing_pointer)
     thread_join(&landing->thread);
     cond_done(&landing->changed);
     mutex_done(&landing->mutex);
+    mem_free(&landing->pins);
     arena_done(&landing->arena);
     mem_free(&landing);
 }

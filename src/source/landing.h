@@ -6,7 +6,8 @@
  * Units:   _ms; _us: microseconds since 1970 UTC; sequence: as in store.h.
  *
  * Rows and the place in the feed commit in one transaction of the metadata, so a crash neither loses nor
- * doubles. A SELECT reads the table's files and, behind them, the feed: a change is seen at once. Files
+ * doubles. A SELECT reads the table's files and, behind them, the feed: a change is seen at once, and the feed keeps
+ * what the SELECT began with until its result is freed. Files
  * of tables (the lake's bucket) are no objects here, so the table does not feed on itself. */
 #pragma once
 
@@ -16,8 +17,7 @@
 
 enum {
     LANDING_ROWS_MAX = 1000000, /* numbers of changes, of which some are no rows */
-    LANDING_INTERVAL_MS = 60000,
-    LANDING_KEEP_MS = 900000 /* the feed stays so long behind a commit: for queries that go on */
+    LANDING_INTERVAL_MS = 60000
 };
 
 typedef struct Landing Landing;
@@ -31,7 +31,6 @@ typedef struct LandingOptions {
     Source *source;
     int64_t interval_ms; /* from the first change to its commit; 0: LANDING_INTERVAL_MS */
     uint64_t rows_max;   /* that do not wait for it; 0: LANDING_ROWS_MAX */
-    int64_t keep_ms;     /* 0: LANDING_KEEP_MS; below 0: none */
 } LandingOptions;
 
 /* Makes bronze.objects when it is not there and registers it; before the first query. */

@@ -39,7 +39,7 @@ static void house_open(House *house, uint64_t rows_max)
     SourceOptions source = { .os = os, .store = house->store };
     CHECK_OK(source_open(&source, &house->source, &house->err), &house->err);
     LandingOptions landing = { .os = os, .store = house->store, .meta = house->meta, .catalog = house->catalog,
-                               .sql = house->sql, .source = house->source, .interval_ms = 1, .keep_ms = -1,
+                               .sql = house->sql, .source = house->source, .interval_ms = 1,
                                .rows_max = rows_max };
     CHECK_OK(landing_open(&landing, &house->landing, &house->err), &house->err);
 }
@@ -89,6 +89,12 @@ static void put(House *house, const char *bucket, const char *key, const char *b
 {
     StorePut put = { .bucket = str_z(bucket), .key = str_z(key), .content_type = STR("text/plain") };
     CHECK_OK(store_put(house->store, &put, str_z(bytes), NULL, &house->err), &house->err);
+}
+
+static void hot(House *house, int count)
+{
+    for (int i = 0; i < count; i++)
+        put(house, "users", "hot", "x");
 }
 
 static void multipart(House *house, Str key)
@@ -163,14 +169,38 @@ TEST(landing_goes_on_where_it_stopped)
     ASK(&house, "SELECT count(*), count(DISTINCT sequence) FROM bronze.objects", "8 8");
     CHECK_INT(land(&house), 1);
     ASK(&house, "SELECT count(*), count(DISTINCT sequence) FROM bronze.objects", "8 8");
-    for (int i = 0; i < 300; i++)
-        put(&house, "users", "hot", "x");
+    hot(&house, 300);
     CHECK_INT(land(&house), 300);
-    put(&house, "users", "hot", "x"); /* what was landed is given back with it */
+    hot(&house, 1); /* what was landed is given back with it */
     StoreChange *changes;
     size_t count;
     CHECK_CODE(store_feed_read(house.store, 0, 0, &house.arena, &changes, &count, &house.err), E_GONE);
     ASK(&house, "SELECT count(*), count(DISTINCT sequence) FROM bronze.objects", "309 309");
+}
+
+/* What a query began with is there until it is done, whatever lands meanwhile; then it is given back. */
+TEST(landing_keeps_what_a_query_reads)
+{
+    House house AUTO(house_close);
+    house_open(&house, 0);
+    events(&house);
+    SqlRequest request = { .text = str_z(EVENTS), .read_only = true };
+    SqlResult *result AUTO(sql_result_free) = NULL;
+    CHECK_OK(sql_query(house.sql, &request, &result, &house.err), &house.err);
+    CHECK_INT(land(&house), 7);
+    hot(&house, 300);
+    CHECK_INT(land(&house), 300);
+    hot(&house, 1); /* what was given back goes with the next change */
+    StoreChange *changes;
+    size_t count;
+    CHECK_OK(store_feed_read(house.store, 0, 0, &house.arena, &changes, &count, &house.err), &house.err);
+    ArrowArray batch AUTO(arrow_array_done) = { 0 };
+    CHECK_OK(sql_result_next(result, &batch, &house.err), &house.err);
+    CHECK_INT(batch.length, 7);
+    sql_result_free(&result);
+    CHECK_INT(land(&house), 1);
+    hot(&house, 1);
+    CHECK_CODE(store_feed_read(house.store, 0, 0, &house.arena, &changes, &count, &house.err), E_GONE);
 }
 
 /* A commit that fails loses nothing; one whose place was moved by somebody else doubles nothing. */

@@ -28,7 +28,6 @@ typedef struct Resolve {
     const SqlRequest *request;
     Arena *arena;
     SqlResolved *out;
-    uint64_t landed[SQL_TAILS_MAX]; /* before the versions at hand were loaded */
     Err *err;
 } Resolve;
 
@@ -45,6 +44,8 @@ void sql_resolved_done(SqlResolved *resolved)
         table_version_free(&resolved->versions[i]);
     for (size_t i = 0; i < resolved->raw_count; i++)
         raw_free(&resolved->raws[i]);
+    for (size_t i = 0; resolved->pinned && i < resolved->pinned->tail_count; i++)
+        resolved->pinned->tails[i].unpin(resolved->pinned->tails[i].self, resolved->places[i]);
     *resolved = (SqlResolved){ 0 };
 }
 
@@ -176,7 +177,7 @@ static Code bind_tail(Resolve *r, const SqlTail *tail, const SqlPlan *plan, Str 
     if (!str_u64(property, &after))
         return err_set(r->err, E_CORRUPT, "the property " STR_FMT " of " STR_FMT " is no number",
                        STR_ARG(tail->property), STR_ARG(name));
-    after = MAX(after, r->landed[tail - r->sql->tails]);
+    after = MAX(after, r->out->places[tail - r->sql->tails]);
     BorderBinding bound = { .schema = STR("@tail"), .name = name, .source = tail->source };
     if (!is_bound(r->out, bound.schema, name))
         TRY(sql_resolved_add(r->out, r->arena, &bound, r->err));
@@ -225,6 +226,17 @@ static Code bind_version(Resolve *r, const Wanted *wanted, TableVersion *version
     return sql_resolved_add(r->out, r->arena, &bound, r->err);
 }
 
+/* Once a statement, before the first version is loaded: a place that has fallen behind by a later one is as good,
+ * since the version itself says how far its files go. */
+static void tails_pin(Resolve *r)
+{
+    if (r->out->pinned != NULL)
+        return;
+    for (size_t i = 0; i < r->sql->tail_count; i++)
+        r->out->places[i] = r->sql->tails[i].pin(r->sql->tails[i].self);
+    r->out->pinned = r->sql;
+}
+
 /* All names of one text at one snapshot of the metadata. */
 static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *gate,
                         const Chain *chain)
@@ -238,8 +250,7 @@ static Code bind_tables(Resolve *r, Wanted *wanted, size_t count, const Gate *ga
     TableName *names = arena_array(r->arena, TableName, count);
     for (size_t i = 0; i < count; i++)
         names[i] = (TableName){ .ns = wanted[i].ns, .name = wanted[i].name };
-    for (size_t i = 0; i < r->sql->tail_count; i++)
-        r->landed[i] = r->sql->tails[i].landed(r->sql->tails[i].self);
+    tails_pin(r);
     TableVersion **versions = r->out->versions + r->out->version_count;
     Code code = catalog_resolve(r->sql->options.catalog, names, count, versions, r->err);
     for (size_t i = 0; i < count && code == E_NOT_FOUND; i++) {

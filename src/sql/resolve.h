@@ -29,6 +29,8 @@ typedef struct SqlResolved {
     size_t travel_count;
     uint64_t files_planned, files_total;
     Gate gate; /* of the text itself */
+    const Sql *pinned; /* whose tails stay readable behind `places`; NULL: nobody's */
+    uint64_t places[SQL_TAILS_MAX];
 } SqlResolved;
 
 void sql_resolved_done(SqlResolved *resolved);

@@ -73,8 +73,10 @@ typedef struct SqlTail {
     const ScanSource *source; /* the table's columns; asked with `column > N` */
     Str column;               /* a number that grows; not null */
     Str property;             /* of the table: up to which number its files go; absent: 0 */
-    /* As `property`, where it is ahead: no row is missing in the files of a version loaded later. */
-    uint64_t (*landed)(void *self);
+    /* As `property`, where it is ahead: no row is missing in the files of a version loaded later. The rows behind it
+     * stay readable until it was given back as often as it was taken. */
+    uint64_t (*pin)(void *self);
+    void (*unpin)(void *self, uint64_t place);
     void *self;
 } SqlTail;
 
