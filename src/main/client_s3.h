@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "main/args.h"
 
-enum { S3_REPLY_MAX = 16 << 20, S3_FIELDS_MAX = 24 };
+enum { S3_REPLY_MAX = 16 << 20, S3_FIELDS_MAX = 192 }; /* an object brings up to 128 of its own */
 
 typedef struct S3Client S3Client;
 

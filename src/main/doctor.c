@@ -66,19 +66,18 @@ static void store_found(void *arg, const StoreFinding *found)
         doctor->findings++;
         return;
     }
-    if (!found->bucket.len) {
-        doctor_finding(doctor, str_format(doctor->tmp, "journal: %s", found->text),
-                       "restore store/ from the last backup; `tarn object get` still reads what is whole");
-        return;
-    }
-    Str text = str_z(found->text), name = str_format(doctor->tmp, "s3://" STR_FMT "/" STR_FMT ": ",
-                                                     STR_ARG(found->bucket), STR_ARG(found->key));
+    Str text = str_z(found->text), name = STR("");
+    if (found->bucket.len)
+        name = str_format(doctor->tmp, "s3://" STR_FMT "/" STR_FMT ": ", STR_ARG(found->bucket), STR_ARG(found->key));
     if (str_starts(text, name))
         text = str_from(text, name.len);
-    doctor_finding(doctor, str_format(doctor->tmp, STR_FMT STR_FMT, STR_ARG(name), STR_ARG(text)),
-                   found->code == E_NOT_FOUND || str_find(text, STR("No such file")) >= 0
+    Str at = found->file[0] ? str_format(doctor->tmp, " (%s, byte %llu)", found->file, (unsigned long long)found->at)
+                            : STR("");
+    bool missing = found->code == E_NOT_FOUND || str_find(text, STR("No such file")) >= 0;
+    doctor_finding(doctor, str_format(doctor->tmp, STR_FMT STR_FMT STR_FMT, STR_ARG(name), STR_ARG(text), STR_ARG(at)),
+                   found->bucket.len && missing
                        ? "its bytes are missing: put the object again from its source, or its file back from a backup"
-                       : "put the object again from its source, or restore it from a backup");
+                       : found->advice);
 }
 
 static void store_look(Doctor *doctor, bool hashes)

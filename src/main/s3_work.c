@@ -60,8 +60,19 @@ static Str type_of(Str name)
 
 /* ---- sending ---- */
 
+enum { SIGNED_FIELDS_MAX = 8 }; /* those that a request has of its own */
+
+/* What is copied: which version of the source, and what its readers get back with it. */
+typedef struct CopySource {
+    uint64_t bytes;
+    Str type, etag;
+    S3Field fields[S3_FIELDS_MAX];
+    size_t field_count;
+} CopySource;
+
 typedef struct Send {
     S3Client *client;
+    const CopySource *source; /* of a copy; NULL: bytes are sent */
     const WorkPut *put;
     Arena *arena;
     FILE *file;
@@ -121,12 +132,15 @@ static Code upload_begin(Send *send, Err *err)
     const WorkPut *put = send->put;
     const XmlNode *root;
     S3Reply reply;
-    S3Field fields[] = {
+    S3Field fields[S3_FIELDS_MAX] = {
         { "content-type", put->content_type.len ? put->content_type : type_of(put->key) },
         { "x-amz-checksum-algorithm", STR("CRC64NVME") },
     };
+    size_t count = 2;
+    for (size_t i = 0; send->source && i < send->source->field_count; i++)
+        fields[count++] = send->source->fields[i];
     S3Call call = { .method = "POST", .bucket = put->bucket, .key = put->key, .query = query, .query_count = 1,
-                    .fields = fields, .field_count = 2 };
+                    .fields = fields, .field_count = count };
     Code code = s3_call(send->client, &call, &reply, err);
     if (code == E_OK)
         code = xml_parse(&tmp, buf_str(&reply.body), &root, err);
@@ -356,8 +370,17 @@ static Str copy_source(const WorkCopy *copy, Arena *arena)
     return str_copy(arena, buf_str(&text));
 }
 
-static Code source_size(S3Client *client, const WorkCopy *copy, uint64_t *ret_bytes, Str *ret_type, Arena *arena,
-                        Err *err)
+static bool goes_along(const char *name)
+{
+    static const char *const kept[] = { "cache-control", "content-disposition", "content-encoding",
+                                        "content-language", "expires", "x-amz-website-redirect-location" };
+    for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+        if (strcmp(name, kept[i]) == 0)
+            return true;
+    return str_starts(str_z(name), STR("x-amz-meta-"));
+}
+
+static Code source_look(S3Client *client, const WorkCopy *copy, Arena *arena, CopySource *ret_source, Err *err)
 {
     S3Reply reply;
     S3Field query[] = { { "versionId", copy->from_version } };
@@ -367,12 +390,18 @@ static Code source_size(S3Client *client, const WorkCopy *copy, uint64_t *ret_by
     Code code = s3_call(client, &call, &reply, err);
     if (code == E_OK && !str_i64(s3_reply_field(&reply, "content-length"), &size))
         code = err_set(err, E_CORRUPT, "the server gave no length");
-    *ret_bytes = (uint64_t)size;
-    *ret_type = str_copy(arena, s3_reply_field(&reply, "content-type"));
+    *ret_source = (CopySource){ .bytes = (uint64_t)size };
+    ret_source->type = str_copy(arena, s3_reply_field(&reply, "content-type"));
+    ret_source->etag = str_copy(arena, s3_reply_field(&reply, "etag"));
+    for (size_t i = 0; i < reply.field_count && i < S3_FIELDS_MAX - SIGNED_FIELDS_MAX; i++)
+        if (goes_along(reply.fields[i].name))
+            ret_source->fields[ret_source->field_count++] = (S3Field){
+                str_copy_z(arena, str_z(reply.fields[i].name)), str_copy(arena, reply.fields[i].value) };
     s3_reply_done(&reply);
     return code;
 }
 
+/* Of the version that was looked at: one that took its place meanwhile ends the copy. */
 static Code part_copy(Send *send, const WorkCopy *copy, uint32_t number, uint64_t from, uint64_t to, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -383,9 +412,10 @@ static Code part_copy(Send *send, const WorkCopy *copy, uint32_t number, uint64_
         { "x-amz-copy-source", copy_source(copy, &tmp) },
         { "x-amz-copy-source-range", str_format(&tmp, "bytes=%llu-%llu", (unsigned long long)from,
                                                 (unsigned long long)to - 1) },
+        { "x-amz-copy-source-if-match", send->source->etag },
     };
     S3Call call = { .method = "PUT", .bucket = copy->bucket, .key = copy->key, .query = query, .query_count = 2,
-                    .fields = fields, .field_count = 2 };
+                    .fields = fields, .field_count = ARRAY_LEN(fields) };
     Code code = s3_call(send->client, &call, &reply, err);
     if (code == E_OK)
         code = xml_parse(&tmp, buf_str(&reply.body), &root, err);
@@ -400,9 +430,10 @@ static Code part_copy(Send *send, const WorkCopy *copy, uint32_t number, uint64_
     return code;
 }
 
-static Code copy_parts(Send *send, const WorkCopy *copy, uint64_t bytes, Err *err)
+static Code copy_parts(Send *send, const WorkCopy *copy, Err *err)
 {
     S3Reply reply;
+    uint64_t bytes = send->source->bytes;
     TRY(upload_begin(send, err));
     parts_begin(&send->parts);
     Code code = E_OK;
@@ -437,19 +468,18 @@ static Code copy_whole(S3Client *client, const WorkCopy *copy, Err *err)
 Code work_copy(S3Client *client, const WorkCopy *copy, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
-    Str type;
-    uint64_t bytes;
-    TRY(source_size(client, copy, &bytes, &type, &tmp, err));
-    if (bytes <= WORK_COPY_WHOLE_MAX) {
+    CopySource source;
+    TRY(source_look(client, copy, &tmp, &source, err));
+    if (source.bytes <= WORK_COPY_WHOLE_MAX) {
         TRY(copy_whole(client, copy, err));
         if (copy->show)
-            copy->show->done += bytes;
+            copy->show->done += source.bytes;
         return E_OK;
     }
-    WorkPut put = { .bucket = copy->bucket, .key = copy->key, .content_type = type };
-    Send send = { .client = client, .put = &put, .arena = &tmp };
+    WorkPut put = { .bucket = copy->bucket, .key = copy->key, .content_type = source.type };
+    Send send = { .client = client, .put = &put, .arena = &tmp, .source = &source };
     buf_init(&send.parts, S3_REPLY_MAX);
-    Code code = copy_parts(&send, copy, bytes, err);
+    Code code = copy_parts(&send, copy, err);
     buf_done(&send.parts);
     return code;
 }

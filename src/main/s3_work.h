@@ -16,7 +16,7 @@ enum {
     WORK_COPY_PART_BYTES = 1 << 30,
     WORK_DELETE_MAX = 1000
 };
-#define WORK_COPY_WHOLE_MAX (5ull << 30) /* larger copies go by parts, without the metadata of the source */
+#define WORK_COPY_WHOLE_MAX (5ull << 30) /* larger copies go by parts, without the tags of the source */
 
 /* ---- names ---- */
 /* "s3://bucket/key" or "bucket/key"; the key may be empty. INVALID without a bucket. */

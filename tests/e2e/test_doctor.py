@@ -32,6 +32,9 @@ def build():
     parts = [{"PartNumber": i, "ETag": s3.upload_part(Bucket="seen", Key="parts", UploadId=upload, PartNumber=i,
                                                       Body=bytes([64 + i]) * 5 * MIB)["ETag"]} for i in (1, 2)]
     s3.complete_multipart_upload(Bucket="seen", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
+    for page in range(4):  # rows of some MiB, so that the index has blocks that a start does not read
+        s3.delete_objects(Bucket="seen", Delete={"Quiet": True, "Objects": [
+            {"Key": f"never/{page}/{i}/{os.urandom(200).hex()}"} for i in range(1000)]})
     lake.ingest("geo", "cities.csv", b"city,people\nOslo,709037\n")
     equal(lake.sql("CREATE NAMESPACE d").status, 200)
     equal(lake.sql("CREATE TABLE d.t AS SELECT i FROM range(1000) r(i)").status, 200)
@@ -116,6 +119,11 @@ def index_flipped(data):
         flip(path, at=path.stat().st_size // 4)
 
 
+def index_block_flipped(data):
+    path = max((data / "store/index").glob("*.sst"), key=lambda p: p.stat().st_size)
+    flip(path, at=path.stat().st_size * 3 // 4)
+
+
 def index_cut(data):
     for path in (data / "store/index").glob("MANIFEST-*"):
         os.truncate(path, path.stat().st_size // 2)
@@ -175,7 +183,7 @@ def certificate_damaged(data):
 #         what is done      what is named                      what is to be done
 DAMAGES = [
     (small_body,           "journal",                          "backup"),
-    (large_file,           "s3://seen/large",                  "again from its source"),
+    (large_file,           ", byte 65536)",                    "again from its source"),
     (large_file_end,       "s3://seen/large",                  "again from its source"),
     (large_file_gone,      "s3://seen/large",                  "bytes are missing"),
     (part_gone,            "s3://seen/parts",                  "bytes are missing"),
@@ -185,6 +193,7 @@ DAMAGES = [
     (meta_gone,            "meta/tarn.db is missing",          "restore meta/"),
     (meta_row,             "principal",                        "restore meta/"),
     (index_flipped,        "",                                 "remove store/index"),
+    (index_block_flipped,  "BAD  the index",                   "remove store/index"),
     (index_cut,            "",                                 "remove store/index"),
     (journal_gone,         "store/journal is missing",         "restore store/"),
     (objects_gone,         "store/objects is missing",         "restore store/"),
