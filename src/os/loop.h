@@ -18,6 +18,7 @@
 enum {
     LOOPS_MAX = 64,
     LOOP_READ_BYTES = 256 << 10,    /* one scratch buffer a loop */
+    LOOP_CUT_BYTES = 256 << 10,     /* of a LoopCut, looked at and sent while it is in the cache */
     LOOP_ROUND_BYTES = 4 << 20,     /* a loop moves about so much in a turn, shared by who is ready */
     LOOP_TURN_BYTES_MIN = 32 << 10, /* but each of them so much at least */
     LOOP_UNSENT_BYTES = 256 << 10,  /* the kernel keeps so much that was not on the wire yet; the */
@@ -157,6 +158,14 @@ void loop_conn_send_take(LoopConn *conn, Buf *take_bytes);
  * connection. `done` comes once, when all has gone or never will; `fd` is the caller's until then. */
 void loop_conn_send_file(LoopConn *conn, int fd, uint64_t at, uint64_t len,
                          void (*done)(void *arg), void *arg);
+/* Bytes of files of which each piece is looked at right before it goes out by sendfile; in clear only. */
+typedef struct LoopCut {
+    /* How many of the `len` bytes from `at` on may go now, and where they stand; 0: no more of them goes
+     * out this way. `room` has LOOP_READ_BYTES to work in. On the loop: it must not block. */
+    size_t (*check)(struct LoopCut *cut, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at);
+    void (*over)(struct LoopCut *cut, uint64_t sent); /* once; the rest is the caller's to send */
+} LoopCut;
+void loop_conn_send_cut(LoopConn *conn, uint64_t len, LoopCut *cut);
 size_t loop_conn_queued(const LoopConn *conn);         /* bytes that wait to go out */
 /* Of these what the peer has acknowledged, about: for minimum rates, since the kernel takes in bursts. */
 uint64_t loop_conn_delivered(const LoopConn *conn);

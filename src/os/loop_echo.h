@@ -12,7 +12,7 @@
 
 /* Lines come back. `work ...` goes through a worker, `close` ends, `wait` is answered by a timer,
  * `peer` gives the client's address, `loop` its loop's index, `tls` what is known of TLS, `big N` N bytes, `file` the
- * door's file between two lines. */
+ * door's file between two lines, `cut` the same as a LoopCut and behind it how many bytes of it went. */
 typedef struct EchoDoor {
     Loops *loops;
     NetAddress bound;
@@ -21,6 +21,7 @@ typedef struct EchoDoor {
     Os *os;                       /* NULL: os_real */
     int file_fd;
     uint64_t file_len;
+    atomic_uint_fast64_t cut_len; /* what `check` lets go of a cut */
     bool trusts, admits;
     size_t wants;                 /* 0: all */
     atomic_int shown_max;         /* to the protocol at once */

@@ -94,6 +94,46 @@ static void file_done(void *arg)
     atomic_fetch_add(&((EchoDoor *)arg)->files_done, 1);
 }
 
+typedef struct EchoCut {
+    LoopCut cut;
+    Echo *echo;
+    LoopConn *conn;
+    uint64_t asked, let; /* by `check`: the last time */
+} EchoCut;
+
+/* Some of it each time; the end of what may go is in the middle of the file. */
+static size_t cut_check(LoopCut *cut, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at)
+{
+    EchoCut *c = (EchoCut *)cut;
+    EchoDoor *door = c->echo->door;
+    uint64_t most = atomic_load(&door->cut_len);
+    memset(room, 0, LOOP_READ_BYTES);
+    if (at < c->asked || at > c->asked + c->let)
+        abort(); /* a byte went that was not let go, or went twice */
+    *ret_fd = door->file_fd;
+    *ret_file_at = 1 + at;
+    c->asked = at;
+    c->let = at < most ? MIN(most - at, MIN((uint64_t)len, (uint64_t)100000)) : 0;
+    return (size_t)c->let;
+}
+
+static void cut_over(LoopCut *cut, uint64_t sent)
+{
+    EchoCut *c = (EchoCut *)cut;
+    char text[40];
+    atomic_fetch_add(&c->echo->door->files_done, 1);
+    loop_conn_send(c->conn, str_of(text, (size_t)snprintf(text, sizeof text, ">%llu\n", (unsigned long long)sent)));
+    mem_free(&c);
+}
+
+static void cut_send(Echo *echo)
+{
+    EchoCut *c = mem_new(sizeof *c);
+    *c = (EchoCut){ .cut = { cut_check, cut_over }, .echo = echo, .conn = echo->conn };
+    loop_conn_send(echo->conn, STR("<\n"));
+    loop_conn_send_cut(echo->conn, echo->door->file_len, &c->cut);
+}
+
 static void big_send(Echo *echo, Str count)
 {
     uint64_t len = 0;
@@ -139,6 +179,8 @@ static size_t echo_in(void *state, Str bytes)
         loop_conn_send(echo->conn, STR("<\n"));
         loop_conn_send_file(echo->conn, echo->door->file_fd, 1, echo->door->file_len, file_done, echo->door);
         loop_conn_send(echo->conn, STR(">\n"));
+    } else if (str_eq(line, STR("cut\n"))) {
+        cut_send(echo);
     } else if (str_starts(line, STR("big "))) {
         big_send(echo, str_sub(line, 4, line.len - 5));
     } else if (str_starts(line, STR("work")) && line.len < 64) {

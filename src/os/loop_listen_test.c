@@ -186,6 +186,37 @@ TEST(loop_files_of_who_leaves_are_done_once)
     net_close(&door.file_fd);
 }
 
+TEST(loop_a_cut_goes_as_far_as_it_is_let)
+{
+    enum { LEN = 24 << 20 }; /* more than a socket of the machine holds */
+    EchoDoor door AUTO(echo_stop) = { .loop_count = 1, .cut_len = UINT64_MAX };
+    file_make(&door, LEN);
+    echo_start(&door);
+    int fd = echo_client(&door);
+    echo_say(fd, STR("one\ncut\n"));
+    echo_hear(fd, STR("one\n<\n"));
+    pattern_hear(fd, 1, LEN);
+    echo_hear(fd, STR(">25165824\n"));
+    atomic_store(&door.cut_len, (uint64_t)(LEN / 2 + 1));
+    echo_say(fd, STR("cut\n"));
+    echo_hear(fd, STR("<\n"));
+    pattern_hear(fd, 1, LEN / 2 + 1);
+    echo_hear(fd, STR(">12582913\n"));
+    atomic_store(&door.cut_len, (uint64_t)(0));
+    echo_say(fd, STR("cut\ntwo\n"));
+    echo_hear(fd, STR("<\n"));
+    CHECK(echo_until(&door.files_done, 3));
+    net_close(&fd);
+    atomic_store(&door.cut_len, (uint64_t)(UINT64_MAX));
+    fd = echo_client(&door);
+    echo_say(fd, STR("cut\n"));
+    echo_hear(fd, STR("<\n"));
+    net_close(&fd); /* it leaves */
+    CHECK(echo_until(&door.files_done, 4));
+    CHECK(echo_until(&door.open, 0));
+    net_close(&door.file_fd);
+}
+
 TEST(loop_a_file_that_is_shorter_breaks_the_connection)
 {
     EchoDoor door AUTO(echo_stop) = { .loop_count = 1 };

@@ -4,7 +4,9 @@
  * 1. `out_bytes` is what the blocks still hold; a file counts with what is left of its part.
  * 2. Small sends share a block of LOOP_BLOCK_BYTES, which comes from the loop's spare ones; a slow
  *    reader does not keep it: what is left moves to a block of its size.
- * 3. A file's `done` is called exactly once, when its block leaves the queue. */
+ * 3. A file's `done` is called exactly once, when its block leaves the queue, and a cut's `over`.
+ * 4. No byte of a cut goes out that `check` did not let go right before: what the socket did not take
+ *    is asked for again. */
 #include "os/loop_priv.h"
 
 #include <string.h>
@@ -29,6 +31,8 @@ static void block_free(Loop *loop, OutBlock *block)
 {
     if (block->fd >= 0)
         block->done(block->arg);
+    if (block->cut)
+        block->cut->over(block->cut, block->at);
     mem_free(&block->taken);
     if (block->room == LOOP_BLOCK_BYTES && loop->spare_count < LOOP_SPARE_BLOCKS_MAX) {
         block->next = loop->spare;
@@ -84,8 +88,14 @@ void out_sent(LoopConn *conn, uint64_t sent)
             return;
         }
         sent -= left;
+        block->at = block->end;
         block_shift(conn);
     }
+}
+
+static bool in_memory(const OutBlock *block)
+{
+    return block->fd < 0 && !block->cut;
 }
 
 const char *out_block_bytes(const OutBlock *block)
@@ -93,21 +103,42 @@ const char *out_block_bytes(const OutBlock *block)
     return (block->taken ? block->taken : block->copy) + block->at;
 }
 
+/* 0: the rest is given back. */
+static ptrdiff_t cut_put(LoopConn *conn, size_t most)
+{
+    OutBlock *block = conn->out_first;
+    int fd = -1;
+    uint64_t file_at = 0;
+    size_t len = MIN(most, (size_t)LOOP_CUT_BYTES);
+    len = block->cut->check(block->cut, block->at, len, conn->loop->scratch, &fd, &file_at);
+    if (len == 0) {
+        conn->out_bytes -= block->end - block->at;
+        block_shift(conn);
+        return 0;
+    }
+    ptrdiff_t sent = net_send_file(conn->fd, fd, file_at, len);
+    if (sent >= 0 && (size_t)sent < len)
+        conn->writable = false;
+    return sent;
+}
+
 /* In clear: as net_write. A socket that took only a part is full. */
 static ptrdiff_t clear_put(LoopConn *conn, size_t budget)
 {
     OutBlock *block = conn->out_first;
     size_t all = (size_t)MIN(block->end - block->at, (uint64_t)budget);
+    if (block->cut)
+        return cut_put(conn, all);
     if (block->fd >= 0)
         return net_send_file(conn->fd, block->fd, block->file_at + block->at, all);
     struct iovec parts[WRITE_PARTS_MAX] = { { (char *)out_block_bytes(block), all } };
     size_t count = 1;
-    while ((block = block->next) && block->fd < 0 && count < WRITE_PARTS_MAX && all < budget) {
+    while ((block = block->next) && in_memory(block) && count < WRITE_PARTS_MAX && all < budget) {
         size_t len = MIN((size_t)(block->end - block->at), budget - all);
         parts[count++] = (struct iovec){ (char *)out_block_bytes(block), len };
         all += len;
     }
-    ptrdiff_t sent = net_write(conn->fd, parts, count, block && block->fd >= 0);
+    ptrdiff_t sent = net_write(conn->fd, parts, count, block && !in_memory(block));
     if (sent >= 0 && (size_t)sent < all)
         conn->writable = false;
     return sent;
@@ -199,7 +230,7 @@ void loop_conn_send(LoopConn *conn, Str bytes)
         return;
     conn->out_bytes += bytes.len;
     OutBlock *last = conn->out_last;
-    if (last && last->fd < 0 && !last->taken && last->room - last->end > 0) {
+    if (last && in_memory(last) && !last->taken && last->room - last->end > 0) {
         size_t fits = MIN(bytes.len, (size_t)(last->room - last->end));
         memcpy(last->copy + last->end, bytes.ptr, fits);
         last->end += fits;
@@ -242,6 +273,21 @@ void loop_conn_send_file(LoopConn *conn, int fd, uint64_t at, uint64_t len,
     block->fd = fd;
     block->done = done;
     block->arg = arg;
+    conn->out_bytes += len;
+    block_push(conn, block);
+    conn_ready(conn);
+}
+
+void loop_conn_send_cut(LoopConn *conn, uint64_t len, LoopCut *cut)
+{
+    ASSERT(!conn->tls && len > 0);
+    if (conn->phase != CONN_OPEN) {
+        cut->over(cut, 0);
+        return;
+    }
+    OutBlock *block = block_new(conn->loop, 0);
+    block->end = len;
+    block->cut = cut;
     conn->out_bytes += len;
     block_push(conn, block);
     conn_ready(conn);

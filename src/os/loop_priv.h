@@ -25,7 +25,7 @@ enum {
     LOOP_TLS_TURNS = 8             /* who has had so many turns keeps them until then */
 };
 
-/* Output: copied bytes in the block itself, bytes that were taken, or a part of a file. */
+/* Output: copied bytes in the block itself, bytes that were taken, a part of a file, or a cut. */
 typedef struct OutBlock {
     struct OutBlock *next;
     uint64_t at, end;              /* sent, and all */
@@ -35,6 +35,7 @@ typedef struct OutBlock {
     void *arg;
     uint64_t file_at;
     int fd;                        /* -1: no file */
+    LoopCut *cut;                  /* NULL: none */
     char copy[];
 } OutBlock;
 

@@ -60,6 +60,12 @@ Code os_file_allocate(OsFile *file, uint64_t size, Err *err)
     return file->os.ops->file_allocate(file->os.self, file->inner, size, err);
 }
 
+size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at)
+{
+    const OsOps *ops = file->os.ops;
+    return ops->file_peek ? ops->file_peek(file->os.self, file->inner, bytes, len, at) : 0;
+}
+
 int os_file_fd(OsFile *file)
 {
     return file->os.ops->file_fd ? file->os.ops->file_fd(file->os.self, file->inner) : -1;

@@ -49,6 +49,7 @@ typedef struct OsOps {
     Code (*file_truncate)(void *self, void *file, uint64_t size, Err *err);
     Code (*file_allocate)(void *self, void *file, uint64_t size, Err *err);
     int (*file_fd)(void *self, void *file); /* NULL: no descriptors on this machine */
+    size_t (*file_peek)(void *self, void *file, void *bytes, size_t len, uint64_t at); /* NULL: never */
     Code (*file_lock)(void *self, void *file, Err *err); /* NULL: one process only */
     Code (*dir_make)(void *self, const char *path, Err *err);
     Code (*dir_remove)(void *self, const char *path, Err *err);
@@ -81,6 +82,8 @@ void os_file_close(OsFile **file); /* fit for AUTO */
 
 /* Reads up to `len` bytes; `*ret_len` is less only at the end of the file. */
 Code os_file_pread(OsFile *file, void *bytes, size_t len, uint64_t at, size_t *ret_len, Err *err) CHECKED;
+/* What of it is in memory now, without waiting for the disk; 0: nothing, also where that cannot be known. */
+size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at);
 Code os_file_pwrite(OsFile *file, Str bytes, uint64_t at, Err *err) CHECKED; /* all of them */
 
 /* fdatasync: an error is final; nobody may sync the same file again and believe it. */

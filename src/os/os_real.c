@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -87,6 +88,15 @@ static Code real_file_pread(void *self, void *inner, void *bytes, size_t len, ui
     }
     *ret_len = done;
     return E_OK;
+}
+
+static size_t real_file_peek(void *self, void *inner, void *bytes, size_t len, uint64_t at)
+{
+    (void)self;
+    RealFile *file = inner;
+    struct iovec part = { bytes, len };
+    ssize_t got = preadv2(file->fd, &part, 1, (off_t)at, RWF_NOWAIT);
+    return got > 0 ? (size_t)got : 0;
 }
 
 static Code real_file_pwrite(void *self, void *inner, Str bytes, uint64_t at, Err *err)
@@ -304,6 +314,7 @@ static const OsOps real_ops = {
     .file_truncate = real_file_truncate,
     .file_allocate = real_file_allocate,
     .file_fd = real_file_fd,
+    .file_peek = real_file_peek,
     .file_lock = real_file_lock,
     .dir_make = real_dir_make,
     .dir_remove = real_dir_remove,

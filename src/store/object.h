@@ -32,6 +32,7 @@ enum {
     STORE_PUBLISH_MAX = 10000,     /* puts of one group */
     STORE_INLINE_MAX = 128 * 1024, /* bodies up to this travel in the journal */
     STORE_BLOCK_BYTES = 64 * 1024, /* one CRC32C each */
+    OBJECT_ROOM_BYTES = STORE_BLOCK_BYTES,
     STORE_TRASH_SECONDS = 3600     /* by default */
 };
 #define STORE_OBJECT_MAX ((uint64_t)1 << 40)

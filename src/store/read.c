@@ -203,6 +203,34 @@ Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, si
     return E_OK;
 }
 
+/* A part that is not open is left to object_pread: opening it waits for the disk. */
+static size_t part_in_file(ObjectReader *reader, uint64_t at, size_t len, char *room, size_t room_len, int *ret_fd,
+                           uint64_t *ret_file_at)
+{
+    MUTEX_HELD(&reader->mutex);
+    size_t i = part_of(reader, at);
+    const uint64_t *starts = reader->part_starts;
+    if (reader->part_open != i + 1)
+        return 0;
+    *ret_file_at = at - starts[i];
+    len = (size_t)MIN((uint64_t)len, starts[i + 1] - at);
+    return reader->store->backend_ops->blob_in_file(reader->blob, *ret_file_at, len, room, room_len, ret_fd);
+}
+
+size_t object_in_file(ObjectReader *reader, uint64_t at, size_t len, char *room, size_t room_len, int *ret_fd,
+                      uint64_t *ret_file_at)
+{
+    const BackendOps *ops = reader->store->backend_ops;
+    uint64_t size = reader->info.size_bytes;
+    if (!ops->blob_in_file || at >= size)
+        return 0;
+    len = (size_t)MIN((uint64_t)len, size - at);
+    if (reader->part_blobs)
+        return part_in_file(reader, at, len, room, room_len, ret_fd, ret_file_at);
+    *ret_file_at = at;
+    return reader->blob ? ops->blob_in_file(reader->blob, at, len, room, room_len, ret_fd) : 0;
+}
+
 Code store_head_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
                         ObjectInfo *ret_info, Err *err)
 {

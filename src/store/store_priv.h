@@ -191,6 +191,8 @@ typedef struct BackendOps {
                       Err *err);
     Code (*blob_pread)(Blob *blob, void *bytes, size_t len, uint64_t at,
                        Err *err); /* within size */
+    /* As object_in_file, of a blob that is read; NULL: it has no files. */
+    size_t (*blob_in_file)(Blob *blob, uint64_t at, size_t len, char *room, size_t room_len, int *ret_fd);
     void (*blob_close)(Blob *blob);
     Code (*blob_remove)(Backend *backend, const BlobId *id, Err *err);
     Code (*blob_list)(Backend *backend, BlobVisit *visit, void *arg, Err *err);

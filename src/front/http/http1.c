@@ -385,6 +385,16 @@ static void wire_file(HttpReq *r, int fd, uint64_t at, uint64_t len, void (*done
     rate_watch(conn);
 }
 
+static bool wire_file_cuts(HttpReq *r, uint64_t len, LoopCut *cut)
+{
+    HttpConn *conn = r->link;
+    if (conn->chunked_out || loop_conn_tls(conn->conn))
+        return false;
+    loop_conn_send_cut(conn->conn, len, cut);
+    rate_watch(conn);
+    return true;
+}
+
 static void wire_end(HttpReq *r)
 {
     HttpConn *conn = r->link;
@@ -442,6 +452,7 @@ static const HttpWire http1_wire = {
     .head = wire_head,
     .body = wire_body,
     .file = wire_file,
+    .file_cuts = wire_file_cuts,
     .end = wire_end,
     .queued = wire_queued,
     .cut = wire_cut,

@@ -3,7 +3,9 @@
  * Invariants:
  * 1. `done` runs exactly once: when the bytes have gone, or when it is known that they never will.
  * 2. A wire that sends files itself gets the HttpFile's parts and `done`; else the file is read block
- *    by block as any stream, in the route's lane. */
+ *    by block as any stream, in the route's lane.
+ * 3. While the socket has a cut (`sending`) nothing is pulled for its request; a cut begins behind what
+ *    was pulled before it, and `seek` comes before the next pull. */
 #include "front/http/http_priv.h"
 
 typedef struct HttpFile {
@@ -87,4 +89,70 @@ void file_begin(HttpReq *r)
     r->pull = &pull;
     r->pull_self = file;
     req_pull(r);
+}
+
+/* ---- streams that stand in files ---- */
+
+_Static_assert((int)HTTP_CUT_ROOM_BYTES <= (int)LOOP_READ_BYTES, "the room is the loop's");
+enum { CUT_BACKOFF_MAX = 16 }; /* blocks that are pulled behind a cut that got nowhere */
+
+typedef struct HttpCutting {
+    LoopCut cut; /* first */
+    HttpReq *r;
+    const HttpCuts *cuts;
+    void *self;
+    uint64_t from; /* where the cut that is sent begins */
+    uint64_t pulled_to; /* up to there the next bytes are pulled */
+    size_t backoff; /* blocks of it: twice as many each time that nothing went */
+    bool sending;
+} HttpCutting;
+
+static size_t cut_check(LoopCut *cut, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at)
+{
+    HttpCutting *c = (HttpCutting *)cut;
+    return c->cuts->check(c->self, c->from + at, len, room, ret_fd, ret_file_at);
+}
+
+static void cut_over(LoopCut *cut, uint64_t sent)
+{
+    HttpCutting *c = (HttpCutting *)cut;
+    c->sending = false;
+    c->r->sent_bytes += sent;
+    c->backoff = sent > 0 ? 1 : MIN(MAX(c->backoff, (size_t)1) * 2, (size_t)CUT_BACKOFF_MAX);
+    c->pulled_to = c->r->sent_bytes + c->backoff * HTTP_PULL_BYTES;
+    c->cuts->seek(c->self, c->r->sent_bytes);
+}
+
+void http_reply_cuts(HttpReq *r, const HttpCuts *cuts, void *self)
+{
+    if (r->reply != REPLY_STREAM || r->length < 0 || !r->wire->file_cuts)
+        return;
+    HttpCutting *c = r->cutting = arena_new(&r->arena, HttpCutting);
+    *c = (HttpCutting){ .cut = { cut_check, cut_over }, .r = r, .cuts = cuts, .self = self };
+}
+
+/* The cut begins when all before has left memory, and is charged nothing. */
+bool cuts_go(HttpReq *r)
+{
+    HttpCutting *c = r->cutting;
+    if (!c || r->phase != REQ_SENDING || r->finishing || r->running || !r->head_sent || r->pull_self != c->self)
+        return false;
+    if (c->sending)
+        return true;
+    uint64_t left = (uint64_t)r->length - r->sent_bytes;
+    if (left == 0) {
+        stream_sent(r);
+        return true;
+    }
+    if (r->sent_bytes < c->pulled_to)
+        return false;
+    if (r->wire->queued(r) > 0)
+        return true;
+    IGNORE(reply_hold(r)); /* gives back */
+    c->from = r->sent_bytes;
+    c->sending = true;
+    if (r->wire->file_cuts(r, left, &c->cut))
+        return true;
+    r->cutting = NULL;
+    return false;
 }

@@ -138,6 +138,7 @@ struct HttpReq {
     LoopTimer later;
     uint64_t sent_bytes;
     struct HttpFile *file;           /* http_file.c */
+    struct HttpCutting *cutting;     /* http_file.c; NULL: what is pulled is all that goes out */
     const HttpDuplex *duplex;
     void *duplex_self;
     bool duplex_rests, duplex_busy, duplex_ends, duplex_aborts, duplex_ended, duplex_in_ends;
@@ -205,6 +206,8 @@ void reply_cut(HttpReq *r);
 bool reply_held(const HttpReq *r);             /* by a window of the peer's */
 void req_pull(HttpReq *r);
 bool block_send(HttpReq *r);                   /* what was pulled; false: the request is over */
+void stream_sent(HttpReq *r);                  /* its last byte is queued, or has gone */
+bool reply_hold(HttpReq *r);                   /* charges what the reply has in memory */
 void later_over(LoopTimer *timer);
 
 /* http_conn.c, http1.c */
@@ -227,6 +230,8 @@ bool reply_bodiless(const HttpReq *r);         /* HEAD, 204, 304: no body goes o
 /* http_file.c, http_duplex.c */
 void file_begin(HttpReq *r);
 void file_drop(HttpReq *r);                    /* it was not sent */
+/* True: the next bytes go out by themselves, or have gone; req_pull comes behind them. */
+bool cuts_go(HttpReq *r);
 void duplex_begin(HttpReq *r);
 size_t duplex_in(HttpReq *r, Str bytes);
 void duplex_in_over(HttpReq *r, Str trailers);

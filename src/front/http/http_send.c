@@ -66,6 +66,17 @@ static void whole_send(HttpReq *r)
     sent_all(r);
 }
 
+void stream_sent(HttpReq *r)
+{
+    r->wire->end(r);
+    sent_all(r);
+}
+
+bool reply_hold(HttpReq *r)
+{
+    return hold(r, 0);
+}
+
 void reply_cut(HttpReq *r)
 {
     room_count(&r->room->aborted);
@@ -165,8 +176,7 @@ bool block_send(HttpReq *r)
         return false;
     }
     if (r->pull_state == HTTP_PULL_END) {
-        r->wire->end(r);
-        sent_all(r);
+        stream_sent(r);
         return false;
     }
     if (r->pull_state == HTTP_PULL_LATER) {
@@ -182,6 +192,8 @@ void req_pull(HttpReq *r)
         request_over(r);
         return;
     }
+    if (cuts_go(r))
+        return;
     while (r->phase == REQ_SENDING && !r->finishing && !r->running && !r->pull_waits && may_pull(r)) {
         if (!lane_go(r, RUN_PULL) || !block_send(r))
             return;

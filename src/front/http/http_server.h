@@ -16,6 +16,7 @@
 enum {
     HTTP_BLOCK_BYTES = 1 << 20,           /* of a streamed request body, handed to on_body */
     HTTP_PULL_BYTES = 256 << 10,          /* of a streamed reply, asked for at once */
+    HTTP_CUT_ROOM_BYTES = 256 << 10,      /* what HttpCuts.check may work in */
     HTTP_PULL_AHEAD = 4,                  /* so many pulled blocks wait for the socket at most */
     HTTP_PIPELINE_BYTES_MAX = 256 << 10,  /* of replies that wait before requests are parsed on */
     HTTP_ARGS_MAX = 8,                    /* `{name}` parts of a route */
@@ -213,6 +214,15 @@ void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
  * already, 16 KiB when http.buffered_max is used up. Who asks is never refused for want of memory. In the
  * request's lane. */
 size_t http_pull_bytes(HttpReq *r, size_t wanted);
+
+/* Behind http_reply_stream, of a length that is known: what of it stands in files may go out by sendfile
+ * instead of being pulled, as far as `check` lets it go each time; what it does not is pulled. In clear. */
+typedef struct HttpCuts {
+    /* As LoopCut.check, on the loop; `at` counts from the reply's first byte. */
+    size_t (*check)(void *self, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at);
+    void (*seek)(void *self, uint64_t at); /* what is pulled next */
+} HttpCuts;
+void http_reply_cuts(HttpReq *r, const HttpCuts *cuts, void *self);
 
 /* A cut of an open file, by sendfile in clear; `done` (may be NULL) runs once on the loop, sent or not. */
 void http_reply_file(HttpReq *r, int status, const char *type, int fd, uint64_t at, uint64_t len,

@@ -36,6 +36,7 @@ typedef struct HttpWire {
     void (*body)(HttpReq *r, Buf *take_bytes); /* empties it; not empty before */
     /* `done` once, sent or not; NULL: the file is read and goes out by `body`. */
     void (*file)(HttpReq *r, int fd, uint64_t at, uint64_t len, void (*done)(void *arg), void *arg);
+    bool (*file_cuts)(HttpReq *r, uint64_t len, LoopCut *cut); /* false: not here; NULL: never */
     void (*end)(HttpReq *r);                 /* the body's end, with r->reply_trailers */
     size_t (*queued)(const HttpReq *r);      /* of this reply, or of all that share its socket */
     /* A window of the peer's holds the reply: nothing is pulled for it until req_writable. NULL: never. */

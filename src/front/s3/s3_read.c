@@ -12,7 +12,7 @@ enum { GET_BLOCK_BYTES = 128 << 10, GET_WHOLE_BYTES = 64 << 10 };
 typedef struct Reading {
     HttpReq *r;
     ObjectReader *reader;
-    uint64_t at, end;
+    uint64_t at, end, from;
 } Reading;
 
 static Code reading_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
@@ -36,6 +36,22 @@ static void reading_done(void *self)
 }
 
 static const HttpPull reading_ops = { reading_pull, reading_done };
+
+/* What is in the page cache goes out from there, compared with its checksum right before. */
+static size_t reading_in_file(void *self, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at)
+{
+    Reading *reading = self;
+    return object_in_file(reading->reader, reading->from + at, len, room, HTTP_CUT_ROOM_BYTES, ret_fd,
+                          ret_file_at);
+}
+
+static void reading_seek(void *self, uint64_t at)
+{
+    Reading *reading = self;
+    reading->at = reading->from + at;
+}
+
+static const HttpCuts reading_cuts = { reading_in_file, reading_seek };
 
 static bool part_number_ok(S3Req *s)
 {
@@ -215,8 +231,9 @@ static void bytes_send(S3Req *s, ObjectReader *take_reader, const Span *span, in
         http_reply(s->r, status, type, STR(""));
     } else if (bare || span->len > GET_WHOLE_BYTES || http_pull_bytes(s->r, span->len) < span->len) {
         Reading *reading = arena_new(s->arena, Reading);
-        *reading = (Reading){ s->r, TAKE(reader), span->at, span->at + span->len };
+        *reading = (Reading){ s->r, TAKE(reader), span->at, span->at + span->len, span->at };
         http_reply_stream(s->r, status, type, (int64_t)span->len, &reading_ops, reading);
+        http_reply_cuts(s->r, &reading_cuts, reading);
     } else {
         buf_init(&body, GET_WHOLE_BYTES);
         Code code = buf_reserve(&body, span->len)
