@@ -102,7 +102,8 @@ static void expire(const MaintainOptions *o, int64_t now_us, const bool *stop)
         failed("expire", &err);
     if (catalog_reclaim(o->catalog, now_us - o->reclaim_ms * 1000, stop, &objects, &err) != E_OK)
         failed("reclaim", &err);
-    log_line(snapshots + objects > 0 ? LOG_INFO : LOG_DEBUG, "event=maintain step=reclaim snapshots=%zu objects=%zu", snapshots, objects);
+    log_line(snapshots + objects > 0 ? LOG_INFO : LOG_DEBUG, "event=maintain step=reclaim snapshots=%zu objects=%zu",
+             snapshots, objects);
 }
 
 /* Said at each round until there is room again. */
