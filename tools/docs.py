@@ -68,7 +68,7 @@ def clean(value):
     value = re.sub(r'"\s*"', "", value)
     value = re.sub(r"\bCOLUMN\((\w+), (\w+)\)", r"`\1`", value)
     if value.startswith('"') and value.endswith('"'):
-        value = value[1:-1].replace('\\"', '"').replace("\\n", " ")
+        value = value[1:-1].replace('\\"', '"').replace("\\n", "; ")
     value = re.sub(r"\s+", " ", value)
     return value.replace("|", "\\|").replace("CONF_", "") if value != "NULL" else ""
 

@@ -7,6 +7,7 @@
 #include "os/os.h"
 
 #include <curl/curl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,11 +83,45 @@ bool s3_client_is_named(const Args *args)
     return first_of(args_get(args, "--endpoint"), "TARN_S3").len > 0;
 }
 
+/* ---- Ctrl-C ---- */
+
+static volatile sig_atomic_t stop_asked;
+
+static void stop_ask(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+/* A read that waits is cut off. */
+static void stop_listen(void)
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        struct sigaction now, wanted = { .sa_handler = stop_ask, .sa_flags = (int)SA_RESETHAND };
+        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+            sigaction(numbers[i], &wanted, NULL);
+    }
+}
+
+bool s3_client_stopped(void)
+{
+    return stop_asked != 0;
+}
+
+static int stop_look(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+    (void)down_all, (void)down, (void)up_all, (void)up;
+    const S3Call *call = arg;
+    return stop_asked && !call->at_the_end;
+}
+
 Code s3_client_open(const Args *args, S3Client **ret_client, Err *err)
 {
     AUTO(s3_client_free) S3Client *client = mem_new(sizeof *client);
     Str data = first_of(args_get(args, "--data"), "TARN_DATA"), ca = first_of(args_get(args, "--ca"), "TARN_CA");
     data = data.len ? data : STR("tarn-data");
+    stop_listen();
     client->endpoint = first_of(args_get(args, "--endpoint"), "TARN_S3");
     client->access = str_z(getenv("TARN_ACCESS_KEY"));
     client->secret = str_z(getenv("TARN_SECRET_KEY"));
@@ -307,8 +342,11 @@ static Code refusal_read(const S3Call *call, const S3Reply *reply, Err *err)
     Code code = code_of_status(reply->status);
     if (!reply->body.len || xml_parse(&tmp, buf_str(&reply->body), &root, NULL) != E_OK ||
         !xml_text(root, "Code").len) {
-        err_set(err, code, "%s: the server answered %ld", call->key.len ? "object" : "bucket", reply->status);
-        return code == E_NOT_FOUND ? err_hint(err, code, "`tarn object ls` shows what is there") : code;
+        if (code != E_NOT_FOUND) /* to a HEAD */
+            return err_set(err, code, "%s: the server answered %ld", call->key.len ? "object" : "bucket",
+                           reply->status);
+        err_set(err, code, "there is no s3://" STR_FMT "/" STR_FMT, STR_ARG(call->bucket), STR_ARG(call->key));
+        return err_hint(err, code, "`tarn object ls " STR_FMT "` shows what is there", STR_ARG(call->bucket));
     }
     Str name = xml_text(root, "Code"), text = xml_text(root, "Message");
     for (size_t i = 0; i < ARRAY_LEN(known_errors); i++) {
@@ -325,6 +363,8 @@ static Code exchange_end(S3Client *client, Exchange *exchange, CURLcode result, 
 {
     S3Reply *reply = exchange->reply;
     curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &reply->status);
+    if (result == CURLE_ABORTED_BY_CALLBACK && stop_asked)
+        return err_set(err, E_CANCELLED, "stopped");
     if (exchange->failed != E_OK)
         return exchange->failed;
     if (reply->status >= 300)
@@ -348,6 +388,9 @@ static void curl_prepare(S3Client *client, const S3Call *call, Exchange *exchang
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, exchange->reason);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, stop_look);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, (void *)call);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, bytes_take);
@@ -393,7 +436,8 @@ Code s3_call(S3Client *client, const S3Call *call, S3Reply *ret_reply, Err *err)
     curl_easy_setopt(client->curl, CURLOPT_URL,
                      str_copy_z(&tmp, str_format(&tmp, STR_FMT STR_FMT "%s" STR_FMT, STR_ARG(client->endpoint),
                                                  STR_ARG(path), query.len ? "?" : "", STR_ARG(query))));
-    CURLcode result = curl_easy_perform(client->curl);
+    bool stopped = stop_asked && !call->at_the_end;
+    CURLcode result = stopped ? CURLE_ABORTED_BY_CALLBACK : curl_easy_perform(client->curl);
     Code code = exchange_end(client, &exchange, result, err);
     curl_easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
     curl_slist_free_all(headers);

@@ -17,6 +17,9 @@ typedef struct S3Client S3Client;
 
 /* --endpoint, --ca, --data; TARN_S3, TARN_ACCESS_KEY and TARN_SECRET_KEY; else what admin.json says. */
 Code s3_client_open(const Args *args, S3Client **ret_client, Err *err) CHECKED;
+/* Ctrl-C or SIGTERM came since the client was opened: calls give CANCELLED, so that what was begun is taken back. A
+ * second one ends the process. */
+bool s3_client_stopped(void);
 bool s3_client_is_named(const Args *args); /* by --endpoint or TARN_S3 */
 void s3_client_free(S3Client **client);
 
@@ -41,6 +44,7 @@ typedef struct S3Call {
     S3Receive *receive; /* NULL: kept in the reply's body */
     S3Sent *sent;       /* NULL: nobody asks */
     void *arg;          /* of both */
+    bool at_the_end;    /* of work that was stopped: it goes out all the same */
 } S3Call;
 
 typedef struct S3Reply {

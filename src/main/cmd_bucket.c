@@ -98,7 +98,7 @@ static Code verb_usage(void *arg, Err *err)
         url_encode(&text, call->name, false);
         path = str_copy(call->tmp, buf_str(&text));
     }
-    return command_show(call->args, path, "items", "name,versions,bytes", err);
+    return command_show(call->args, path, "items", "name,objects,versions,bytes,trash_bytes,uploads", err);
 }
 
 /* ---- rm ---- */

@@ -16,6 +16,7 @@ const OptionRow object_options[] = {
     { "--folders", NULL, "`ls`: fold keys at `/`" },
     { "--version", "ID", "`get`, `rm`, `stat`, `cp`: this version" },
     { "--all-versions", NULL, "`rm`: the versions and delete markers too, for ever" },
+    { "--yes", NULL, "`rm -r`: remove without asking" },
     { "--if-absent", NULL, "`put`: only when the key is not there" },
     { "--type", "TYPE", "`put`: content type (default: from the name)" },
     { "--output", "FILE", "`get`: where it writes (default: standard output)" },
@@ -23,7 +24,8 @@ const OptionRow object_options[] = {
     { NULL, NULL, NULL },
 };
 
-enum { LIST_DEFAULT = 1000, LIST_MAX = 100000, TREE_DEPTH_MAX = 64, PATH_MAX_BYTES = 4096, FAILED_SHOWN_MAX = 20 };
+enum { LIST_DEFAULT = 1000, LIST_MAX = 100000, TREE_DEPTH_MAX = 64, PATH_MAX_BYTES = 4096, FAILED_SHOWN_MAX = 20,
+       KEY_SHOWN_MAX = 8192 };
 
 typedef struct ObjectCall {
     const Args *args;
@@ -39,21 +41,40 @@ static Str word_at(const ObjectCall *call, size_t at)
     return at < call->args->count ? call->args->words[at] : STR_NONE;
 }
 
+/* The others would fail in the same way, or nobody wants them any more. */
+static bool ends_all(Code code)
+{
+    return code == E_UNAVAILABLE || code == E_CANCELLED;
+}
+
+/* Keys are any bytes: none of them reaches a terminal as a control character. */
+static Str plain(Str text, Arena *arena)
+{
+    char *copy = arena_alloc(arena, text.len + 1);
+    for (size_t i = 0; i < text.len; i++)
+        copy[i] = (unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F ? '?' : text.ptr[i];
+    return str_of(copy, text.len);
+}
+
 static void say(const ObjectCall *call, const char *verb, Str from, Str to)
 {
+    Arena tmp AUTO(arena_done) = { 0 };
     render_progress_end();
+    Str shown = plain(from, &tmp), shown_to = plain(to, &tmp);
     if (!args_has(call->args, "--json"))
-        fprintf(stderr, "%s " STR_FMT "%s" STR_FMT "\n", verb, STR_ARG(from), to.len ? " -> " : "", STR_ARG(to));
+        fprintf(stderr, "%s " STR_FMT "%s" STR_FMT "\n", verb, STR_ARG(shown), to.len ? " -> " : "", STR_ARG(shown_to));
 }
 
 /* One of many failed: it is named, the others go on. */
 static void failure_keep(ObjectCall *call, Str name, const Err *err)
 {
+    Arena tmp AUTO(arena_done) = { 0 };
     render_progress_end();
+    Str shown = plain(name, &tmp);
     if (!call->failed)
         call->first_failure = *err;
     if (++call->failed <= FAILED_SHOWN_MAX)
-        fprintf(stderr, "tarn: " STR_FMT ": %s\n", STR_ARG(name), err->text);
+        fprintf(stderr, "tarn: " STR_FMT ": %s\n", STR_ARG(shown), err->text);
 }
 
 static Code many_end(ObjectCall *call, const char *verb, Err *err)
@@ -79,12 +100,30 @@ typedef struct Listing {
     bool versions;
 } Listing;
 
+/* JSON is text: bytes that are none are shown as U+FFFD, and whole under `key_url`. */
+static void key_put(JsonWriter *w, Str key)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    Buf text AUTO(buf_done), url AUTO(buf_done);
+    buf_init(&text, KEY_SHOWN_MAX);
+    buf_init(&url, KEY_SHOWN_MAX);
+    if (str_is_utf8(key)) {
+        json_field_str(w, "key", key);
+        return;
+    }
+    for (size_t i = 0; i < key.len; i++)
+        buf_put(&text, (unsigned char)key.ptr[i] < 0x80 ? str_sub(key, i, 1) : STR("\xEF\xBF\xBD"));
+    url_encode(&url, key, true);
+    json_field_str(w, "key", buf_str(&text));
+    json_field_str(w, "key_url", buf_str(&url));
+}
+
 static Code listed(void *arg, const WorkObject *object, Err *err)
 {
     JsonWriter *w = &((Listing *)arg)->w;
     (void)err;
     json_begin_object(w);
-    json_field_str(w, "key", object->key);
+    key_put(w, object->key);
     if (!object->prefix && !object->marker)
         json_field_u64(w, "size_bytes", object->size_bytes);
     if (!object->prefix) {
@@ -238,7 +277,7 @@ static Code tree_put(ObjectCall *call, const char *dir, Str bucket, Str prefix, 
             TRY(tree_put(call, path, bucket, str_format(&tmp, STR_FMT "/", STR_ARG(key)), depth + 1, err));
         else if (file_put(call, path, bucket, key, err) != E_OK)
             call->objects++, failure_keep(call, str_z(path), err);
-        if (call->failed && call->first_failure.code == E_UNAVAILABLE)
+        if (call->failed && ends_all(call->first_failure.code))
             return E_OK;
     }
     return E_OK;
@@ -319,7 +358,11 @@ static Code key_fetch(ObjectCall *call, Str bucket, Str key, const char *file, E
     call->show.label = key;
     WorkGet get = { .bucket = bucket, .key = key, .version = args_get(call->args, "--version"), .file = file,
                     .show = &call->show };
-    TRY(work_get(call->client, &get, err));
+    Code code = work_get(call->client, &get, err);
+    if (code == E_NOT_FOUND && !get.version.len && str_find(str_z(err->text), STR("NoSuchKey")) >= 0)
+        return err_hint(err, code, "`tarn object ls " STR_FMT "/" STR_FMT "` shows what is below it, `get -r` takes it",
+                        STR_ARG(bucket), STR_ARG(key));
+    TRY(code);
     call->objects++;
     if (file)
         say(call, "got", key, str_z(file));
@@ -346,7 +389,7 @@ static Code tree_fetch(void *arg, const WorkObject *object, Err *err)
         return E_OK;
     tree->call->objects++;
     failure_keep(tree->call, object->key, err);
-    return code == E_UNAVAILABLE ? code : E_OK;
+    return ends_all(code) ? code : E_OK;
 }
 
 /* Up to its last `/`: what is put before the names of files. */
@@ -414,7 +457,7 @@ static Code tree_copy(void *arg, const WorkObject *object, Err *err)
         return E_OK;
     tree->call->objects++;
     failure_keep(tree->call, object->key, err);
-    return code == E_UNAVAILABLE ? code : E_OK;
+    return ends_all(code) ? code : E_OK;
 }
 
 static Code lake_copy(ObjectCall *call, Str from, Str to, Err *err)
@@ -473,6 +516,11 @@ static Code tree_delete(void *arg, const WorkObject *object, Err *err)
 
 static Code tree_remove(ObjectCall *call, Str bucket, Str prefix, Err *err)
 {
+    Str question = str_format(call->tmp, "remove everything below s3://" STR_FMT "/" STR_FMT "%s?", STR_ARG(bucket),
+                              STR_ARG(plain(prefix, call->tmp)),
+                              args_has(call->args, "--all-versions") ? ", all versions, for ever" : "");
+    if (!command_agreed(call->args, question))
+        return err_hint(err, err_set(err, E_INVALID, "nothing was removed"), "--yes removes without asking");
     WorkDelete work;
     Tree tree = { .call = call, .delete = &work };
     WorkList list = { .bucket = bucket, .prefix = prefix, .versions = args_has(call->args, "--all-versions") };

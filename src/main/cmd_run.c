@@ -121,16 +121,6 @@ static void plan_show(const Json *plan)
     printf(STR_FMT "\n", STR_ARG(json_str(json_get(plan, "summary"))));
 }
 
-static bool person_agrees(void)
-{
-    char line[16];
-    if (!isatty(STDIN_FILENO))
-        return false;
-    printf("run it? [y/N] ");
-    fflush(stdout);
-    return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
-}
-
 /* ---- the run ---- */
 
 typedef struct Follow {
@@ -367,7 +357,7 @@ Code command_run(const Args *args, Err *err)
         printf(STR_FMT "\n", STR_ARG(buf_str(&answer)));
     if (args_has(args, "--plan") || !json_len(json_get(plan, "steps")))
         return E_OK;
-    if (!args_has(args, "--yes") && !person_agrees())
+    if (!command_agreed(args, STR("run it?")))
         return err_hint(err, err_set(err, E_INVALID, "nothing was run"), "--yes runs the plan without asking");
     buf_clear(&answer);
     request.path = STR("/v1/runs");

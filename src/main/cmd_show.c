@@ -110,6 +110,17 @@ Code command_word_refuse(const char *command, Str word, const char *words, Err *
     return err_hint(err, code, "it is one of %s; `tarn %s --help` shows an example", words, command);
 }
 
+bool command_agreed(const Args *args, Str question)
+{
+    char line[16];
+    if (args_has(args, "--yes"))
+        return true;
+    if (!isatty(STDIN_FILENO))
+        return false;
+    fprintf(stderr, STR_FMT " [y/N] ", STR_ARG(question));
+    return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
+}
+
 Code command_verb(const Args *args, const char *command, const CommandVerb *verbs, const CommandVerb **ret_verb,
                   Err *err)
 {

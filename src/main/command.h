@@ -41,6 +41,9 @@ typedef struct CommandVerb {
 Code command_verb(const Args *args, const char *command, const CommandVerb *verbs, const CommandVerb **ret_verb,
                   Err *err) CHECKED;
 
+/* --yes, or a person at a terminal says so. */
+bool command_agreed(const Args *args, Str question);
+
 /* INVALID with the nearest of `words` ("create ls rm"), else with where the help is. */
 Code command_word_refuse(const char *command, Str word, const char *words, Err *err) CHECKED;
 

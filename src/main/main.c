@@ -33,7 +33,9 @@ static void help_all(void)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         printf("  %-9s %s\n", commands[i].name, commands[i].doc);
     printf("\n`tarn COMMAND --help` shows a command's options and an example.\n"
-           "Start here:  tarn serve --data ./lake\n");
+           "Start here:  tarn serve --data ./lake\n"
+           "Exit status: 0 done; 2 the command is wrong; 3 not there; 4 not allowed; 5 it is otherwise there, or not\n"
+           "             empty; 7 no answer, try again; 130 stopped by Ctrl-C; 1 anything else\n");
 }
 
 static void help_options(const OptionRow *rows)
@@ -43,12 +45,34 @@ static void help_options(const OptionRow *rows)
                rows->value ? rows->value : "", rows->doc);
 }
 
+/* A line for each way: they are divided by " | " outside of brackets. */
+static void usage_print(const Command *command)
+{
+    Str usage = str_z(command->usage);
+    const char *label = "usage:";
+    size_t from = 0;
+    int depth = 0;
+    for (size_t i = 0; i <= usage.len; i++) {
+        char c = i < usage.len ? usage.ptr[i] : '\0';
+        depth += c == '[' ? 1 : c == ']' ? -1 : 0;
+        if (c && !(depth == 0 && str_starts(str_from(usage, i), STR(" | "))))
+            continue;
+        printf("%s tarn %s " STR_FMT "\n", label, command->name, STR_ARG(str_sub(usage, from, i - from)));
+        label = "      ";
+        from = i + 3;
+    }
+    printf("\n");
+}
+
 static void help_command(const Command *command)
 {
-    printf("%s\n\nusage: tarn %s %s\n\n", command->doc, command->name, command->usage);
+    printf("%s\n\n", command->doc);
+    usage_print(command);
     help_options(command->options);
     help_options(args_common);
-    printf("\nexample: %s\n", command->example);
+    Str rest = str_z(command->example), line;
+    for (const char *label = "\nexample: "; str_split(&rest, '\n', &line); label = "         ")
+        printf("%s" STR_FMT "\n", label, STR_ARG(line));
 }
 
 static const Command *command_find(Str name)

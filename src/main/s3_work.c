@@ -86,12 +86,14 @@ typedef struct Send {
 static Code part_read(Send *send, Err *err)
 {
     send->len = 0;
-    while (send->len < send->room) {
+    while (send->len < send->room && !s3_client_stopped()) {
         size_t got = fread(send->bytes + send->len, 1, send->room - send->len, send->file);
         send->len += got;
         if (got == 0)
             break;
     }
+    if (s3_client_stopped())
+        return err_set(err, E_CANCELLED, "stopped");
     if (ferror(send->file))
         return err_set(err, E_IO, "cannot read %s", send->put->file ? send->put->file : "the standard input");
     send->crc = crc64_nvme(send->crc, str_of(send->bytes, send->len));
@@ -213,7 +215,8 @@ static void upload_abort(S3Client *client, Str bucket, Str key, Str upload_id)
     Err ignored;
     S3Reply reply;
     S3Field query[] = { { "uploadId", upload_id } };
-    S3Call call = { .method = "DELETE", .bucket = bucket, .key = key, .query = query, .query_count = 1 };
+    S3Call call = { .method = "DELETE", .bucket = bucket, .key = key, .query = query, .query_count = 1,
+                    .at_the_end = true };
     err_clear(&ignored);
     if (s3_call(client, &call, &reply, &ignored) != E_OK)
         fprintf(stderr, "tarn: the parts that were sent stay on the server: %s\n", ignored.text);

@@ -7,6 +7,7 @@ import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -24,7 +25,7 @@ MIB = 1 << 20
 def run(*words, stdin=None, env=None, status=0):
     out = subprocess.run([TARN, *words, "--data", lake.data], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                          timeout=200, env={**os.environ, **(env or {})})
-    equal(out.returncode, status, f"{words}: {out.stderr.decode()}")
+    equal(out.returncode, status, f"{words}: {out.stderr.decode(errors='replace')}")
     return out
 
 
@@ -103,7 +104,7 @@ def keys_are_opaque():
     out = run("object", "get", "-r", "opaque", work / "opaque", status=2)
     holds(b"no path of a file" in out.stderr, out.stderr)
     holds(not (work / "z").exists() and (work / "opaque/*").read_bytes() == b"*", "only what is a path")
-    run("object", "rm", "-r", "opaque")
+    run("object", "rm", "-r", "--yes", "opaque")
     equal(items("object", "ls", "opaque"), [])
 
 
@@ -152,7 +153,7 @@ def trees_go_there_and_back_and_beside():
     run("object", "cp", "s3://trees/one", work / "one")
     equal((work / "one").read_bytes(), wanted["d0/f3.txt"])
     holds(b"s3://" in run("object", "cp", "a", "b", status=2).stderr, "neither is in the lake")
-    run("object", "rm", "-r", "trees/here/")
+    run("object", "rm", "-r", "--yes", "trees/here/")
     equal(len(items("object", "ls", "trees")), 13)
 
 
@@ -170,7 +171,7 @@ def versions_are_shown_fetched_and_removed():
     run("object", "rm", "kept/k", "--version", rows[0]["version"])
     equal(run("object", "get", "kept/k").stdout, b"two")
     holds(b"--force" in run("bucket", "rm", "kept", status=5).stderr, "it is not empty")
-    run("object", "rm", "-r", "kept/k", "--all-versions")
+    run("object", "rm", "-r", "--yes", "kept/k", "--all-versions")
     equal([row["key"] for row in items("object", "versions", "kept")], ["back"])
     run("bucket", "rm", "kept", "--force")
 
@@ -186,7 +187,7 @@ def lists_have_a_limit_and_go_on():
     holds(b"--after" in out.stderr, "there are more")
     equal([row["key"] for row in items("object", "ls", "many", "--limit", "2", "--after", "0499")], ["0500", "0501"])
     equal(len(items("object", "ls", "many", "--limit", "2000")), 1105)
-    run("object", "rm", "-r", "many")
+    run("object", "rm", "-r", "--yes", "many")
     equal(items("object", "ls", "many"), [])
 
 
@@ -276,6 +277,82 @@ def a_fetch_that_is_cut_off_leaves_nothing():
                          timeout=100, preexec_fn=small, env={**os.environ})
     holds(out.returncode != 0, "the file cannot grow so far")
     holds(not (work / "cut").exists(), "no half file under the name")
+
+
+@case
+def stopped_in_the_middle_nothing_is_half():
+    bucket("stopped")
+    process = subprocess.Popen([TARN, "object", "put", "-", "stopped/half", "--data", lake.data], stdin=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    process.stdin.write(RANDOM.randbytes(40 * MIB))  # several parts are on the server
+    process.stdin.flush()
+    process.send_signal(signal.SIGINT)
+    equal(process.wait(60), 130, "a put")
+    holds(b"stopped" in process.stderr.read(), "it says so")
+    process.stdin.close()
+    process.stderr.close()
+    equal(items("bucket", "uploads", "stopped"), [], "its parts were taken back")
+    run("object", "stat", "stopped/half", status=3)
+    big = write("big", b"")
+    os.truncate(big, 512 * MIB)
+    run("object", "put", big, "stopped/big")
+    target = work / "fetched"
+    target.mkdir()
+    process = subprocess.Popen([TARN, "object", "get", "stopped/big", target / "big", "--data", lake.data],
+                               stderr=subprocess.DEVNULL)
+    while not list(target.iterdir()):
+        equal(process.poll(), None, "it goes on")
+    process.send_signal(signal.SIGINT)
+    equal(process.wait(60), 130, "a get")
+    equal(list(target.iterdir()), [], "what a stopped get leaves")
+    run("bucket", "rm", "stopped", "--force")
+
+
+@case
+def removing_much_is_asked():
+    bucket("asked")
+    for key in ("a/1", "a/2", "b"):
+        run("object", "put", "-", f"asked/{key}", stdin=b"x")
+    holds(b"--yes" in run("object", "rm", "-r", "asked/a", status=2, stdin=b"y\n").stderr, "no terminal, no word")
+    equal(len(items("object", "ls", "asked")), 3)
+    for answer, left in ((b"n\n", 3), (b"y\n", 1)):
+        master, slave = pty.openpty()
+        process = subprocess.Popen([TARN, "object", "rm", "-r", "asked/a", "--data", lake.data], stdin=slave,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        os.close(slave)
+        os.write(master, answer)
+        holds(b"remove everything below s3://asked/a? [y/N]" in process.communicate(timeout=60)[1], "the question")
+        os.close(master)
+        equal(process.returncode, 0 if left == 1 else 2)
+        equal(len(items("object", "ls", "asked")), left)
+
+
+@case
+def what_is_shown_is_text():
+    bucket("as-text")
+    for key in (b"bad\xff\xfekey", b"esc\x1b[31mred", b"plain \xc3\xa9"):
+        out = run("object", "put", "-", b"as-text/" + key, stdin=b"x")
+        holds(b"\x1b" not in out.stderr, "no control characters")
+    holds(b"\x1b" not in run("object", "ls", "as-text").stdout, "in a list too")
+    rows = json.loads(run("object", "ls", "as-text", "--json").stdout.decode())["items"]
+    equal([row["key"] for row in rows], ["bad\ufffd\ufffdkey", "esc\x1b[31mred", "plain é"])
+    equal([row.get("key_url") for row in rows], ["bad%FF%FEkey", None, None])
+    equal(run("object", "get", b"as-text/bad\xff\xfekey", "-").stdout, b"x")
+    row, = items("bucket", "usage", "as-text")
+    equal((row["objects"], row["versions"], row["bytes"], row["uploads"]), (3, 3, 3, 0))
+
+
+@case
+def errors_name_the_object_and_the_next_command():
+    bucket("errors")
+    run("object", "put", "-", "errors/dir/a", stdin=b"x")
+    for verb in ("stat", "rm"):
+        text = run("object", verb, "errors/none", status=3).stderr
+        holds(b"s3://errors/none" in text and b"tarn object ls errors" in text, text)
+    text = run("object", "get", "errors/dir", status=3).stderr
+    holds(b"tarn object ls errors/dir" in text and b"get -r" in text, text)
+    out = run("object", "--help").stdout
+    holds(b"\n       tarn object get -r BUCKET/PREFIX DIR\n" in out and b"tarn object put - " in out, out)
 
 
 if __name__ == "__main__":

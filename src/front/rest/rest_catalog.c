@@ -149,8 +149,11 @@ void rest_buckets(HttpReq *r)
         json_begin_object(&w);
         json_field_str(&w, "name", buckets[i].name);
         json_field_str(&w, "versioning", str_z(versioning[buckets[i].versioning]));
+        json_field_u64(&w, "objects", buckets[i].objects);
         json_field_u64(&w, "versions", buckets[i].versions);
         json_field_u64(&w, "bytes", buckets[i].bytes);
+        json_field_u64(&w, "trash_bytes", buckets[i].trash_bytes);
+        json_field_u64(&w, "uploads", buckets[i].uploads);
         time_field(&w, call->arena, "created", buckets[i].created_us);
         json_end_object(&w);
     }
