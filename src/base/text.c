@@ -179,13 +179,13 @@ void url_encode(Buf *buf, Str bytes, bool keep_slash)
     }
 }
 
-bool url_decode(Arena *arena, Str text, Str *ret_bytes)
+static bool decode(Arena *arena, Str text, bool of_form, Str *ret_bytes)
 {
     char *bytes = arena_alloc(arena, text.len);
     size_t len = 0;
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] != '%') {
-            bytes[len++] = text.ptr[i];
+            bytes[len++] = of_form && text.ptr[i] == '+' ? ' ' : text.ptr[i];
             continue;
         }
         int high = i + 2 < text.len ? hex_digit(text.ptr[i + 1]) : -1;
@@ -197,6 +197,16 @@ bool url_decode(Arena *arena, Str text, Str *ret_bytes)
     }
     *ret_bytes = str_of(bytes, len);
     return true;
+}
+
+bool url_decode(Arena *arena, Str text, Str *ret_bytes)
+{
+    return decode(arena, text, false, ret_bytes);
+}
+
+bool url_decode_form(Arena *arena, Str text, Str *ret_bytes)
+{
+    return decode(arena, text, true, ret_bytes);
 }
 
 /* Howard Hinnant's algorithms: eras of 400 years that begin on the first of March. */

@@ -28,6 +28,7 @@ void base64_put(Buf *buf, Str bytes);               /* RFC 4648 section 4, padde
 bool base64_parse(Arena *arena, Str text, Str *ret_bytes);
 void url_encode(Buf *buf, Str bytes, bool keep_slash); /* RFC 3986 unreserved stay */
 bool url_decode(Arena *arena, Str text, Str *ret_bytes);
+bool url_decode_form(Arena *arena, Str text, Str *ret_bytes); /* of a form or a query: `+` is a blank */
 
 /* Civil days, proleptic Gregorian. */
 int64_t days_from_civil(int64_t year, unsigned month, unsigned day);

@@ -45,6 +45,11 @@ TEST(url_decoding_refuses_bad_escapes)
     CHECK_STR(bytes, STR("a/b\0"));
     CHECK(!url_decode(&tmp, STR("a%2"), &bytes));
     CHECK(!url_decode(&tmp, STR("%zz"), &bytes));
+    CHECK(url_decode(&tmp, STR("a+b%2B"), &bytes));
+    CHECK_STR(bytes, STR("a+b+"));
+    CHECK(url_decode_form(&tmp, STR("a+b%2B"), &bytes));
+    CHECK_STR(bytes, STR("a b+"));
+    CHECK(!url_decode_form(&tmp, STR("+%"), &bytes));
 }
 
 TEST(time_forms)

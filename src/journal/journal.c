@@ -286,16 +286,6 @@ void journal_close(Journal **journal)
     journal_drop(journal);
 }
 
-/* The directory and its name in the directory above are there after a power cut too. */
-static Code dir_make_durable(Os *os, const char *dir, Err *err)
-{
-    TRY(os_dir_make(os, dir, err));
-    Arena tmp AUTO(arena_done) = { 0 };
-    ptrdiff_t slash = str_rfind_char(str_z(dir), '/');
-    const char *above = slash < 0 ? "." : slash == 0 ? "/" : str_copy_z(&tmp, str_of(dir, slash));
-    return os_dir_sync(os, above, err);
-}
-
 /* At the tail, with what its block holds already. */
 static Code writer_open(Journal *journal, Err *err)
 {
@@ -320,7 +310,7 @@ Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, vo
     if (size < JOURNAL_SEGMENT_MIN || size > JOURNAL_SEGMENT_MAX ||
         size % SEGMENT_HEADER_BYTES != 0)
         return err_set(err, E_INVALID, "segments of %llu bytes", (unsigned long long)size);
-    TRY(dir_make_durable(os, options->dir, err));
+    TRY(os_dir_make_durable(os, options->dir, err));
     Journal *journal AUTO(journal_drop) = mem_new(sizeof *journal);
     journal->os = os;
     journal->dir = strdup(options->dir);

@@ -180,6 +180,13 @@ static Code write_new(Os *os, const char *path, Str bytes, Err *err)
     return os_file_sync(file, err);
 }
 
+Code os_dir_make_durable(Os *os, const char *dir, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    TRY(os_dir_make(os, dir, err));
+    return os_dir_sync(os, str_copy_z(&tmp, dir_of(dir)), err);
+}
+
 Code os_write_whole(Os *os, const char *path, Str bytes, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };

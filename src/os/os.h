@@ -116,5 +116,7 @@ Uuid os_uuid(Os *os);            /* version 7: sorts by time */
 
 /* Small whole files. */
 Code os_read_whole(Os *os, const char *path, Buf *ret_bytes, Err *err) CHECKED; /* LIMIT over buf's max */
+/* It and its name in the directory above are there after a power cut too. */
+Code os_dir_make_durable(Os *os, const char *dir, Err *err) CHECKED;
 /* Crash-safe: temporary file, sync, rename, sync of the directory. Files are readable by the owner only. */
 Code os_write_whole(Os *os, const char *path, Str bytes, Err *err) CHECKED;

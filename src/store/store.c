@@ -149,15 +149,6 @@ static Code index_open(Store *store, const StoreOptions *options, bool fresh, Er
                                   err);
 }
 
-static Code dir_prepare(Os *os, const char *dir, Err *err)
-{
-    TRY(os_dir_make(os, dir, err));
-    Arena tmp AUTO(arena_done) = { 0 };
-    ptrdiff_t slash = str_rfind_char(str_z(dir), '/');
-    const char *above = slash < 0 ? "." : slash == 0 ? "/" : str_copy_z(&tmp, str_of(dir, slash));
-    return os_dir_sync(os, above, err);
-}
-
 static Code journal_replay(Store *store, const StoreOptions *options, bool *ret_clean, Err *err)
 {
     Replay replay AUTO(replay_done) = { .store = store,
@@ -187,7 +178,7 @@ static Code start(Store *store, const StoreOptions *options, Err *err)
 {
     bool clean;
     if (options->dir)
-        TRY(dir_prepare(store->os, options->dir, err));
+        TRY(os_dir_make_durable(store->os, options->dir, err));
     TRY(index_open(store, options, false, err));
     Code code = journal_replay(store, options, &clean, err);
     if (code == E_GONE) {

@@ -48,16 +48,6 @@ Str http_req_arg(const HttpReq *r, const char *name)
     return STR_NONE;
 }
 
-static Str plus_to_space(Arena *arena, Str text)
-{
-    if (str_find_char(text, '+') < 0)
-        return text;
-    char *copy = arena_copy(arena, text.ptr, text.len);
-    for (size_t i = 0; i < text.len; i++)
-        copy[i] = copy[i] == '+' ? ' ' : copy[i];
-    return str_of(copy, text.len);
-}
-
 bool http_req_query(const HttpReq *r, const char *name, Str *ret_value)
 {
     Arena *arena = (Arena *)&r->arena; /* the request is not const to its own handler */
@@ -68,7 +58,7 @@ bool http_req_query(const HttpReq *r, const char *name, Str *ret_value)
         Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
         if (!url_decode(arena, key, &decoded) || !str_eq(decoded, str_z(name)))
             continue;
-        if (!url_decode(arena, plus_to_space(arena, value), &decoded))
+        if (!url_decode_form(arena, value, &decoded))
             return false;
         *ret_value = decoded;
         return true;

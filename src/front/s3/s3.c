@@ -89,16 +89,6 @@ Str s3_field_all(const S3Req *s, const char *name)
     return all;
 }
 
-Str s3_blanks_for_plus(Arena *arena, Str text)
-{
-    if (str_find_char(text, '+') < 0)
-        return text;
-    char *copy = arena_copy(arena, text.ptr, text.len);
-    for (size_t i = 0; i < text.len; i++)
-        copy[i] = copy[i] == '+' ? ' ' : copy[i];
-    return str_of(copy, text.len);
-}
-
 static bool params_take(S3Req *s)
 {
     Str rest = http_req_query_raw(s->r), pair;
@@ -112,8 +102,8 @@ static bool params_take(S3Req *s)
         Str name = equals < 0 ? pair : str_sub(pair, 0, (size_t)equals);
         Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
         param->has_value = equals >= 0;
-        if (!url_decode(s->arena, s3_blanks_for_plus(s->arena, name), &param->name) ||
-            !url_decode(s->arena, s3_blanks_for_plus(s->arena, value), &param->value))
+        if (!url_decode_form(s->arena, name, &param->name) ||
+            !url_decode_form(s->arena, value, &param->value))
             return s3_fail_text(s, S3_InvalidRequest,
                                 STR("The query holds a percent sign that is no escape."));
     }

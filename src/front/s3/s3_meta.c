@@ -199,8 +199,8 @@ bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count
         if (count == S3_TAGS_MAX)
             return s3_fail_text(s, S3_BadRequest, STR("Object tags cannot be greater than 10"));
         if (name.len == 0 ||
-            !url_decode(s->arena, s3_blanks_for_plus(s->arena, name), &tags[count].key) ||
-            !url_decode(s->arena, s3_blanks_for_plus(s->arena, value), &tags[count].value))
+            !url_decode_form(s->arena, name, &tags[count].key) ||
+            !url_decode_form(s->arena, value, &tags[count].value))
             return tagging_malformed(s, rest);
         for (size_t i = 0; i < count; i++) {
             if (str_eq(tags[i].key, tags[count].key))

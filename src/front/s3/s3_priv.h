@@ -146,7 +146,6 @@ bool s3_has(const S3Req *s, const char *name);
 Str s3_param(const S3Req *s, const char *name); /* STR_NONE: absent */
 Str s3_field(const S3Req *s, const char *name);
 Str s3_field_all(const S3Req *s, const char *name); /* repeated fields, with commas */
-Str s3_blanks_for_plus(Arena *arena, Str text);
 bool s3_owner_expected(S3Req *s, const char *field, Str owner);
 /* What session policies call it: a version that is named is read, deleted and tagged by a right of its own. */
 const char *s3_action(const char *action, bool of_version);

@@ -21,8 +21,7 @@ static Str form_value(S3Req *s, const char *name)
         if (equals < 0 || !url_decode(s->arena, str_sub(pair, 0, (size_t)equals), &key) ||
             !str_eq(key, str_z(name)))
             continue;
-        value = s3_blanks_for_plus(s->arena, str_from(pair, (size_t)equals + 1));
-        return url_decode(s->arena, value, &value) ? value : STR_NONE;
+        return url_decode_form(s->arena, str_from(pair, (size_t)equals + 1), &value) ? value : STR_NONE;
     }
     return STR_NONE;
 }

@@ -53,18 +53,6 @@ static Str field(const SigRequest *request, const char *name)
     return STR_NONE;
 }
 
-/* A `+` is a blank, as in forms; false: an escape that is none. */
-static bool query_decode(Arena *arena, Str text, Str *ret_text)
-{
-    if (str_find_char(text, '+') >= 0) {
-        char *copy = arena_copy(arena, text.ptr, text.len);
-        for (size_t i = 0; i < text.len; i++)
-            copy[i] = copy[i] == '+' ? ' ' : copy[i];
-        text = str_of(copy, text.len);
-    }
-    return url_decode(arena, text, ret_text);
-}
-
 static bool query_next(Str *rest, Arena *arena, Str *ret_name, Str *ret_value)
 {
     Str pair;
@@ -74,9 +62,9 @@ static bool query_next(Str *rest, Arena *arena, Str *ret_name, Str *ret_value)
         ptrdiff_t equals = str_find_char(pair, '=');
         Str name = equals < 0 ? pair : str_sub(pair, 0, (size_t)equals);
         Str value = equals < 0 ? STR("") : str_from(pair, (size_t)equals + 1);
-        if (!query_decode(arena, name, ret_name))
+        if (!url_decode_form(arena, name, ret_name))
             *ret_name = name;
-        if (!query_decode(arena, value, ret_value))
+        if (!url_decode_form(arena, value, ret_value))
             *ret_value = value;
         return true;
     }
