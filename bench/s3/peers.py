@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "http"))
@@ -17,6 +18,7 @@ DEPS = Path(os.environ.get("TARN_DEPS_DIR", CACHE.parent / "deps"))  # `make int
 GO = DEPS / "go/bin/go"
 GO = str(GO) if GO.exists() else "go"
 GO_LEAST = (1, 25)
+INSTALL_SECONDS = 600
 MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
            "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"}
 KEY, SECRET = "BENCHBENCHBENCHBENCH", "bench-secret-0123456789-bench-secret"
@@ -43,8 +45,11 @@ def install(name):
         return None, f"{name} wants Go {GO_LEAST[0]}.{GO_LEAST[1]}; here is {'none' if not version else '%d.%d' % version}"
     CACHE.mkdir(parents=True, exist_ok=True)
     print(f"installing {MODULES[name]} into {CACHE}", file=sys.stderr, flush=True)
-    done = subprocess.run([GO, "install", MODULES[name]], env={**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-p=2"},
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        done = subprocess.run([GO, "install", MODULES[name]], env={**os.environ, "GOBIN": str(CACHE), "GOFLAGS": "-p=2"},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=INSTALL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None, f"{name} was not built within {INSTALL_SECONDS} s"
     return (path, None) if path.exists() else (None, f"{name} cannot be built: {' '.join(done.stdout.splitlines()[-1:])}")
 
 
@@ -53,7 +58,10 @@ class S3Server(Server):
 
     def signal_all(self, number):
         for pid in self.processes():
-            os.kill(pid, number)
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass  # it ended by itself
 
     def pause(self):
         self.signal_all(signal.SIGSTOP)
@@ -71,34 +79,49 @@ class S3Server(Server):
             self.resume()
         return super().stop()
 
+    def another(self, folder):
+        """One more server of its kind, that has done nothing yet."""
+        folder.mkdir()
+        return type(self)(self.program, folder)
+
 
 class Tarn(S3Server):
     name, syncs = "tarn", "fdatasync"
 
     def __init__(self, build, work):
-        self.build, self.data = build, work / "tarn"
+        self.program, self.data = build, work / "tarn"
         self.open()
 
     def open(self):
         log = open(self.data.parent / "tarn.log", "ab")
-        self.start([self.build / "src/main/tarn", "serve", "--data", self.data, "--http", "127.0.0.1:0", "--s3", "127.0.0.1:0",
+        self.start([self.program / "src/main/tarn", "serve", "--data", self.data, "--http", "127.0.0.1:0", "--s3", "127.0.0.1:0",
                     "--set", "http.access_log=off"], stdout=subprocess.PIPE, stderr=log, text=True)
         for line in self.process.stdout:
             words = line.split()
+            if words[1:2] == ["http"]:
+                self.rest = words[2]
             if words[1:2] == ["s3"]:
                 self.http = words[2]
                 break
         else:
             raise RuntimeError(f"tarn ended with {self.process.wait()}")
         admin = json.loads((self.data / "admin.json").read_text())
-        self.access, self.secret = admin["access_key"], admin["secret_key"]
+        self.access, self.secret, self.token = admin["access_key"], admin["secret_key"], admin["token"]
+
+    def times(self, operation):
+        """[(bound in us, requests within it)] of an operation so far, by the server's own clock."""
+        ask = urllib.request.Request(f"http://{self.rest}/metrics", headers={"Authorization": f"Bearer {self.token}"})
+        with urllib.request.urlopen(ask, timeout=30) as reply:
+            text = reply.read().decode()
+        found = re.findall(r'tarn_s3_request_seconds_bucket{operation="%s",le="([^"]+)"} (\d+)' % operation, text)
+        return [(float(bound) * 1e6, int(count)) for bound, count in found]
 
 
 class Versitygw(S3Server):
     name = "versitygw"
 
     def __init__(self, path, work):
-        self.http = f"127.0.0.1:{free_port()}"
+        self.program, self.http = path, f"127.0.0.1:{free_port()}"
         data, versions = work / "versitygw", work / "versitygw-versions"
         data.mkdir()
         versions.mkdir()
@@ -111,7 +134,7 @@ class Minio(S3Server):
     name, syncs = "MinIO", "fdatasync of files, not of folders"
 
     def __init__(self, path, work):
-        self.http = f"127.0.0.1:{free_port()}"
+        self.program, self.http = path, f"127.0.0.1:{free_port()}"
         environment = {**os.environ, "MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET, "CI": "on"}
         self.start([path, "server", "--quiet", "--address", self.http, "--console-address", f"127.0.0.1:{free_port()}",
                     work / "minio"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

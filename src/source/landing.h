@@ -16,7 +16,7 @@
 #include "table/catalog.h"
 
 enum {
-    LANDING_ROWS_MAX = 1000000, /* numbers of changes, of which some are no rows */
+    LANDING_ROWS_MAX = 100000, /* numbers of changes, of which some are no rows; sorted in memory, 0.9 KiB each */
     LANDING_INTERVAL_MS = 60000
 };
 

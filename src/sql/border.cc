@@ -511,6 +511,14 @@ EXPORTED const char *border_version(void)
     return DuckDB::LibraryVersion();
 }
 
+EXPORTED void border_trim(void)
+{
+    try {
+        Allocator::FlushAll();
+    } catch (...) {
+    }
+}
+
 EXPORTED bool border_is_broken(const Border *border)
 {
     return border->broken;

@@ -71,6 +71,8 @@ void border_close(Border **border);
 Code border_connect(Border *border, BorderConn **ret_conn, Err *err) CHECKED;
 void border_disconnect(BorderConn **conn);
 const char *border_version(void); /* "v1.5.6" */
+/* What the allocator of all instances keeps for a next query goes back to the kernel. */
+void border_trim(void);
 
 /* The instance met an internal error of its own and gives nothing but errors from now on. */
 bool border_is_broken(const Border *border);

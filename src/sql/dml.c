@@ -17,6 +17,8 @@
 
 #include <string.h>
 
+enum { TRIM_ROWS = 10000 }; /* a write of so many sorts them in memory, hundreds of bytes each */
+
 /* ---- columns ---- */
 
 static Code column_field(const BorderQuery *query, size_t i, Arena *arena, IceField *ret_field,
@@ -163,6 +165,8 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
     if (!uuid_is_none(write->table) && write->metadata != NULL && count > 0)
         TRY(catalog_stage_files(sql->options.catalog, write->run_id, write->table, write->metadata,
                                 files, count, err));
+    if (stats.rows >= TRIM_ROWS)
+        border_trim();
     *ret_files = files;
     *ret_count = count;
     *ret_stats = (SqlWriteStats){ .rows = stats.rows,

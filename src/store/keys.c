@@ -40,11 +40,11 @@ void key_bucket_objects(Buf *buf, Str bucket)
 
 static void key_escaped(Buf *buf, Str key)
 {
-    for (size_t i = 0; i < key.len; i++) {
-        buf_put_char(buf, key.ptr[i]);
-        if (key.ptr[i] == 0)
-            buf_put_char(buf, (char)0xff);
+    for (ptrdiff_t zero; (zero = str_find_char(key, 0)) >= 0; key = str_from(key, (size_t)zero + 1)) {
+        buf_put(buf, str_sub(key, 0, (size_t)zero + 1));
+        buf_put_char(buf, (char)0xff);
     }
+    buf_put(buf, key);
 }
 
 void key_prefix(Buf *buf, Str bucket, Str prefix)
@@ -131,6 +131,8 @@ void key_part(Buf *buf, const StoreUploadId *id, uint32_t number)
 
 static Str unescaped(Arena *arena, Str escaped)
 {
+    if (str_find_char(escaped, 0) < 0)
+        return str_copy(arena, escaped);
     char *key = arena_alloc(arena, escaped.len + 1);
     size_t len = 0;
     for (size_t i = 0; i < escaped.len; i++) {
@@ -151,6 +153,11 @@ Code key_upload_parse(Str index_key, Arena *arena, Str *ret_key, StoreUploadId *
                                         index_key.len - (size_t)zero - 1 - TAIL));
     memcpy(ret_id->bytes, index_key.ptr + index_key.len - STORE_UPLOAD_ID_LEN, STORE_UPLOAD_ID_LEN);
     return E_OK;
+}
+
+Str key_all_versions(Str index_key)
+{
+    return str_sub(index_key, 0, index_key.len - sizeof(uint64_t));
 }
 
 Code key_object_parse(Str index_key, Arena *arena, Str *ret_bucket, Str *ret_key,

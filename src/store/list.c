@@ -203,7 +203,7 @@ static Code listing_skip(Listing *listing, Err *err)
     return cursor_seek(&listing->cursor, buf_str(seek), err);
 }
 
-static Code object_take(Listing *listing, Str bucket, Str key, const ObjectRecord *record, Err *err)
+static Code object_take(Listing *listing, Str key, const ObjectRecord *record, Err *err)
 {
     StoreListPage *page = &listing->page;
     ObjectInfo *info = &page->objects[page->object_count++];
@@ -213,8 +213,9 @@ static Code object_take(Listing *listing, Str bucket, Str key, const ObjectRecor
     page->next_sequence = info->sequence;
     if (listing->query->versions)
         return cursor_next(&listing->cursor, err);
+    Str row = cursor_key(&listing->cursor);
     buf_clear(&listing->seek);
-    key_object(&listing->seek, bucket, key);
+    buf_put(&listing->seek, key_all_versions(row)); /* as key_object makes it */
     return listing_skip(listing, err);
 }
 
@@ -245,7 +246,7 @@ static Code listing_step(Listing *listing, bool *ret_more, Err *err)
         return E_OK;
     }
     if (fold.len == 0)
-        return object_take(listing, bucket, key, &record, err);
+        return object_take(listing, key, &record, err);
     if (!given_before) {
         page->next = page->prefixes[page->prefix_count++] = fold;
         page->next_sequence = 0;

@@ -149,6 +149,7 @@ void key_bucket(Buf *buf, Str bucket);
 void key_bucket_objects(Buf *buf, Str bucket);     /* of all objects of the bucket */
 void key_prefix(Buf *buf, Str bucket, Str prefix); /* of all keys that start so */
 void key_object(Buf *buf, Str bucket, Str key);    /* of all versions of it */
+Str key_all_versions(Str index_key);               /* the same, of the row of one of them */
 void key_version(Buf *buf, Str bucket, Str key, uint64_t sequence);
 void key_trashed(Buf *buf, Str bucket, Str key, uint64_t sequence);
 void key_null(Buf *buf, Str bucket, Str key); /* of its null version, when newer ones hide it */

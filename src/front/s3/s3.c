@@ -357,7 +357,6 @@ static S3Req *req_make(HttpReq *r)
     s->r = r;
     s->server = http_req_context(r);
     s->arena = http_req_arena(r);
-    s->started_us = os_monotonic_us(s->server->options.lake->os);
     s->call = (ApiCall){ .lake = s->server->options.lake,
                          .arena = s->arena,
                          .request_id = http_req_id(r),

@@ -66,9 +66,9 @@ static void key_put(XmlWriter *w, Str key, bool url)
         s3_put_encoded(w, "Key", key, url);
         return;
     }
-    text_put(w, "<Key>");
+    buf_put(w->out, STR("<Key>"));
     xml_put_text(w->out, key);
-    text_put(w, "</Key>");
+    buf_put(w->out, STR("</Key>"));
 }
 
 static void number_put(XmlWriter *w, uint64_t number)
@@ -90,10 +90,10 @@ static void modified_put(S3Req *s, XmlWriter *w, int64_t time_us, ListSecond *la
         last->text = str_sub(s3_iso_date(s->arena, time_us), 0, 20); /* up to the dot */
     }
     const char digits[] = { (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
-    text_put(w, "<LastModified>");
+    buf_put(w->out, STR("<LastModified>"));
     buf_put(w->out, last->text);
     buf_put(w->out, str_of(digits, sizeof digits));
-    text_put(w, "Z</LastModified>");
+    buf_put(w->out, STR("Z</LastModified>"));
 }
 
 static void etag_put(XmlWriter *w, const ObjectInfo *info)
@@ -103,39 +103,39 @@ static void etag_put(XmlWriter *w, const ObjectInfo *info)
     char hex[32];
     for (size_t i = 0; i < sizeof hex; i++)
         hex[i] = digit[i % 2 ? bytes[i / 2] & 15 : bytes[i / 2] >> 4];
-    text_put(w, "<ETag>&quot;");
+    buf_put(w->out, STR("<ETag>&quot;"));
     buf_put(w->out, str_of(hex, sizeof hex));
     if (info->part_count > 0) {
         buf_put_char(w->out, '-');
         number_put(w, info->part_count);
     }
-    text_put(w, "&quot;</ETag>");
+    buf_put(w->out, STR("&quot;</ETag>"));
 }
 
 static void contents_put(XmlWriter *w, const ObjectInfo *info)
 {
     etag_put(w, info);
     if (info->checksum.kind != DIGEST_NONE) {
-        text_put(w, "<ChecksumAlgorithm>");
+        buf_put(w->out, STR("<ChecksumAlgorithm>"));
         text_put(w, digest_name(info->checksum.kind));
-        text_put(w, "</ChecksumAlgorithm><ChecksumType>");
+        buf_put(w->out, STR("</ChecksumAlgorithm><ChecksumType>"));
         buf_put(w->out, s3_checksum_type(info->checksum_composite));
-        text_put(w, "</ChecksumType>");
+        buf_put(w->out, STR("</ChecksumType>"));
     }
-    text_put(w, "<Size>");
+    buf_put(w->out, STR("<Size>"));
     number_put(w, info->size_bytes);
-    text_put(w, "</Size>");
+    buf_put(w->out, STR("</Size>"));
 }
 
 static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url, bool owner, ListSecond *last)
 {
-    text_put(w, "<Contents>");
+    buf_put(w->out, STR("<Contents>"));
     key_put(w, info->key, url);
     modified_put(s, w, info->modified_us, last);
     contents_put(w, info);
     if (owner)
         owner_put(w, info->owner);
-    text_put(w, "<StorageClass>STANDARD</StorageClass></Contents>");
+    buf_put(w->out, STR("<StorageClass>STANDARD</StorageClass></Contents>"));
 }
 
 static void objects_put(S3Req *s, XmlWriter *w, const StoreListPage *page, bool url, bool owner)
@@ -250,18 +250,20 @@ void s3_list_v1(S3Req *s)
 
 static void version_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool latest, bool url, ListSecond *last)
 {
-    text_put(w, info->delete_marker ? "<DeleteMarker>" : "<Version>");
+    buf_put(w->out, info->delete_marker ? STR("<DeleteMarker>") : STR("<Version>"));
     key_put(w, info->key, url);
-    text_put(w, "<VersionId>");
+    buf_put(w->out, STR("<VersionId>"));
     buf_put(w->out, s3_version_text(s, info->sequence, info->null_version));
-    text_put(w, latest ? "</VersionId><IsLatest>true</IsLatest>" : "</VersionId><IsLatest>false</IsLatest>");
+    buf_put(w->out, STR("</VersionId><IsLatest>"));
+    buf_put(w->out, latest ? STR("true") : STR("false"));
+    buf_put(w->out, STR("</IsLatest>"));
     modified_put(s, w, info->modified_us, last);
     if (!info->delete_marker) {
         contents_put(w, info);
-        text_put(w, "<StorageClass>STANDARD</StorageClass>");
+        buf_put(w->out, STR("<StorageClass>STANDARD</StorageClass>"));
     }
     owner_put(w, info->owner);
-    text_put(w, info->delete_marker ? "</DeleteMarker>" : "</Version>");
+    buf_put(w->out, info->delete_marker ? STR("</DeleteMarker>") : STR("</Version>"));
 }
 
 static bool version_marker_take(S3Req *s, StoreListQuery *query)

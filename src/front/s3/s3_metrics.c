@@ -46,7 +46,7 @@ void s3_count(const S3Req *s)
     OpCounts *row = &counts->rows[s3_op_number(s->op)];
     int status = http_reply_status(s->r);
     size_t slot = 0, bucket = 0;
-    uint64_t took_us = (uint64_t)(os_monotonic_us(s->server->options.lake->os) - s->started_us);
+    uint64_t took_us = (uint64_t)(os_monotonic_us(s->server->options.lake->os) - http_req_started_us(s->r));
     while (slot < ARRAY_LEN(statuses) && statuses[slot] != status)
         slot++;
     while (bucket < HTTP_LATENCY_BUCKETS && took_us > http_latency_bounds_us[bucket])

@@ -66,7 +66,6 @@ struct S3Req {
     Arena *arena;
     ApiCall call;
     const S3Op *op;
-    int64_t started_us;
     Str bucket, key; /* decoded */
     S3Param params[S3_QUERY_MAX];
     size_t param_count;
