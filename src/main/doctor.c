@@ -86,12 +86,17 @@ static void store_look(Doctor *doctor, bool hashes)
     StoreVerified verified;
     StoreLook look = { doctor, 0 };
     size_t before = doctor->findings;
+    StoreRemade remade;
+    store_index_remade(doctor->lake->api.store, &remade);
+    if (remade.remade)
+        doctor_finding(doctor, str_format(doctor->tmp, "the index was of no use: %s", remade.reason),
+                       "it was made again from the journal just now, nothing is lost; what was damaged lies in "
+                       "store/index.old: check the drive");
     Code code = store_verify(doctor->lake->api.store, hashes, store_found, &look, &verified, &err);
     if (code != E_OK)
         doctor_finding(doctor, str_format(doctor->tmp, "store: %s%s%s", err.text, err.place[0] ? ", at " : "",
                                           err.place),
-                       code == E_CORRUPT ? "the index is damaged: remove store/index, the next start makes it again "
-                                           "from the journal"
+                       code == E_CORRUPT ? "the index is damaged: the next start makes it again from the journal"
                                          : "the check itself could not run: is the disk well?");
     else if (doctor->findings == before)
         doctor_good("store: %llu objects, %llu journal records%s", (unsigned long long)verified.objects,

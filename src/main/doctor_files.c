@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MASTER_HEX = 64, MASTER_FILE_MAX = 256, CERT_WARN_DAYS = 21, DAY_S = 86400 };
+enum { MASTER_HEX = 64, MASTER_FILE_MAX = 256, REASON_MAX = 4096, CERT_WARN_DAYS = 21, DAY_S = 86400 };
 
 static const char *path_in(Doctor *doctor, const char *name)
 {
@@ -115,6 +115,16 @@ static void master_look(Doctor *doctor)
         doctor_good("master key: is there");
 }
 
+/* What a start could not use, and has made again. */
+static void index_look(Doctor *doctor)
+{
+    Buf text AUTO(buf_done) = { 0 };
+    buf_init(&text, REASON_MAX);
+    if (os_read_whole(os_real(), path_in(doctor, "store/index.old/REASON"), &text, NULL) == E_OK)
+        doctor_good("index: was made again from the journal, the damaged one lies in store/index.old: " STR_FMT,
+                    STR_ARG(str_trim(buf_str(&text))));
+}
+
 /* ---- certificates ---- */
 
 static void certificates_look(Doctor *doctor)
@@ -150,6 +160,7 @@ void doctor_files(Doctor *doctor)
     modes_look(doctor);
     missing_look(doctor);
     master_look(doctor);
+    index_look(doctor);
     certificates_look(doctor);
 }
 
@@ -186,8 +197,8 @@ void doctor_room(Doctor *doctor, const char *stage, const Err *err)
     } rows[] = {
         { "layout", "FORMAT says which tarn wrote the directory: use that one, or put the file back from a backup" },
         { "metadata", "restore meta/ from the last backup" },
-        { "store", "if it names the index: remove store/index, the next start makes it again from the journal; if it "
-                   "names the journal: restore store/ from the last backup" },
+        { "store", "if it names the journal: restore store/ from the last backup; a damaged index is made again by "
+                   "each start" },
         { "rooms", "restore the data directory from the last backup" },
     };
     if (strcmp(stage, "lock") == 0 && err->code == E_UNAVAILABLE) {

@@ -7,6 +7,7 @@
 #include "api/system_tables.h"
 #include "flow/flow.h"
 #include "format/json.h"
+#include "base/log.h"
 #include "govern/access.h"
 #include "govern/govern.h"
 #include "meta/meta.h"
@@ -198,7 +199,13 @@ static Code store_room(const Conf *conf, Lake *lake, Err *err)
         if (i && store.space_percent[i] < store.space_percent[i - 1])
             return err_set(err, E_INVALID, "%s is below %s", levels[i], levels[i - 1]);
     }
-    return store_open(os_real(), &store, &lake->api.store, err);
+    TRY(store_open(os_real(), &store, &lake->api.store, err));
+    StoreRemade remade;
+    store_index_remade(lake->api.store, &remade);
+    if (remade.remade)
+        log_line(LOG_WARN, "event=index_remade took_ms=%lld reason=\"%s\"", (long long)(remade.took_us / 1000),
+                 remade.reason);
+    return E_OK;
 }
 
 static Code bottom_open(const Conf *conf, Lake *lake, Err *err)

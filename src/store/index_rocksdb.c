@@ -40,8 +40,7 @@ static Code rocks_error(char *text, Err *err)
     Code code = err_set(err, damaged ? E_CORRUPT : full ? E_NO_SPACE : E_IO, "the index: %s", text);
     rocksdb_free(text);
     return damaged ? err_hint(err, code,
-                              "remove the directory index/ of the store: the next start "
-                              "rebuilds it from the journal")
+                              "start tarn again: the start makes it again from the journal")
                    : code;
 }
 
@@ -87,6 +86,17 @@ static Index *rocks_new(uint64_t cache_bytes)
     return index;
 }
 
+/* A file that is missing, or one whose damage has made another sense of it. */
+static bool is_incomplete(const char *text)
+{
+    static const Str signs[] = { STR_INIT("No such file"), STR_INIT("Invalid argument"),
+                                 STR_INIT("Not implemented") };
+    for (size_t i = 0; i < ARRAY_LEN(signs); i++)
+        if (str_find(str_z(text), signs[i]) >= 0)
+            return true;
+    return false;
+}
+
 static Code rocks_open(Os *os, const char *dir, uint64_t cache_bytes, bool fresh, Index **ret_index,
                        Err *err)
 {
@@ -98,7 +108,10 @@ static Code rocks_open(Os *os, const char *dir, uint64_t cache_bytes, bool fresh
         rocksdb_destroy_db(index->options, dir, &text);
     if (!text)
         index->db = rocksdb_open(index->options, dir, &text);
+    bool incomplete = text && is_incomplete(text);
     Code code = rocks_error(text, err);
+    if (incomplete)
+        code = err_wrap(err, E_CORRUPT, "it is not whole");
     if (code != E_OK) {
         rocks_close(index);
         return code;

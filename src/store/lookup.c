@@ -3,7 +3,7 @@
 
 Code cursor_init(Cursor *cursor, Store *store, Err *err)
 {
-    *cursor = (Cursor){ .ops = store->index_ops };
+    *cursor = (Cursor){ .store = store, .ops = store->index_ops };
     return store->index_ops->cursor_open(store->index, &cursor->inner, err);
 }
 
@@ -14,14 +14,21 @@ void cursor_done(Cursor *cursor)
     cursor->inner = NULL;
 }
 
+static Code seen(Cursor *cursor, Code code, Err *err)
+{
+    if (code == E_CORRUPT)
+        index_damaged(cursor->store, err);
+    return code;
+}
+
 Code cursor_seek(Cursor *cursor, Str key, Err *err)
 {
-    return cursor->ops->cursor_seek(cursor->inner, key, &cursor->there, err);
+    return seen(cursor, cursor->ops->cursor_seek(cursor->inner, key, &cursor->there, err), err);
 }
 
 Code cursor_next(Cursor *cursor, Err *err)
 {
-    return cursor->ops->cursor_next(cursor->inner, &cursor->there, err);
+    return seen(cursor, cursor->ops->cursor_next(cursor->inner, &cursor->there, err), err);
 }
 
 Str cursor_key(const Cursor *cursor)

@@ -468,6 +468,8 @@ Code plan_apply(Plan *plan, Store *store, uint64_t applied_lsn, uint64_t next_se
     Code code = store->index_ops->apply(store->index, plan->writes.items, plan->writes.len, err);
     if (buckets)
         bucket_cache_drop(store);
+    if (code == E_CORRUPT)
+        index_damaged(store, err);
     TRY(code);
     MUTEX_HELD(&store->mutex);
     store->applied_lsn = applied_lsn;

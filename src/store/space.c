@@ -167,6 +167,8 @@ Code space_keep(Store *store, const bool *stop, StorePurged *ret_purged, Err *er
     *ret_purged = (StorePurged){ 0 };
     space_look(store);
     if (atomic_load(&store->space.level) >= SPACE_ALARM)
+        index_old_remove(store);
+    if (atomic_load(&store->space.level) >= SPACE_ALARM)
         TRY(trash_purge(store, INT64_MAX, enough, stop, ret_purged, err));
     return E_OK;
 }

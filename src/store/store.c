@@ -92,30 +92,6 @@ static Code replay_record(void *arg, const JournalRecord *record, Err *err)
     return E_OK;
 }
 
-/* `*ret_older`: nothing was taken over. */
-static Code state_load(Store *store, bool *ret_older, Err *err)
-{
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
-    TRY(cursor_seek(&cursor, STR("s"), err));
-    if (!cursor.there || !str_eq(cursor_key(&cursor), STR("s")))
-        return E_OK;
-    Reader r = reader_of(cursor_value(&cursor));
-    uint32_t version = read_u32le(&r);
-    if (version > INDEX_VERSION)
-        return err_set(err, E_UNSUPPORTED, "the index was written by a newer version of tarn");
-    *ret_older = version < INDEX_VERSION;
-    if (*ret_older)
-        return E_OK;
-    store->applied_lsn = read_u64le(&r);
-    store->next_sequence = read_u64le(&r);
-    store->usage.objects = read_u64le(&r);
-    store->usage.object_bytes = read_u64le(&r);
-    store->usage.trash_objects = read_u64le(&r);
-    store->usage.trash_bytes = read_u64le(&r);
-    return reader_end(&r, "the state of the index", err);
-}
-
 static Code sweep_visit(void *arg, const BlobId *id, Err *err)
 {
     Store *store = arg;
@@ -132,23 +108,6 @@ static Code sweep_visit(void *arg, const BlobId *id, Err *err)
     return store->backend_ops->blob_remove(store->backend, id, err);
 }
 
-static Code index_open(Store *store, const StoreOptions *options, bool fresh, Err *err)
-{
-    char path[OS_PATH_MAX];
-    int len = snprintf(path, sizeof path, "%s/index", options->dir ? options->dir : "");
-    if (len >= (int)sizeof path)
-        return err_set(err, E_LIMIT, "the path of the store is too long");
-    bool older = false;
-    fresh = fresh || !store->backend_ops->durable;
-    TRY(store->index_ops->open(store->os, path, options->index_cache_bytes, fresh, &store->index, err));
-    TRY(state_load(store, &older, err));
-    if (!older)
-        return E_OK;
-    store->index_ops->close(TAKE(store->index)); /* of the version before: made again */
-    return store->index_ops->open(store->os, path, options->index_cache_bytes, true, &store->index,
-                                  err);
-}
-
 static Code journal_replay(Store *store, const StoreOptions *options, bool *ret_clean, Err *err)
 {
     Replay replay AUTO(replay_done) = { .store = store,
@@ -161,31 +120,20 @@ static Code journal_replay(Store *store, const StoreOptions *options, bool *ret_
     return replay_apply(&replay, err);
 }
 
-/* An index from before a compaction (a copy that was put back) knows objects whose deletes are forgotten. */
-static Code index_renew(Store *store, const StoreOptions *options, Err *err)
-{
-    store->index_ops->close(TAKE(store->index));
-    store->applied_lsn = 0;
-    store->next_sequence = 1;
-    store->usage = (StoreUsage){ 0 };
-    store->live.len = 0;
-    store->feed.held = false;
-    store->feed.trimmed = store->feed.trimming = store->feed.floor = 0;
-    return index_open(store, options, true, err);
-}
-
 static Code start(Store *store, const StoreOptions *options, Err *err)
 {
     bool clean;
     if (options->dir)
         TRY(os_dir_make_durable(store->os, options->dir, err));
-    TRY(index_open(store, options, false, err));
+    int64_t begun_us = os_monotonic_us(store->os);
+    TRY(index_open(store, options, err));
     Code code = journal_replay(store, options, &clean, err);
     if (code == E_GONE) {
         TRY(index_renew(store, options, err));
         code = journal_replay(store, options, &clean, err);
     }
     TRY(code);
+    store->remade.took_us = os_monotonic_us(store->os) - begun_us;
     TRY(space_open(store, options, err));
     return clean ? E_OK : store->backend_ops->blob_list(store->backend, sweep_visit, store, err);
 }
@@ -212,6 +160,7 @@ static void store_end(Store *store, bool orderly)
     mutex_done(&store->compacting);
     arena_done(&store->buckets.arena);
     mutex_done(&store->buckets.mutex);
+    free(store->dir);
     mem_free(&store);
 }
 
@@ -221,13 +170,16 @@ void store_free(Store **store)
         store_end(TAKE(*store), true);
 }
 
-Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err)
+/* `*ret_again`: the index was found to be damaged on the way, so that the next try makes it again. */
+static Code open_once(Os *os, const StoreOptions *options, Store **ret_store, bool *ret_again, Err *err)
 {
     Str backend = str_z(options->backend ? options->backend : "drives");
     Str index = str_z(options->index ? options->index : "rocksdb");
     Store *store = mem_new(sizeof *store);
     store->os = os;
     store->next_sequence = 1;
+    store->dir = options->dir ? strdup(options->dir) : NULL;
+    ASSERT(!options->dir || store->dir);
     mutex_init(&store->compacting);
     mutex_init(&store->holds.mutex);
     mutex_init(&store->pins_mutex);
@@ -257,11 +209,19 @@ Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err
     if (code == E_OK)
         code = committer_start(store, err);
     if (code != E_OK) {
+        *ret_again = atomic_load(&store->index_bad);
         store_end(store, false);
         return err_wrap(err, code, "the store cannot be opened");
     }
     *ret_store = store;
     return E_OK;
+}
+
+Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err)
+{
+    bool again = false, once = false;
+    Code code = open_once(os, options, ret_store, &again, err);
+    return code != E_OK && again ? open_once(os, options, ret_store, &once, err) : code;
 }
 
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err)

@@ -97,6 +97,15 @@ typedef struct StoreSpace {
 void store_space(Store *store, StoreSpace *ret_space); /* looks now */
 bool store_background_ok(Store *store); /* false: what is not asked for by a user, and adds bytes, waits */
 
+/* What the start did when it could not use the index that it found: it made one from the journal. */
+typedef struct StoreRemade {
+    bool remade;
+    char reason[256];
+    int64_t time_us;
+    int64_t took_us; /* with the replay of the journal */
+} StoreRemade;
+void store_index_remade(Store *store, StoreRemade *ret_remade);
+
 typedef struct StoreUsage {
     uint64_t objects;
     uint64_t object_bytes;

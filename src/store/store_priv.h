@@ -485,7 +485,9 @@ struct Store {
     Backend *backend;
     const IndexOps *index_ops;
     Index *index;
-    char *dir;
+    char *dir; /* NULL: in memory */
+    atomic_bool index_bad;
+    StoreRemade remade;
     int64_t trash_us; /* how long bytes stay in the trash */
     int64_t opened_us, opened_monotonic_us; /* both clocks as the store was opened */
     Mutex compacting; /* one compaction or purge at a time */
@@ -536,8 +538,15 @@ void committer_stop(Store *store);
 typedef enum CrashStage { CRASH_CHECKED, CRASH_APPENDED, CRASH_APPLIED, CRASH_STAGES } CrashStage;
 void crash_point_of(const CommitOp *op, CrashStage stage);
 
+/* remake.c: opens it, or moves it aside for a new one that the replay fills. */
+Code index_open(Store *store, const StoreOptions *options, Err *err) CHECKED;
+Code index_renew(Store *store, const StoreOptions *options, Err *err) CHECKED; /* nothing of it is of use */
+void index_damaged(Store *store, const Err *err); /* a read has found that; the next start makes it again */
+void index_old_remove(Store *store);
+
 /* lookup.c */
 typedef struct Cursor { /* fit for AUTO(cursor_done) */
+    Store *store;
     const IndexOps *ops;
     IndexCursor *inner;
     bool there;

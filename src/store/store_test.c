@@ -366,12 +366,15 @@ TEST(store_never_answers_wrongly_from_a_damaged_index)
             CHECK_OK(os_file_pwrite(file, str_of(&byte, got), at, &err), &err);
             Store *image AUTO(store_free) = NULL;
             Code code = image_open(name, &image, &err);
+            StoreRemade remade = { 0 };
+            if (code == E_OK)
+                store_index_remade(image, &remade);
             StoreListPage page = { 0 };
             StoreListQuery query = { .bucket = BUCKET };
             if (code == E_OK)
                 code = store_list(image, &query, &arena, &page, &err);
             CHECK(code == E_CORRUPT || (code == E_OK && page.object_count == 24));
-            found += code == E_CORRUPT;
+            found += code == E_CORRUPT || remade.remade;
         }
     }
     CHECK(found > 0);

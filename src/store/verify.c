@@ -12,8 +12,7 @@ enum { VERIFY_PIECE_BYTES = 1024 * 1024, PAGE_ROWS = 100, DAMAGES_MAX = 10000 };
 
 static const char PUT_AGAIN[] = "put the object again from its source, or restore it from a backup";
 static const char UPLOAD_AGAIN[] = "send this part again, or abort the upload";
-static const char INDEX_AGAIN[] = "remove store/index/ while tarn is stopped: the next start makes it again from the "
-                                  "journal";
+static const char INDEX_AGAIN[] = "start tarn again: a start makes a damaged index/ again from the journal";
 static const char KEEP_INDEX[] = "no object that lives has its bytes here; do not remove index/, which still knows "
                                  "what this record said, make a backup, and let compaction write it again";
 static const char CHECK_DRIVE[] = "check the drive and its cable, then look again";
@@ -360,6 +359,8 @@ static void index_verify(Verify *verify)
     if (!store->index_ops->verify || !verify->scrub->hashes || stopped(verify))
         return;
     Code code = store->index_ops->verify(store->index, &err);
+    if (code == E_CORRUPT)
+        index_damaged(store, &err);
     if (code != E_OK)
         index_finding(verify, code, &err);
 }

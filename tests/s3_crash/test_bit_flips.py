@@ -132,6 +132,8 @@ class Flips:
         try:
             lake.wait()
         except RuntimeError:
+            if "/index/" in name:
+                self.wrong.append(f"{name}: no start, though the index can be made again")
             if lake.process.returncode < 0:
                 self.wrong.append(f"{name}: the server ended with {lake.process.returncode}")
             self.reads["server refuses to start"] += 1
