@@ -29,7 +29,8 @@ Code api_open(ApiLake *lake, Err *err)
         sql_on_late(lake->sql, sql_late, state);
     meta_txn_init(&txn, &tmp);
     meta_delete_idempotency_before(&txn, state->started_us - (int64_t)IDEMPOTENCY_HOURS * 3600 * 1000000);
-    return meta_commit(lake->meta, &txn, err);
+    TRY(meta_commit(lake->meta, &txn, err));
+    return api_backup_load(lake, err);
 }
 
 void api_close(ApiLake *lake)

@@ -11,6 +11,7 @@
 enum { SNAPSHOT_TRIES_MAX = 20, CHANGES_MAX = 1000 };
 
 static const char snapshot_prefix[] = "backup-";
+static const Str last_setting = STR_INIT("backup.last");
 
 static const char *snapshot_path(ApiCall *call, Str name)
 {
@@ -126,7 +127,47 @@ Code api_backup_renew(ApiCall *call, Str id, Err *err)
     return store_hold_renew(call->lake->store, number, API_BACKUP_HOLD_S, err);
 }
 
-Code api_backup_end(ApiCall *call, Str id, Err *err)
+/* "SECONDS SEQUENCE" */
+static void last_note(ApiLake *lake, Str text)
+{
+    Str seconds;
+    uint64_t at = 0, sequence = 0;
+    if (!str_split(&text, ' ', &seconds) || !str_u64(seconds, &at) || !str_u64(text, &sequence))
+        return;
+    atomic_store(&lake->state->backup_seconds, at);
+    atomic_store(&lake->state->backup_sequence, sequence);
+}
+
+Code api_backup_load(ApiLake *lake, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    AUTO(meta_read_end) MetaRead *read = NULL;
+    MetaSetting setting;
+    TRY(meta_read_begin(lake->meta, &read, err));
+    Code code = meta_get_setting(read, last_setting, &tmp, &setting, err);
+    if (code == E_OK)
+        last_note(lake, setting.value);
+    return code == E_NOT_FOUND ? E_OK : code;
+}
+
+static Code end_commit(ApiCall *call, Str id, uint64_t copied, Err *err)
+{
+    MetaTxn txn;
+    Str last = str_format(call->arena, "%lld %llu", (long long)(os_now_us(call->lake->os) / 1000000),
+                          (unsigned long long)copied);
+    meta_txn_init(&txn, call->arena);
+    if (copied)
+        meta_put_setting(&txn, last_setting, last);
+    govern_audit(call->lake->govern, &txn, call->principal.id, STR("backup.end"), id, STR("ok"),
+                 str_format(call->arena, "{\"copied\":%s}", copied ? "true" : "false"));
+    api_count(call, API_COUNT_mutations, 1);
+    TRY(meta_commit(call->lake->meta, &txn, err));
+    if (copied)
+        last_note(call->lake, last);
+    return E_OK;
+}
+
+Code api_backup_end(ApiCall *call, Str id, uint64_t copied, Err *err)
 {
     uint64_t number;
     TRY(id_parse(id, &number, err));
@@ -134,5 +175,5 @@ Code api_backup_end(ApiCall *call, Str id, Err *err)
     if (call->lake->data_dir)
         IGNORE(os_unlink(call->lake->os, snapshot_path(call, snapshot_name(call, number)), NULL));
     TRY(code);
-    return api_audit(call, "backup.end", id, STR_NONE, err);
+    return end_commit(call, id, copied, err);
 }

@@ -37,6 +37,7 @@ typedef struct ApiRun {
 struct ApiState {
     int64_t started_us, started_monotonic_us;
     atomic_uint_fast64_t counters[API_COUNTER_COUNT];
+    atomic_uint_fast64_t backup_seconds, backup_sequence; /* of the last one that was copied */
     Mutex mutex;         /* guards what follows */
     ApiRun *runs;        /* newest first */
 };
@@ -54,6 +55,7 @@ Code api_role_parse(Str role, GovernRole *ret_role, Err *err) CHECKED;
 /* A number of the summary: -1 when it is not there, 0 without a snapshot. */
 int64_t api_summary_number(const IceSnapshot *snapshot, const char *key);
 void api_runs_end(ApiState *state);
+Code api_backup_load(ApiLake *lake, Err *err) CHECKED; /* when there was a backup last */
 /* Of a user's text: resolves source('x','y') to addresses. `self` is the ApiCall. */
 Code api_source_resolve(void *self, Str source, Str name, bool all, Arena *arena,
                         Str **ret_addresses, size_t *ret_count, Err *err) CHECKED;

@@ -1,5 +1,5 @@
 /* The values behind the rows of metrics.def, all of them asked at one time. */
-#include "api/api.h"
+#include "api/api_priv.h"
 
 #include "flow/arrivals.h"
 #include "source/landing.h"
@@ -26,6 +26,7 @@ static void space_values(const ApiLake *lake, uint64_t *values)
     values[API_METRIC_store_space_free_bytes] = space.free_bytes;
     values[API_METRIC_store_space_total_bytes] = space.total_bytes;
     values[API_METRIC_store_space_refused_total] = space.refused;
+    values[API_METRIC_store_held] = store_hold_on(lake->store);
 }
 
 static void landing_values(const ApiLake *lake, uint64_t *values)
@@ -48,12 +49,20 @@ static void arrival_values(const ApiLake *lake, uint64_t *values)
     values[API_METRIC_arrival_failures_total] = state.failures;
 }
 
+static void backup_values(ApiState *state, uint64_t *values)
+{
+    values[API_METRIC_backup_last_seconds] = atomic_load(&state->backup_seconds);
+    values[API_METRIC_backup_last_sequence] = atomic_load(&state->backup_sequence);
+}
+
 void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
 {
     for (size_t i = 0; i < API_METRIC_COUNT; i++)
         ret_values[i] = 0;
     store_values(lake, ret_values);
     space_values(lake, ret_values);
+    if (lake->state)
+        backup_values(lake->state, ret_values);
     if (lake->landing)
         landing_values(lake, ret_values);
     if (lake->arrivals)

@@ -63,13 +63,15 @@ static Code holder_renew(void *arg, Err *err)
     return holder->client ? server_ask(holder, "POST", path, &answer, err) : api_backup_renew(&call, holder->id, err);
 }
 
-static Code holder_end(Holder *holder, Err *err)
+static Code holder_end(Holder *holder, uint64_t copied, Err *err)
 {
     Buf answer AUTO(buf_done);
     buf_init(&answer, ANSWER_MAX);
     ApiCall call = own_call(holder);
-    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT, STR_ARG(holder->id));
-    return holder->client ? server_ask(holder, "DELETE", path, &answer, err) : api_backup_end(&call, holder->id, err);
+    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT "?copied=%llu", STR_ARG(holder->id),
+                          (unsigned long long)copied);
+    return holder->client ? server_ask(holder, "DELETE", path, &answer, err)
+                          : api_backup_end(&call, holder->id, copied, err);
 }
 
 static Code lake_take(const Conf *conf, Holder *holder, Buf *answer, Err *err)
@@ -186,8 +188,8 @@ static Code held_copy(const Args *args, const Conf *conf, Backup *backup, Err *e
     if (code == E_OK)
         code = backup_copy(backup, err);
     if (code == E_OK)
-        return holder_end(&holder, err);
-    IGNORE(holder_end(&holder, NULL));
+        return holder_end(&holder, backup->head.sequence, err);
+    IGNORE(holder_end(&holder, 0, NULL));
     return code;
 }
 

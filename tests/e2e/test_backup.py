@@ -318,7 +318,7 @@ def what_travels_of_the_secrets():
 @case
 def who_may_and_what_is_refused():
     left = set((lake.data / "tmp").iterdir())  # of the one that was killed, for a minute
-    backup()
+    made = backup()
     reader = json.loads(lake.request("POST", "/v1/keys", b'{"name":"only","role":"data_viewer"}').text)["key"]
     equal(lake.request("POST", "/v1/backups", b"", token=reader).status, 403)
     equal(lake.request("POST", "/v1/backups/123", b"").status, 404)
@@ -326,6 +326,9 @@ def who_may_and_what_is_refused():
     equal(lake.request("DELETE", "/v1/backups/x").status, 404)
     verbs = {row[0] for row in lake.rows("SELECT verb FROM tarn.audit WHERE verb LIKE 'backup%'")}
     equal(verbs, {"backup.begin", "backup.end"}, "the audit")
+    metrics = dict(re.findall(r"^tarn_(backup_last_\w+|store_held) (\d+)$", lake.request("GET", "/metrics").text, re.M))
+    holds(time.time() - 60 < int(metrics["backup_last_seconds"]) <= time.time(), metrics)
+    equal(int(metrics["backup_last_sequence"]), made["sequence"], "the metric")
     equal(set((lake.data / "tmp").iterdir()) - left, set(), "snapshots that were left")
     holds("lies in the lake" in tarn("backup", lake.data / "inside", status=2).stderr, "a target inside")
     holds("is a lake" in tarn("backup", work / "still", status=2).stderr, "a target that is a lake")
