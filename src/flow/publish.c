@@ -2,12 +2,14 @@
  * 1. Ledger, quality, lineage, run and signature rows ride in the transaction of the table's commit, so
  *    they never disagree with what is published.
  * 2. A model that is held back commits only these rows; its files stay staged under the run id.
- * 3. Quarantined rows are published before or with the good ones, never after them: a reader who sees
- *    the good rows finds the rejected ones. */
+ * 3. Quarantined rows are published with the good ones, in one transaction, also when the tables are made by it: a
+ *    reader who sees the good rows finds the rejected ones, and a model that failed left neither. */
 #include "flow/run_priv.h"
 
 #include "flow/ledger.h"
 #include "format/json.h"
+
+enum { PUBLISH_ATTEMPTS_MAX = 3 };
 
 static void put_day(Work *work, int64_t start_us, size_t day, Str state)
 {
@@ -107,24 +109,21 @@ static TableCommit commit_of(const Work *work, const Target *target, const Files
                              CommitKind kind)
 {
     TableCommit commit = {
-        .name = { target->version ? table_version_entry(target->version)->ns : target->draft.name.ns,
-                  target->version ? table_version_entry(target->version)->name
-                                  : target->draft.name.name },
-        .uuid = target->uuid,
         .kind = kind,
         .add = files->items,
         .add_count = files->count,
         .run_id = work->run->run_id,
     };
+    if (!target->version) {
+        commit.draft = &target->draft;
+        commit.kind = COMMIT_APPEND;
+        return commit;
+    }
+    commit.name = (TableName){ table_version_entry(target->version)->ns, table_version_entry(target->version)->name };
+    commit.uuid = target->uuid;
     if (kind == COMMIT_REPLACE)
         commit.schema = target->schema;
     return commit;
-}
-
-static Code make_table(Work *work, const Target *target, const Files *files, const MetaTxn *extra)
-{
-    return catalog_draft_commit(work->flow->options.catalog, &target->draft, files->items,
-                                files->count, work->run->run_id, extra, work->err);
 }
 
 static bool is_whole(const Work *work)
@@ -187,7 +186,28 @@ static Code carry_over(Work *work, bool *ret_append)
     return E_OK;
 }
 
-static Code publish_files(Work *work)
+/* Somebody changed the table while its model ran: on from what it is now. */
+static Code target_refresh(Work *work)
+{
+    const Model *model = &work->node->model;
+    Target *target = &work->target;
+    TableVersion *version AUTO(table_version_free) = NULL;
+    TRY(catalog_load(work->flow->options.catalog, model->ns, model->table, &version, work->err));
+    const TableMetadata *m = table_version_metadata(version);
+    if (!m || !uuid_eq(m->uuid, target->uuid) || m->current_schema_id != target->metadata->current_schema_id ||
+        m->default_spec_id != target->metadata->default_spec_id)
+        return err_set(work->err, E_CONFLICT, "the table " STR_FMT " became another one while its model ran",
+                       STR_ARG(model->name));
+    target_done(target);
+    target->version = TAKE(version);
+    target->metadata = m;
+    target->spec = table_spec_default(m);
+    target->sort = table_sort_order_default(m);
+    target->snapshot_id = MAX(m->current_snapshot_id, 0);
+    return E_OK;
+}
+
+static Code publish_once(Work *work)
 {
     CommitResult results[2] = { 0 };
     TableCommit commits[2];
@@ -196,24 +216,30 @@ static Code publish_files(Work *work)
     if (work->target.version && !is_whole(work))
         TRY(carry_over(work, &append));
     CommitKind bad_kind = is_whole(work) ? COMMIT_REPLACE : COMMIT_APPEND;
-    if (work->has_quarantine && work->quarantine.version
-        && (work->bad.count > 0 || bad_kind == COMMIT_REPLACE))
+    bool replaced = work->quarantine.version && bad_kind == COMMIT_REPLACE;
+    if (work->has_quarantine && (work->bad.count > 0 || replaced))
         commits[count++] = commit_of(work, &work->quarantine, &work->bad, bad_kind);
-    else if (work->has_quarantine && work->bad.count > 0)
-        TRY(make_table(work, &work->quarantine, &work->bad, NULL));
-    if (!work->target.version) {
-        if (count > 0)
-            TRY(catalog_commit(work->flow->options.catalog, commits, count, NULL, results, work->err));
-        return make_table(work, &work->target, &work->good, &work->txn);
-    }
     TableCommit main = commit_of(work, &work->target, &work->good,
                                  append ? COMMIT_APPEND : COMMIT_REPLACE);
-    if (!append && !is_whole(work))
+    if (work->target.version && !append && !is_whole(work))
         main.base_snapshot_id = work->target.snapshot_id ? work->target.snapshot_id : -1;
     commits[count++] = main;
     TRY(catalog_commit(work->flow->options.catalog, commits, count, &work->txn, results, work->err));
     work->run->report->snapshot_id = results[count - 1].snapshot_id;
     return E_OK;
+}
+
+/* What is carried over is read again when the table has moved on: PROTOCOLS.md 14. */
+static Code publish_files(Work *work)
+{
+    const Files good = work->good;
+    for (int attempt = 1;; attempt++) {
+        work->good = good;
+        Code code = publish_once(work);
+        if (code != E_CONFLICT || attempt == PUBLISH_ATTEMPTS_MAX || !work->target.version || is_whole(work))
+            return code;
+        TRY(target_refresh(work));
+    }
 }
 
 static Code publish_view(Work *work)

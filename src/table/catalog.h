@@ -161,6 +161,7 @@ typedef struct TableCommit {
     const IceProperty *summary; /* more lines for the snapshot's summary */
     size_t summary_count;
     Str run_id; /* ptr not NULL: staged files of this run and table end with the commit */
+    const TableDraft *draft; /* not NULL: the table is made by this commit, an APPEND; EXISTS */
 } TableCommit;
 
 typedef struct CommitResult {

@@ -153,6 +153,8 @@ static inline bool keep_stops(const bool *stop)
 
 /* create.c */
 Str staged_run_of(Arena *arena, Uuid commit); /* the run id of a commit's own objects */
+MetaTable draft_row(const TableDraft *draft, Arena *arena, int64_t now_us);
+void draft_txn(MetaTxn *txn, const TableDraft *draft, Arena *arena, Str metadata_location, int64_t now_us);
 
 /* commit.c: steps 1 and 3 of PROTOCOLS.md 2 for one or more builds; `txn` is step 4. */
 Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count,

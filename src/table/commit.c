@@ -157,10 +157,18 @@ typedef struct Part {
     TableBuild build;
 } Part;
 
+/* A table that is made has one commit: nobody else knows its UUID. */
+static const TableDraft *part_draft(const Part *part)
+{
+    return part->waiters[0]->commit->draft;
+}
+
 static Code part_load(Catalog *catalog, Part *part, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTable row;
+    if (part_draft(part))
+        return E_OK;
     {
         MetaRead *AUTO(meta_read_end) read = NULL;
         TRY(meta_read_begin(catalog->meta, &read, err));
@@ -175,8 +183,9 @@ static Code part_load(Catalog *catalog, Part *part, Err *err)
 /* Waiters whose own conditions do not hold get their error here. E_OK: at least one is left. */
 static Code part_build(Catalog *catalog, Part *part, Uuid commit, Arena *arena, Err *err)
 {
-    build_init(&part->build, catalog, arena, part->base->metadata,
-               part->base->entry.metadata_location, commit);
+    const TableDraft *draft = part_draft(part);
+    build_init(&part->build, catalog, arena, draft ? draft->metadata : part->base->metadata,
+               draft ? STR("") : part->base->entry.metadata_location, commit);
     Code code = E_OK;
     size_t good = 0;
     for (size_t i = 0; i < part->count; i++) {
@@ -198,8 +207,11 @@ static Code part_build(Catalog *catalog, Part *part, Uuid commit, Arena *arena, 
 static void part_txn(Catalog *catalog, Part *part, Arena *arena, MetaTxn *txn)
 {
     const TableBuild *build = &part->build;
-    meta_table_swap(txn, part->table, build->base_location, build->new_location,
-                    os_now_us(catalog->os));
+    if (part_draft(part))
+        draft_txn(txn, part_draft(part), arena, build->new_location, os_now_us(catalog->os));
+    else
+        meta_table_swap(txn, part->table, build->base_location, build->new_location,
+                        os_now_us(catalog->os));
     txn_add_expired(txn, part->table, build->expired_lists, build->expired_count,
                     os_now_us(catalog->os));
     for (size_t i = 0; i < part->count; i++) {
@@ -247,6 +259,8 @@ static void part_done(Catalog *catalog, Part *part)
                     !str_i64(snapshot->summary[j].value, &result->total_records)); /* we wrote it */
     }
     dropped_metadata_delete(catalog, &part->build);
+    if (part_draft(part))
+        return; /* loaded when somebody asks */
     const ObjectOut *json = &part->build.objects[part->build.object_count - 1];
     TableVersion *AUTO(table_version_free) version =
         table_version_new(catalog, &(MetaTable){ .uuid = part->table,
@@ -473,6 +487,10 @@ static Code tables_find(Catalog *catalog, const TableCommit *commits, size_t cou
     TRY(meta_read_begin(catalog->meta, &read, err));
     for (size_t i = 0; i < count; i++) {
         MetaTable row;
+        if (commits[i].draft) {
+            tables[i] = commits[i].draft->uuid;
+            continue;
+        }
         if (!commits[i].name.name.len) {
             tables[i] = commits[i].uuid;
             continue;

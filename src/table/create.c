@@ -161,7 +161,7 @@ Code catalog_table_draft(Catalog *catalog, const TableCreate *create, Arena *are
     return E_OK;
 }
 
-static MetaTable row_of(const TableDraft *draft, Arena *arena, int64_t now_us)
+MetaTable draft_row(const TableDraft *draft, Arena *arena, int64_t now_us)
 {
     return (MetaTable){ .uuid = draft->uuid,
                         .namespace_name = draft->name.ns,
@@ -178,33 +178,21 @@ static void create_requirements(MetaTxn *txn, const TableDraft *draft, Str locat
     meta_require_location_free(txn, location);
 }
 
+void draft_txn(MetaTxn *txn, const TableDraft *draft, Arena *arena, Str metadata_location, int64_t now_us)
+{
+    MetaTable row = draft_row(draft, arena, now_us);
+    row.metadata_location = metadata_location;
+    create_requirements(txn, draft, row.location);
+    meta_add_table(txn, &row);
+}
+
 Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataFile *add,
                           size_t add_count, Str run_id, const MetaTxn *extra, Err *err)
 {
-    Arena AUTO(arena_done) arena = { 0 };
-    TableBuild build, *builds[] = { &build };
     CommitResult ignored;
-    build_init(&build, catalog, &arena, draft->metadata, STR(""), os_uuid(catalog->os));
-    TableCommit commit = { .kind = COMMIT_APPEND, .add = add, .add_count = add_count };
-    TRY(build_apply(&build, &commit, &ignored, err));
-    TRY(build_finish(&build, err));
-    MetaTxn txn;
-    meta_txn_init(&txn, &arena);
-    meta_txn_set_commit(&txn, build.commit);
-    MetaTable row = row_of(draft, &arena, os_now_us(catalog->os));
-    row.metadata_location = build.new_location;
-    create_requirements(&txn, draft, row.location);
-    meta_require_staged_file(&txn, staged_run_of(&arena, build.commit), build.new_location);
-    meta_add_table(&txn, &row);
-    txn_end_staged(&txn, &arena, build.commit, run_id, add, add_count);
-    if (extra)
-        meta_append(&txn, extra);
-    Code code = builds_publish(catalog, builds, &draft->uuid, 1, err);
-    if (!code)
-        code = txn_commit(catalog, &txn, err);
-    if (code && code != E_UNKNOWN_OUTCOME)
-        builds_undo(catalog, builds, 1);
-    return code;
+    TableCommit commit = { .kind = COMMIT_APPEND, .draft = draft, .add = add, .add_count = add_count,
+                           .run_id = run_id };
+    return catalog_commit(catalog, &commit, 1, extra, &ignored, err);
 }
 
 /* ---- tables and views ---- */
@@ -249,7 +237,7 @@ static Code view_create(Catalog *catalog, const TableCreate *create, const MetaT
     MetaTxn txn;
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
-    MetaTable row = row_of(&draft, &tmp, os_now_us(catalog->os));
+    MetaTable row = draft_row(&draft, &tmp, os_now_us(catalog->os));
     row.kind = META_VIEW;
     row.view_sql = create->view_sql;
     create_requirements(&txn, &draft, row.location);
