@@ -283,6 +283,10 @@ def forms_of_pages():
 
     equal(post(signed()), (204, ""))
     equal(s3.get_object(Bucket=name, Key="up/f.txt")["Body"].read(), b"hello")
+    equal(post(signed(), b"path", filename="C:/of/a browser/g.txt"), (204, ""))
+    equal(s3.get_object(Bucket=name, Key="up/g.txt")["Body"].read(), b"path", "its last part")
+    named = signed(key="${filename}", conditions=[["starts-with", "$key", "foo"]])
+    equal([post(named, filename=f) for f in ("foo.txt", "bar.txt")], [(204, ""), (403, "AccessDenied")], "what came of the name is judged")
     equal(post(signed(key="k") | {"key": "other"}), (403, "AccessDenied"))
     equal(post(signed(key="k") | {"x-amz-meta-a": "b"}), (403, "AccessDenied"))
     equal(post(signed(key="k", conditions=[["content-length-range", 1, 4]])), (400, "EntityTooLarge"))

@@ -1,7 +1,8 @@
 """ceph/s3-tests against the S3 door: runs what is selected, one JSON line a test to --out; report.py makes results.md of it.
 
-usage: measure.py --suite FOLDER [--python PYTHON] [--out FILE] [PYTEST-WORDS...]
-FOLDER is a checkout of github.com/ceph/s3-tests, PYTHON one with its requirements and pytest-timeout."""
+usage: measure.py --suite FOLDER [--python PYTHON] [--out FILE] [--bare] [PYTEST-WORDS...]
+FOLDER is a checkout of github.com/ceph/s3-tests, PYTHON one with its requirements and pytest-timeout. --bare leaves public
+canned ACLs away (translate.py)."""
 import argparse
 import json
 import os
@@ -92,6 +93,7 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("--suite", type=Path, required=True)
     options.add_argument("--python", default=sys.executable)
+    options.add_argument("--bare", action="store_true")
     options.add_argument("--out", type=Path, default=Path("s3_ceph.jsonl"))
     asked, words = options.parse_known_args()
     lake = Lake(None, "--s3", "127.0.0.1:0")
@@ -104,9 +106,10 @@ def main():
         conf.write(CONF.format(host=host, port=port, main=key, alt=other[1:], main_id=admin_id(lake), alt_id=other[0]))
         conf.flush()
         environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
-        environment |= {"S3TEST_CONF": conf.name, "S3_CEPH_OUT": str(asked.out.resolve()), "PYTHONPATH": str(HERE)}
-        subprocess.run([asked.python, "-m", "pytest", "-p", "tell", "-p", "no:cacheprovider", "--timeout", "60", "-q", "--tb=no",
-                        "-m", " and ".join(f"not {name}" for name in NOT), *(words or
+        environment |= {"S3TEST_CONF": conf.name, "S3_CEPH_OUT": str(asked.out.resolve()), "PYTHONPATH": str(HERE),
+                        "S3_CEPH_BARE": "1" if asked.bare else ""}
+        subprocess.run([asked.python, "-m", "pytest", "-p", "tell", "-p", "translate", "-p", "no:cacheprovider", "--timeout", "60",
+                        "-q", "--tb=no", "-m", " and ".join(f"not {name}" for name in NOT), *(words or
                         ["s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py"])],
                        cwd=asked.suite, env=environment, check=False)
     print("the server is", "up" if lake.alive() else "down")

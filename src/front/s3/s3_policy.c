@@ -158,6 +158,13 @@ static bool covered(const PostForm *form, PostFail *ret_fail)
            denied(ret_fail, STR("Invalid according to Policy: Extra input fields: bucket"));
 }
 
+/* ISO 8601 in UTC alone: "2026-11-22T18:25:00.000Z". */
+static bool expiration_parse(Str text, int64_t *ret_us)
+{
+    return text.len >= 20 && text.ptr[10] == 'T' && text.ptr[text.len - 1] == 'Z' &&
+           time_parse(text, ret_us);
+}
+
 static bool root_judge(PostForm *form, const Json *root, int64_t now_us, PostFail *ret_fail)
 {
     const Json *expiration = json_get(root, "expiration"),
@@ -173,7 +180,7 @@ static bool root_judge(PostForm *form, const Json *root, int64_t now_us, PostFai
         return document(ret_fail, STR("Invalid Policy: Policy missing expiration."));
     if (json_type(expiration) != JSON_STRING)
         return document(ret_fail, STR("Invalid Policy: Invalid JSON."));
-    if (!time_parse(json_str(expiration), &end_us))
+    if (!expiration_parse(json_str(expiration), &end_us))
         return document(ret_fail,
                         str_format(form->arena,
                                    "Invalid Policy: Invalid 'expiration' value: '" STR_FMT "'",

@@ -62,6 +62,8 @@ TEST(post_policies_end_and_are_well_formed)
         "{}",
         "{\"expiration\":1,\"conditions\":[]}",
         "{\"expiration\":\"never\",\"conditions\":[]}",
+        "{\"expiration\":\"2100-01-01 00:00:00\",\"conditions\":[]}",
+        "{\"expiration\":\"2100-01-01T00:00:00+00:00\",\"conditions\":[]}",
         "{\"expiration\":\"2100-01-01T00:00:00Z\"}",
         "{\"expiration\":\"2100-01-01T00:00:00Z\",\"conditions\":{}}",
         HEAD "true]}",

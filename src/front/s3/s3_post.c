@@ -147,11 +147,32 @@ static bool form_becomes_request(S3Req *s, PostForm *form)
     return true;
 }
 
+/* "${filename}" in any field is the file's own name, behind the last slash; the policy judges what comes of it. */
+static void filename_expand(S3Post *post, Str filename)
+{
+    Str mark = STR("${filename}");
+    for (size_t i = filename.len; i > 0; i--) {
+        if (filename.ptr[i - 1] == '/' || filename.ptr[i - 1] == '\\') {
+            filename = str_from(filename, i);
+            break;
+        }
+    }
+    for (size_t i = 0; i < post->form.count; i++) {
+        Str value = post->form.fields[i].value;
+        ptrdiff_t at = str_find(value, mark);
+        if (at >= 0)
+            post->form.fields[i].value =
+                str_format(post->s->arena, STR_FMT STR_FMT STR_FMT, STR_ARG(str_sub(value, 0, (size_t)at)),
+                           STR_ARG(filename), STR_ARG(str_from(value, (size_t)at + mark.len)));
+    }
+}
+
 static bool file_begin(S3Post *post, Str filename)
 {
     S3Req *s = post->s;
     PostFail fail;
-    Str key = s3_post_field(&post->form, STR("key")), mark = STR("${filename}");
+    filename_expand(post, filename);
+    Str key = s3_post_field(&post->form, STR("key"));
     if (key.len == 0)
         return missing(s, "key");
     if (!signature_ok(s, &post->form))
@@ -159,11 +180,7 @@ static bool file_begin(S3Post *post, Str filename)
     if (!s3_policy_judge(&post->form, s3_post_field(&post->form, STR("policy")),
                          os_now_us(s->call.lake->os), &fail))
         return s3_fail_text(s, fail.code, fail.message);
-    ptrdiff_t at = str_find(key, mark);
-    s->key =
-        at < 0 ? key
-               : str_format(s->arena, STR_FMT STR_FMT STR_FMT, STR_ARG(str_sub(key, 0, (size_t)at)),
-                            STR_ARG(filename), STR_ARG(str_from(key, (size_t)at + mark.len)));
+    s->key = key;
     if (s->key.len > STORE_KEY_MAX)
         return s3_fail(s, S3_KeyTooLongError);
     return s3_bucket_enter(s) && form_becomes_request(s, &post->form) && s3_body_begin(s);
