@@ -1,5 +1,6 @@
 """docs/operate-s3.md as an operator types it: its lines run, its settings, metrics and numbers are the server's."""
 import atexit
+import os
 import re
 import shlex
 import shutil
@@ -8,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lake import Lake, TARN, TOP, case, equal, holds, main
+from lake import DEPS, Lake, TARN, TOP, case, equal, holds, main
 
 PAGE = (TOP / "docs/operate-s3.md").read_text()
 SETTINGS = re.findall(r'^SETTING\("([^"]+)"', (TOP / "src/main/settings.def").read_text(), re.M)
@@ -69,6 +70,29 @@ def every_line_for_tarn_runs():
         equal(out.returncode, 0, f"{words}: {out.stderr}")
         ran += 1
     holds(ran >= 20, f"{ran} lines")
+
+
+@case
+def its_lines_for_awscli_run():
+    data = work / "own" / "data"
+    equal(subprocess.run([TARN, "cert", "--data", data, "localhost"], stdout=subprocess.DEVNULL).returncode, 0)
+    own = Lake(data, "--s3", "127.0.0.1:0", "--s3-tls", "127.0.0.1:0")
+    equal(own.cli("bucket", "create", "photos").returncode, 0)
+    (work / "big.tar").write_bytes(b"tar" * (3 << 20))  # more than awscli sends in one piece
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    env |= {"HOME": str(work), "AWS_ACCESS_KEY_ID": own.admin["access_key"], "AWS_SECRET_ACCESS_KEY": own.admin["secret_key"],
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://{own.admin['s3']}"}
+    own_names = {"https://localhost:9443": "https://localhost:" + own.admin["s3_tls"].rsplit(":", 1)[1], "./lake/tls/ca.pem": str(data / "tls/ca.pem")}
+    said = []
+    for words in lines("aws "):
+        out = subprocess.run([DEPS / "venv/bin/aws", *(own_names.get(word, word) for word in words[1:])], env=env, cwd=work,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+        equal(out.returncode, 0, f"{words}: {out.stdout}")
+        said.append(out.stdout)
+    holds(len(said) >= 2 and "photos" in said[0], said)
+    equal(own.cli("object", "get", "photos/big.tar", work / "back").returncode, 0)
+    holds((work / "back").read_bytes() == (work / "big.tar").read_bytes(), "what was copied")
+    own.kill()
 
 
 @case

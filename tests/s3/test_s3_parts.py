@@ -222,6 +222,33 @@ def deleted():
 
 
 @case
+def an_upload_that_names_no_algorithm():
+    """Its parts bring CRC32, as boto3's do, the whole has CRC64NVME, as on AWS; also of parts that a journal brought back."""
+    equal(ask("PUT", "/open").status, 200)
+    upload = ask("POST", "/open/whole", "uploads", body=b"").text("UploadId")
+    etags = {}
+    for number in (1, 2, 3):
+        if number == 3:
+            server.start()  # killed: what it knows of the first two is in its journal
+        data = bytes_of(number)
+        reply = ask("PUT", "/open/whole", f"partNumber={number}&uploadId={upload}", body=data,
+                    fields={"x-amz-checksum-crc32": base64.b64encode(zlib.crc32(data).to_bytes(4, "big")).decode()} if number < 3 else {})
+        equal((reply.status, "x-amz-checksum-crc32" in reply.fields), (200, number < 3))
+        etags[number] = reply.fields["etag"].strip('"')
+    holds("<Checksum" not in ask("GET", "/open/whole", f"uploadId={upload}").body.decode(), "none was named, none is listed")
+    body = listing(etags).replace(b"</PartNumber>", b"</PartNumber><ChecksumCRC32>AAAAAA==</ChecksumCRC32>", 1)
+    equal(ask("POST", "/open/whole", f"uploadId={upload}", body=body).both, (400, "InvalidPart"), "a part's own is compared")
+    done = ask("POST", "/open/whole", f"uploadId={upload}", body=listing(etags), fields={"x-amz-checksum-crc64nvme": "AAAAAAAAAAA="})
+    equal(done.status, 200, "of the whole nothing was named")
+    equal(ask("PUT", "/open/plain", body=b"".join(bytes_of(n) for n in (1, 2, 3))).status, 200)
+    mode = {"x-amz-checksum-mode": "ENABLED"}
+    wanted = ask("HEAD", "/open/plain", fields=mode).fields["x-amz-checksum-crc64nvme"]
+    equal((done.text("ChecksumCRC64NVME"), done.text("ChecksumType")), (wanted, "FULL_OBJECT"))
+    equal(ask("HEAD", "/open/whole", fields=mode).fields["x-amz-checksum-crc64nvme"], wanted)
+    holds(not [f for f in ask("GET", "/open/whole", "partNumber=1", fields=mode).fields if f.startswith("x-amz-checksum")], "no part has one of its own")
+
+
+@case
 def in_the_clear_the_smallest_part_has_5_mib():
     os.environ["TARN_PART_BYTES_MIN"] = str(SIZE)  # not heard outside of test mode
     lake = Lake(None, *WORDS)

@@ -213,6 +213,72 @@ def versions_in_pages():
     equal(s3.ask("GET", "/many/b").body, b"2", "without its marker it is there again")
 
 
+CHECKSUMS = {  # of "123456789"
+    "crc32": "cbf43926", "crc32c": "e3069283", "crc64nvme": "ae8b14860a799888", "sha1": "f7c3bc1d808e04732adf679965ccc34ca7ae3441",
+    "sha256": hashlib.sha256(b"123456789").hexdigest(), "sha512": hashlib.sha512(b"123456789").hexdigest(),
+    "md5": "25f9e794323b453885f5181f1b624d0b", "xxhash64": "8cb841db40e6ae83", "xxhash3": "72dcb18b67a17dff",
+    "xxhash128": "33119477ede5dcd5e9716427681d5860"}
+
+
+@case
+def every_checksum():
+    for name, digits in CHECKSUMS.items():
+        field, right = f"x-amz-checksum-{name}", base64.b64encode(bytes.fromhex(digits)).decode()
+        wrong = base64.b64encode(bytes(len(digits) // 2)).decode()
+        equal(s3.ask("PUT", "/bkt/sum", body=b"123456789", fields={field: right}).fields.get(field), right, name)
+        equal(s3.ask("PUT", "/bkt/sum", body=b"123456789", fields={field: wrong}).both, (400, "BadDigest"), name)
+        equal(s3.ask("PUT", "/bkt/sum", body=b"123456789", fields={field: "AA=="}).both, (400, "InvalidRequest"), name)
+        head = s3.ask("HEAD", "/bkt/sum", fields={"x-amz-checksum-mode": "ENABLED"}).fields
+        equal((head[field], head["x-amz-checksum-type"]), (right, "FULL_OBJECT"), name)
+        trailed = s3.ask("PUT", "/bkt/sum", payload="STREAMING-UNSIGNED-PAYLOAD-TRAILER", body=f"9\r\n123456789\r\n0\r\n{field}:{right}\r\n\r\n".encode(),
+                         fields={"x-amz-trailer": field, "x-amz-decoded-content-length": "9", "Content-Encoding": "aws-chunked"})
+        equal((trailed.status, trailed.fields.get(field)), (200, right), f"{name} in a trailer")
+        copied = s3.ask("PUT", "/bkt/sum2", fields={"x-amz-copy-source": "bkt/r", "x-amz-checksum-algorithm": name.upper()})
+        equal(copied.status, 200, name)
+        composite = name != "crc64nvme"
+        begun = s3.ask("POST", "/bkt/sum", "uploads", body=b"", fields={"x-amz-checksum-algorithm": name.upper()})
+        equal(begun.fields["x-amz-checksum-type"], "COMPOSITE" if composite else "FULL_OBJECT", name)
+        id_ = begun.text("UploadId")
+        etag = s3.ask("PUT", "/bkt/sum", f"partNumber=1&uploadId={id_}", body=b"123456789", fields={field: right}).fields["etag"]
+        element = f"Checksum{name.upper()}"
+        row = f"<Part><ETag>{etag}</ETag><PartNumber>1</PartNumber><{element}>{right}</{element}></Part>"
+        done = s3.ask("POST", "/bkt/sum", f"uploadId={id_}", body=f"<CompleteMultipartUpload>{row}</CompleteMultipartUpload>".encode())
+        equal((done.status, done.text(element).endswith("-1")), (200, composite), f"{name}: {done.body[:300]!r}")
+        got = s3.ask("GET", "/bkt/sum", "partNumber=1", fields={"x-amz-checksum-mode": "ENABLED"})
+        equal((got.body, got.fields[field]), (b"123456789", right), f"{name}: of the part")
+
+
+@case
+def what_peers_get_wrong():
+    equal(s3.ask("PUT", "/peers").status, 200)
+    for key in ("a", "b", "c", "d"):
+        equal(s3.ask("PUT", f"/peers/{key}", body=b"x").status, 200)
+    pages, after = [], ""
+    while after is not None:
+        page = ET.fromstring(s3.ask("GET", "/peers", "list-type=2&max-keys=2" + (f"&continuation-token={quote(after)}" if after else "")).body)
+        pages.append(len(list(page.iter(SPACE + "Key"))))
+        after = page.findtext(SPACE + "NextContinuationToken")
+    equal(pages, [2, 2], "no empty page behind the last")
+    quiet = s3.ask("POST", "/peers", "delete", body=b"<Delete><Quiet>true</Quiet><Object><Key>a</Key></Object><Object><Key>none</Key></Object></Delete>")
+    equal((quiet.status, list(ET.fromstring(quiet.body))), (200, []), "a quiet batch tells of errors alone")
+    status = "<VersioningConfiguration><Status>%s</Status></VersioningConfiguration>"
+    equal(s3.ask("PUT", "/peers", "versioning", body=(status % "Enabled").encode()).status, 200)
+    kept = s3.ask("PUT", "/peers/b", body=b"kept").fields["x-amz-version-id"]
+    equal(s3.ask("PUT", "/peers", "versioning", body=(status % "Suspended").encode()).status, 200)
+    equal(s3.ask("PUT", "/peers/b", body=b"null").fields.get("x-amz-version-id", "null"), "null")
+    gone = s3.ask("DELETE", "/peers/b")
+    equal((gone.status, gone.fields["x-amz-version-id"], gone.fields["x-amz-delete-marker"]), (204, "null", "true"))
+    equal(s3.ask("GET", "/peers/b", f"versionId={kept}").body, b"kept", "a version with an id of its own stays")
+    found, query = [], "versions&max-keys=1&prefix=b"
+    for _ in range(4):
+        page = ET.fromstring(s3.ask("GET", "/peers", query).body)
+        found += [v.findtext(SPACE + "VersionId") for v in page if v.find(SPACE + "VersionId") is not None]
+        if page.findtext(SPACE + "IsTruncated") == "false":
+            break
+        query = f"versions&max-keys=1&prefix=b&key-marker=b&version-id-marker={page.findtext(SPACE + 'NextVersionIdMarker')}"
+    equal(found, ["null", kept], "one by one, to an end")
+
+
 @case
 def tags_and_attributes():
     put("t", b"t", x_amz_tagging="z=1&a=&m=x%20y")

@@ -1,6 +1,6 @@
 """results.md of the lines that measure.py wrote: numbers per group, and every failing test with its reason.
 
-usage: report.py LINES... >results.md      tests of later files count instead of those of earlier ones"""
+usage: report.py LINES [BARE-LINES] >results.md      BARE-LINES: of `measure.py --bare`"""
 import json
 import re
 import sys
@@ -34,7 +34,7 @@ def reasons():
 
 
 def reason(row, rules):
-    text = f"{' '.join(row['marks'])} {row['test']} {row['why']}"
+    text = f"{' '.join(row['marks'])} {row['test']} {row['why']}{' BARE' if row.get('bare') else ''}"
     return next((why for pattern, why in rules if pattern.search(text)), "open")
 
 
@@ -44,10 +44,10 @@ def count(rows):
 
 
 def main():
-    latest = {}
-    for path in sys.argv[1:]:
-        latest.update({row["test"]: row for row in read(path)})
-    rows, rules = list(latest.values()), list(reasons())
+    bare = {row["test"] for path in sys.argv[2:] for row in read(path) if row["outcome"] == "passed"}
+    rows, rules = read(sys.argv[1]), list(reasons())
+    for row in rows:
+        row["bare"] = row["outcome"] == "failed" and row["test"] in bare
     failing = defaultdict(list)
     for row in rows:
         if row["outcome"] == "failed":
