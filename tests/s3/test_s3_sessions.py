@@ -107,6 +107,8 @@ def forms_that_are_not_understood_make_no_session():
                        ("variables", {**ASSUME, "Policy": json.dumps({"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*/${aws:username}"}})}),
                        ("an escape that is none", urllib.parse.urlencode(ASSUME).encode() + b"&Policy=%zz")):
         equal(sts(form).both, (400, "ValidationError"), name)
+    equal(sts({**ASSUME, "Tags": "x" * 70000}).both, (400, "MaxMessageLengthExceeded"), "a form that is too large")
+    equal(sts({**ASSUME, "Tags": "x" * 60000}).status, 200, "a large one")
     equal(sts(ASSUME).status, 200, "a session with all rights of its principal")
 
 

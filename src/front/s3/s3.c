@@ -372,7 +372,7 @@ static void on_head(HttpReq *r)
     if (!params_take(s) || !target_take(s) || !op_choose(s))
         return;
     if (s->op->run == s3_sts) {
-        buf_init(&s->text, S3_XML_BODY_MAX);
+        buf_init(&s->text, S3_STS_FORM_MAX); /* it is kept before anybody has signed it */
         return;
     }
     if (s->op->run == s3_post_object) {
@@ -401,9 +401,11 @@ static void on_body(HttpReq *r, Str block)
     S3Req *s = http_req_user(r);
     if (http_replied(r))
         return;
-    if (s->op->run == s3_sts)
+    if (s->op->run == s3_sts) {
         buf_put(&s->text, block);
-    else if (s->post)
+        if (s->text.over)
+            s3_fail(s, S3_MaxMessageLengthExceeded);
+    } else if (s->post)
         s3_post_take(s, block);
     else
         s3_body_take(s, block);

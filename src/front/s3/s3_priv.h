@@ -15,6 +15,7 @@
 
 enum {
     S3_XML_BODY_MAX = 4 << 20, /* 10,000 parts with their checksums, indented */
+    S3_STS_FORM_MAX = 64 << 10,    /* a policy and its fields, encoded */
     S3_LOOP_BODY_MAX = 64 << 10,   /* of a put that a loop works on: some 0.1 ms of hashing */
     S3_REPLY_BYTES_MAX = 32 << 20, /* of a list: 1,000 keys, encoded */
     S3_PART_BYTES_MIN = 5 << 20,   /* of all but the last */
