@@ -1,5 +1,6 @@
 #include "os/os.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 struct OsFile {
@@ -64,6 +65,13 @@ size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at)
 {
     const OsOps *ops = file->os.ops;
     return ops->file_peek ? ops->file_peek(file->os.self, file->inner, bytes, len, at) : 0;
+}
+
+void os_file_cool(OsFile *file)
+{
+    int fd = os_file_fd(file);
+    if (fd >= 0)
+        IGNORE(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED)); /* only memory is lost without */
 }
 
 int os_file_fd(OsFile *file)

@@ -84,6 +84,7 @@ void os_file_close(OsFile **file); /* fit for AUTO */
 Code os_file_pread(OsFile *file, void *bytes, size_t len, uint64_t at, size_t *ret_len, Err *err) CHECKED;
 /* What of it is in memory now, without waiting for the disk; 0: nothing, also where that cannot be known. */
 size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at);
+void os_file_cool(OsFile *file); /* nobody will read it soon: what is on the disk leaves the page cache */
 Code os_file_pwrite(OsFile *file, Str bytes, uint64_t at, Err *err) CHECKED; /* all of them */
 
 /* fdatasync: an error is final; nobody may sync the same file again and believe it. */

@@ -412,6 +412,14 @@ static size_t drives_blob_in_file(Blob *blob, uint64_t at, size_t len, char *roo
     return to > at ? (size_t)(MIN(to, end) - at) : 0;
 }
 
+static void drives_blob_cool(Backend *backend, const BlobId *id)
+{
+    OsFile *file AUTO(os_file_close) = NULL;
+    char path[OS_PATH_MAX];
+    if (blob_path(backend, id, path, NULL) == E_OK && os_file_open(backend->os, path, OS_READ, &file, NULL) == E_OK)
+        os_file_cool(file);
+}
+
 static Code drives_blob_remove(Backend *backend, const BlobId *id, Err *err)
 {
     char path[OS_PATH_MAX];
@@ -456,6 +464,7 @@ const BackendOps backend_drives = {
     .blob_open = drives_blob_open,
     .blob_pread = drives_blob_pread,
     .blob_in_file = drives_blob_in_file,
+    .blob_cool = drives_blob_cool,
     .blob_close = drives_blob_close,
     .blob_remove = drives_blob_remove,
     .blob_list = drives_blob_list,

@@ -468,6 +468,7 @@ static Code group_commit(Group *group, Store *store, Err *err)
         store->broken = true;
         return err_wrap(err, E_UNKNOWN_OUTCOME, "it is durable, but the index could not follow");
     }
+    cool_note(store, &group->plan);
     if (crash_point_armed)
         crash_points(group, CRASH_APPLIED);
     return E_OK;

@@ -311,6 +311,7 @@ Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_seq
         staged_free(&puts[i].take_staged);
     }
     staged_count(store, -(int)count, false);
+    cool_do(store);
     return E_OK;
 }
 

@@ -194,6 +194,7 @@ typedef struct BackendOps {
                        Err *err); /* within size */
     /* As object_in_file, of a blob that is read; NULL: it has no files. */
     size_t (*blob_in_file)(Blob *blob, uint64_t at, size_t len, char *room, size_t room_len, int *ret_fd);
+    void (*blob_cool)(Backend *backend, const BlobId *id); /* it leaves the page cache; NULL: there is none */
     void (*blob_close)(Blob *blob);
     Code (*blob_remove)(Backend *backend, const BlobId *id, Err *err);
     Code (*blob_list)(Backend *backend, BlobVisit *visit, void *arg, Err *err);
@@ -274,7 +275,7 @@ typedef struct UsageDelta { /* of a bucket, wrapping where it shrinks */
     struct UsageDelta *next;
 } UsageDelta;
 
-enum { PLAN_SLOTS = 1024, TRASH_SLOTS = 128 };
+enum { PLAN_SLOTS = 1024, TRASH_SLOTS = 128, COOL_MAX = 16 };
 typedef struct Plan {
     Arena arena;
     KeyState *slots[PLAN_SLOTS];
@@ -285,6 +286,8 @@ typedef struct Plan {
     TrashState *trash[TRASH_SLOTS]; /* what goes into and out of it, by blob */
     Trashed *trashed[TRASH_SLOTS]; /* by sequence */
     UsageDelta *usage;
+    BlobId cool[COOL_MAX]; /* some of those that became trash */
+    size_t cool_count;
     uint64_t trashed_bytes, trashed_count; /* more trash than before, wrapping where it shrinks */
     Vec(IndexWrite) writes; /* of the feed */
     uint64_t looks;         /* at known parts and at rows of one key: what a client's counts could make grow */
@@ -312,6 +315,11 @@ void upload_writes(Plan *plan, Buf *key);
 Str plan_text(Plan *plan, Buf *buf); /* a copy that lives as long as the plan */
 void plan_write_remove(Plan *plan, Buf *key);
 void plan_write_put(Plan *plan, Buf *key, Str value);
+/* trash.c: large bytes that became trash leave the page cache to those that come: noted by the leader, done
+ * by whoever published next. */
+void cool_add(Plan *plan, const ObjectRecord *record);
+void cool_note(Store *store, const Plan *plan);
+void cool_do(Store *store);
 bool blob_is_none(const BlobId *blob); /* of a part without bytes */
 bool upload_is_none(const StoreUploadId *id);
 /* record.c */
@@ -510,6 +518,8 @@ struct Store {
     Feed feed;
     StoreCommitStats commit_stats;
     unsigned staged; /* not yet published or aborted */
+    BlobId cool[COOL_MAX]; /* that became trash and are in the page cache still; more are forgotten */
+    size_t cool_count;
     bool orphans;    /* a blob could not be removed: the next start sweeps */
     uint64_t looks;  /* of all plans; tests bound it */
 };

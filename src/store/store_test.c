@@ -506,6 +506,29 @@ TEST(store_lets_only_verified_pages_go)
     CHECK_INT(object_in_file(reader, 300000, LEN, room, sizeof room, &fd, &at), 0);
 }
 
+TEST(store_gives_the_memory_of_replaced_bytes_back)
+{
+    if (!has_rocksdb)
+        return;
+    Err err;
+    char byte;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    CHECK_OK(open_in("rocksdb", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 500000, 1, &err), &err);
+    CHECK_OK(store_reader_open(store, BUCKET, STR("k"), 0, &reader, &err), &err);
+    OsFile *file AUTO(os_file_close) = only_body(&arena);
+    if (os_file_peek(file, &byte, 1, 300000) == 0)
+        return; /* a file system that does not say what is in memory */
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 500000, 2, &err), &err);
+    CHECK_INT(os_file_peek(file, &byte, 1, 300000), 0);
+    size_t got;
+    CHECK_OK(object_pread(reader, &byte, 1, 300000, &got, &err), &err); /* who has it open reads on */
+    CHECK(pattern_is(store, BUCKET, STR("k"), 500000, 2));
+}
+
 TEST(store_finds_flipped_bits_of_the_journal)
 {
     Err err;

@@ -183,3 +183,35 @@ Code trash_find(Store *store, const BlobId *blob, Arena *arena, TrashItem *ret_i
     *ret_found = cursor.there && str_eq(cursor_key(&cursor), row);
     return *ret_found ? trash_row_read(row, cursor_value(&cursor), arena, ret_item, err) : E_OK;
 }
+
+/* ---- the page cache ---- */
+
+void cool_add(Plan *plan, const ObjectRecord *record)
+{
+    for (size_t i = 0; i < blob_count(record) && plan->cool_count < COOL_MAX; i++)
+        if (!blob_is_none(blob_at(record, i)))
+            plan->cool[plan->cool_count++] = *blob_at(record, i);
+}
+
+void cool_note(Store *store, const Plan *plan)
+{
+    if (plan->cool_count == 0 || !store->backend_ops->blob_cool)
+        return;
+    MUTEX_HELD(&store->mutex);
+    for (size_t i = 0; i < plan->cool_count && store->cool_count < COOL_MAX; i++)
+        store->cool[store->cool_count++] = plan->cool[i];
+}
+
+void cool_do(Store *store)
+{
+    BlobId blobs[COOL_MAX];
+    size_t count;
+    {
+        MUTEX_HELD(&store->mutex);
+        count = store->cool_count;
+        memcpy(blobs, store->cool, count * sizeof *blobs);
+        store->cool_count = 0;
+    }
+    for (size_t i = 0; i < count; i++)
+        store->backend_ops->blob_cool(store->backend, &blobs[i]);
+}

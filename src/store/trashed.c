@@ -104,6 +104,7 @@ void trashed_add(Plan *plan, const Store *store, const KeyState *key, const Vers
     state->time_us = version->removed_us;
     state->now = version->now;
     state->put = version->put;
+    cool_add(plan, &version->now);
 }
 
 /* The leader: EXPUNGE and KEPT of what is trash no more are left out. */
