@@ -106,20 +106,27 @@ def several_domains_name_the_bucket():
 
 @case
 def a_public_host_is_not_signed_for_another_bucket():
-    lake = Lake(None, "--set", "s3.public_host=public.example.org", "--set", "s3.domain=s3.test")
+    lake = Lake(None, "--set", "s3.public_host=public.example.org", "--set", "s3.domain=s3.test",
+                "--set", "http.trusted_proxies=127.0.0.1")
     door = client(lake.admin, f"http://{lake.admin['s3']}")
     for name, key in (("meant", "k"), ("other", "meant/k")):
         door.create_bucket(Bucket=name)
         door.put_object(Bucket=name, Key=key, Body=name.encode())
     request = AWSRequest("GET", "http://public.example.org/meant/k")
     S3SigV4Auth(Credentials(lake.admin["access_key"], lake.admin["secret_key"]), "s3", "us-east-1").add_auth(request)
-    for host, wanted in (("10.0.0.1", (200, b"meant")), ("other.s3.test", (403, None))):
-        fields = {**dict(request.headers.items()), "Host": host}
+    for host, more, wanted in (("10.0.0.1", {}, (200, b"meant")), ("other.s3.test", {}, (403, None)),
+                               ("10.0.0.1", {"X-Forwarded-Host": "other.s3.test"}, (200, b"meant"))):
+        fields = {**dict(request.headers.items()), "Host": host, **more}
         try:
             with urllib.request.urlopen(urllib.request.Request(f"http://{lake.admin['s3']}/meant/k", headers=fields)) as reply:
                 equal((reply.status, reply.read()), wanted, host)
         except urllib.error.HTTPError as error:
             equal((error.code, None), wanted, host)
+    signed = AWSRequest("GET", f"http://{lake.admin['s3']}/meant/k")
+    S3SigV4Auth(Credentials(lake.admin["access_key"], lake.admin["secret_key"]), "s3", "us-east-1").add_auth(signed)
+    fields = {**dict(signed.headers.items()), "X-Forwarded-Host": "other.s3.test"}
+    with urllib.request.urlopen(urllib.request.Request(signed.url, headers=fields)) as reply:
+        equal(reply.read(), b"meant", "the host that was signed, though another was forwarded")
     lake.stop()
 
 

@@ -110,10 +110,10 @@ static bool params_take(S3Req *s)
     return true;
 }
 
-/* The bucket that the host names (BUCKET.DOMAIN), or nothing. */
+/* The bucket that the host names (BUCKET.DOMAIN), or nothing: the one that is signed, not what a proxy says of it. */
 static Str host_bucket(const S3Req *s)
 {
-    Str host = http_req_host(s->r);
+    Str sent = http_req_header(s->r, "Host"), host = sent.ptr ? sent : http_req_host(s->r);
     ptrdiff_t colon = str_rfind_char(host, ':');
     if (colon >= 0 && (host.len == 0 || host.ptr[host.len - 1] != ']'))
         host = str_sub(host, 0, (size_t)colon);
