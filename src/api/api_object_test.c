@@ -1,4 +1,4 @@
-/* The verbs of doors whose clients sign their requests: judged before anything is told, counted once. */
+/* The verbs of doors whose clients sign their requests: judged before anything is told, counted once. api_trash.c is covered by rest_trash of front/rest. */
 #include "api/api_fake.h"
 
 #include "api/api_object.h"

@@ -11,10 +11,10 @@
 
 const OptionRow object_options[] = {
     { "-r", NULL, "everything below a prefix or a directory" },
-    { "--limit", "N", "`ls`, `versions`: at most so many (default 1000, at most 100000)" },
+    { "--limit", "N", "`ls`, `versions`, `trash ls`: at most so many (default 1000, at most 100000)" },
     { "--after", "KEY", "`ls`, `versions`: only what is behind this key" },
     { "--folders", NULL, "`ls`: fold keys at `/`" },
-    { "--version", "ID", "`get`, `rm`, `stat`, `cp`: this version" },
+    { "--version", "ID", "`get`, `rm`, `stat`, `cp`, `trash restore`: this version" },
     { "--all-versions", NULL, "`rm`: the versions and delete markers too, for ever" },
     { "--yes", NULL, "`rm -r`: remove without asking" },
     { "--if-absent", NULL, "`put`: only when the key is not there" },
@@ -577,6 +577,7 @@ static const CommandVerb verbs[] = {
     { "cp", 3, 3, verb_cp,
       "cp FILE s3://BUCKET/KEY, cp s3://BUCKET/KEY FILE, cp [-r] s3://BUCKET/KEY s3://BUCKET/KEY" },
     { "versions", 2, 2, verb_versions, "versions BUCKET[/PREFIX] [--limit N]" },
+    { "trash", 3, 3, NULL, "trash ls BUCKET[/PREFIX] [--limit N], trash restore BUCKET/KEY [--version ID]" },
     { NULL, 0, 0, NULL, NULL },
 };
 
@@ -586,6 +587,8 @@ Code command_object(const Args *args, Err *err)
     AUTO(s3_client_free) S3Client *client = NULL;
     const CommandVerb *verb;
     TRY(command_verb(args, "object", verbs, &verb, err));
+    if (!verb->run)
+        return command_trash(args, err);
     TRY(s3_client_open(args, &client, err));
     ObjectCall call = { .args = args, .client = client, .tmp = &tmp };
     Code code = verb->run(&call, err);

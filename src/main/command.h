@@ -59,6 +59,7 @@ Str command_sent_get(void);
     Code function(const Args *args, Err *err);
 #include "main/commands.def"
 #undef COMMAND
+Code command_trash(const Args *args, Err *err); /* `tarn object trash` */
 extern const OptionRow ingest_options[], sql_options[], run_options[], model_options[], table_options[],
     object_options[], bucket_options[], key_options[], cert_options[], fetch_options[], doctor_options[],
     backup_options[], no_options[];

@@ -2,7 +2,7 @@
  * doctor) are tested through the binary by tests/e2e/test_cli.py; life, doors by tests/life, cmd_cert by tests/tls,
  * cmd_fetch by tests/fetch, cmd_key by tests/e2e/test_keys.py,
  * cmd_backup, backup_set, backup_copy, backup_check by tests/e2e/test_backup.py,
- * cmd_bucket, cmd_object, client_s3, s3_listing, s3_work by tests/e2e/test_objects.py,
+ * cmd_bucket, cmd_object, cmd_trash (test_trash.py), client_s3, s3_listing, s3_work by tests/e2e/test_objects.py,
  * doctor, doctor_files by tests/e2e/test_doctor.py. */
 #include "main/render.h"
 

@@ -42,6 +42,7 @@ HttpHandler rest_models, rest_models_load, rest_plan, rest_runs, rest_run_start,
 HttpHandler rest_run_cancel, rest_run_events, rest_keys, rest_key_create, rest_key_revoke;
 HttpHandler rest_principals, rest_principal_create, rest_principal_set;
 HttpHandler rest_access_keys, rest_access_create, rest_access_set, rest_access_rotate, rest_access_revoke;
+HttpHandler rest_trash, rest_undelete;
 HttpHandler rest_backup_begin, rest_backup_renew, rest_backup_end;
 HttpHandler rest_once;
 

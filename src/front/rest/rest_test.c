@@ -1,4 +1,4 @@
-/* Covers rest.c, rest_access.c, rest_backup.c (with tests/e2e/test_backup.py), rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c. */
+/* Covers rest.c, rest_access.c, rest_backup.c (with tests/e2e/test_backup.py), rest_catalog.c, rest_house.c, rest_ingest.c, rest_once.c, rest_rows.c, rest_trash.c. */
 #include "api/api_fake.h"
 #include "front/http/http_fake.h"
 #include "front/rest/rest_priv.h"
@@ -169,6 +169,45 @@ TEST(rest_ingest_and_objects)
     WANT(ask(&door, "GET /v1/objects/bronze?prefix=skies/&limit=1", "", ""), 200, "\"next_cursor\":\"skies/");
     WANT(ask(&door, "GET /v1/objects", "", ""), 200, "\"name\":\"bronze\"");
     WANT(ask(&door, "POST /v1/sql", "", "SELECT count(*) AS n FROM bronze.objects"), 200, "[3]");
+    door_close(&door);
+}
+
+TEST(rest_trash)
+{
+    Door door;
+    door_open(&door);
+    Err err;
+    Store *store = door.lake.lake.store;
+    StorePut put = { .bucket = STR("bronze"), .key = STR("a b") };
+    CHECK_OK(store_put(store, &put, STR("one"), NULL, &err), &err);
+    CHECK_OK(store_put(store, &put, STR("two!"), NULL, &err), &err);
+    WANT(ask(&door, "POST /v1/trash/bronze?key=a%20b", "", ""), 409, "CONFLICT");
+    CHECK_OK(store_delete(store, STR("bronze"), STR("a b"), &err), &err);
+    Str page = ask(&door, "GET /v1/trash/bronze?limit=1", "", "");
+    WANT(page, 200, "\"size_bytes\":4");
+    const Json *root;
+    CHECK_OK(json_parse(&door.arena, fake_body(page), NULL, &root, &err), &err);
+    Str cursor = json_str(json_get(root, "next_cursor"));
+    CHECK(str_ends(cursor, STR("a b")));
+    const char *next = str_copy_z(&door.arena, str_format(&door.arena, "GET /v1/trash/bronze?cursor=" STR_FMT "%%20b",
+                                                          STR_ARG(str_sub(cursor, 0, cursor.len - 2))));
+    page = ask(&door, next, "", "");
+    WANT(page, 200, "\"size_bytes\":3");
+    CHECK(str_find(page, STR("\"next_cursor\":null")) >= 0);
+    CHECK_OK(json_parse(&door.arena, fake_body(page), NULL, &root, &err), &err);
+    JsonIter items = json_iter(json_get(root, "items"));
+    CHECK(json_next(&items));
+    const char *one = str_copy_z(&door.arena, str_format(&door.arena, "POST /v1/trash/bronze?key=a%%20b&version=" STR_FMT,
+                                                         STR_ARG(json_str(json_get(items.value, "version")))));
+    WANT(ask_as(&door, door.lake.reader_key, one, "", STR("")), 403, "FORBIDDEN");
+    WANT(ask(&door, "POST /v1/trash/bronze?key=a%20b&version=7", "", ""), 400, "no version");
+    WANT(ask(&door, one, "", ""), 201, "\"size_bytes\":3");
+    WANT(ask(&door, one, "", ""), 404, "NOT_FOUND");
+    WANT(ask(&door, "GET /v1/objects/bronze/a%20b", "", ""), 200, "one");
+    WANT(ask(&door, "GET /v1/trash/nobucket-here", "", ""), 200, "\"items\":[]");
+    WANT(ask(&door, "POST /v1/trash/nobucket-here?key=k", "", ""), 404, "NOT_FOUND");
+    WANT(ask(&door, "POST /v1/sql", "", "SELECT count(*) AS n FROM tarn.audit WHERE verb = 'object.undelete'"), 200,
+         "[1]");
     door_close(&door);
 }
 
