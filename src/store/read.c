@@ -263,8 +263,14 @@ Str object_etag(Arena *arena, const ObjectInfo *info)
 
 Str object_version(Arena *arena, uint64_t sequence)
 {
-    return str_format(arena, "%016llx%08x", (unsigned long long)sequence,
-                      (unsigned)((sequence ^ sequence >> 32) * 2654435761u));
+    enum { LEN = 24 };
+    uint32_t check = (uint32_t)((sequence ^ sequence >> 32) * 2654435761u);
+    char *text = arena_alloc(arena, LEN);
+    for (unsigned i = 0; i < LEN; i++) { /* "%016llx%08x": a page of versions has a thousand */
+        uint64_t half = i < 16 ? sequence >> 4 * (15 - i) : check >> 4 * (LEN - 1 - i);
+        text[i] = "0123456789abcdef"[half & 15];
+    }
+    return str_of(text, LEN);
 }
 
 static Code delete_op_set(const StoreDelete *wanted, CommitOp *op, Err *err)

@@ -49,9 +49,9 @@ typedef struct ListSecond {
 
 static void owner_put(XmlWriter *w, Str owner)
 {
-    xml_open(w, "Owner");
-    xml_field(w, "ID", owner.len ? owner : STR("tarn"));
-    xml_close(w, "Owner");
+    buf_put(w->out, STR("<Owner><ID>"));
+    xml_put_text(w->out, owner.len ? owner : STR("tarn"));
+    buf_put(w->out, STR("</ID></Owner>"));
 }
 
 /* Rows of a page are put piece by piece: a page has a thousand, and formats cost more than the index. */
