@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { VERIFY_PIECE_BYTES = 1024 * 1024, PAGE_ROWS = 100, DAMAGES_MAX = 10000 };
+enum { VERIFY_PIECE_BYTES = 1024 * 1024, PAGE_ROWS = 100, DAMAGES_MAX = 10000, WALKS = 3 };
 
 static const char PUT_AGAIN[] = "put the object again from its source, or restore it from a backup";
 static const char UPLOAD_AGAIN[] = "send this part again, or abort the upload";
@@ -209,27 +209,75 @@ static void object_verify(Verify *verify, const ObjectInfo *info)
     finding_of_error(verify, &found, &err);
 }
 
-static Code bucket_verify(Verify *verify, Str bucket, Err *err)
+static void index_finding(Verify *verify, Code code, const Err *err)
+{
+    StoreFinding found = { .code = code, .advice = INDEX_AGAIN };
+    if (code == E_CORRUPT)
+        index_damaged(verify->store, err);
+    finding_of_error(verify, &found, err);
+}
+
+/* The rows that were walked over beside what their batches have counted: so a row that is lost is found. */
+typedef struct Walk {
+    uint64_t sequence; /* before it: with another behind it, nothing can be said */
+    uint64_t versions, bytes;
+} Walk;
+
+static bool walk_agrees(Verify *verify, Str bucket, const Walk *walk)
+{
+    StoreBucket counted = { 0 };
+    return usage_lookup(verify->store, bucket, &counted, NULL) != E_OK ||
+           store_sequence(verify->store) != walk->sequence || stopped(verify) ||
+           (counted.versions == walk->versions && counted.bytes == walk->bytes);
+}
+
+static Code bucket_walk(Verify *verify, Str bucket, bool bytes, Walk *ret_walk, Err *err)
 {
     Arena page_arena AUTO(arena_done) = { 0 };
     char next[STORE_KEY_MAX];
+    *ret_walk = (Walk){ .sequence = store_sequence(verify->store) };
     StoreListQuery query = { .bucket = bucket, .versions = true };
     StoreListPage page;
     do {
         Code code = store_list(verify->store, &query, &page_arena, &page, err);
-        if (code == E_NOT_FOUND)
-            return E_OK; /* deleted in the meantime */
         if (code != E_OK)
             return code;
-        for (size_t i = 0; i < page.object_count && !stopped(verify); i++)
-            if (!page.objects[i].delete_marker)
+        for (size_t i = 0; i < page.object_count && !stopped(verify); i++) {
+            if (page.objects[i].delete_marker)
+                continue;
+            ret_walk->versions++;
+            ret_walk->bytes += page.objects[i].size_bytes;
+            if (bytes)
                 object_verify(verify, &page.objects[i]);
+        }
         if (page.next.len)
             memcpy(next, page.next.ptr, page.next.len);
         query.start_after = str_of(next, page.next.len);
         query.after_sequence = page.next_sequence;
         arena_reset(&page_arena);
     } while (page.truncated && !stopped(verify));
+    return E_OK;
+}
+
+static Code bucket_verify(Verify *verify, Str bucket, Err *err)
+{
+    Walk walk;
+    for (int i = 0; i < WALKS; i++) { /* again: a change may have been half seen */
+        Code code = bucket_walk(verify, bucket, i == 0, &walk, err);
+        if (code == E_NOT_FOUND)
+            return E_OK; /* deleted in the meantime */
+        if (code != E_OK)
+            return code;
+        if (walk_agrees(verify, bucket, &walk))
+            return E_OK;
+    }
+    StoreBucket counted = { 0 };
+    Err why;
+    TRY(usage_lookup(verify->store, bucket, &counted, err));
+    err_set(&why, E_CORRUPT, "the index has lost rows of the bucket " STR_FMT ": it lists %llu versions with %llu "
+            "bytes, and has counted %llu with %llu", STR_ARG(bucket), (unsigned long long)walk.versions,
+            (unsigned long long)walk.bytes, (unsigned long long)counted.versions, (unsigned long long)counted.bytes);
+    index_finding(verify, E_CORRUPT, &why);
     return E_OK;
 }
 
@@ -345,12 +393,6 @@ static Code uploads_verify(Verify *verify, Err *err)
 
 /* ---- the whole ---- */
 
-static void index_finding(Verify *verify, Code code, const Err *err)
-{
-    StoreFinding found = { .code = code, .advice = INDEX_AGAIN };
-    finding_of_error(verify, &found, err);
-}
-
 static void index_verify(Verify *verify)
 {
     Store *store = verify->store;
@@ -359,8 +401,6 @@ static void index_verify(Verify *verify)
     if (!store->index_ops->verify || !verify->scrub->hashes || stopped(verify))
         return;
     Code code = store->index_ops->verify(store->index, &err);
-    if (code == E_CORRUPT)
-        index_damaged(store, &err);
     if (code != E_OK)
         index_finding(verify, code, &err);
 }
