@@ -392,3 +392,24 @@ TEST(store_runs_of_one_seed_are_equal)
     }
     CHECK(traces[0] == traces[1]);
 }
+
+/* The disk is full, or fails, from one call of the end on: the end comes all the same, and nothing is lost by it. */
+TEST(store_ends_on_a_disk_that_fails)
+{
+    uint64_t seed = test_seed();
+    for (int variant = 0; variant < 2; variant++)
+        for (uint64_t point = 1, calls = 1; point <= calls; point++) {
+            OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
+            Err err;
+            Acks acks = { 0 };
+            Store *store = NULL;
+            CHECK_OK(sim_open(sim, &store, &err), &err);
+            CHECK_OK(steps(store, &acks, &err), &err);
+            uint64_t before = os_sim_calls(sim);
+            os_sim_fail_at(sim, before + point, 1000, variant ? E_NO_SPACE : E_IO);
+            store_free(&store);
+            calls = MAX(os_sim_calls(sim) - before, (uint64_t)1);
+            os_sim_fail_at(sim, 0, 0, E_IO);
+            check_after(sim, &acks, point, variant);
+        }
+}
