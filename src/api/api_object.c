@@ -151,6 +151,11 @@ void api_stage_expect(StagedObject *staged, uint64_t bytes)
     store_stage_expect(staged, bytes);
 }
 
+void api_stage_md5(StagedObject *staged, Digest *md5)
+{
+    store_stage_md5(staged, md5);
+}
+
 void api_stage_unhashed(StagedObject *staged)
 {
     store_stage_unhashed(staged);

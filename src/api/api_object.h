@@ -54,6 +54,7 @@ Code api_stage(ApiCall *call, bool part, StagedObject **ret_staged, Err *err) CH
 Code api_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
 Code api_stage_finish(StagedObject *staged, Err *err) CHECKED;
 void api_stage_expect(StagedObject *staged, uint64_t bytes); /* before its bytes: so many will come */
+void api_stage_md5(StagedObject *staged, Digest *md5); /* before its bytes: each write feeds it too */
 void api_stage_unhashed(StagedObject *staged); /* before its bytes: nobody asks for their SHA-256 */
 const uint8_t *api_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
 void api_stage_abort(StagedObject **staged);

@@ -10,6 +10,8 @@
  * 4. A blob is durable (file and directory) before the record that names it is appended. */
 #include "store/store_priv.h"
 
+#include "format/md5_sha256.h"
+
 #include <string.h>
 
 enum { SMALL_START = 4096 };
@@ -29,6 +31,7 @@ struct StagedObject {
     bool unknown; /* a record may name its blob */
     uint64_t size_bytes;
     Sha256 sha;
+    Digest *md5; /* the caller's; NULL: none */
     uint8_t sha256[SHA256_LEN];
 };
 
@@ -101,7 +104,11 @@ Code store_stage_write(StagedObject *staged, Str bytes, Err *err)
         staged->failed = true;
         return code;
     }
-    if (!staged->unhashed)
+    if (staged->md5 && !staged->unhashed)
+        md5_sha256_update(staged->md5, &staged->sha, bytes);
+    else if (staged->md5)
+        digest_update(staged->md5, bytes);
+    else if (!staged->unhashed)
         sha256_update(&staged->sha, bytes);
     staged->size_bytes += bytes.len;
     return E_OK;
@@ -146,6 +153,11 @@ void store_stage_expect(StagedObject *staged, uint64_t bytes)
 void store_stage_from_reserve(StagedObject *staged)
 {
     staged->from_reserve = true;
+}
+
+void store_stage_md5(StagedObject *staged, Digest *md5)
+{
+    staged->md5 = md5;
 }
 
 void store_stage_unhashed(StagedObject *staged)

@@ -66,6 +66,8 @@ uint64_t store_stage_size(const StagedObject *staged);
 /* Before its bytes: so many will come, so that a large object is not held in memory first. */
 void store_stage_expect(StagedObject *staged, uint64_t bytes);
 void store_stage_from_reserve(StagedObject *staged); /* before its bytes: not refused on a full disk */
+/* Before its bytes: each write feeds this MD5 too, which is the caller's and outlives the writes. */
+void store_stage_md5(StagedObject *staged, Digest *md5);
 void store_stage_unhashed(StagedObject *staged); /* before its bytes: no SHA-256 is taken of them */
 const uint8_t *store_stage_sha256(const StagedObject *staged); /* 32 bytes, after finish */
 Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *err) CHECKED;

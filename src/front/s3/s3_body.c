@@ -228,6 +228,8 @@ bool s3_body_begin(S3Req *s)
         api_stage_expect(s->staged, (uint64_t)length);
     if (s->aws_chunked || str_eq(s->claim.payload, STR("UNSIGNED-PAYLOAD")))
         api_stage_unhashed(s->staged);
+    else if ((s->md5_staged = !s->md5_later))
+        api_stage_md5(s->staged, &s->md5);
     return true;
 }
 
@@ -249,7 +251,8 @@ static bool data_take(S3Req *s, Str data)
                                 "include a non-empty body."));
     if (s->decoded_length >= 0 && s->body_bytes > (uint64_t)s->decoded_length) /* judged at its end */
         return s->body_bytes <= (uint64_t)s->decoded_length + OVERHANG_BYTES_MAX || length_wrong(s);
-    digest_update(&s->md5, data);
+    if (!s->md5_staged)
+        digest_update(&s->md5, data);
     digest_update(&s->checksum, data);
     digest_update(&s->whole, data);
     if (s->staged)

@@ -94,6 +94,7 @@ struct S3Req {
     Buf text;             /* of S3_BODY_XML */
     StagedObject *staged; /* of S3_BODY_STREAM and S3_BODY_PART */
     uint8_t md5_bytes[16];
+    bool md5_staged;         /* the staged bytes feed `md5`, together with their SHA-256 */
     bool md5_later;          /* the store makes it, with those of the others of its group */
     DigestValue checksum_value; /* what was computed, when one was asked for */
     /* of a form */
