@@ -10,6 +10,23 @@ static const DigestKind kinds[] = { DIGEST_MD5,   DIGEST_SHA1,   DIGEST_SHA256,
                                     DIGEST_SHA512, DIGEST_XXHASH64, DIGEST_XXHASH3,
                                     DIGEST_XXHASH128 };
 
+/* Byte by byte no folding is at work. */
+TEST(digest_crc64_folds_as_its_tables_say)
+{
+    char bytes[3000];
+    uint32_t state = 3;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (char)((state = state * 1664525 + 1013904223) >> 24);
+    uint64_t alone = 0;
+    for (size_t len = 1; len <= sizeof bytes - 64; len++) {
+        alone = crc64_nvme(alone, str_of(bytes + 3 + len - 1, 1));
+        if (crc64_nvme(0, str_of(bytes + 3, len)) != alone)
+            test_failed(__FILE__, __LINE__, "%zu bytes", len);
+        uint64_t first = crc64_nvme(0, str_of(bytes + 3, len / 3));
+        CHECK(crc64_nvme(first, str_of(bytes + 3 + len / 3, len - len / 3)) == alone);
+    }
+}
+
 TEST(digest_check_values)
 {
     static const struct {
