@@ -216,6 +216,13 @@ Code api_object_read(ApiCall *call, Str bucket, Str key, uint64_t sequence,
     return E_OK;
 }
 
+Code api_object_read_now(ApiCall *call, Str bucket, Str key, ObjectReader **ret_reader, Err *err)
+{
+    TRY(store_reader_open_now(call->lake->store, bucket, key, ret_reader, err));
+    api_count(call, API_COUNT_object_reads, 1);
+    return E_OK;
+}
+
 Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
                        StoreDeleted *ret_deleted, Err *err)
 {

@@ -362,6 +362,26 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
     return E_OK;
 }
 
+Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t len, bool now, Buf *buf, Err *err)
+{
+    Segment *segment AUTO(segment_release) = segment_borrow(journal, lsn / journal->segment_bytes);
+    if (!segment || lsn >= journal_end(journal))
+        return err_set(err, E_NOT_FOUND, "no record of the journal at %llu", (unsigned long long)lsn);
+    char head[RECORD_HEADER_BYTES];
+    size_t got = 0;
+    RecordHeader header;
+    buf_clear(buf);
+    if (!buf_reserve(buf, len))
+        return err_set(err, E_LIMIT, "a record of %zu bytes", len);
+    const OsPart parts[2] = { { head, sizeof head }, { buf->ptr, len } };
+    TRY(os_file_pread_two(segment->file, parts, lsn % journal->segment_bytes, now, &got, err));
+    if (got != sizeof head + len || !record_header_get(str_of(head, sizeof head), journal->salt, lsn, &header) ||
+        header.type != type || header.payload_len != len || crc32c(0, str_of(buf->ptr, len)) != header.payload_crc)
+        return damaged(journal, lsn, err);
+    buf->len = len;
+    return E_OK;
+}
+
 static Code segment_scan(Journal *journal, Segment *segment, uint64_t from, uint64_t to,
                          JournalVisit *visit, void *arg, Err *err)
 {

@@ -63,6 +63,9 @@ Code journal_append(Journal *journal, JournalRecord *records, size_t count, Err 
 
 /* The payload of the record at `lsn`, verified; `buf` is cleared first and its max holds. */
 Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *err) CHECKED;
+/* The same of a record whose payload has `len` bytes: one read. `now`: UNAVAILABLE where that would wait. */
+Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t len, bool now, Buf *buf,
+                        Err *err) CHECKED;
 
 /* Replays what lies in [from, to), of whole segments at least; for compaction and verify. */
 Code journal_scan(Journal *journal, uint64_t from, uint64_t to, JournalVisit *visit, void *arg,

@@ -78,6 +78,11 @@ TEST(journal_replays_what_was_appended)
     CHECK_OK(journal_read(journal, lsns[99], USER, &buf, &err), &err);
     CHECK_INT(buf.len, 8 + 99 * 97);
     CHECK_CODE(journal_read(journal, lsns[99] + 8, USER, &buf, NULL), E_CORRUPT);
+    CHECK_OK(journal_read_known(journal, lsns[99], USER, 8 + 99 * 97, false, &buf, &err), &err);
+    CHECK_INT(buf.len, 8 + 99 * 97);
+    CHECK_CODE(journal_read_known(journal, lsns[99], USER, 8 + 99 * 97 - 1, false, &buf, NULL), E_CORRUPT);
+    Code now = journal_read_known(journal, lsns[99], USER, 8 + 99 * 97, true, &buf, NULL);
+    CHECK(now == E_UNAVAILABLE || (now == E_OK && buf.len == 8 + 99 * 97));
     CHECK_CODE(journal_read(journal, journal_end(journal), USER, &buf, NULL), E_NOT_FOUND);
     journal_close(&journal);
 

@@ -36,6 +36,21 @@ Code os_file_pread(OsFile *file, void *bytes, size_t len, uint64_t at, size_t *r
     return file->os.ops->file_pread(file->os.self, file->inner, bytes, len, at, ret_len, err);
 }
 
+Code os_file_pread_two(OsFile *file, const OsPart parts[2], uint64_t at, bool now, size_t *ret_len, Err *err)
+{
+    const OsOps *ops = file->os.ops;
+    size_t rest = 0;
+    if (ops->file_pread_two)
+        return ops->file_pread_two(file->os.self, file->inner, parts, at, now, ret_len, err);
+    if (now)
+        return err_set(err, E_UNAVAILABLE, "this machine does not say whether a read waits");
+    TRY(os_file_pread(file, parts[0].ptr, parts[0].len, at, ret_len, err));
+    if (*ret_len == parts[0].len)
+        TRY(os_file_pread(file, parts[1].ptr, parts[1].len, at + parts[0].len, &rest, err));
+    *ret_len += rest;
+    return E_OK;
+}
+
 Code os_file_pwrite(OsFile *file, Str bytes, uint64_t at, Err *err)
 {
     return file->os.ops->file_pwrite(file->os.self, file->inner, bytes, at, err);

@@ -37,12 +37,19 @@ typedef struct OsDirEntry {
     bool is_dir;
 } OsDirEntry;
 
+typedef struct OsPart {
+    void *ptr;
+    size_t len;
+} OsPart;
+
 /* What a machine can do; os_real.c and os_sim.c fill it. Callers use the functions below. */
 typedef struct OsOps {
     Code (*file_open)(void *self, const char *path, unsigned flags, void **ret_file, Err *err);
     void (*file_close)(void *self, void *file);
     Code (*file_pread)(void *self, void *file, void *bytes, size_t len, uint64_t at, size_t *ret_len,
                        Err *err);
+    Code (*file_pread_two)(void *self, void *file, const OsPart parts[2], uint64_t at, bool now, size_t *ret_len,
+                           Err *err); /* NULL: one after the other, and never at once */
     Code (*file_pwrite)(void *self, void *file, Str bytes, uint64_t at, Err *err);
     Code (*file_sync)(void *self, void *file, Err *err);
     Code (*file_size)(void *self, void *file, uint64_t *ret_size, Err *err);
@@ -85,6 +92,8 @@ Code os_file_pread(OsFile *file, void *bytes, size_t len, uint64_t at, size_t *r
 /* What of it is in memory now, without waiting for the disk; 0: nothing, also where that cannot be known. */
 size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at);
 void os_file_cool(OsFile *file); /* nobody will read it soon: what is on the disk leaves the page cache */
+/* Two parts that lie one behind the other, by one call. `now`: UNAVAILABLE where that would wait for the drive. */
+Code os_file_pread_two(OsFile *file, const OsPart parts[2], uint64_t at, bool now, size_t *ret_len, Err *err) CHECKED;
 Code os_file_pwrite(OsFile *file, Str bytes, uint64_t at, Err *err) CHECKED; /* all of them */
 
 /* fdatasync: an error is final; nobody may sync the same file again and believe it. */

@@ -99,6 +99,25 @@ static size_t real_file_peek(void *self, void *inner, void *bytes, size_t len, u
     return got > 0 ? (size_t)got : 0;
 }
 
+static Code real_file_pread_two(void *self, void *inner, const OsPart parts[2], uint64_t at, bool now,
+                                size_t *ret_len, Err *err)
+{
+    const RealFile *file = inner;
+    struct iovec pieces[2] = { { parts[0].ptr, parts[0].len }, { parts[1].ptr, parts[1].len } };
+    size_t wanted = parts[0].len + parts[1].len, rest = 0;
+    ssize_t got = preadv2(file->fd, pieces, ARRAY_LEN(pieces), (off_t)at, now ? RWF_NOWAIT : 0);
+    *ret_len = wanted;
+    if (got >= 0 && (size_t)got == wanted)
+        return E_OK;
+    if (now)
+        return err_set(err, E_UNAVAILABLE, "these bytes are not in memory");
+    TRY(real_file_pread(self, inner, parts[0].ptr, parts[0].len, at, ret_len, err));
+    if (*ret_len == parts[0].len)
+        TRY(real_file_pread(self, inner, parts[1].ptr, parts[1].len, at + parts[0].len, &rest, err));
+    *ret_len += rest;
+    return E_OK;
+}
+
 static Code real_file_pwrite(void *self, void *inner, Str bytes, uint64_t at, Err *err)
 {
     (void)self;
@@ -308,6 +327,7 @@ static const OsOps real_ops = {
     .file_open = real_file_open,
     .file_close = real_file_close,
     .file_pread = real_file_pread,
+    .file_pread_two = real_file_pread_two,
     .file_pwrite = real_file_pwrite,
     .file_sync = real_file_sync,
     .file_size = real_file_size,

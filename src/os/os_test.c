@@ -31,6 +31,29 @@ TEST(os_file_round_trip)
     CHECK_CODE(os_file_open(os_real(), path_in_dir(path, "none"), OS_READ, &again, &err), E_NOT_FOUND);
 }
 
+TEST(os_file_reads_two_parts)
+{
+    Err err;
+    char path[512], a[4] = "", b[16] = "";
+    size_t len = 0;
+    AUTO(os_file_close) OsFile *file = NULL;
+    path_in_dir(path, "two");
+    CHECK_OK(os_file_open(os_real(), path, OS_READ | OS_WRITE | OS_CREATE, &file, &err), &err);
+    CHECK_OK(os_file_pwrite(file, STR("0123456789"), 0, &err), &err);
+    OsPart parts[2] = { { a, 4 }, { b, 5 } };
+    CHECK_OK(os_file_pread_two(file, parts, 1, false, &len, &err), &err);
+    CHECK_INT(len, 9);
+    CHECK_STR(str_of(a, 4), STR("1234"));
+    CHECK_STR(str_of(b, 5), STR("56789"));
+    memset(a, 0, sizeof a);
+    if (os_file_pread_two(file, parts, 1, true, &len, &err) == E_OK) /* not every file system can say */
+        CHECK_STR(str_of(a, 4), STR("1234"));
+    parts[1].len = sizeof b;
+    CHECK_OK(os_file_pread_two(file, parts, 1, false, &len, &err), &err);
+    CHECK_INT(len, 9);
+    CHECK_CODE(os_file_pread_two(file, parts, 1, true, &len, NULL), E_UNAVAILABLE);
+}
+
 TEST(os_file_direct_is_read_back)
 {
     Err err;

@@ -142,9 +142,9 @@ static Code drives_append(Backend *backend, JournalRecord *records, size_t count
     return journal_append(backend->journal, records, count, err);
 }
 
-static Code drives_body_read(Backend *backend, uint64_t lsn, Buf *buf, Err *err)
+static Code drives_body_read(Backend *backend, uint64_t lsn, size_t len, bool now, Buf *buf, Err *err)
 {
-    return journal_read(backend->journal, lsn, RECORD_BODY, buf, err);
+    return journal_read_known(backend->journal, lsn, RECORD_BODY, len, now, buf, err);
 }
 
 static Journal *drives_journal(Backend *backend)

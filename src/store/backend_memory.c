@@ -86,12 +86,15 @@ static Body *body_at(Backend *backend, uint64_t number)
     return number < backend->bodies.len ? backend->bodies.items[number] : NULL;
 }
 
-static Code memory_body_read(Backend *backend, uint64_t lsn, Buf *buf, Err *err)
+static Code memory_body_read(Backend *backend, uint64_t lsn, size_t len, bool now, Buf *buf, Err *err)
 {
+    (void)now;
     MUTEX_HELD(&backend->mutex);
     const Body *body = body_at(backend, lsn);
     if (!body)
         return err_set(err, E_NOT_FOUND, "no body %llu", (unsigned long long)lsn);
+    if (body->bytes.len != len)
+        return err_set(err, E_CORRUPT, "a stored object has another length");
     buf_clear(buf);
     buf_put(buf, buf_str(&body->bytes));
     return buf_end(buf, "a small body", err);

@@ -104,8 +104,9 @@ static Code memory_apply(Index *index, const IndexWrite *writes, size_t count, E
     return E_OK;
 }
 
-static Code memory_cursor_open(Index *index, IndexCursor **ret_cursor, Err *err)
+static Code memory_cursor_open(Index *index, bool now, IndexCursor **ret_cursor, Err *err)
 {
+    (void)now;
     (void)err;
     mutex_lock(&index->mutex);
     IndexCursor *cursor = mem_new(sizeof *cursor);

@@ -20,7 +20,7 @@ struct Index {
     rocksdb_t *db;
     rocksdb_options_t *options;
     rocksdb_cache_t *cache;
-    rocksdb_readoptions_t *read;
+    rocksdb_readoptions_t *read, *read_now;
     rocksdb_writeoptions_t *write;
     rocksdb_flushoptions_t *flush;
     char *dir;
@@ -37,7 +37,9 @@ static Code rocks_error(char *text, Err *err)
         return E_OK;
     bool damaged = str_find(str_z(text), STR("Corruption")) >= 0;
     bool full = str_find(str_z(text), STR("No space")) >= 0;
-    Code code = err_set(err, damaged ? E_CORRUPT : full ? E_NO_SPACE : E_IO, "the index: %s", text);
+    bool waits = str_starts(str_z(text), STR("Result incomplete")); /* of a read that must not */
+    Code code = err_set(err, damaged ? E_CORRUPT : full ? E_NO_SPACE : waits ? E_UNAVAILABLE : E_IO,
+                        "the index: %s", text);
     rocksdb_free(text);
     return damaged ? err_hint(err, code,
                               "start tarn again: the start makes it again from the journal")
@@ -51,6 +53,7 @@ static void rocks_close(Index *index)
     rocksdb_flushoptions_destroy(index->flush);
     rocksdb_writeoptions_destroy(index->write);
     rocksdb_readoptions_destroy(index->read);
+    rocksdb_readoptions_destroy(index->read_now);
     rocksdb_options_destroy(index->options);
     rocksdb_cache_destroy(index->cache);
     free(index->dir);
@@ -79,6 +82,8 @@ static Index *rocks_new(uint64_t cache_bytes)
     rocksdb_options_set_compression(index->options, rocksdb_lz4_compression);
     index->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(index->read, 1);
+    index->read_now = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(index->read_now, 1); /* kBlockCacheTier */
     index->write = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(index->write, 1);
     index->flush = rocksdb_flushoptions_create();
@@ -175,11 +180,11 @@ static Code rocks_apply(Index *index, const IndexWrite *writes, size_t count, Er
     return rocks_error(text, err);
 }
 
-static Code rocks_cursor_open(Index *index, IndexCursor **ret_cursor, Err *err)
+static Code rocks_cursor_open(Index *index, bool now, IndexCursor **ret_cursor, Err *err)
 {
     (void)err;
     IndexCursor *cursor = mem_new(sizeof *cursor);
-    cursor->inner = rocksdb_create_iterator(index->db, index->read);
+    cursor->inner = rocksdb_create_iterator(index->db, now ? index->read_now : index->read);
     *ret_cursor = cursor;
     return E_OK;
 }

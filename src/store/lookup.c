@@ -4,7 +4,13 @@
 Code cursor_init(Cursor *cursor, Store *store, Err *err)
 {
     *cursor = (Cursor){ .store = store, .ops = store->index_ops };
-    return store->index_ops->cursor_open(store->index, &cursor->inner, err);
+    return store->index_ops->cursor_open(store->index, false, &cursor->inner, err);
+}
+
+Code cursor_init_now(Cursor *cursor, Store *store, Err *err)
+{
+    *cursor = (Cursor){ .store = store, .ops = store->index_ops };
+    return store->index_ops->cursor_open(store->index, true, &cursor->inner, err);
 }
 
 void cursor_done(Cursor *cursor)
@@ -84,7 +90,7 @@ Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err 
 }
 
 /* The newest version, or that with this sequence. */
-static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, bool now, Arena *arena,
                          ObjectRecord *ret_record, bool *ret_found, Err *err)
 {
     Buf seek AUTO(buf_done);
@@ -95,7 +101,7 @@ static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, A
         key_object(&seek, bucket, key);
     TRY(buf_end(&seek, "a key", err));
     Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
+    TRY(now ? cursor_init_now(&cursor, store, err) : cursor_init(&cursor, store, err));
     TRY(cursor_seek(&cursor, buf_str(&seek), err));
     *ret_found = cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek));
     return *ret_found ? row_decode(&cursor, bucket, key, arena, ret_record, err) : E_OK;
@@ -105,13 +111,20 @@ Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, 
                           ObjectRecord *ret_record, bool *ret_found, Err *err)
 {
     if (sequence != STORE_VERSION_NULL)
-        return version_find(store, bucket, key, sequence, arena, ret_record, ret_found, err);
-    TRY(version_find(store, bucket, key, 0, arena, ret_record, ret_found, err));
+        return version_find(store, bucket, key, sequence, false, arena, ret_record, ret_found, err);
+    TRY(version_find(store, bucket, key, 0, false, arena, ret_record, ret_found, err));
     if (!*ret_found || ret_record->info.null_version)
         return E_OK;
     *ret_found = false;
     TRY(null_lookup(store, bucket, key, &sequence, err));
-    return sequence ? version_find(store, bucket, key, sequence, arena, ret_record, ret_found, err) : E_OK;
+    return sequence ? version_find(store, bucket, key, sequence, false, arena, ret_record, ret_found, err)
+                    : E_OK;
+}
+
+Code store_lookup_now(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,
+                      Err *err)
+{
+    return version_find(store, bucket, key, 0, true, arena, ret_record, ret_found, err);
 }
 
 /* A copy of the bucket's row as it was read last, or STR_NONE; and how often rows had changed then. */

@@ -140,10 +140,7 @@ static Code bytes_open(ObjectReader *reader, const ObjectRecord *record, Err *er
         TRY(parts_place(reader, record, record->info.bucket, record->info.key, err));
         return part_open(reader, 0, err);
     case PLACE_JOURNAL:
-        TRY(ops->body_read(backend, record->at, &reader->body, err));
-        if (reader->body.len != record->info.size_bytes)
-            return err_set(err, E_CORRUPT, "a stored object has another length");
-        return E_OK;
+        return ops->body_read(backend, record->at, record->info.size_bytes, false, &reader->body, err);
     }
     return err_set(err, E_CORRUPT, "a place of no known kind");
 }
@@ -181,6 +178,22 @@ Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
         tried = record;
     }
     return code;
+}
+
+Code store_reader_open_now(Store *store, Str bucket, Str key, ObjectReader **ret_reader, Err *err)
+{
+    TRY(key_check(bucket, key, err));
+    ObjectReader *reader AUTO(object_reader_free) = reader_empty(store);
+    ObjectRecord record;
+    bool found;
+    TRY(store_lookup_now(store, bucket, key, &reader->arena, &record, &found, err));
+    if (!found || record.info.delete_marker || (record.place != PLACE_NONE && record.place != PLACE_JOURNAL))
+        return err_set(err, E_UNAVAILABLE, "no small object");
+    if (record.place == PLACE_JOURNAL)
+        TRY(store->backend_ops->body_read(store->backend, record.at, record.info.size_bytes, true, &reader->body, err));
+    reader->info = record.info;
+    *ret_reader = TAKE(reader);
+    return E_OK;
 }
 
 const ObjectInfo *object_reader_info(const ObjectReader *reader)

@@ -127,6 +127,9 @@ Code store_head_version(Store *store, Str bucket, Str key, uint64_t sequence, Ar
 /* `sequence` 0: the newest version; another: GONE when that version is not there any more. */
 Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
                        ObjectReader **ret_reader, Err *err) CHECKED;
+/* The newest version of a small object, without waiting for the drive: any error says no more than that
+ * store_reader_open has to be asked. */
+Code store_reader_open_now(Store *store, Str bucket, Str key, ObjectReader **ret_reader, Err *err) CHECKED;
 const ObjectInfo *object_reader_info(const ObjectReader *reader);
 /* Every byte was compared with its checksum. `*ret_len` is less than `len` only at the end. */
 /* How many of the `len` bytes from `at` on stand verified in a file, from `ret_file_at` on, and are in the

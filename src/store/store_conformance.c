@@ -24,6 +24,20 @@ Code pattern_put(Store *store, Str bucket, Str key, size_t len, uint64_t number,
     return store_put(store, &put, str_of(bytes, len), NULL, err);
 }
 
+/* What can be read without waiting is the same. */
+static bool now_is(Store *store, Str bucket, Str key, Str wanted, uint64_t sequence)
+{
+    ObjectReader *reader AUTO(object_reader_free) = NULL;
+    char *got AUTO(mem_free) = mem_new(wanted.len + 1);
+    size_t len = 0;
+    if (store_reader_open_now(store, bucket, key, &reader, NULL) != E_OK)
+        return true;
+    if (object_reader_info(reader)->sequence != sequence)
+        return true; /* replaced in the meantime */
+    return wanted.len <= STORE_INLINE_MAX &&
+           object_pread(reader, got, wanted.len + 1, 0, &len, NULL) == E_OK && str_eq(str_of(got, len), wanted);
+}
+
 bool pattern_is(Store *store, Str bucket, Str key, size_t len, uint64_t number)
 {
     ObjectReader *reader AUTO(object_reader_free) = NULL;
@@ -39,7 +53,8 @@ bool pattern_is(Store *store, Str bucket, Str key, size_t len, uint64_t number)
     size_t got_len = 0;
     return info->size_bytes == len &&
            object_pread(reader, got, len + 1, 0, &got_len, &err) == E_OK && got_len == len &&
-           memcmp(got, wanted, len) == 0 && (!info->has_sha256 || memcmp(digest, info->sha256, sizeof digest) == 0);
+           memcmp(got, wanted, len) == 0 && now_is(store, bucket, key, str_of(wanted, len), info->sequence) &&
+           (!info->has_sha256 || memcmp(digest, info->sha256, sizeof digest) == 0);
 }
 
 static Store *open_with_bucket(Os *os, const StoreOptions *options)

@@ -126,7 +126,8 @@ typedef struct IndexOps {
     Code (*apply)(Index *index, const IndexWrite *writes, size_t count,
                   Err *err); /* all or nothing */
     /* A cursor sees one moment; its thread applies nothing while it has one. */
-    Code (*cursor_open)(Index *index, IndexCursor **ret_cursor, Err *err);
+    Code (*cursor_open)(Index *index, bool now, IndexCursor **ret_cursor,
+                        Err *err); /* now: what would wait for the drive is UNAVAILABLE */
     void (*cursor_close)(IndexCursor *cursor);
     /* To the first key >= `key`; key and value are borrowed until the next call. */
     Code (*cursor_seek)(IndexCursor *cursor, Str key, bool *ret_there, Err *err);
@@ -183,7 +184,8 @@ typedef struct BackendOps {
                  Err *err); /* the size of segments is there before the first visit; 0: no journal */
     void (*close)(Backend *backend, bool clean);
     Code (*append)(Backend *backend, JournalRecord *records, size_t count, Err *err);
-    Code (*body_read)(Backend *backend, uint64_t lsn, Buf *buf, Err *err);
+    Code (*body_read)(Backend *backend, uint64_t lsn, size_t len, bool now, Buf *buf,
+                      Err *err); /* now: UNAVAILABLE where it would wait for the drive */
     Code (*blob_create)(Backend *backend, BlobId *ret_id, Blob **ret_blob, Err *err);
     Code (*blob_write)(Blob *blob, Str bytes, Err *err);
     Code (*blob_finish)(Blob *blob, Err *err); /* the bytes are synced; then it can be read */
@@ -562,6 +564,7 @@ typedef struct Cursor { /* fit for AUTO(cursor_done) */
     bool there;
 } Cursor;
 Code cursor_init(Cursor *cursor, Store *store, Err *err) CHECKED;
+Code cursor_init_now(Cursor *cursor, Store *store, Err *err) CHECKED; /* never waits for the drive: UNAVAILABLE */
 void cursor_done(Cursor *cursor);
 Code cursor_seek(Cursor *cursor, Str key, Err *err) CHECKED;
 Code cursor_next(Cursor *cursor, Err *err) CHECKED;
@@ -573,6 +576,9 @@ Code store_lookup(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord 
 /* `sequence` as store_head_version has it. */
 Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
                           ObjectRecord *ret_record, bool *ret_found, Err *err) CHECKED;
+/* The newest version; UNAVAILABLE where that would wait for the drive. */
+Code store_lookup_now(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,
+                      Err *err) CHECKED;
 /* Without its counts. */
 Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
                          bool *ret_found, Err *err) CHECKED;

@@ -624,7 +624,28 @@ TEST(store_conditions_are_exact_among_threads)
     }
 }
 
-/* ---- publishing without waiting ---- */
+/* ---- reading and publishing without waiting ---- */
+
+TEST(store_reads_what_is_in_memory_at_once)
+{
+    Store *store;
+    Err err;
+    ObjectReader *reader = NULL;
+    static char large[STORE_INLINE_MAX + 1];
+    CHECK_OK(store_open(os_real(), &(StoreOptions){ .backend = "memory", .index = "memory" }, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    StorePut put = { .bucket = BUCKET, .key = STR("large") };
+    CHECK_OK(store_put(store, &put, str_of(large, sizeof large), NULL, &err), &err);
+    CHECK_CODE(store_reader_open_now(store, BUCKET, STR("large"), &reader, NULL), E_UNAVAILABLE);
+    CHECK_CODE(store_reader_open_now(store, BUCKET, STR("k"), &reader, NULL), E_UNAVAILABLE);
+    put.key = STR("k");
+    CHECK_OK(store_put(store, &put, STR("bytes"), NULL, &err), &err);
+    CHECK_OK(store_reader_open_now(store, BUCKET, STR("k"), &reader, &err), &err);
+    object_reader_free(&reader);
+    CHECK_OK(store_delete(store, BUCKET, STR("k"), &err), &err);
+    CHECK_CODE(store_reader_open_now(store, BUCKET, STR("k"), &reader, NULL), E_UNAVAILABLE);
+    store_free(&store);
+}
 
 enum { LATER_COUNT = 200 };
 

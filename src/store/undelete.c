@@ -157,9 +157,8 @@ static Code undelete_try(Store *store, Str bucket, Str key, uint64_t which, Obje
     op.of_sequence = op.record.info.sequence;
     memset(&op.record.upload, 0, sizeof op.record.upload); /* its completion is over */
     if (op.record.place == PLACE_JOURNAL) {
-        *ret_read = store->backend_ops->body_read(store->backend, op.record.at, &body, err);
-        if (*ret_read == E_OK && body.len != op.record.info.size_bytes)
-            *ret_read = err_set(err, E_CORRUPT, "a stored object has another length");
+        *ret_read = store->backend_ops->body_read(store->backend, op.record.at, op.record.info.size_bytes, false,
+                                                   &body, err);
         if (*ret_read != E_OK)
             return *ret_read;
         op.body = buf_str(&body);

@@ -104,7 +104,7 @@ struct HttpReq {
     LoopTimer timer;                 /* the time to a reply */
     ReqPhase phase;
     unsigned run;
-    bool running, parked, head_ran, entered, timed_out, shaped;
+    bool running, parked, moves, head_ran, entered, timed_out, shaped;
     /* body */
     bool has_body, body_over;        /* over: the last byte is here, perhaps not yet worked on */
     uint64_t body_max, body_bytes;   /* bytes: of what a handler may see */

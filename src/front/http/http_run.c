@@ -155,7 +155,7 @@ static void stages_run(HttpReq *r)
         r->route->on_body(r, buf_str(&r->body));
     if ((r->run & RUN_END) && !http_replied(r))
         r->route->on_end(r);
-    if (r->parked)
+    if (r->parked || r->moves)
         return; /* the reply is another thread's until it resumes */
     if (http_replied(r) && !r->shaped)
         reply_shape(r);
@@ -177,6 +177,13 @@ static void work_over(LoopWork *work)
     stage_over(r);
 }
 
+static bool moved(HttpReq *r)
+{
+    r->moves = false;
+    r->lane = HTTP_ON_IO_WORKER;
+    return lane_go(r, RUN_END);
+}
+
 /* True: the stages have run; false: a worker runs them and stage_over follows. */
 bool lane_go(HttpReq *r, unsigned run)
 {
@@ -184,6 +191,8 @@ bool lane_go(HttpReq *r, unsigned run)
     r->held = reply_held(r);
     if (!r->route || r->lane == HTTP_ON_LOOP) {
         stages_run(r);
+        if (r->moves)
+            return moved(r);
         r->running = r->parked;
         return !r->parked;
     }
@@ -325,6 +334,12 @@ bool http_req_on_loop(const HttpReq *r)
 void http_req_freed(HttpReq *r)
 {
     r->entered = false;
+}
+
+void http_req_move(HttpReq *r)
+{
+    ASSERT(http_req_on_loop(r) && (r->run & RUN_END) && !http_replied(r));
+    r->moves = true;
 }
 
 void http_req_park(HttpReq *r)

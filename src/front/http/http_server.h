@@ -163,6 +163,8 @@ const bool *http_req_cancel_flag(const HttpReq *r); /* the same, to be read atom
 void http_req_on_cancel(HttpReq *r, void (*cancel)(void *arg), void *arg);
 
 bool http_req_on_loop(const HttpReq *r); /* the lane of this request */
+/* on_end, on the loop, finds that it would wait: it replies nothing, and runs again on a worker. */
+void http_req_move(HttpReq *r);
 /* on_free has nothing left to do: it is not called. */
 void http_req_freed(HttpReq *r);
 /* A handler on the loop that answers later: park, then from any thread set the reply and resume. */

@@ -147,6 +147,14 @@ static void park_end(HttpReq *r)
         abort();
 }
 
+static void move_end(HttpReq *r)
+{
+    if (http_req_on_loop(r))
+        http_req_move(r);
+    else
+        http_reply(r, 200, "text/plain", STR("moved"));
+}
+
 static void range_end(HttpReq *r)
 {
         uint64_t from = 0, len = 0;
@@ -174,6 +182,7 @@ static const HttpRoute routes[] = {
     { "GET", "/gate-short", "gateShort", .on_end = gate_end, .lane = HTTP_ON_IO_WORKER,
       .timeout_ms = 20 },
     { "GET", "/park", "park", .on_end = park_end },
+    { "GET", "/move", "move", .on_end = move_end },
     { "GET", "/silent", "silent", .on_end = silent_end },
     { "GET", "/range", "range", .on_end = range_end },
     { "GET", "/accept", "accept", .on_end = accept_end },
@@ -342,14 +351,15 @@ TEST(http_pipelined_replies_keep_their_order)
                          STR("GET /o/a/1 HTTP/1.1\r\nHost: x\r\n\r\n"
                              "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\ntwo"
                              "GET /park HTTP/1.1\r\nHost: x\r\n\r\n"
+                             "GET /move HTTP/1.1\r\nHost: x\r\n\r\n"
                              "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
                              "2\r\nfo\r\n2\r\nur\r\n0\r\n\r\n"
                              "GET /plain HTTP/1.1\r\n" CLOSE "\r\n"),
                          &arena);
-    ptrdiff_t at[5] = { str_find(reply, STR("a|1|none")), str_find(reply, STR("\r\n\r\ntwo")),
-                        str_find(reply, STR("resumed")), str_find(reply, STR("\r\n\r\nfour")),
-                        str_find(reply, STR("\r\n\r\nplain")) };
-    for (size_t i = 0; i < 5; i++)
+    ptrdiff_t at[6] = { str_find(reply, STR("a|1|none")), str_find(reply, STR("\r\n\r\ntwo")),
+                        str_find(reply, STR("resumed")), str_find(reply, STR("moved")),
+                        str_find(reply, STR("\r\n\r\nfour")), str_find(reply, STR("\r\n\r\nplain")) };
+    for (size_t i = 0; i < ARRAY_LEN(at); i++)
         CHECK(at[i] > (i ? at[i - 1] : 0));
     fake_end(&fake);
 }

@@ -111,19 +111,26 @@ static bool params_take(S3Req *s)
 }
 
 /* The bucket that the host names (BUCKET.DOMAIN), or nothing: the one that is signed, not what a proxy says of it. */
-static Str host_bucket(const S3Req *s)
+static Str domain_bucket(HttpReq *r)
 {
-    Str sent = http_req_header(s->r, "Host"), host = sent.ptr ? sent : http_req_host(s->r);
+    const S3Server *server = http_req_context(r);
+    Str sent = http_req_header(r, "Host"), host = sent.ptr ? sent : http_req_host(r);
     ptrdiff_t colon = str_rfind_char(host, ':');
     if (colon >= 0 && (host.len == 0 || host.ptr[host.len - 1] != ']'))
         host = str_sub(host, 0, (size_t)colon);
-    for (size_t i = 0; i < s->server->options.domain_count; i++) {
-        Str domain = s->server->options.domains[i];
+    for (size_t i = 0; i < server->options.domain_count; i++) {
+        Str domain = server->options.domains[i];
         if (host.len > domain.len + 1 && str_ieq(str_from(host, host.len - domain.len), domain) &&
             host.ptr[host.len - domain.len - 1] == '.')
-            return str_lower(s->arena, str_sub(host, 0, host.len - domain.len - 1));
+            return str_sub(host, 0, host.len - domain.len - 1);
     }
     return STR_NONE;
+}
+
+static Str host_bucket(const S3Req *s)
+{
+    Str bucket = domain_bucket(s->r);
+    return bucket.ptr ? str_lower(s->arena, bucket) : STR_NONE;
 }
 
 static bool target_take(S3Req *s)
@@ -425,6 +432,7 @@ static void on_free(HttpReq *r)
 static void on_end(HttpReq *r)
 {
     S3Req *s = http_req_user(r);
+    s->now = http_req_on_loop(r);
     if (!http_replied(r) && (s->op->run == s3_sts || s->post || s3_body_end(s)))
         s->op->run(s);
     if (http_req_on_loop(r))
@@ -433,25 +441,39 @@ static void on_end(HttpReq *r)
     http_req_freed(r);
 }
 
+/* Whose key it is and what bucket, both remembered: nothing that is asked before the object waits for a file. */
+static bool object_known(HttpReq *r)
+{
+    static const Str credential = STR_INIT("Credential=");
+    const S3Server *server = http_req_context(r);
+    Str signature = http_req_header(r, "Authorization"), path = http_req_path(r), id;
+    Str bucket = domain_bucket(r);
+    ptrdiff_t at = str_find(signature, credential);
+    if (at < 0 || http_req_query_raw(r).len > 0 || http_req_header(r, "x-amz-security-token").ptr)
+        return false;
+    Str rest = str_from(signature, (size_t)at + credential.len);
+    path = str_from(path, MIN(path.len, (size_t)1));
+    if (!str_split(&rest, '/', &id) || (bucket.len == 0 && !str_split(&path, '/', &bucket)))
+        return false;
+    return path.ptr && path.len > 0 && api_bucket_known(server->options.lake, id, bucket);
+}
+
 /* Small puts that read no file are worked on by the loop: their bytes are hashed and handed to the
  * store, nobody waits. Whatever else may take its time, on a worker. */
 static HttpLane lane_of_put(HttpReq *r)
 {
-    static const Str credential = STR_INIT("Credential=");
-    const S3Server *server = http_req_context(r);
-    Str signature = http_req_header(r, "Authorization"), path = http_req_path(r), id, bucket;
-    ptrdiff_t at = str_find(signature, credential);
     int64_t length = http_req_length(r);
-    if (at < 0 || length < 0 || length > S3_LOOP_BODY_MAX || http_req_query_raw(r).len > 0 ||
-        server->options.domain_count > 0 || http_req_header(r, "x-amz-copy-source").ptr ||
-        http_req_header(r, "x-amz-security-token").ptr || http_req_header(r, "If-Match").ptr ||
+    if (length < 0 || length > S3_LOOP_BODY_MAX || http_req_header(r, "x-amz-copy-source").ptr ||
+        http_req_header(r, "If-Match").ptr ||
         (http_req_header(r, "If-None-Match").ptr && http_req_header(r, "Expect").ptr))
         return HTTP_ON_IO_WORKER;
-    Str rest = str_from(signature, (size_t)at + credential.len);
-    path = str_from(path, MIN(path.len, (size_t)1));
-    if (!str_split(&rest, '/', &id) || !str_split(&path, '/', &bucket) || !path.ptr || path.len == 0)
-        return HTTP_ON_IO_WORKER;
-    return api_bucket_known(server->options.lake, id, bucket) ? HTTP_ON_LOOP : HTTP_ON_IO_WORKER;
+    return object_known(r) ? HTTP_ON_LOOP : HTTP_ON_IO_WORKER;
+}
+
+/* Of an object that is in memory the loop answers itself; others move to a worker (s3_get_object). */
+static HttpLane lane_of_get(HttpReq *r)
+{
+    return object_known(r) ? HTTP_ON_LOOP : HTTP_ON_IO_WORKER;
 }
 
 /* Objects are served as they are: nothing is said for a browser but what the bucket's rules say. */
@@ -483,7 +505,7 @@ static HttpLane lane_of_put(HttpReq *r)
           .doc = "A bucket or an object." },
 
 static const HttpRoute routes[] = {
-    ROUTES("GET", "s3Get", S3_XML_BODY_MAX, NULL)
+    ROUTES("GET", "s3Get", S3_XML_BODY_MAX, lane_of_get)
         ROUTES("PUT", "s3Put", S3_OBJECT_BYTES_MAX + (64 << 20), lane_of_put) /* aws-chunked needs some more */
     ROUTES("POST", "s3Post", S3_OBJECT_BYTES_MAX + (1 << 20), NULL)
         ROUTES("DELETE", "s3Delete", S3_XML_BODY_MAX, NULL){

@@ -70,6 +70,7 @@ struct S3Req {
     Str bucket, key; /* decoded */
     S3Param params[S3_QUERY_MAX];
     size_t param_count;
+    bool now;                /* on the loop: what would wait for the drive is left to a worker */
     SigRequest request;
     SigClaim claim;
     AccessGrant grant;

@@ -258,7 +258,11 @@ void s3_get_object(S3Req *s)
     ObjectReader *reader AUTO(object_reader_free) = NULL;
     if (!s3_version_wanted(s, &sequence) || !part_number_ok(s))
         return;
-    if (api_object_read(&s->call, s->bucket, s->key, sequence, &reader, &err) != E_OK) {
+    if (s->now && api_object_read_now(&s->call, s->bucket, s->key, &reader, &err) != E_OK) {
+        http_req_move(s->r);
+        return;
+    }
+    if (!s->now && api_object_read(&s->call, s->bucket, s->key, sequence, &reader, &err) != E_OK) {
         missing_answer(s, sequence, &err);
         return;
     }
