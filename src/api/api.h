@@ -57,7 +57,7 @@ typedef struct ApiLake {
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
     ApiMetricsDoor s3_metrics;   /* set while the S3 door stands */
     const char *data_dir; /* NULL: none; where backups look for the snapshot of the database */
-    Str lake_bucket;    /* of the tables' files */
+    Str lake_bucket, bronze_bucket; /* of the tables' files, of raw files: the lake's own */
     Str version;        /* "0.1.0" */
     ApiState *state;    /* api_open makes it, api_close ends it */
 } ApiLake;

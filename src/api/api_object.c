@@ -99,6 +99,8 @@ Code api_bucket_delete(ApiCall *call, Str bucket, Err *err)
 {
     StoreListQuery any = { .bucket = bucket, .limit = 1, .versions = true };
     StoreListPage page;
+    if (str_eq(bucket, call->lake->lake_bucket) || str_eq(bucket, call->lake->bronze_bucket))
+        return err_set(err, E_FORBIDDEN, "the bucket " STR_FMT " is the lake's own", STR_ARG(bucket));
     TRY(store_list(call->lake->store, &any, call->arena, &page, err));
     if (page.object_count == 0)
         TRY(uploads_abort(call, bucket, err));

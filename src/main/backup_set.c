@@ -94,7 +94,8 @@ Code backup_heads(const char *dir, Arena *arena, BackupHead **ret_heads, size_t 
 {
     OsDirEntry *entries;
     size_t count, whole = 0;
-    TRY(os_dir_list(os_real(), dir, arena, &entries, &count, err));
+    if (os_dir_list(os_real(), dir, arena, &entries, &count, err) != E_OK)
+        return err_hint(err, err->code, "name the directory that `tarn backup DIR` was given");
     BackupHead *heads = arena_array(arena, BackupHead, count);
     *ret_part = STR_NONE;
     for (size_t i = 0; i < count; i++) {

@@ -335,6 +335,14 @@ static const struct {
     { "RequestTimeTooSkewed", E_UNAUTHENTICATED, "set the clock of this machine" },
 };
 
+static bool query_has(const S3Call *call, const char *name)
+{
+    for (size_t i = 0; i < call->query_count; i++)
+        if (strcmp(call->query[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static Code refusal_read(const S3Call *call, const S3Reply *reply, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -342,6 +350,9 @@ static Code refusal_read(const S3Call *call, const S3Reply *reply, Err *err)
     Code code = code_of_status(reply->status);
     if (!reply->body.len || xml_parse(&tmp, buf_str(&reply->body), &root, NULL) != E_OK ||
         !xml_text(root, "Code").len) {
+        if (code == E_INVALID && query_has(call, "versionId"))
+            return err_hint(err, err_set(err, code, "this is no version"), "`tarn object versions " STR_FMT "/" STR_FMT
+                            "` shows them", STR_ARG(call->bucket), STR_ARG(call->key));
         if (code != E_NOT_FOUND) /* to a HEAD */
             return err_set(err, code, "%s: the server answered %ld", call->key.len ? "object" : "bucket",
                            reply->status);
@@ -356,7 +367,11 @@ static Code refusal_read(const S3Call *call, const S3Reply *reply, Err *err)
         err_set(err, code, STR_FMT " (" STR_FMT ")", STR_ARG(text), STR_ARG(name));
         return err_hint(err, code, "%s", known_errors[i].hint);
     }
-    return err_set(err, code, STR_FMT " (" STR_FMT ")", STR_ARG(text), STR_ARG(name));
+    err_set(err, code, STR_FMT " (" STR_FMT ")", STR_ARG(text), STR_ARG(name));
+    if (code == E_INVALID && query_has(call, "versionId"))
+        return err_hint(err, code, "`tarn object versions " STR_FMT "/" STR_FMT "` shows them", STR_ARG(call->bucket),
+                        STR_ARG(call->key));
+    return code;
 }
 
 static Code exchange_end(S3Client *client, Exchange *exchange, CURLcode result, Err *err)

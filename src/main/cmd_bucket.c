@@ -108,21 +108,33 @@ static Code version_delete(void *arg, const WorkObject *object, Err *err)
     return work_delete_add(arg, object->key, object->version, err);
 }
 
+static Code versions_remove(BucketCall *call, Err *err)
+{
+    WorkDelete work;
+    WorkList list = { .bucket = call->name, .versions = true };
+    work_delete_init(&work, call->client, call->name);
+    Code code = work_list(call->client, &list, version_delete, &work, NULL, err);
+    if (code == E_OK)
+        code = work_delete_end(&work, err);
+    if (code == E_OK)
+        fprintf(stderr, "removed %llu version%s\n", (unsigned long long)work.removed, work.removed == 1 ? "" : "s");
+    work_delete_done(&work);
+    return code;
+}
+
+/* Asked before anything of it is removed: whether it may go at all. */
 static Code verb_rm(void *arg, Err *err)
 {
     BucketCall *call = arg;
-    if (args_has(call->args, "--force")) {
-        WorkDelete work;
-        WorkList list = { .bucket = call->name, .versions = true };
-        work_delete_init(&work, call->client, call->name);
-        Code code = work_list(call->client, &list, version_delete, &work, NULL, err);
-        if (code == E_OK)
-            code = work_delete_end(&work, err);
-        work_delete_done(&work);
-        TRY(code);
-        fprintf(stderr, "removed %llu versions\n", (unsigned long long)work.removed);
+    Code code = bucket_do(call, "DELETE", NULL, STR_NONE, err);
+    if (code == E_CONFLICT && args_has(call->args, "--force")) {
+        TRY(versions_remove(call, err));
+        code = bucket_do(call, "DELETE", NULL, STR_NONE, err);
     }
-    TRY(bucket_do(call, "DELETE", NULL, STR_NONE, err));
+    if (code == E_FORBIDDEN)
+        return err_hint(err, code, "`bronze` and `lake` are the lake's own and stay; others go by their owner or an "
+                        "admin: `tarn key principal list`");
+    TRY(code);
     printf("removed " STR_FMT "\n", STR_ARG(call->name));
     return E_OK;
 }
@@ -136,10 +148,12 @@ static Code verb_versioning(void *arg, Err *err)
     S3Reply reply;
     const XmlNode *root;
     Str wanted = call->args->count > 2 ? call->args->words[2] : STR_NONE;
-    if (str_eq(wanted, STR("on")))
-        return versioning_set(call, "Enabled", err);
-    if (str_eq(wanted, STR("suspend")))
-        return versioning_set(call, "Suspended", err);
+    if (str_eq(wanted, STR("on")) || str_eq(wanted, STR("suspend"))) {
+        bool on_wanted = str_eq(wanted, STR("on"));
+        TRY(versioning_set(call, on_wanted ? "Enabled" : "Suspended", err));
+        printf("%s\n", on_wanted ? "on" : "suspended");
+        return E_OK;
+    }
     if (wanted.len)
         return err_hint(err, err_set(err, E_INVALID, "'" STR_FMT "' is no state of versioning", STR_ARG(wanted)),
                         "on, or suspend: once counted, versions stay");

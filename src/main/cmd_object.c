@@ -482,7 +482,8 @@ static Code lake_copy(ObjectCall *call, Str from, Str to, Err *err)
         to_key = str_format(call->tmp, STR_FMT STR_FMT, STR_ARG(to_key), STR_ARG(base_name(key)));
     WorkCopy copy = { .from_bucket = bucket, .from_key = key, .from_version = args_get(call->args, "--version"),
                       .bucket = to_bucket, .key = to_key, .show = &call->show };
-    return key_copy(call, &copy, err);
+    TRY(key_copy(call, &copy, err));
+    return args_has(call->args, "--json") ? many_end(call, "copied", err) : E_OK;
 }
 
 static Code verb_cp(void *arg, Err *err)

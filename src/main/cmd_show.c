@@ -63,6 +63,10 @@ Code command_show_json(const Args *args, Str json, const char *rows_key, const c
     TRY(json_parse(&tmp, json, NULL, &root, err));
     const Json *rows = json_type(root) == JSON_ARRAY ? root : json_get(root, rows_key);
     TRY(rows_table(&tmp, rows, columns, &answer, err));
+    if (args_has(args, "--csv")) {
+        render_csv(stdout, answer);
+        return E_OK;
+    }
     render_table(stdout, answer, render_width());
     return E_OK;
 }

@@ -147,6 +147,7 @@ static Code buckets_name(const Conf *conf, Lake *lake, Err *err)
     lake->bronze_bucket = str_format(&lake->arena, STR_FMT "bronze", STR_ARG(kept));
     lake->lake_bucket = str_format(&lake->arena, STR_FMT "lake", STR_ARG(kept));
     lake->api.lake_bucket = lake->lake_bucket;
+    lake->api.bronze_bucket = lake->bronze_bucket;
     return E_OK;
 }
 

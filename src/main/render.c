@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { CELL_WIDTH_MAX = 120, CELL_WIDTH_MIN = 6, BAR_WIDTH_MIN = 10, PROGRESS_BAR = 24 };
+enum { CELL_WIDTH_MAX = 120, CELL_WIDTH_MIN = 6, BAR_WIDTH_MIN = 10, PROGRESS_BAR = 24, CSV_FIELD_MAX = 1 << 20 };
 
 static bool colors_wanted = true;
 static bool progress_shown;
@@ -234,6 +234,52 @@ void render_table(FILE *out, const Json *answer, size_t width)
     rule_print(out, columns, shown, "└", "┴", "┘");
     if (shown < count)
         fprintf(out, "%zu of %zu columns fit; --csv or --json gives all\n", shown, count);
+}
+
+static void csv_field(FILE *out, Str text)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i++)
+        quoted = quoted || text.ptr[i] == ',' || text.ptr[i] == '"' || text.ptr[i] == '\n' || text.ptr[i] == '\r';
+    if (quoted)
+        fputc('"', out);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '"')
+            fputc('"', out);
+        fputc(text.ptr[i], out);
+    }
+    if (quoted)
+        fputc('"', out);
+}
+
+static void csv_value(FILE *out, const Json *value)
+{
+    Buf text AUTO(buf_done);
+    buf_init(&text, CSV_FIELD_MAX);
+    JsonWriter w = json_writer(&text);
+    if (json_is_null(value))
+        return;
+    if (json_type(value) != JSON_STRING)
+        json_put_value(&w, value);
+    csv_field(out, json_type(value) == JSON_STRING ? json_str(value) : buf_str(&text));
+}
+
+void render_csv(FILE *out, const Json *answer)
+{
+    const char *comma = "";
+    for (JsonIter name = json_iter(json_get(answer, "columns")); json_next(&name); comma = ",") {
+        fputs(comma, out);
+        csv_value(out, json_type(name.value) == JSON_OBJECT ? json_get(name.value, "name") : name.value);
+    }
+    fputc('\n', out);
+    for (JsonIter row = json_iter(json_get(answer, "rows")); json_next(&row);) {
+        comma = "";
+        for (JsonIter cell = json_iter(row.value); json_next(&cell); comma = ",") {
+            fputs(comma, out);
+            csv_value(out, cell.value);
+        }
+        fputc('\n', out);
+    }
 }
 
 void render_bars(FILE *out, const Json *answer, size_t width)

@@ -24,6 +24,8 @@ const char *render_plain(void);
 
 /* `{"columns":[{"name","type"}], "rows":[[...]]}` as a box; numbers to the right. */
 void render_table(FILE *out, const Json *answer, size_t width);
+/* The same as CSV: a row of names, then the rows; quoted where a field has a comma, a quote or a line's end. */
+void render_csv(FILE *out, const Json *answer);
 /* First column labels, second numbers. */
 void render_bars(FILE *out, const Json *answer, size_t width);
 

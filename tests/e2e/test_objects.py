@@ -343,12 +343,33 @@ def what_is_shown_is_text():
 
 
 @case
+def the_lakes_own_buckets_stay():
+    for name in ("bronze", "lake"):
+        for more in ([], ["--force"]):
+            text = run("bucket", "rm", name, *more, status=4).stderr
+            holds(b"the lake's own" in text, text)
+    rows = {row["name"]: row["versions"] for row in items("bucket", "usage")}
+    holds(rows["lake"] > 0, "nothing of it was removed")
+
+
+@case
+def lists_as_csv():
+    bucket("lines")
+    run("object", "put", "-", 'lines/a, "b"', stdin=b"x")
+    lines = run("object", "ls", "lines", "--csv").stdout.decode().splitlines()
+    equal(lines[0], "key,size_bytes,modified,etag")
+    holds(lines[1].startswith('"a, ""b""",1,20') and len(lines) == 2, lines)
+    equal(run("object", "ls", "lines/none", "--csv").stdout, b"key,size_bytes,modified,etag\n")
+
+
+@case
 def errors_name_the_object_and_the_next_command():
     bucket("errors")
     run("object", "put", "-", "errors/dir/a", stdin=b"x")
     for verb in ("stat", "rm"):
         text = run("object", verb, "errors/none", status=3).stderr
         holds(b"s3://errors/none" in text and b"tarn object ls errors" in text, text)
+        holds(b"tarn object versions errors/dir/a" in run("object", verb, "errors/dir/a", "--version", "x", status=2).stderr, verb)
     text = run("object", "get", "errors/dir", status=3).stderr
     holds(b"tarn object ls errors/dir" in text and b"get -r" in text, text)
     out = run("object", "--help").stdout
