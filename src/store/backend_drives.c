@@ -23,6 +23,8 @@ enum {
     FAN_OUT = 256,
     BLOBS_A_DIRECTORY = 64,
     PIECE_BYTES = 1024 * 1024,   /* written at once, at most */
+    PAGES_BYTES = 32 * 1024,     /* of one call: the page cache takes runs of memory as long as a call's bytes,
+                                  * and long ones are those that a virtual machine has given back */
     GATHER_BYTES = 16 * 1024,    /* smaller pieces are gathered to so much */
     PAGE_BYTES = 4096,
     AHEAD_BYTES = 64 * 1024 * 1024, /* at most this much is allocated ahead */
@@ -219,7 +221,8 @@ static Code piece_write(Blob *blob, Str piece, Err *err)
 {
     table_add(blob, piece);
     TRY(allocate_ahead(blob, blob->size_bytes + piece.len, err));
-    TRY(os_file_pwrite(blob->file, piece, blob->size_bytes, err));
+    for (size_t at = 0; at < piece.len; at += PAGES_BYTES)
+        TRY(os_file_pwrite(blob->file, str_sub(piece, at, PAGES_BYTES), blob->size_bytes + at, err));
     blob->size_bytes += piece.len;
     return E_OK;
 }
