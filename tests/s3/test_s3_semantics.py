@@ -166,6 +166,7 @@ def lists():
             equal(s3.ask("GET", "/bkt", f"{version}max-keys={most}").both, (400, "InvalidArgument"), f"{version}{most}")
         equal(listed(version + "max-keys=100000")[2]("MaxKeys"), "1000", version)
         equal(s3.ask("GET", "/bkt", version + "encoding-type=base64").both, (400, "InvalidArgument"))
+    equal(s3.ask("GET", "/bkt", "uploads&encoding-type=base64").both, (400, "InvalidArgument"))
     for token in ("%21%21", "abc", "A" * 3000):
         equal(s3.ask("GET", "/bkt", f"list-type=2&continuation-token={token}").both, (400, "InvalidArgument"), token[:20])
     made_up = quote(base64.b64encode(b"l/c\xff\x00").decode())

@@ -32,7 +32,7 @@ static bool max_take(S3Req *s, const char *name, size_t *ret_limit)
     return true;
 }
 
-static bool encodes(S3Req *s, bool *ret_url)
+bool s3_list_encodes(S3Req *s, bool *ret_url)
 {
     Str type = s3_param(s, "encoding-type");
     *ret_url = str_eq(type, STR("url"));
@@ -191,7 +191,7 @@ void s3_list_v2(S3Req *s)
     }
     if (token.len > 0)
         query.start_after = after;
-    if (!max_take(s, "max-keys", &limit) || !encodes(s, &url) || !list(s, &query, limit, &page))
+    if (!max_take(s, "max-keys", &limit) || !s3_list_encodes(s, &url) || !list(s, &query, limit, &page))
         return;
     Buf body;
     buf_init(&body, S3_REPLY_BYTES_MAX);
@@ -225,7 +225,7 @@ void s3_list_v1(S3Req *s)
     bool url;
     StoreListPage page;
     StoreListQuery query = { .start_after = s3_param(s, "marker") };
-    if (!max_take(s, "max-keys", &limit) || !encodes(s, &url) || !list(s, &query, limit, &page))
+    if (!max_take(s, "max-keys", &limit) || !s3_list_encodes(s, &url) || !list(s, &query, limit, &page))
         return;
     Buf body;
     buf_init(&body, S3_REPLY_BYTES_MAX);
@@ -297,7 +297,7 @@ void s3_list_versions(S3Req *s)
         s3_fail_argument(s, "maxKeys", s3_param(s, "max-keys"), STR("max-keys cannot be negative"));
         return;
     }
-    if (!version_marker_take(s, &query) || !max_take(s, "max-keys", &limit) || !encodes(s, &url) ||
+    if (!version_marker_take(s, &query) || !max_take(s, "max-keys", &limit) || !s3_list_encodes(s, &url) ||
         !list(s, &query, limit, &page))
         return;
     Buf body;

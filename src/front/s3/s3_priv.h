@@ -176,6 +176,7 @@ bool s3_fail_argument(S3Req *s, const char *name, Str value, Str message); /* In
 bool s3_fail_signature(S3Req *s, const SigFail *fail);
 bool s3_fail_err(S3Req *s, const Err *err); /* of the layers below */
 /* Whoever may not list a bucket is not told whether it has a key either. */
+bool s3_list_encodes(S3Req *s, bool *ret_url); /* ?encoding-type; false: it was answered */
 bool s3_may_list(S3Req *s, Str bucket);
 const S3Error *s3_error(S3Code code);
 void s3_reply_xml(S3Req *s, int status, Buf *take_body);

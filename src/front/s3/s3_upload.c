@@ -277,8 +277,8 @@ void s3_list_uploads(S3Req *s)
     int64_t most = 1000;
     Err err;
     Str max_text = s3_param(s, "max-uploads"), marker = s3_param(s, "upload-id-marker"), bytes;
-    bool url = str_eq(s3_param(s, "encoding-type"), STR("url"));
-    if (!s3_limit_take(s, "max-uploads", max_text, &most))
+    bool url;
+    if (!s3_list_encodes(s, &url) || !s3_limit_take(s, "max-uploads", max_text, &most))
         return;
     if (marker.len > 0 && query.key_after.len > 0) {
         if (!hex_parse(s->arena, marker, &bytes) || bytes.len != sizeof after.bytes) {
