@@ -181,14 +181,12 @@ static Code listing_start(Listing *listing, Err *err)
     return cursor_seek(&listing->cursor, buf_str(&listing->seek), err);
 }
 
-/* The part of the key that is folded, or an empty Str. */
-static Str folded(const StoreListQuery *query, Str key)
+Str key_folded(Str key, Str prefix, Str delimiter)
 {
-    if (query->delimiter.len == 0)
+    if (delimiter.len == 0)
         return STR_NONE;
-    ptrdiff_t at = str_find(str_from(key, query->prefix.len), query->delimiter);
-    return at < 0 ? STR_NONE
-                  : str_sub(key, 0, query->prefix.len + (size_t)at + query->delimiter.len);
+    ptrdiff_t at = str_find(str_from(key, prefix.len), delimiter);
+    return at < 0 ? STR_NONE : str_sub(key, 0, prefix.len + (size_t)at + delimiter.len);
 }
 
 /* Behind what starts with `seek`. The next row is mostly it, and cheaper than a seek. */
@@ -232,7 +230,7 @@ static Code listing_step(Listing *listing, bool *ret_more, Err *err)
     *ret_more = str_starts(key, query->prefix);
     if (!*ret_more)
         return E_OK;
-    Str fold = folded(query, key);
+    Str fold = key_folded(key, query->prefix, query->delimiter);
     bool given_before = fold.len > 0 && str_cmp(fold, query->start_after) <= 0;
     TRY(object_decode(cursor_value(&listing->cursor), true, listing->arena, &record, err));
     if (record.info.delete_marker && !query->versions) { /* the key looks deleted */

@@ -131,13 +131,13 @@ Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
  * store_reader_open has to be asked. */
 Code store_reader_open_now(Store *store, Str bucket, Str key, ObjectReader **ret_reader, Err *err) CHECKED;
 const ObjectInfo *object_reader_info(const ObjectReader *reader);
-/* Every byte was compared with its checksum. `*ret_len` is less than `len` only at the end. */
 /* How many of the `len` bytes from `at` on stand verified in a file, from `ret_file_at` on, and are in the
  * page cache at this moment; 0: they are not, or they are damaged: object_pread says. It does not wait for
  * the disk. Not beside an object_pread; `room`, OBJECT_ROOM_BYTES at least, is worked in. The file is open
  * until the next call. */
 size_t object_in_file(ObjectReader *reader, uint64_t at, size_t len, char *room, size_t room_len, int *ret_fd,
                       uint64_t *ret_file_at);
+/* Every byte was compared with its checksum. `*ret_len` is less than `len` only at the end. */
 Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, size_t *ret_len,
                   Err *err) CHECKED;
 void object_reader_free(ObjectReader **reader);

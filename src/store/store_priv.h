@@ -593,6 +593,8 @@ Code staged_part(const Store *store, const StagedObject *staged, StorePart *part
                  Err *err) CHECKED;
 Code op_of_staged(Store *store, const StorePut *put, CommitOp *op, Err *err) CHECKED;
 void staged_after_commit(StagedObject **staged, Code code); /* frees it when it was taken */
+/* list.c: the part of a key, with the delimiter, that stands for all that share it; empty: it stands for itself. */
+Str key_folded(Str key, Str prefix, Str delimiter);
 void seek_behind(Buf *seek); /* list.c: the successor of all keys that start so */
 Code tags_check(const StoreTag *tags, size_t count, Err *err) CHECKED;
 Code no_such_key(Str bucket, Str key, Err *err);       /* sets NOT_FOUND */

@@ -443,7 +443,6 @@ TEST(store_finds_flipped_bits_of_bodies)
     CHECK_INT(found.count, 1);
 }
 
-/* The same for the journal, where small bodies and the records are. */
 /* The only file below objects/. */
 static OsFile *only_body(Arena *arena)
 {
@@ -529,6 +528,7 @@ TEST(store_gives_the_memory_of_replaced_bytes_back)
     CHECK(pattern_is(store, BUCKET, STR("k"), 500000, 2));
 }
 
+/* The same for the journal, where small bodies and the records are. */
 TEST(store_finds_flipped_bits_of_the_journal)
 {
     Err err;

@@ -539,15 +539,6 @@ static Code upload_listing_start(UploadListing *listing, Err *err)
     return cursor_seek(&listing->cursor, buf_str(seek), err);
 }
 
-static Str folded(const StoreUploadQuery *query, Str key)
-{
-    ptrdiff_t at = query->delimiter.len == 0
-                       ? -1
-                       : str_find(str_from(key, query->prefix.len), query->delimiter);
-    return at < 0 ? STR_NONE
-                  : str_sub(key, 0, query->prefix.len + (size_t)at + query->delimiter.len);
-}
-
 static Code upload_listing_step(UploadListing *listing, bool *ret_more, Err *err)
 {
     const StoreUploadQuery *query = listing->query;
@@ -559,7 +550,7 @@ static Code upload_listing_step(UploadListing *listing, bool *ret_more, Err *err
     *ret_more = str_starts(key, query->prefix);
     if (!*ret_more)
         return E_OK;
-    Str fold = folded(query, key);
+    Str fold = key_folded(key, query->prefix, query->delimiter);
     bool given_before = fold.len > 0 && str_cmp(fold, query->key_after) <= 0;
     if (!given_before && page->upload_count + page->prefix_count == listing->limit) {
         page->truncated = true;
