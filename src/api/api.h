@@ -18,6 +18,8 @@
 #include "store/store.h"
 #include "table/catalog.h"
 
+#include <stdatomic.h>
+
 typedef struct ApiState ApiState;
 typedef struct SystemTables SystemTables;
 typedef struct Landing Landing;
@@ -43,6 +45,11 @@ typedef struct ApiMetricsDoor {
     void *self;
 } ApiMetricsDoor;
 
+/* What the last walk over every stored byte has found; `tarn serve` keeps it. */
+typedef struct ApiScrubbed {
+    atomic_uint_fast64_t seconds, objects, bytes, findings; /* seconds since 1970; 0: there was none */
+} ApiScrubbed;
+
 typedef struct ApiLake {
     Os *os;
     Store *store;
@@ -56,6 +63,7 @@ typedef struct ApiLake {
     FlowArrivals *arrivals;      /* of `tarn serve`; else NULL */
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
     ApiMetricsDoor s3_metrics;   /* set while the S3 door stands */
+    ApiScrubbed *scrubbed;       /* of `tarn serve`; else NULL */
     const char *data_dir; /* NULL: none; where backups look for the snapshot of the database */
     Str lake_bucket, bronze_bucket; /* of the tables' files, of raw files: the lake's own */
     Str version;        /* "0.1.0" */

@@ -55,6 +55,14 @@ static void backup_values(ApiState *state, uint64_t *values)
     values[API_METRIC_backup_last_sequence] = atomic_load(&state->backup_sequence);
 }
 
+static void scrub_values(ApiScrubbed *scrubbed, uint64_t *values)
+{
+    values[API_METRIC_scrub_last_seconds] = atomic_load(&scrubbed->seconds);
+    values[API_METRIC_scrub_objects] = atomic_load(&scrubbed->objects);
+    values[API_METRIC_scrub_bytes] = atomic_load(&scrubbed->bytes);
+    values[API_METRIC_scrub_findings] = atomic_load(&scrubbed->findings);
+}
+
 void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
 {
     for (size_t i = 0; i < API_METRIC_COUNT; i++)
@@ -63,6 +71,8 @@ void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
     space_values(lake, ret_values);
     if (lake->state)
         backup_values(lake->state, ret_values);
+    if (lake->scrubbed)
+        scrub_values(lake->scrubbed, ret_values);
     if (lake->landing)
         landing_values(lake, ret_values);
     if (lake->arrivals)

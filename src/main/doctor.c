@@ -3,6 +3,7 @@
 #include "main/command.h"
 #include "main/doctor.h"
 #include "main/render.h"
+#include "main/scrub.h"
 #include "main/settings.h"
 #include "meta/meta.h"
 #include "os/worker.h"
@@ -103,6 +104,23 @@ static void store_look(Doctor *doctor, bool hashes)
                     (unsigned long long)verified.records, hashes ? ", every byte compared" : "");
     if (look.found > DOCTOR_SHOWN_MAX)
         printf("       and %zu more of these\n", look.found - DOCTOR_SHOWN_MAX);
+}
+
+/* What the server has read by itself: told, not counted, for this look finds what is still damaged. */
+static void scrub_look(Doctor *doctor)
+{
+    ScrubLast last;
+    scrub_last(os_real(), doctor->dir, doctor->tmp, &last);
+    if (last.ended_us == 0)
+        return;
+    Str time = time_format(doctor->tmp, last.ended_us);
+    if (last.findings == 0)
+        doctor_good("every byte was read last at " STR_FMT ": %llu objects, %llu bytes, all whole", STR_ARG(time),
+                    (unsigned long long)last.objects, (unsigned long long)last.bytes);
+    else
+        printf("  note every byte was read last at " STR_FMT ": %llu damaged, the first is " STR_FMT
+               "\n       `tarn doctor --hashes` says what is still damaged, and what to do\n",
+               STR_ARG(time), (unsigned long long)last.findings, STR_ARG(last.first));
 }
 
 static bool principal_is_there(const MetaPrincipal *rows, size_t count, Str id)
@@ -264,6 +282,7 @@ Code command_doctor(const Args *args, Err *err)
         doctor_good("workers for raw files start, locked in");
     doctor_space(&doctor);
     doctor_files(&doctor);
+    scrub_look(&doctor);
     lake_inside(&doctor, args_has(args, "--hashes"));
     worker_stop();
     if (!doctor.findings) {

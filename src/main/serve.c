@@ -10,6 +10,7 @@
 #include "main/lake.h"
 #include "main/life.h"
 #include "main/maintain.h"
+#include "main/scrub.h"
 #include "main/settings.h"
 #include "os/memory.h"
 #include "os/worker.h"
@@ -75,6 +76,7 @@ typedef struct Serve {
     Lake *lake;
     Doors *doors;
     Life *life;
+    ApiScrubbed scrubbed;
 } Serve;
 
 /* Says of each setting that changed and waits for a new start, that it does. */
@@ -172,6 +174,7 @@ static CompactRule compact_rule(const Conf *conf)
 static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
 {
     Maintain *maintain AUTO(maintain_free) = NULL;
+    Scrub *scrub AUTO(scrub_free) = NULL;
     FlowArrivals *arrivals AUTO(flow_arrivals_free) = NULL;
     ApiLake *api = &serve->lake->api;
     FlowArrivalsOptions triggers = { .flow = api->flow, .quiet_ms = conf_number(serve->conf, "flow.arrivals_quiet") };
@@ -185,10 +188,15 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .govern = api->govern,
                                 .sql = api->sql,
                                 .compact = compact_rule(serve->conf) };
+    ScrubOptions bytes = { .os = os_real(), .store = api->store, .data_dir = api->data_dir, .shown = &serve->scrubbed,
+                           .interval_ms = conf_number(serve->conf, "store.scrub_interval"),
+                           .bytes_per_second = (uint64_t)conf_number(serve->conf, "store.scrub_rate") };
     TRY(flow_arrivals_open(&triggers, &arrivals, err)); /* its place is kept before landing gives anything back */
     api->arrivals = arrivals;
     TRY(landing_start(api->landing, err));
     TRY(maintain_start(&options, &maintain, err));
+    TRY(scrub_start(&bytes, &scrub, err));
+    api->scrubbed = &serve->scrubbed;
     return doors_run(serve, sockets, socket_count, err);
 }
 
