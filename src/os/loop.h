@@ -19,6 +19,7 @@ enum {
     LOOPS_MAX = 64,
     LOOP_READ_BYTES = 256 << 10,    /* one scratch buffer a loop */
     LOOP_CUT_BYTES = 256 << 10,     /* of a LoopCut, looked at and sent while it is in the cache */
+    LOOP_CUT_KEEP_US = 100000,      /* what the socket did not take of them is looked at again behind it */
     LOOP_ROUND_BYTES = 4 << 20,     /* a loop moves about so much in a turn, shared by who is ready */
     LOOP_TURN_BYTES_MIN = 32 << 10, /* but each of them so much at least */
     LOOP_UNSENT_BYTES = 256 << 10,  /* the kernel keeps so much that was not on the wire yet; the */
@@ -161,7 +162,8 @@ void loop_conn_send_file(LoopConn *conn, int fd, uint64_t at, uint64_t len,
 /* Bytes of files of which each piece is looked at right before it goes out by sendfile; in clear only. */
 typedef struct LoopCut {
     /* How many of the `len` bytes from `at` on may go now, and where they stand; 0: no more of them goes
-     * out this way. `room` has LOOP_READ_BYTES to work in. On the loop: it must not block. */
+     * out this way. `room` has LOOP_READ_BYTES to work in. On the loop: it must not block. The file stays open
+     * until the next call or `over`. */
     size_t (*check)(struct LoopCut *cut, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at);
     void (*over)(struct LoopCut *cut, uint64_t sent); /* once; the rest is the caller's to send */
 } LoopCut;

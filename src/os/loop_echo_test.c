@@ -99,6 +99,7 @@ typedef struct EchoCut {
     Echo *echo;
     LoopConn *conn;
     uint64_t asked, let; /* by `check`: the last time */
+    int64_t at_us;
 } EchoCut;
 
 /* Some of it each time; the end of what may go is in the middle of the file. */
@@ -110,6 +111,10 @@ static size_t cut_check(LoopCut *cut, uint64_t at, size_t len, char *room, int *
     memset(room, 0, LOOP_READ_BYTES);
     if (at < c->asked || at > c->asked + c->let)
         abort(); /* a byte went that was not let go, or went twice */
+    int64_t now_us = loop_now_us(loop_conn_loop(c->conn));
+    if (at < c->asked + c->let && now_us - c->at_us <= LOOP_CUT_KEEP_US)
+        abort(); /* asked again for what just was let go */
+    c->at_us = now_us;
     *ret_fd = door->file_fd;
     *ret_file_at = 1 + at;
     c->asked = at;

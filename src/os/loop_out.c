@@ -5,8 +5,8 @@
  * 2. Small sends share a block of LOOP_BLOCK_BYTES, which comes from the loop's spare ones; a slow
  *    reader does not keep it: what is left moves to a block of its size.
  * 3. A file's `done` is called exactly once, when its block leaves the queue, and a cut's `over`.
- * 4. No byte of a cut goes out that `check` did not let go right before: what the socket did not take
- *    is asked for again. */
+ * 4. No byte of a cut goes out that `check` did not let go within the last LOOP_CUT_KEEP_US: what the socket
+ *    did not take waits in the page cache as what it took does, and is asked for again when it waits longer. */
 #include "os/loop_priv.h"
 
 #include <string.h>
@@ -103,20 +103,32 @@ const char *out_block_bytes(const OutBlock *block)
     return (block->taken ? block->taken : block->copy) + block->at;
 }
 
+/* False: no more of the cut goes out this way. */
+static bool cut_look(LoopConn *conn, OutBlock *block)
+{
+    int64_t now_us = conn->loop->now_us;
+    if (block->at < block->cut_to && now_us - block->cut_us <= LOOP_CUT_KEEP_US)
+        return true;
+    size_t len = (size_t)MIN(block->end - block->at, (uint64_t)LOOP_CUT_BYTES);
+    uint64_t file_at = 0;
+    len = block->cut->check(block->cut, block->at, len, conn->loop->scratch, &block->cut_fd, &file_at);
+    block->file_at = file_at - block->at;
+    block->cut_to = block->at + len;
+    block->cut_us = now_us;
+    return len > 0;
+}
+
 /* 0: the rest is given back. */
 static ptrdiff_t cut_put(LoopConn *conn, size_t most)
 {
     OutBlock *block = conn->out_first;
-    int fd = -1;
-    uint64_t file_at = 0;
-    size_t len = MIN(most, (size_t)LOOP_CUT_BYTES);
-    len = block->cut->check(block->cut, block->at, len, conn->loop->scratch, &fd, &file_at);
-    if (len == 0) {
+    if (!cut_look(conn, block)) {
         conn->out_bytes -= block->end - block->at;
         block_shift(conn);
         return 0;
     }
-    ptrdiff_t sent = net_send_file(conn->fd, fd, file_at, len);
+    size_t len = (size_t)MIN(block->cut_to - block->at, (uint64_t)most);
+    ptrdiff_t sent = net_send_file(conn->fd, block->cut_fd, block->file_at + block->at, len);
     if (sent >= 0 && (size_t)sent < len)
         conn->writable = false;
     return sent;

@@ -36,6 +36,9 @@ typedef struct OutBlock {
     uint64_t file_at;
     int fd;                        /* -1: no file */
     LoopCut *cut;                  /* NULL: none */
+    uint64_t cut_to;               /* up to there it was looked at, at cut_us; file_at counts as of a file's part */
+    int64_t cut_us;
+    int cut_fd;
     char copy[];
 } OutBlock;
 

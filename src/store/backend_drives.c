@@ -399,7 +399,10 @@ static size_t drives_blob_in_file(Blob *blob, uint64_t at, size_t len, char *roo
 {
     ASSERT(blob->reading && at + len <= blob->size_bytes && room_len >= STORE_BLOCK_BYTES);
     uint64_t first = at / STORE_BLOCK_BYTES, to = first * STORE_BLOCK_BYTES, end = at + len;
+    uint64_t whole = end / STORE_BLOCK_BYTES * STORE_BLOCK_BYTES;
     bool good = (*ret_fd = os_file_fd(blob->file)) >= 0;
+    if (end < blob->size_bytes && whole > at)
+        end = whole; /* no block is compared for a piece of it, and again for the rest */
     while (good && to < end) {
         uint64_t left = MIN(end + STORE_BLOCK_BYTES - 1, blob->size_bytes) - to;
         size_t most = left > room_len ? room_len : (size_t)left;
