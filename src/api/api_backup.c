@@ -8,7 +8,7 @@
 #include "api/api_priv.h"
 #include "store/store_keep.h"
 
-enum { SNAPSHOT_TRIES_MAX = 20, CHANGES_MAX = 1000 };
+enum { SNAPSHOT_TRIES_MAX = 20, CHANGES_MAX = 1000000, CHANGES_PAGE = 1000 };
 
 static const char snapshot_prefix[] = "backup-";
 static const Str last_setting = STR_INIT("backup.last");
@@ -38,19 +38,23 @@ static Code snapshots_clear(ApiCall *call, Err *err)
 /* Was a file of a table deleted behind `after`? Also when too much happened to tell. */
 static Code tables_shrank(ApiCall *call, uint64_t after, uint64_t until, bool *ret_shrank, Err *err)
 {
+    Arena page AUTO(arena_done) = { 0 };
     StoreChange *changes;
-    size_t count;
+    size_t count = 1;
     *ret_shrank = true;
-    if (until - after >= CHANGES_MAX)
+    if (until - after > CHANGES_MAX)
         return E_OK;
-    Code code = store_feed_read(call->lake->store, after, CHANGES_MAX, call->arena, &changes, &count, err);
-    if (code == E_GONE)
-        return E_OK;
-    TRY(code);
+    for (; after < until && count > 0; arena_reset(&page)) {
+        Code code = store_feed_read(call->lake->store, after, CHANGES_PAGE, &page, &changes, &count, err);
+        if (code == E_GONE)
+            return E_OK;
+        TRY(code);
+        for (size_t i = 0; i < count && changes[i].sequence <= until; i++)
+            if (changes[i].kind == CHANGE_DELETE && str_eq(changes[i].bucket, call->lake->lake_bucket))
+                return E_OK;
+        after = count ? changes[count - 1].sequence : after;
+    }
     *ret_shrank = false;
-    for (size_t i = 0; i < count && changes[i].sequence <= until; i++)
-        if (changes[i].kind == CHANGE_DELETE && str_eq(changes[i].bucket, call->lake->lake_bucket))
-            *ret_shrank = true;
     return E_OK;
 }
 

@@ -93,9 +93,12 @@ static Code holder_begin(const Args *args, const Conf *conf, Holder *holder, Buf
     bool none = code == E_UNAVAILABLE || (code == E_NOT_FOUND && !holder->client);
     if (!none || args_get(args, "--url").len)
         return code;
+    Arena tmp AUTO(arena_done) = { 0 };
+    const char *said = str_copy_z(&tmp, str_z(err->text)); /* by a server that could not, or of one that is not there */
     client_free(&holder->client);
     buf_clear(answer);
-    return lake_take(conf, holder, answer, err);
+    code = lake_take(conf, holder, answer, err);
+    return code == E_UNAVAILABLE ? err_wrap(err, code, "%s", said) : code;
 }
 
 static Code answer_read(Holder *holder, Str text, Backup *backup, Err *err)

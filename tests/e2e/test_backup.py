@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -200,6 +201,46 @@ def killed_in_the_middle():
         got = client(copy).get_object(Bucket="written", Key=f"kill/{number}")["Body"].read()
         holds(got == body(number, MIB), f"kill/{number}")
     copy.stop()
+
+
+@case
+def a_lake_with_thousands_of_changes_a_second():
+    """While a large database of the metadata is copied; they are no files of tables, so that copy is good."""
+    busy = Lake(work / "busy")
+    equal(busy.stop(), 0)
+    with sqlite3.connect(busy.data / "meta/tarn.db") as db:
+        db.executemany("INSERT INTO audit (time_us, principal, verb, target, outcome, detail_json) VALUES (?, '', 'look', '', '', ?)",
+                       ((int(time.time() * 1000000), "x" * 60000) for _ in range(2000)))
+    busy = Lake(work / "busy")
+    s3 = client(busy)
+    s3.create_bucket(Bucket="busy")
+    s3.put_bucket_versioning(Bucket="busy", VersioningConfiguration={"Status": "Enabled"})
+    ending, rounds, errors = threading.Event(), [0], []
+
+    def markers(writer):
+        mine = client(busy)
+        while not ending.is_set():
+            rounds[0] += 1
+            try:
+                mine.delete_objects(Bucket="busy", Delete={"Quiet": True, "Objects": [
+                    {"Key": f"{writer}/{rounds[0]}/{i}"} for i in range(1000)]})
+            except Exception as why:
+                errors.append(why)
+                return
+
+    threads = [threading.Thread(target=markers, args=(writer,)) for writer in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        while rounds[0] < 8 and not errors:
+            time.sleep(0.05)
+        backup(to=work / "of-busy", data=busy.data)
+    finally:
+        ending.set()
+        for thread in threads:
+            thread.join()
+    equal(errors, [], "the writers' errors")
+    equal(busy.stop(), 0)
 
 
 @case
