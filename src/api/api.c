@@ -21,7 +21,7 @@ Code api_open(ApiLake *lake, Err *err)
     Arena tmp AUTO(arena_done) = { 0 };
     MetaTxn txn;
     ApiState *state = mem_new(sizeof *state);
-    state->started_us = os_now_us(lake->os);
+    state->started_us = govern_now_us(lake->govern);
     state->started_monotonic_us = os_monotonic_us(lake->os);
     mutex_init(&state->mutex);
     lake->state = state;

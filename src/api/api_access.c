@@ -96,7 +96,7 @@ Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err)
     MetaAccessKey *keys;
     MetaPrincipal *principals;
     size_t count, principal_count;
-    int64_t now_us = os_now_us(call->lake->os);
+    int64_t now_us = govern_now_us(call->lake->govern);
     TRY(govern_principals(call->lake->govern, call->arena, &principals, &principal_count, err));
     TRY(govern_access_list(call->lake->govern, principal, call->arena, &keys, &count, err));
     JsonWriter w = api_items_begin(out);
@@ -159,7 +159,7 @@ Code api_access_rotate(ApiCall *call, Str id, int64_t overlap_s, int64_t expires
     Str new_id, secret;
     if (overlap_s < 0 || overlap_s > API_OVERLAP_S_MAX)
         return err_set(err, E_INVALID, "the old key goes on for 0 to %d seconds", API_OVERLAP_S_MAX);
-    int64_t until_us = os_now_us(call->lake->os) + overlap_s * 1000000;
+    int64_t until_us = govern_now_us(call->lake->govern) + overlap_s * 1000000;
     TRY(govern_access_rotate(call->lake->govern, id, until_us, expires_us, call->principal.id, call->arena,
                              &new_id, &secret, err));
     return made_put(call, new_id, secret, expires_us, out, err);

@@ -25,7 +25,7 @@ static Code row_add(ApiCall *call, Str key, const uint8_t fingerprint[32], int64
     MetaTxn txn;
     MetaIdempotency row = { .principal = call->principal.id, .key = key, .status = status,
                             .request_sha256 = str_of(fingerprint, 32), .response = response,
-                            .created_us = os_now_us(call->lake->os) };
+                            .created_us = govern_now_us(call->lake->govern) };
     meta_txn_init(&txn, call->arena);
     meta_add_idempotency(&txn, &row);
     return meta_commit(call->lake->meta, &txn, err);

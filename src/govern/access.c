@@ -377,7 +377,7 @@ static Code key_find(Govern *govern, Str id, Arena *arena, CachedKey *ret_key, E
         TRY(key_load(govern, id, arena, ret_key, err));
         cache_keep(govern, ret_key, changes);
     }
-    if (ret_key->expires_us && ret_key->expires_us <= os_now_us(govern->os))
+    if (ret_key->expires_us && ret_key->expires_us <= govern_now_us(govern))
         return refuse(err);
     return E_OK;
 }
@@ -399,7 +399,7 @@ static Code session_find(Govern *govern, Str access_key_id, Str token, Arena *ar
         return token_refuse(err);
     if (!str_eq(json_str(json_get(root, "id")), access_key_id))
         return token_refuse(err);
-    if (json_i64(json_get(root, "expires_us"), 0) <= os_now_us(govern->os))
+    if (json_i64(json_get(root, "expires_us"), 0) <= govern_now_us(govern))
         return err_set(err, E_GONE, "the session is over");
     TRY(key_find(govern, json_str(json_get(root, "parent")), arena, &parent, err));
     if (json_i64(json_get(root, "epoch"), 0) != parent.epoch)
@@ -460,7 +460,7 @@ Code govern_session_create(Govern *govern, const AccessGrant *grant, Str access_
     SessionCredentials made = { .access_key_id = access_id_make(govern, session_prefix, arena),
                                 .secret = secret_make(govern, arena),
                                 .expires_us =
-                                    os_now_us(govern->os) + (int64_t)duration_s * 1000000 };
+                                    govern_now_us(govern) + (int64_t)duration_s * 1000000 };
     JsonWriter w = json_writer(&text);
     json_begin_object(&w);
     json_field_str(&w, "id", made.access_key_id);

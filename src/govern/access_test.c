@@ -2,6 +2,7 @@
 #include "govern/access.h"
 
 #include "base/test.h"
+#include "os/os_sim.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -203,6 +204,40 @@ TEST(access_sessions)
     CHECK_CODE(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena,
                                   &session, &err),
                E_UNAUTHENTICATED); /* its epoch is over */
+    house_done(&house);
+}
+
+TEST(access_sessions_and_keys_that_ended_stay_so_when_the_clock_is_set_back)
+{
+    House house = { 0 };
+    Err err;
+    const int64_t now_us = 1800000000000000, hour_us = 3600000000;
+    Str secret = STR_NONE;
+    AccessGrant grant = { 0 }, session = { 0 };
+    SessionCredentials made = { .access_key_id = STR("") };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(test_seed());
+    os_sim_set_now_us(sim, now_us);
+    Clock *clock AUTO(clock_free) = clock_new(os_sim_os(sim), "/clock");
+    house_open(&house);
+    govern_clock_set(house.govern, clock);
+    Str id = access_new(&house, "ann", ROLE_ENGINEER, &secret);
+    CHECK_OK(govern_access_expire(house.govern, id, now_us + 2 * hour_us, STR("test"), &err), &err);
+    CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
+    for (int pass = 0; pass < 2; pass++) { /* the second session begins while the floor holds */
+        CHECK_OK(govern_session_create(house.govern, &grant, id, STR("job"), STR(""), 900, &house.arena, &made, &err),
+                 &err);
+        CHECK_OK(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena, &session, &err), &err);
+        os_sim_set_now_us(sim, now_us + (pass + 1) * hour_us / 2);
+        Str key = made.access_key_id;
+        CHECK_CODE(govern_access_find(house.govern, key, made.token, &house.arena, &session, &err), E_GONE);
+        os_sim_set_now_us(sim, now_us - hour_us);
+        CHECK_CODE(govern_access_find(house.govern, key, made.token, &house.arena, &session, &err), E_GONE);
+        CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
+    }
+    os_sim_set_now_us(sim, now_us + 2 * hour_us);
+    CHECK_CODE(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
+    os_sim_set_now_us(sim, now_us);
+    CHECK_CODE(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), E_UNAUTHENTICATED);
     house_done(&house);
 }
 

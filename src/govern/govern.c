@@ -29,6 +29,16 @@ void govern_free(Govern **govern)
     mem_free(govern);
 }
 
+void govern_clock_set(Govern *govern, Clock *clock)
+{
+    govern->clock = clock;
+}
+
+int64_t govern_now_us(const Govern *govern)
+{
+    return govern->clock ? clock_now_us(govern->clock) : os_now_us(govern->os);
+}
+
 bool govern_role_parse(Str name, GovernRole *ret_role)
 {
     for (int role = ROLE_READER; role <= ROLE_ADMIN; role++) {
@@ -76,7 +86,7 @@ Code govern_authenticate(Govern *govern, Str bearer, Arena *arena, Principal *re
     if (code == E_NOT_FOUND)
         return refuse(err);
     TRY(code);
-    int64_t now_us = os_now_us(govern->os);
+    int64_t now_us = govern_now_us(govern);
     if (key.revoked_us || (key.expires_us && key.expires_us <= now_us))
         return refuse(err);
     if (!govern_role_parse(key.role, &role))

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "meta/meta.h"
-#include "os/os.h"
+#include "os/clock.h"
 
 enum { GOVERN_NAME_MAX = 128, GOVERN_SECRET_BYTES = 32 };
 
@@ -26,6 +26,10 @@ typedef struct Principal {
 
 Code govern_open(Os *os, Meta *meta, Govern **ret_govern, Err *err) CHECKED;
 void govern_free(Govern **govern);
+
+/* From now on ends are judged by it, so before anything is asked; without one by the machine's clock. */
+void govern_clock_set(Govern *govern, Clock *clock);
+int64_t govern_now_us(const Govern *govern); /* by which keys, tokens, sessions and claims end */
 
 /* `bearer` is the token itself. Its SHA-256 is looked up; the comparison tells nothing by its time. */
 Code govern_authenticate(Govern *govern, Str bearer, Arena *arena, Principal *ret_principal,

@@ -36,6 +36,7 @@ typedef struct AccessUse {
 
 struct Govern {
     Os *os;
+    Clock *clock; /* NULL: the machine's */
     Meta *meta;
     bool has_master;
     uint8_t master[SEAL_KEY_LEN];

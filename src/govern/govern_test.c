@@ -1,6 +1,7 @@
 #include "govern/govern.h"
 
 #include "base/test.h"
+#include "os/os_sim.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +55,31 @@ TEST(govern_only_a_whole_live_key_opens)
     CHECK_OK(govern_key_revoke(house.govern, id, STR("test"), &err), &err);
     CHECK_CODE(govern_authenticate(house.govern, secret, &house.arena, &principal, &err), E_UNAUTHENTICATED);
     CHECK(strstr(err.hint, "tarn key create"));
+}
+
+TEST(govern_what_ended_stays_ended_when_the_clock_is_set_back)
+{
+    Err err;
+    const int64_t now_us = 1800000000000000, hour_us = 3600000000;
+    House house AUTO(house_done) = house_new();
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(test_seed());
+    Clock *clock AUTO(clock_free) = NULL;
+    Principal principal;
+    Str id;
+    os_sim_set_now_us(sim, now_us);
+    clock = clock_new(os_sim_os(sim), "/clock");
+    govern_clock_set(house.govern, clock);
+    Str secret = key_new(&house, "ann", ROLE_ADMIN, now_us + hour_us, &id);
+    CHECK_OK(govern_authenticate(house.govern, secret, &house.arena, &principal, &err), &err);
+    os_sim_set_now_us(sim, now_us - hour_us);
+    CHECK_OK(govern_authenticate(house.govern, secret, &house.arena, &principal, &err), &err);
+    os_sim_set_now_us(sim, now_us + hour_us);
+    CHECK_CODE(govern_authenticate(house.govern, secret, &house.arena, &principal, &err), E_UNAUTHENTICATED);
+    os_sim_set_now_us(sim, now_us - hour_us);
+    CHECK_CODE(govern_authenticate(house.govern, secret, &house.arena, &principal, &err), E_UNAUTHENTICATED);
+    CHECK(govern_now_us(house.govern) >= now_us + hour_us);
+    govern_clock_set(house.govern, NULL); /* by the machine's clock alone it would be good: the test can fail */
+    CHECK(os_now_us(os_sim_os(sim)) < now_us + hour_us);
 }
 
 TEST(govern_readers_only_read)

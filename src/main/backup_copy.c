@@ -276,6 +276,7 @@ Code backup_copy(Backup *b, Err *err)
     TRY(bodies_take(b, err));
     TRY(small_take(b, STR("FORMAT"), err));
     TRY(small_take(b, STR("tarn.yaml"), err));
+    TRY(small_take(b, STR("clock"), err));
     for (size_t i = 0; b->keys && i < ARRAY_LEN(secret); i++)
         TRY(small_take(b, str_z(secret[i]), err));
     b->head.keys = b->keys;
@@ -407,7 +408,8 @@ static Code planned(Backup *b, Str path, uint64_t *new_bytes, uint64_t *all_byte
 
 Code backup_plan(Backup *b, uint64_t *ret_new_bytes, uint64_t *ret_all_bytes, Err *err)
 {
-    static const char *const paths[] = { "FORMAT", "tarn.yaml", "meta/tarn.db", "store/journal", "store/objects" };
+    static const char *const paths[] = { "FORMAT", "tarn.yaml", "clock", "meta/tarn.db", "store/journal",
+                                         "store/objects" };
     *ret_new_bytes = *ret_all_bytes = 0;
     if (!b->head.segment_bytes)
         b->head.segment_bytes = b->before.segment_bytes;

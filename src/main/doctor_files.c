@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "main/door_settings.h"
 #include "main/doctor.h"
+#include "os/clock.h"
 #include "os/tls.h"
 #include "store/store_keep.h"
 
@@ -22,6 +23,7 @@ static const struct {
     bool secret; /* nobody but the owner may read it */
 } watched[] = {
     { "", false },           { "FORMAT", false },        { "LOCK", false },         { "admin.json", true },
+    { "clock", false },
     { "keys", true },        { "keys/master", true },    { "meta", false },         { "meta/tarn.db", false },
     { "store", false },      { "store/journal", false }, { "store/objects", false }, { "store/index", false },
     { "tls/server.key", true }, { "tls/ca.key", true },
@@ -125,6 +127,41 @@ static void index_look(Doctor *doctor)
                     STR_ARG(str_trim(buf_str(&text))));
 }
 
+/* ---- the clock ---- */
+
+static void clock_tell(Doctor *doctor, const ClockLook *look)
+{
+    int64_t ahead_s = (look->floor_us - look->wall_us) / 1000000;
+    Str floor = time_format(doctor->tmp, look->floor_us), wall = time_format(doctor->tmp, look->wall_us);
+    if (look->state == CLOCK_BEHIND)
+        doctor_finding(doctor,
+                       str_format(doctor->tmp,
+                                  "the machine's clock says " STR_FMT ", %lld seconds behind what the lake has seen "
+                                  "(" STR_FMT "): keys and sessions end by the latter until it has caught up",
+                                  STR_ARG(wall), (long long)ahead_s, STR_ARG(floor)),
+                       "set it right; if it is right and the date was wrong before, remove DIR/clock while no server "
+                       "runs: what ended by the wrong date is good again");
+    else
+        doctor_good("clock: the lake saw " STR_FMT " last, %lld seconds ago", STR_ARG(floor), (long long)-ahead_s);
+}
+
+static void clock_seen(Doctor *doctor)
+{
+    Err err;
+    ClockLook look;
+    Clock *clock AUTO(clock_free) = clock_new(os_real(), path_in(doctor, "clock"));
+    Code code = clock_load(clock, &err);
+    clock_look(clock, &look);
+    if (code == E_OK)
+        clock_tell(doctor, &look);
+    else if (code == E_NOT_FOUND)
+        doctor_good("clock: nothing is kept yet, the next start begins at the machine's, " STR_FMT,
+                    STR_ARG(time_format(doctor->tmp, look.wall_us)));
+    else
+        doctor_finding(doctor, str_format(doctor->tmp, "clock: %s", err.text),
+                       "the next start begins at the machine's clock and writes it anew: see that the date is right");
+}
+
 /* ---- certificates ---- */
 
 static void certificates_look(Doctor *doctor)
@@ -161,6 +198,7 @@ void doctor_files(Doctor *doctor)
     missing_look(doctor);
     master_look(doctor);
     index_look(doctor);
+    clock_seen(doctor);
     certificates_look(doctor);
 }
 

@@ -216,7 +216,9 @@ static Code bottom_open(const Conf *conf, Lake *lake, Err *err)
     CatalogOptions catalog = { .os = os_real(), .store = api->store, .meta = api->meta,
                                .lake_bucket = lake->lake_bucket };
     TRY(catalog_open(&catalog, &api->catalog, err));
-    return govern_open(os_real(), api->meta, &api->govern, err);
+    TRY(govern_open(os_real(), api->meta, &api->govern, err));
+    govern_clock_set(api->govern, lake->clock);
+    return E_OK;
 }
 
 static Code top_open(const Conf *conf, Lake *lake, Err *err)
@@ -347,10 +349,30 @@ static Code start(const Conf *conf, Lake *lake, Err *err)
     return lock_take(lake, err);
 }
 
+static void clock_open(Lake *lake)
+{
+    Err err;
+    lake->clock = clock_new(os_real(), path_in(lake, "clock"));
+    Code code = clock_load(lake->clock, &err);
+    if (code != E_OK && code != E_NOT_FOUND)
+        log_line(LOG_WARN, "event=clock state=lost begins=\"at the machine's clock\" error=\"%s\"", err.text);
+    else if (code == E_NOT_FOUND)
+        log_line(LOG_INFO, "event=clock state=new begins=\"at the machine's clock\"");
+}
+
+/* A floor that cannot be written is an older one: no reason to stand still. */
+static void clock_write(Lake *lake)
+{
+    Err err;
+    if (clock_save(lake->clock, &err) != E_OK)
+        log_line(LOG_WARN, "event=clock state=not_kept error=\"%s\"", err.text);
+}
+
 static Code layout(const Conf *conf, Lake *lake, Err *err)
 {
     (void)conf;
     TRY(format_check(lake, err));
+    clock_open(lake);
     return tmp_empty(lake, err);
 }
 
@@ -387,9 +409,13 @@ Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)
         code = token_find(ret_lake, err);
     if (code == E_OK)
         code = access_find(ret_lake, err);
-    if (code != E_OK)
+    if (code != E_OK) {
         lake_close(ret_lake);
-    return code;
+        return code;
+    }
+    ret_lake->keeps_clock = true;
+    clock_write(ret_lake);
+    return E_OK;
 }
 
 void lake_close(Lake *lake)
@@ -405,6 +431,9 @@ void lake_close(Lake *lake)
     if (api->govern)
         IGNORE(govern_access_flush(api->govern, NULL)); /* when keys were used last: lost without harm */
     govern_free(&api->govern);
+    if (lake->keeps_clock)
+        clock_write(lake);
+    clock_free(&lake->clock);
     catalog_free(&api->catalog);
     store_free(&api->store);
     meta_free(&api->meta);

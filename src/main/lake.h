@@ -8,7 +8,7 @@
 
 #include "api/api.h"
 #include "base/conf.h"
-#include "os/os.h"
+#include "os/clock.h"
 
 enum { LAKE_FORMAT = 1 }; /* of the data directory: DIR/FORMAT */
 
@@ -17,6 +17,8 @@ typedef struct Lake {
     OsFile *lock;     /* DIR/LOCK, held while the lake is open; has the process id in it */
     Arena arena;
     const char *dir;
+    Clock *clock;     /* over DIR/clock */
+    bool keeps_clock; /* who only looks does not */
     Str bronze_bucket, lake_bucket;
     Str token;        /* of the admin key */
     Str access_key, secret_key; /* of the principal `admin`, for signed requests */

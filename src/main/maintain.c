@@ -7,6 +7,7 @@
 #include "main/maintain.h"
 
 #include "base/log.h"
+#include "base/text.h"
 #include "os/thread.h"
 #include "store/store_keep.h"
 
@@ -141,12 +142,39 @@ static void flush(const MaintainOptions *o)
         failed("flush", &err);
 }
 
+static void clock_tell(const ClockLook *look)
+{
+    static const char *const states[] = { "well", "behind", "ahead" };
+    static const char *const meanings[] = {
+        "the machine's clock has caught up",
+        "the machine's clock was set back: keys and sessions end by the floor; `tarn doctor` says how to reset it",
+        "the machine's clock leapt ahead of what is believed at once: is it right?",
+    };
+    Arena tmp AUTO(arena_done) = { 0 };
+    log_line(look->state == CLOCK_WELL ? LOG_INFO : LOG_WARN,
+             "event=clock state=%s wall=" STR_FMT " floor=" STR_FMT " meaning=\"%s\"", states[look->state],
+             STR_ARG(time_format(&tmp, look->wall_us)), STR_ARG(time_format(&tmp, look->floor_us)),
+             meanings[look->state]);
+}
+
+static void keep_clock(const MaintainOptions *o)
+{
+    Err err;
+    ClockLook look;
+    if (!o->clock)
+        return;
+    if (clock_news(o->clock, &look))
+        clock_tell(&look);
+    if (clock_keep(o->clock, &err) != E_OK)
+        failed("clock", &err);
+}
+
 /* False: the thread is to end. */
 static bool wait_some(Maintain *m, int64_t until_us)
 {
     MUTEX_HELD(&m->mutex);
     int64_t left_us;
-    until_us = MIN(until_us, os_monotonic_us(m->options.os) + (int64_t)MAINTAIN_FLUSH_S * 1000000);
+    until_us = MIN(until_us, os_monotonic_us(m->options.os) + (int64_t)MAINTAIN_LOOK_S * 1000000);
     while (!m->ending && (left_us = until_us - os_monotonic_us(m->options.os)) > 0)
         if (!cond_wait_us(&m->changed, &m->mutex, left_us))
             break;
@@ -156,9 +184,12 @@ static bool wait_some(Maintain *m, int64_t until_us)
 static bool wait_round(Maintain *m)
 {
     int64_t until_us = os_monotonic_us(m->options.os) + m->options.interval_ms * 1000;
-    while (wait_some(m, until_us)) {
-        flush(&m->options);
-        if (os_monotonic_us(m->options.os) >= until_us)
+    for (int looks = 1; wait_some(m, until_us); looks++) {
+        bool over = os_monotonic_us(m->options.os) >= until_us;
+        keep_clock(&m->options);
+        if (over || looks % (MAINTAIN_FLUSH_S / MAINTAIN_LOOK_S) == 0)
+            flush(&m->options);
+        if (over)
             return true;
     }
     return false;
@@ -167,10 +198,13 @@ static bool wait_round(Maintain *m)
 void maintain_round(const MaintainOptions *options, const bool *stop)
 {
     int64_t now_us = os_now_us(options->os);
+    keep_clock(options);
     sweep(options, now_us, stop);
     purge(options, stop);
     compact(options, stop);
+    keep_clock(options);
     join(options, stop);
+    keep_clock(options);
     expire(options, now_us, stop);
     forget(options, now_us, stop);
     space_tell(options);

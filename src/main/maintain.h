@@ -8,11 +8,12 @@
 
 #include "meta/meta.h"
 #include "govern/access.h"
+#include "os/clock.h"
 #include "sql/compact.h"
 #include "store/store.h"
 #include "table/catalog.h"
 
-enum { MAINTAIN_FLUSH_S = 120 };
+enum { MAINTAIN_LOOK_S = 60, MAINTAIN_FLUSH_S = 2 * MAINTAIN_LOOK_S };
 
 typedef struct MaintainOptions {
     Os *os;
@@ -24,6 +25,7 @@ typedef struct MaintainOptions {
     int64_t audit_ms;    /* age of audit rows that are forgotten */
     int64_t reclaim_ms;  /* from a snapshot's end to that of its files */
     Govern *govern;      /* writes when access keys were used, every MAINTAIN_FLUSH_S; NULL: nothing is known */
+    Clock *clock;        /* its floor is kept once a minute at most, and told when it holds; NULL: there is none */
     Sql *sql;            /* joins small files of tables with tarn.compact = true; NULL: nothing does */
     CompactRule compact;
 } MaintainOptions;

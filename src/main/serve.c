@@ -186,6 +186,7 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .audit_ms = conf_number(serve->conf, "maintenance.audit"),
                                 .reclaim_ms = conf_number(serve->conf, "maintenance.reclaim"),
                                 .govern = api->govern,
+                                .clock = serve->lake->clock,
                                 .sql = api->sql,
                                 .compact = compact_rule(serve->conf) };
     ScrubOptions bytes = { .os = os_real(), .store = api->store, .data_dir = api->data_dir, .shown = &serve->scrubbed,

@@ -308,7 +308,7 @@ def damage_of_the_lake_is_told_and_all_else_copied():
     out = tarn("backup", work / "sick-bk", data=one.data, status=1)
     holds(victim.name in out.stderr and "tarn doctor --hashes" in out.stderr, out.stderr)
     rows = json.loads(tarn("backup", "ls", work / "sick-bk", "--json", data=None).stdout)["items"]
-    equal(rows[0]["files"], 4 + 4, "FORMAT, master key, database, a segment, four whole bodies")
+    equal(rows[0]["files"], 5 + 4, "FORMAT, clock, master key, database, a segment, four whole bodies")
     one.stop()
 
 
@@ -325,8 +325,10 @@ def without_a_server():
     (work / "admin.json").rename(away)
     one.kill()
     made = backup(to=work / "still-bk", data=one.data)
-    holds(made["files"] == 5, made)
+    holds(made["files"] == 6, f"FORMAT, clock, master key, database, a segment, a body: {made}")
+    floor = (one.data / "clock").read_bytes()
     copy = restored("still-copy", of=work / "still-bk")
+    holds((copy.data / "clock").read_bytes() >= floor, "the clock goes on from that of the backup")
     holds(client(copy).get_object(Bucket="some", Key="k")["Body"].read() == body(1, 200000), "the bytes")
     copy.stop()
 

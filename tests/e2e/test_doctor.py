@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import boto3
@@ -173,6 +174,15 @@ def layout_other(data):
     (data / "FORMAT").write_text("something else\n")
 
 
+def clock_damaged(data):
+    flip(data / "clock", at=15)
+
+
+def clock_ahead(data):
+    floor = int((time.time() + 86_400) * 1_000_000)
+    (data / "clock").write_text(f"tarn clock 1 {floor} {9999999999999999 - floor}\n")
+
+
 def certificate_damaged(data):
     (data / "tls").mkdir(exist_ok=True)
     (data / "tls/server.pem").write_text("not a certificate")
@@ -206,6 +216,8 @@ DAMAGES = [
     (owner_changed,        "belongs to user 12345",            "chown"),
     (layout_newer,         "layout 99",                        "which tarn wrote"),
     (layout_other,         "no data directory",                "from a backup"),
+    (clock_damaged,        "clock is damaged",                 "see that the date is right"),
+    (clock_ahead,          "seconds behind what the lake",     "remove DIR/clock"),
     (certificate_damaged,  "certificates",                     "tarn cert"),
 ]
 

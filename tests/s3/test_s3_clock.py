@@ -1,8 +1,9 @@
 """The server's clock jumps, back and forth, by an hour and by a day, while it runs and over restarts (faketime).
 
-What is judged by the wall clock follows it: signatures, presigned requests, sessions. What is not does not: the order of versions, lists
-and uploads, the trash, requests that are under way."""
+What is judged by the wall clock follows it: signatures, presigned requests. What has ended stays so: sessions, keys, tokens. What is not
+judged by it does not follow: the order of versions, lists and uploads, the trash, requests that are under way."""
 import hashlib
+import json
 import os
 import re
 import sys
@@ -30,9 +31,11 @@ class Server:
         self.lake, self.shift = None, 0
         self.start()
 
-    def start(self, shift=0):
+    def start(self, shift=0, forget=False):
         if self.lake:
             equal(self.lake.stop(), 0)
+            if forget:  # as an operator does
+                (self.lake.data / "clock").unlink()
         else:
             self.lake = Lake(None, *WORDS)  # makes its folder
             equal(self.lake.stop(), 0)
@@ -84,8 +87,8 @@ def signatures_are_judged_by_the_wall_clock():
         equal(stale.status, 403, f"{jump}: what was signed then is {'not yet' if jump > 0 else 'no longer'} good")
 
 
-@case
-def sessions_end_by_the_wall_clock():
+def session():
+    """Signs with the keys of a session of a quarter of an hour."""
     body = urllib.parse.urlencode({"Action": "AssumeRole", "Version": "2011-06-15", "RoleArn": "arn:aws:iam::0:role/x",
                                    "RoleSessionName": "clock", "DurationSeconds": "900"}).encode()
     made = ask("POST", "/", body=body, payload=hashlib.sha256(body).hexdigest(), service="sts",
@@ -93,11 +96,88 @@ def sessions_end_by_the_wall_clock():
     equal(made.status, 200, made.body)
     raw = Raw(server.lake)
     raw.access, raw.secret, raw.token = (made.text(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
-    equal(raw.ask("GET", "/bkt/k").status, 200)
-    for jump in (HOUR, DAY):
-        server.jump(jump)
-        equal(raw.ask("GET", "/bkt/k", when=time.time() + jump).both, (400, "ExpiredToken"), jump)
+    return raw
+
+
+def asked(raw):
+    """As its holder asks, over the door that stands now."""
+    raw.address = server.raw.address
+    return raw.ask("GET", "/bkt/k", when=time.time() + server.shift).both
+
+
+def keys(until):
+    """A bearer token and an access key that end then."""
+    ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(until))
+    def request(method, path, body):
+        return server.lake.request(method, path, json.dumps(body))
+
+    name = f"ends-{until:.0f}"
+    token = request("POST", "/v1/keys", {"name": name, "role": "data_viewer", "expires": ends})
+    equal(token.status, 201, token.text)
+    equal(request("POST", "/v1/principals", {"name": name, "role": "admin"}).status, 201)
+    made = request("POST", "/v1/access-keys", {"principal": name, "expires": ends})
+    equal(made.status, 201, made.text)
+    raw = Raw(server.lake)
+    raw.access, raw.secret = made.json["id"], made.json["secret"]
+    return token.json, raw
+
+
+def token_asked(token):
+    return server.lake.request("GET", "/v1/datasets", token=token["key"]).status
+
+
+@case
+def what_has_ended_stays_ended_when_the_clock_is_set_back():
+    over = (400, "ExpiredToken")
+    server.start(forget=True)
+    ask("PUT", "/bkt/k", body=b"x")
+    first = session()
+    token, key = keys(time.time() + HOUR)
+    equal([asked(first), token_asked(token), asked(key)], [(200, ""), 200, (200, "")])
+    server.jump(DAY)
+    equal([asked(first), token_asked(token), asked(key)], [over, 401, (403, "InvalidAccessKeyId")], "a day later")
+    for shift, again in ((0, False), (-HOUR, False), (0, True), (HOUR, True)):
+        server.start(shift) if again else server.jump(shift)
+        when = f"{shift} {'after a restart' if again else 'running'}"
+        equal([asked(first), token_asked(token), asked(key)], [over, 401, (403, "InvalidAccessKeyId")], when)
+        equal(ask("PUT", "/bkt/k", body=b"x").both, (200, ""), f"{when}: keys without an end are good")
+        equal(ask("PUT", "/bkt/k", body=b"x", when=time.time() + shift + DAY).both, (403, "RequestTimeTooSkewed"),
+              f"{when}: signatures are judged by the wall clock")
+        holds(server.raw.plain("GET", "/bkt/k", server.raw.presign("GET", "/bkt/k", expires=600, when=time.time() + shift)).status == 200,
+              f"{when}: presigned requests too")
+        later = session()
+        equal(asked(later), (200, ""), f"{when}: a new session works at once")
+    server.jump(DAY + HOUR)
+    equal(asked(later), over, "and ends when the clock has caught up")
+    server.start(forget=True)
+    equal([token_asked(token), asked(key)], [200, (200, "")], "an operator's word: it was never an hour later")
+    equal(asked(first), (200, ""))
+
+
+@case
+def a_damaged_floor_is_begun_anew():
+    equal(server.lake.stop(), 0)
+    path = server.lake.data / "clock"
+    path.write_bytes(path.read_bytes()[:-9])
+    server.lake = Lake(server.lake.data, *WORDS)
+    server.start()
+    holds(b"event=clock state=lost" in Path(server.lake.log.name).read_bytes(), "it is said")
+    raw = session()
+    equal(asked(raw), (200, ""))
+    server.jump(HOUR)
+    equal(asked(raw), (400, "ExpiredToken"), "and holds again")
     server.jump(0)
+    equal(asked(raw), (400, "ExpiredToken"))
+    holds(until_said(b"event=clock state=behind"), "told")
+
+
+def until_said(text):
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if text in Path(server.lake.log.name).read_bytes():
+            return True
+        time.sleep(0.2)
+    return False
 
 
 @case
