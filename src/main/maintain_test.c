@@ -138,3 +138,23 @@ TEST(maintain_ends_at_once)
     maintain_free(&maintain);
     world_close(&w);
 }
+
+TEST(maintain_keeps_the_clock_so_that_a_crash_forgets_a_minute)
+{
+    World w;
+    const bool stop = false;
+    world_open(&w);
+    Clock *clock AUTO(clock_free) = clock_new(w.options.os, "/m/clock");
+    w.options.clock = clock;
+    maintain_round(&w.options, &stop);
+    CHECK_CODE(clock_load(clock, &w.err), E_NOT_FOUND); /* the start has written it, just now */
+    os_sim_advance_us(w.sim, HOUR_US);
+    maintain_round(&w.options, &stop);
+    int64_t now_us = os_now_us(w.options.os);
+    os_sim_set_now_us(w.sim, now_us - 24 * HOUR_US);
+    clock_free(&clock);
+    clock = clock_new(w.options.os, "/m/clock");
+    CHECK_OK(clock_load(clock, &w.err), &w.err);
+    CHECK(clock_now_us(clock) > now_us - 60 * 1000000);
+    world_close(&w);
+}
