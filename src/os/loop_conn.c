@@ -270,7 +270,8 @@ static size_t conn_read_most(const LoopConn *conn, size_t budget)
     size_t most = MIN(budget, (size_t)LOOP_READ_BYTES);
     if (conn->phase != CONN_OPEN || !wants)
         return most;
-    return MIN(most, MAX(wants(conn->state), (size_t)1) + (conn->tls ? TLS_RECORD_MAX : 0));
+    size_t wanted = MIN(MAX(wants(conn->state), (size_t)1), most); /* SIZE_MAX: all */
+    return MIN(most, wanted + (conn->tls ? TLS_RECORD_MAX : 0));
 }
 
 /* Reads until the socket is empty, the protocol rests or the turn is over. */
