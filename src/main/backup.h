@@ -53,6 +53,10 @@ Code backup_list_write(const char *tree, BackupHead *head, const BackupList *lis
 void backup_list_done(BackupList *list);
 const BackupFile *backup_list_get(const BackupList *list, Str path); /* NULL: not in it */
 Code backup_remove(const char *path, Err *err) CHECKED; /* a whole tree */
+/* A backup goes for good: from the first step on it is none any more; what a kill leaves of it the next
+ * backup_rests_remove takes. */
+Code backup_go(const char *dir, Str name, Err *err) CHECKED;
+Code backup_rests_remove(const char *dir, Err *err) CHECKED;
 const char *backup_path(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* ---- one is made (backup_copy.c) ---- */

@@ -1,5 +1,5 @@
 /* What lies in a directory of backups. A backup counts from the moment its tree has its name: it is made under
- * NAME.part, and its list and head are written last. */
+ * NAME.part, and its list and head are written last; one that goes is NAME.gone first. */
 #include "main/backup.h"
 
 #include "base/text.h"
@@ -84,6 +84,8 @@ static Code head_write(const char *tree, const BackupHead *head, Err *err)
     return os_write_whole(os_real(), backup_path(&tmp, "%s/backup.json", tree), buf_str(&text), err);
 }
 
+static const Str gone_end = STR_INIT(".gone");
+
 /* "20260131T120000Z" */
 static bool name_is(Str name)
 {
@@ -99,7 +101,7 @@ Code backup_heads(const char *dir, Arena *arena, BackupHead **ret_heads, size_t 
     BackupHead *heads = arena_array(arena, BackupHead, count);
     *ret_part = STR_NONE;
     for (size_t i = 0; i < count; i++) {
-        if (!entries[i].is_dir || !name_is(entries[i].name))
+        if (!entries[i].is_dir || !name_is(entries[i].name) || str_ends(entries[i].name, gone_end))
             continue;
         if (str_ends(entries[i].name, STR(".part")))
             *ret_part = entries[i].name;
@@ -226,4 +228,25 @@ Code backup_remove(const char *path, Err *err)
         TRY(entries[i].is_dir ? backup_remove(inner, err) : os_unlink(os_real(), inner, err));
     }
     return os_dir_remove(os_real(), path, err);
+}
+
+Code backup_go(const char *dir, Str name, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    TRY(os_rename(os_real(), backup_path(&tmp, "%s/" STR_FMT, dir, STR_ARG(name)),
+                  backup_path(&tmp, "%s/" STR_FMT STR_FMT, dir, STR_ARG(name), STR_ARG(gone_end)), err));
+    TRY(os_dir_sync(os_real(), dir, err));
+    return backup_rests_remove(dir, err);
+}
+
+Code backup_rests_remove(const char *dir, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    OsDirEntry *entries;
+    size_t count;
+    TRY(os_dir_list(os_real(), dir, &tmp, &entries, &count, err));
+    for (size_t i = 0; i < count; i++)
+        if (entries[i].is_dir && name_is(entries[i].name) && str_ends(entries[i].name, gone_end))
+            TRY(backup_remove(backup_path(&tmp, "%s/" STR_FMT, dir, STR_ARG(entries[i].name)), err));
+    return E_OK;
 }

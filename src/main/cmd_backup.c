@@ -202,16 +202,15 @@ static Code older_remove(const Args *args, Backup *backup, Err *err)
     size_t count;
     uint64_t keep;
     Str part, text = args_get(args, "--keep");
+    TRY(backup_rests_remove(backup->dir, err));
     if (!text.len)
         return E_OK;
     TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
     if (!str_u64(text, &keep) || keep == 0)
         return err_set(err, E_INVALID, "--keep takes a number from 1 on");
     for (size_t i = 0; i + keep < count; i++) {
-        const char *gone = backup_path(backup->arena, "%s/" STR_FMT, backup->dir, STR_ARG(heads[i].name));
-        TRY(os_unlink(os_real(), backup_path(backup->arena, "%s/backup.json", gone), err)); /* none from here on */
-        TRY(backup_remove(gone, err));
-        fprintf(stderr, "removed %s\n", gone);
+        TRY(backup_go(backup->dir, heads[i].name, err));
+        fprintf(stderr, "removed %s/" STR_FMT "\n", backup->dir, STR_ARG(heads[i].name));
     }
     return E_OK;
 }

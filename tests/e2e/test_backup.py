@@ -204,6 +204,22 @@ def killed_in_the_middle():
 
 
 @case
+def killed_while_an_older_one_is_removed():
+    apart = work / "newest-alone"
+    backup(to=apart)
+    older = backup(to=apart)
+    rest = apart / (older["name"] + ".gone")
+    shutil.copytree(apart / older["name"], rest, copy_function=os.link)
+    (rest / "backup.json").unlink()
+    shutil.rmtree(rest / "data/meta")
+    newest = backup("--keep", "1", to=apart)
+    rows = json.loads(tarn("backup", "ls", apart, "--json", data=None).stdout)["items"]
+    equal([row["name"] for row in rows], [newest["name"]])
+    equal(sorted(p.name for p in apart.iterdir() if p.is_dir()), [newest["name"]], "no rest is left")
+    tarn("backup", "verify", apart, "--all", data=None)
+
+
+@case
 def a_lake_with_thousands_of_changes_a_second():
     """While a large database of the metadata is copied; they are no files of tables, so that copy is good."""
     busy = Lake(work / "busy")
