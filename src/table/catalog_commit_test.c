@@ -422,3 +422,29 @@ TEST(catalog_compare_and_swap_retries_inside)
     catalog_free(&other);
     rig_lake_close(&lake);
 }
+
+TEST(catalog_replace_of_many_manifests_writes_no_empty_one)
+{
+    RigLake lake;
+    CommitResult result;
+    ManifestFile *manifests;
+    size_t count;
+    rig_lake_open(&lake);
+    rig_table_make(&lake, "t", false);
+    for (int i = 0; i < MANIFESTS_MERGE_MIN - 1; i++) {
+        Str name = str_format(&lake.arena, "f%d", i);
+        DataFile file = rig_file_of(&lake, str_copy_z(&lake.arena, name), 1, -1);
+        CHECK_OK(rig_commit_files(&lake, COMMIT_APPEND, "t", &file, 1, NULL, 0, &result), &lake.err);
+    }
+    DataFile all = rig_file_of(&lake, "all", 1, -1);
+    CHECK_OK(rig_commit_files(&lake, COMMIT_REPLACE, "t", &all, 1, NULL, 0, &result), &lake.err);
+    CHECK_INT(rig_files_now(&lake, "t"), 1);
+    TableVersion *version = rig_loaded(&lake, "t");
+    const IceSnapshot *now = table_snapshot_current(table_version_metadata(version));
+    CHECK_OK(catalog_manifests_load(lake.catalog, now, &lake.arena, &manifests, &count, &lake.err), &lake.err);
+    CHECK_INT(count, MANIFESTS_MERGE_MIN); /* what was added, and each that lost its file */
+    for (size_t i = 0; i < count; i++)
+        CHECK(manifests[i].added_files + manifests[i].existing_files + manifests[i].deleted_files > 0);
+    table_version_free(&version);
+    rig_lake_close(&lake);
+}

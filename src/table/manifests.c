@@ -237,6 +237,8 @@ static Code merge(TableBuild *build, const SnapshotDelta *delta, ManifestList *l
             entry_add(build->arena, &all, &entries[j]);
         }
     }
+    if (!all.count)
+        return E_OK; /* all are ours: a replacement */
     ManifestFile merged;
     TRY(manifest_write(build, delta, spec_id, &all, &merged, err));
     list_add(build->arena, &out, &merged);
