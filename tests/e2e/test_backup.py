@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import boto3
@@ -224,7 +225,7 @@ def a_lake_with_thousands_of_changes_a_second():
     """While a large database of the metadata is copied; they are no files of tables, so that copy is good."""
     busy = Lake(work / "busy")
     equal(busy.stop(), 0)
-    with sqlite3.connect(busy.data / "meta/tarn.db") as db:
+    with closing(sqlite3.connect(busy.data / "meta/tarn.db")) as db, db:
         db.executemany("INSERT INTO audit (time_us, principal, verb, target, outcome, detail_json) VALUES (?, '', 'look', '', '', ?)",
                        ((int(time.time() * 1000000), "x" * 60000) for _ in range(2000)))
     busy = Lake(work / "busy")

@@ -37,7 +37,7 @@ static void reading_done(void *self)
 
 static const HttpPull reading_ops = { reading_pull, reading_done };
 
-/* What is in the page cache goes out from there, compared with its checksum right before. */
+/* What is in the page cache goes out from there, compared with its checksum before (LOOP_CUT_KEEP_US). */
 static size_t reading_in_file(void *self, uint64_t at, size_t len, char *room, int *ret_fd, uint64_t *ret_file_at)
 {
     Reading *reading = self;
