@@ -474,11 +474,35 @@ static Code group_commit(Group *group, Store *store, Err *err)
     return E_OK;
 }
 
+/* Of a change without its pairs and parts; of a pair's lengths; of a part; of what the leader adds to a completion:
+ * the fields and tags that its upload began with. */
+enum { OP_BYTES = 2 * STORE_KEY_MAX + 512, PAIR_BYTES = 20, PART_BYTES = 160, UPLOADED_BYTES = 512 * 1024 };
+
+static uint64_t pairs_bytes(const StoreTag *pairs, size_t count)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        bytes += pairs[i].key.len + pairs[i].value.len + PAIR_BYTES;
+    return bytes;
+}
+
+/* No less than its records take in the journal, so that several requests of a group fit one append: the pieces
+ * of a group that the disk has no room for any more are those of a lone request (group_is_half). */
+static uint64_t op_bytes(const CommitOp *op)
+{
+    const ObjectInfo *info = &op->record.info;
+    if (op->kind == OP_BUCKET_SET || op->kind == OP_UNDELETE) /* the leader makes what it says */
+        return JOURNAL_GROUP_MAX;
+    size_t parts = op->complete ? op->complete->part_count : info->part_count;
+    return op->body.len + OP_BYTES + (op->complete ? UPLOADED_BYTES : 0) + parts * PART_BYTES +
+           pairs_bytes(info->meta, info->meta_count) + pairs_bytes(info->tags, info->tag_count);
+}
+
 static uint64_t request_bytes(const Request *request)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < request->count; i++)
-        bytes += request->ops[i].body.len + 2 * STORE_KEY_MAX;
+        bytes += op_bytes(&request->ops[i]);
     return bytes;
 }
 
