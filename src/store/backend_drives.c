@@ -23,8 +23,9 @@ enum {
     FAN_OUT = 256,
     BLOBS_A_DIRECTORY = 64,
     PIECE_BYTES = 1024 * 1024,   /* written at once, at most */
-    PAGES_BYTES = 256 * 1024,    /* of one call: the page cache takes runs of memory as long as a call's bytes; the
-                                  * longest are those that a virtual machine has given back, short ones make sendfile dear */
+    PAGES_BYTES = 256 * 1024,    /* of one call: the page cache takes runs of memory as long as a call's bytes,
+                                  * the longest where a virtual machine has given them back; short ones are
+                                  * dear to send */
     GATHER_BYTES = 16 * 1024,    /* smaller pieces are gathered to so much */
     PAGE_BYTES = 4096,
     AHEAD_BYTES = 64 * 1024 * 1024, /* at most this much is allocated ahead */
