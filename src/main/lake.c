@@ -382,7 +382,8 @@ static Code rooms(const Conf *conf, Lake *lake, Err *err)
     return top_open(conf, lake, err);
 }
 
-Code lake_look(const Conf *conf, Lake *ret_lake, const char **ret_stage, Err *err)
+/* `*ret_again`: a room has found that the store's index is damaged, so that the next try has it made again. */
+static Code look_once(const Conf *conf, Lake *ret_lake, const char **ret_stage, bool *ret_again, Err *err)
 {
     static const struct {
         const char *name;
@@ -394,10 +395,18 @@ Code lake_look(const Conf *conf, Lake *ret_lake, const char **ret_stage, Err *er
         if (code == E_OK)
             continue;
         *ret_stage = stages[i].name;
+        *ret_again = ret_lake->api.store && store_index_bad(ret_lake->api.store);
         lake_close(ret_lake);
         return code;
     }
     return E_OK;
+}
+
+Code lake_look(const Conf *conf, Lake *ret_lake, const char **ret_stage, Err *err)
+{
+    bool again = false;
+    Code code = look_once(conf, ret_lake, ret_stage, &again, err);
+    return code != E_OK && again ? look_once(conf, ret_lake, ret_stage, &again, err) : code;
 }
 
 Code lake_open(const Conf *conf, Lake *ret_lake, Err *err)

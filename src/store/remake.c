@@ -31,6 +31,11 @@ void index_damaged(Store *store, const Err *err)
     IGNORE(os_write_whole(store->os, path, str_z(text), NULL)); /* else it is met again */
 }
 
+bool store_index_bad(Store *store)
+{
+    return atomic_load(&store->index_bad);
+}
+
 static Code dir_clear(Os *os, const char *dir, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };

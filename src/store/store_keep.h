@@ -105,6 +105,7 @@ typedef struct StoreRemade {
     int64_t took_us; /* with the replay of the journal */
 } StoreRemade;
 void store_index_remade(Store *store, StoreRemade *ret_remade);
+bool store_index_bad(Store *store); /* a read has met damage: the next start makes it again */
 
 typedef struct StoreUsage {
     uint64_t objects;
