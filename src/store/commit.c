@@ -493,9 +493,16 @@ static uint64_t op_bytes(const CommitOp *op)
     const ObjectInfo *info = &op->record.info;
     if (op->kind == OP_BUCKET_SET || op->kind == OP_UNDELETE) /* the leader makes what it says */
         return JOURNAL_GROUP_MAX;
-    size_t parts = op->complete ? op->complete->part_count : info->part_count;
-    return op->body.len + OP_BYTES + (op->complete ? UPLOADED_BYTES : 0) + parts * PART_BYTES +
-           pairs_bytes(info->meta, info->meta_count) + pairs_bytes(info->tags, info->tag_count);
+    bool begun_again = op->kind == OP_UPLOAD_CREATE && op->again; /* the leader finds what it began with */
+    bool whole = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER || op->kind == OP_KEPT ||
+                 (op->kind == OP_UPLOAD_CREATE && !op->again); /* others have no record that still stands */
+    uint64_t bytes = op->body.len + OP_BYTES + (op->complete || begun_again ? UPLOADED_BYTES : 0);
+    if (whole || op->kind == OP_TAGS)
+        bytes += pairs_bytes(info->tags, info->tag_count);
+    if (whole)
+        bytes += pairs_bytes(info->meta, info->meta_count) +
+                 (op->complete ? op->complete->part_count : info->part_count) * PART_BYTES;
+    return bytes;
 }
 
 static uint64_t request_bytes(const Request *request)
