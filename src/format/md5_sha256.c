@@ -5,6 +5,7 @@
  * Invariant: whole blocks go through both, and only when neither context has bytes of a block begun. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include "format/md5_sha256.h"
+#include "format/md5_sines.h"
 
 #include <openssl/md5.h>
 #include <openssl/sha.h>
@@ -24,17 +25,6 @@ __attribute__((constructor)) static void machine_look(void)
     has_sha = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & SHA_BIT) && __builtin_cpu_supports("sse4.1");
 }
 
-static const uint32_t sines[64] = {
-    0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501,
-    0x698098d8, 0x8b44f7af, 0xffff5bb1, 0x895cd7be, 0x6b901122, 0xfd987193, 0xa679438e, 0x49b40821,
-    0xf61e2562, 0xc040b340, 0x265e5a51, 0xe9b6c7aa, 0xd62f105d, 0x02441453, 0xd8a1e681, 0xe7d3fbc8,
-    0x21e1cde6, 0xc33707d6, 0xf4d50d87, 0x455a14ed, 0xa9e3e905, 0xfcefa3f8, 0x676f02d9, 0x8d2a4c8a,
-    0xfffa3942, 0x8771f681, 0x6d9d6122, 0xfde5380c, 0xa4beea44, 0x4bdecfa9, 0xf6bb4b60, 0xbebfbc70,
-    0x289b7ec6, 0xeaa127fa, 0xd4ef3085, 0x04881d05, 0xd9d4d039, 0xe6db99e5, 0x1fa27cf8, 0xc4ac5665,
-    0xf4292244, 0x432aff97, 0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d, 0x85845dd1,
-    0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1, 0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391
-};
-
 static const uint32_t cube_roots[64] __attribute__((aligned(16))) = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -49,17 +39,17 @@ static const uint32_t cube_roots[64] __attribute__((aligned(16))) = {
 /* One step of MD5; what does not wait for `b` is added first. */
 #define TURN(a, b, turn) a = (a << (turn) | a >> (32 - (turn))) + b
 #define STEP1(a, b, c, d, i, turn)                       \
-    a += words[(i) % 16] + sines[i] + (d ^ (b & (c ^ d))); \
+    a += words[(i) % 16] + md5_sines[i] + (d ^ (b & (c ^ d))); \
     TURN(a, b, turn);
 #define STEP2(a, b, c, d, i, turn)                         \
-    a += words[(5 * (i) + 1) % 16] + sines[i] + (~d & c); \
+    a += words[(5 * (i) + 1) % 16] + md5_sines[i] + (~d & c); \
     a += d & b;                                           \
     TURN(a, b, turn);
 #define STEP3(a, b, c, d, i, turn)                             \
-    a += words[(3 * (i) + 5) % 16] + sines[i] + ((c ^ d) ^ b); \
+    a += words[(3 * (i) + 5) % 16] + md5_sines[i] + ((c ^ d) ^ b); \
     TURN(a, b, turn);
 #define STEP4(a, b, c, d, i, turn)                       \
-    a += words[7 * (i) % 16] + sines[i] + (c ^ (b | ~d)); \
+    a += words[7 * (i) % 16] + md5_sines[i] + (c ^ (b | ~d)); \
     TURN(a, b, turn);
 
 /* Four rounds of SHA-256 with the words of block[q % 4], which then becomes those of four rounds ahead. */
