@@ -83,6 +83,10 @@ def ranges():
         head = s3.ask("HEAD", "/bkt/r", fields={"Range": text})
         equal((head.status, head.fields.get("content-range")), (reply.status, reply.fields.get("content-range")), f"HEAD {text}")
     equal(s3.ask("GET", "/bkt/empty", fields={"Range": "bytes=0-"}).both, (416, "InvalidRange"))
+    for method in ("GET", "HEAD"):
+        for query, fields in (("", {"Range": "bytes=-5"}), ("partNumber=1", {})):  # an empty range has no place to name
+            reply = s3.ask(method, "/bkt/empty", query, fields=fields)
+            equal((reply.status, reply.body, reply.fields.get("content-range")), (200, b"", None), f"{method} {query} {fields}")
     etag = s3.ask("HEAD", "/bkt/r").fields["etag"]
     equal(s3.ask("GET", "/bkt/r", fields={"Range": "bytes=0-1", "If-Range": etag}).body, b"01")
     equal(s3.ask("GET", "/bkt/r", fields={"Range": "bytes=0-1", "If-Range": '"x"'}).body, b"0123456789")

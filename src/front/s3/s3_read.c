@@ -202,7 +202,7 @@ static int span_take(S3Req *s, const ObjectInfo *info, Span *ret_span)
                                          (unsigned long long)size));
         if (info->part_count > 0)
             http_reply_header(s->r, "x-amz-mp-parts-count", s3_number(s, info->part_count));
-        return 206;
+        return ret_span->len > 0 ? 206 : 200;
     }
     if (!range_asked(s, size)) {
         ret_span->len = size;
