@@ -7,9 +7,13 @@
 #include "os/os.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ADMIN_FILE_MAX = 64 << 10, PATH_BYTES_MAX = 64 << 10, CONNECT_TIMEOUT_MS = 5000 };
 
@@ -86,17 +90,23 @@ bool s3_client_is_named(const Args *args)
 /* ---- Ctrl-C ---- */
 
 static volatile sig_atomic_t stop_asked;
+static int stop_pipe[2] = { -1, -1 }; /* wakes who waits: a signal may come just before the wait */
 
 static void stop_ask(int number)
 {
     (void)number;
+    int kept = errno;
     stop_asked = 1;
+    if (write(stop_pipe[1], "", 1) < 0) { /* full: it wakes all the same */
+    }
+    errno = kept;
 }
 
-/* A read that waits is cut off. */
 static void stop_listen(void)
 {
     static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    if (stop_pipe[0] < 0 && pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) != 0)
+        return; /* a signal ends the process as any other's */
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         struct sigaction now, wanted = { .sa_handler = stop_ask, .sa_flags = (int)SA_RESETHAND };
         if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL)
@@ -107,6 +117,13 @@ static void stop_listen(void)
 bool s3_client_stopped(void)
 {
     return stop_asked != 0;
+}
+
+void s3_client_wait(int fd)
+{
+    struct pollfd waits[] = { { .fd = fd, .events = POLLIN }, { .fd = stop_pipe[0], .events = POLLIN } };
+    while (!stop_asked && poll(waits, ARRAY_LEN(waits), -1) < 0 && errno == EINTR) {
+    }
 }
 
 static int stop_look(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)

@@ -20,6 +20,7 @@ Code s3_client_open(const Args *args, S3Client **ret_client, Err *err) CHECKED;
 /* Ctrl-C or SIGTERM came since the client was opened: calls give CANCELLED, so that what was begun is taken back. A
  * second one ends the process. */
 bool s3_client_stopped(void);
+void s3_client_wait(int fd); /* until it can be read, has ended, or s3_client_stopped */
 bool s3_client_is_named(const Args *args); /* by --endpoint or TARN_S3 */
 void s3_client_free(S3Client **client);
 

@@ -10,6 +10,7 @@
 #include "main/render.h"
 #include "os/os.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,17 +86,19 @@ typedef struct Send {
 
 static Code part_read(Send *send, Err *err)
 {
+    const char *name = send->put->file ? send->put->file : "the standard input";
+    int fd = fileno(send->file);
+    ssize_t got = 1;
     send->len = 0;
-    while (send->len < send->room && !s3_client_stopped()) {
-        size_t got = fread(send->bytes + send->len, 1, send->room - send->len, send->file);
-        send->len += got;
-        if (got == 0)
-            break;
+    while (send->len < send->room && got != 0) {
+        s3_client_wait(fd);
+        if (s3_client_stopped())
+            return err_set(err, E_CANCELLED, "stopped");
+        got = read(fd, send->bytes + send->len, send->room - send->len);
+        if (got < 0 && errno != EINTR && errno != EAGAIN)
+            return err_set(err, E_IO, "cannot read %s: %s", name, strerror(errno));
+        send->len += (size_t)MAX(got, 0);
     }
-    if (s3_client_stopped())
-        return err_set(err, E_CANCELLED, "stopped");
-    if (ferror(send->file))
-        return err_set(err, E_IO, "cannot read %s", send->put->file ? send->put->file : "the standard input");
     send->crc = crc64_nvme(send->crc, str_of(send->bytes, send->len));
     return E_OK;
 }
