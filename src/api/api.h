@@ -36,7 +36,8 @@ enum {
     API_REPLY_KEPT_MAX = 1 << 20,   /* of a reply kept for an Idempotency-Key */
     API_MODEL_FILES_MAX = 1000,
     API_OVERLAP_S_MAX = 30 * 86400, /* for which a rotated access key goes on */
-    API_RUN_EVENTS_MAX = 10000      /* kept of one run for its event stream */
+    API_EXPIRES_DAYS_MAX = 36500,   /* from now */
+    API_RUN_EVENTS_MAX = 10000      /* kept of one run for its event stream, beside its end */
 };
 
 /* What another door adds to /metrics. */
@@ -184,7 +185,9 @@ Code api_run_events(ApiCall *call, Str run_id, uint64_t *after, Buf *out, bool *
 struct FlowWatch;
 void api_watch_arrivals(ApiLake *lake, struct FlowWatch *ret_watch);
 
-/* ---- keys ---- */
+/* ---- keys: `expires_us` 0 is never ---- */
+/* So many seconds from now, by the clock that keys end by: whoever asks needs none of his own. */
+Code api_expires_in(ApiCall *call, int64_t seconds, int64_t *ret_expires_us, Err *err) CHECKED;
 Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *out, Err *err) CHECKED;
 Code api_keys(ApiCall *call, Buf *out, Err *err) CHECKED;
 Code api_key_revoke(ApiCall *call, Str id, Err *err) CHECKED;

@@ -7,6 +7,15 @@
 
 static const Str own_principal = STR_INIT("admin"); /* whose key stands in admin.json */
 
+Code api_expires_in(ApiCall *call, int64_t seconds, int64_t *ret_expires_us, Err *err)
+{
+    if (seconds < 0 || seconds > (int64_t)API_EXPIRES_DAYS_MAX * 86400)
+        return err_set(err, E_INVALID, "a key ends 0 to %lld seconds from now",
+                       (long long)API_EXPIRES_DAYS_MAX * 86400);
+    *ret_expires_us = govern_now_us(call->lake->govern) + seconds * 1000000;
+    return E_OK;
+}
+
 static void principal_put(JsonWriter *w, Arena *arena, const MetaPrincipal *row)
 {
     json_begin_object(w);

@@ -2,7 +2,6 @@
 #include "base/text.h"
 #include "format/json.h"
 #include "main/command.h"
-#include "os/os.h"
 
 #include <stdio.h>
 
@@ -48,19 +47,22 @@ static bool span_parse(Str text, int64_t *ret_seconds)
     return false;
 }
 
+/* A span goes as it is: the server counts from its own clock. */
 static Code expires_put(const Args *args, JsonWriter *w, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     Str text = args_get(args, "--expires");
     int64_t seconds, time_us = 0;
+    if (span_parse(text, &seconds)) {
+        json_field_i64(w, "expires_s", seconds);
+        return E_OK;
+    }
     json_key(w, STR("expires"));
     if (!text.len || str_eq(text, STR("never"))) {
         json_put_null(w);
         return E_OK;
     }
-    if (span_parse(text, &seconds))
-        time_us = os_now_us(os_real()) + seconds * 1000000;
-    else if (!time_parse(text, &time_us))
+    if (!time_parse(text, &time_us))
         return err_hint(err, err_set(err, E_INVALID, "--expires " STR_FMT " is no time", STR_ARG(text)),
                         "write 90d, 12h, 2030-01-31, 2030-01-31T12:00:00Z or never");
     json_put_str(w, time_format(&tmp, time_us));

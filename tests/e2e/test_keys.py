@@ -138,6 +138,30 @@ def key_row(id_):
 
 
 @case
+def a_time_from_now_is_counted_by_the_server():
+    """Its clock stands still at a floor, a day ahead of the machine's and of the client's."""
+    global lake
+    equal(lake.stop(), 0)
+    floor = int((time.time() + 86_400) * 1_000_000)
+    (lake.data / "clock").write_text(f"tarn clock 1 {floor} {9999999999999999 - floor}\n")
+    lake = Lake(lake.data)
+    made = access("create", "hourly", "--role", "data_engineer", "--expires", "1h")
+    ends = datetime.fromisoformat(made["expires"].replace("Z", "+00:00")).timestamp()
+    holds(floor / 1e6 + 3590 < ends < floor / 1e6 + 4200, (ends, floor))
+    equal(refusal(s3(made).list_buckets), None, "it is good for an hour")
+    key("access", "expire", made["id"], "--expires", "30m")
+    equal(refusal(s3(made).list_buckets), None, "and for half an hour")
+    bearer = json.loads(key("create", "reader", "--expires", "2h"))["key"]
+    equal(lake.request("GET", "/v1/datasets", token=bearer).status, 200)
+    equal(refusal(s3(access("rotate", made["id"], "--expires", "1h")).list_buckets), None)
+    key("access", "expire", made["id"], "--expires", "0")
+    equal(refusal(s3(made).list_buckets), "InvalidAccessKeyId", "0 is at once")
+    equal(lake.stop(), 0)
+    (lake.data / "clock").unlink()
+    lake = Lake(lake.data)
+
+
+@case
 def when_a_key_was_used_last():
     global lake
     made = access("create", "seen", "--role", "data_engineer")

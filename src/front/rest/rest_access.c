@@ -1,4 +1,4 @@
-/* Principals and access keys as JSON. Secrets are in the reply that made them and in no other. */
+/* Keys as JSON: bearer keys, principals and access keys. Secrets are in the reply that made them and in no other. */
 #include "front/rest/rest_priv.h"
 
 #include "base/text.h"
@@ -24,14 +24,23 @@ static Code body_parse(HttpReq *r, const Json **ret_root, Err *err)
     return E_OK;
 }
 
-/* null and "" are never. */
-static Code expires_get(const Json *root, int64_t *ret_us, Err *err)
+/* `expires`, a time, or `expires_s`, seconds from now by the lake's clock; null and neither are never. */
+static Code expires_get(HttpReq *r, const Json *root, int64_t *ret_us, Err *err)
 {
     const Json *expires = json_get(root, "expires");
+    int64_t seconds;
     *ret_us = 0;
+    if (json_get(root, "expires_s")) {
+        if (expires)
+            return err_hint(err, err_set(err, E_INVALID, "`expires` and `expires_s` are two answers to one question"),
+                            "give a time or how many seconds from now");
+        TRY(json_need_i64(root, "expires_s", &seconds, err));
+        return api_expires_in(rest_call(r), seconds, ret_us, err);
+    }
     if (json_is_null(expires) || time_parse(json_str(expires), ret_us))
         return E_OK;
-    return err_hint(err, err_set(err, E_INVALID, "`expires` is no time"), "write 2030-01-31T00:00:00Z, or null: never");
+    return err_hint(err, err_set(err, E_INVALID, "`expires` is no time"),
+                    "write 2030-01-31T00:00:00Z, or null: never; or `expires_s`, seconds from now");
 }
 
 static Code disabled_get(const Json *root, bool *ret_given, bool *ret_disabled, Err *err)
@@ -42,7 +51,28 @@ static Code disabled_get(const Json *root, bool *ret_given, bool *ret_disabled, 
 
 static Code role_get(const Json *root, Str *ret_role, Err *err)
 {
-    return json_get(root, "role") ? json_need_str(root, "role", ret_role, err) : E_OK;
+    return !json_is_null(json_get(root, "role")) ? json_need_str(root, "role", ret_role, err) : E_OK;
+}
+
+static Code key_create(HttpReq *r, Buf *out, Err *err)
+{
+    const Json *root;
+    Str name, role = STR("data_viewer");
+    int64_t expires_us;
+    TRY(secret_guard(r, err));
+    TRY(body_parse(r, &root, err));
+    TRY(json_need_str(root, "name", &name, err));
+    TRY(role_get(root, &role, err));
+    TRY(expires_get(r, root, &expires_us, err));
+    return api_key_create(rest_call(r), name, role, expires_us, out, err);
+}
+
+void rest_key_create(HttpReq *r)
+{
+    Err err;
+    Buf out;
+    buf_init(&out, ACCESS_REPLY_MAX);
+    rest_send(r, 201, &out, key_create(r, &out, &err), &err);
 }
 
 void rest_principals(HttpReq *r)
@@ -105,7 +135,7 @@ static Code access_create(HttpReq *r, Buf *out, Err *err)
     TRY(secret_guard(r, err));
     TRY(body_parse(r, &root, err));
     TRY(json_need_str(root, "principal", &principal, err));
-    TRY(expires_get(root, &expires_us, err));
+    TRY(expires_get(r, root, &expires_us, err));
     return api_access_create(rest_call(r), principal, expires_us, out, err);
 }
 
@@ -125,7 +155,7 @@ static Code access_rotate(HttpReq *r, Buf *out, Err *err)
     TRY(body_parse(r, &root, err));
     if (json_get(root, "overlap_s"))
         TRY(json_need_i64(root, "overlap_s", &overlap_s, err));
-    TRY(expires_get(root, &expires_us, err));
+    TRY(expires_get(r, root, &expires_us, err));
     return api_access_rotate(rest_call(r), http_req_arg(r, "id"), overlap_s, expires_us, out, err);
 }
 
@@ -142,8 +172,8 @@ static Code access_set(HttpReq *r, Err *err)
     const Json *root;
     ApiAccessSet set = { .id = http_req_arg(r, "id") };
     TRY(body_parse(r, &root, err));
-    set.sets_expires = json_get(root, "expires") != NULL;
-    TRY(expires_get(root, &set.expires_us, err));
+    set.sets_expires = json_get(root, "expires") || json_get(root, "expires_s");
+    TRY(expires_get(r, root, &set.expires_us, err));
     TRY(disabled_get(root, &set.sets_disabled, &set.disabled, err));
     return api_access_set(rest_call(r), &set, err);
 }

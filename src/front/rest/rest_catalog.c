@@ -368,32 +368,6 @@ void rest_run_events(HttpReq *r)
     http_reply_stream(r, 200, type, -1, &pull, stream);
 }
 
-void rest_key_create(HttpReq *r)
-{
-    ApiCall *call = rest_call(r);
-    const Json *root = NULL;
-    Str name = STR_NONE;
-    int64_t expires_us = 0;
-    Err err;
-    Buf out;
-    buf_init(&out, 64 << 10);
-    Code code = E_OK;
-    if (http_req_header(r, "Idempotency-Key").ptr)
-        code = err_set(&err, E_UNSUPPORTED, "a key's secret is shown once and not kept for a second answer");
-    if (code == E_OK)
-        code = json_parse(call->arena, http_req_body(r), NULL, &root, &err);
-    if (code == E_OK)
-        code = json_need_str(root, "name", &name, &err);
-    const Json *expires = json_get(root, "expires"), *role = json_get(root, "role");
-    if (code == E_OK && !json_is_null(expires) && !time_parse(json_str(expires), &expires_us))
-        code = err_set(&err, E_INVALID, "`expires` is no time");
-    if (code == E_OK)
-        code = api_key_create(call, name, json_is_null(role) ? STR("reader") : json_str(role),
-                              expires_us, &out, &err);
-    http_reply_header(r, "Cache-Control", STR("no-store"));
-    rest_send(r, 201, &out, code, &err);
-}
-
 void rest_key_revoke(HttpReq *r)
 {
     Err err;

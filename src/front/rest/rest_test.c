@@ -282,6 +282,11 @@ TEST(rest_principals_and_access_keys)
     WANT(ask_as(&door, door.lake.reader_key, "GET /v1/access-keys", "", STR("")), 403, "FORBIDDEN");
     WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"bob\"}"), 404, "bob");
     WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\",\"expires\":\"soon\"}"), 400, "no time");
+    WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\",\"expires_s\":\"1h\"}"), 400, "expires_s");
+    WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\",\"expires_s\":-1}"), 400, "seconds from now");
+    WANT(ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\",\"expires_s\":9,\"expires\":null}"), 400, "two answers");
+    WANT(ask(&door, "POST /v1/keys", "", "{\"name\":\"k\",\"expires_s\":3153600001}"), 400, "seconds from now"); /* a second more than 36,500 days */
+    WANT(ask(&door, "POST /v1/keys", "", "{\"name\":\"k\",\"expires_s\":3600,\"role\":null}"), 201, "\"expires\":\"2");
     WANT(ask(&door, "POST /v1/access-keys", "Idempotency-Key: k\r\n", "{\"principal\":\"ann\"}"), 501, "UNSUPPORTED");
     Str made = ask(&door, "POST /v1/access-keys", "", "{\"principal\":\"ann\"}");
     WANT(made, 201, "Cache-Control: no-store");
