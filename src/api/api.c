@@ -24,6 +24,7 @@ Code api_open(ApiLake *lake, Err *err)
     state->started_us = govern_now_us(lake->govern);
     state->started_monotonic_us = os_monotonic_us(lake->os);
     mutex_init(&state->mutex);
+    mutex_init(&state->audit_mutex);
     lake->state = state;
     if (lake->sql)
         sql_on_late(lake->sql, sql_late, state);
@@ -35,12 +36,18 @@ Code api_open(ApiLake *lake, Err *err)
 
 void api_close(ApiLake *lake)
 {
-    ApiState *state = TAKE(lake->state);
+    ApiState *state = lake->state;
     if (!state)
         return;
     api_runs_end(state);
+    api_audit_flush(lake);
+    if (state->audit_waiting.count > 0)
+        log_line(LOG_ERROR, "event=audit result=lost rows=%zu", state->audit_waiting.count);
+    lake->state = NULL;
     if (lake->sql)
         sql_on_late(lake->sql, NULL, NULL);
+    arena_done(&state->audit_waiting.arena);
+    mutex_done(&state->audit_mutex);
     mutex_done(&state->mutex);
     mem_free(&state);
 }
@@ -71,16 +78,6 @@ void api_count(ApiCall *call, ApiCounter counter, uint64_t more)
 uint64_t api_counter(const ApiLake *lake, ApiCounter counter)
 {
     return atomic_load_explicit(&lake->state->counters[counter], memory_order_relaxed);
-}
-
-Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err)
-{
-    MetaTxn txn;
-    meta_txn_init(&txn, call->arena);
-    govern_audit(call->lake->govern, &txn, call->principal.id, str_z(verb), target, STR("ok"),
-                 detail_json.len ? detail_json : STR("{}"));
-    api_count(call, API_COUNT_mutations, 1);
-    return meta_commit(call->lake->meta, &txn, err);
 }
 
 Code api_health(ApiCall *call, ApiHealth *ret_health, Err *err)
@@ -147,7 +144,8 @@ Code api_ingest_finish(ApiCall *call, Ingest **take_ingest, IngestResult *ret_do
         return E_OK; /* nothing has changed */
     Str detail = str_format(call->arena, "{\"size_bytes\":%llu,\"sequence\":%llu}",
                             (unsigned long long)done.size_bytes, (unsigned long long)done.sequence);
-    return api_audit(call, "ingest", done.address, detail, err);
+    api_audit_behind(call, "ingest", done.address, detail);
+    return E_OK;
 }
 
 Code api_source_resolve(void *self, Str source, Str name, bool all, Arena *arena,

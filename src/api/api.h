@@ -197,8 +197,9 @@ enum { API_BACKUP_HOLD_S = 60 }; /* from begin, and from each renewal */
 /* `out`: {"id", "sequence", "journal": {"begin", "end", "segment_bytes"}, "metadata": "tmp/...", "hold_s"}. */
 Code api_backup_begin(ApiCall *call, Buf *out, Err *err) CHECKED;
 Code api_backup_renew(ApiCall *call, Str id, Err *err) CHECKED; /* NOT_FOUND: it is over, the copy is no backup */
-/* The same. `copied`: the change up to which all is in the copy, for the metrics; 0: it was given up. */
-Code api_backup_end(ApiCall *call, Str id, uint64_t copied, Err *err) CHECKED;
+Code api_backup_end(ApiCall *call, Str id, Err *err) CHECKED;   /* the same */
+/* Behind the end: the copy was compared with its checksums and is whole up to `sequence`; metrics tell of it. */
+Code api_backup_verified(ApiCall *call, Str id, uint64_t sequence, Err *err) CHECKED;
 
 /* ---- principals and their access keys, for signed requests: `out` is JSON ---- */
 typedef struct ApiPrincipalSet {

@@ -4,9 +4,13 @@
  * Invariants
  * 1. Nothing is removed from the moment before the snapshot of the metadata on, until the hold ends (store/hold.c).
  * 2. The journal is copied up to a place behind the snapshot: whatever the metadata names is in front of it, and no
- *    file of a table was deleted between the two, so it is still there at that place. */
+ *    file of a table was deleted between the two, so it is still there at that place.
+ * 3. A snapshot whose hold stands is removed by the end of that one alone: its hold began before its file did.
+ * 4. Metrics tell of a backup when whoever made it has verified it, never earlier and never of an older one. */
 #include "api/api_priv.h"
 #include "store/store_keep.h"
+
+#include <string.h>
 
 enum { SNAPSHOT_TRIES_MAX = 20, CHANGES_MAX = 1000000, CHANGES_PAGE = 1000 };
 
@@ -23,14 +27,24 @@ static Str snapshot_name(ApiCall *call, uint64_t id)
     return str_format(call->arena, "%s%llu.db", snapshot_prefix, (unsigned long long)id);
 }
 
+/* "backup-ID.db" and what the database may leave beside it. */
+static bool snapshot_id(Str name, uint64_t *ret_id)
+{
+    if (!str_starts(name, str_z(snapshot_prefix)))
+        return false;
+    Str rest = str_from(name, strlen(snapshot_prefix)), digits;
+    return str_split(&rest, '.', &digits) && str_u64(digits, ret_id);
+}
+
 /* Of backups that were given up. */
 static Code snapshots_clear(ApiCall *call, Err *err)
 {
     OsDirEntry *entries;
     size_t count;
     TRY(os_dir_list(call->lake->os, snapshot_path(call, STR("")), call->arena, &entries, &count, err));
+    uint64_t id;
     for (size_t i = 0; i < count; i++)
-        if (str_starts(entries[i].name, str_z(snapshot_prefix)))
+        if (snapshot_id(entries[i].name, &id) && !store_hold_stands(call->lake->store, id))
             IGNORE(os_unlink(call->lake->os, snapshot_path(call, entries[i].name), NULL)); /* at the latest at start */
     return E_OK;
 }
@@ -102,8 +116,7 @@ Code api_backup_begin(ApiCall *call, Buf *out, Err *err)
     StorePoint point;
     if (!call->lake->data_dir)
         return err_set(err, E_UNSUPPORTED, "this lake has no directory");
-    if (!store_hold_on(store))
-        TRY(snapshots_clear(call, err));
+    TRY(snapshots_clear(call, err));
     TRY(store_hold_begin(store, API_BACKUP_HOLD_S, &id, err));
     Str name = snapshot_name(call, id);
     Code code = point_take(call, snapshot_path(call, name), &point, err);
@@ -154,24 +167,7 @@ Code api_backup_load(ApiLake *lake, Err *err)
     return code == E_NOT_FOUND ? E_OK : code;
 }
 
-static Code end_commit(ApiCall *call, Str id, uint64_t copied, Err *err)
-{
-    MetaTxn txn;
-    Str last = str_format(call->arena, "%lld %llu", (long long)(os_now_us(call->lake->os) / 1000000),
-                          (unsigned long long)copied);
-    meta_txn_init(&txn, call->arena);
-    if (copied)
-        meta_put_setting(&txn, last_setting, last);
-    govern_audit(call->lake->govern, &txn, call->principal.id, STR("backup.end"), id, STR("ok"),
-                 str_format(call->arena, "{\"copied\":%s}", copied ? "true" : "false"));
-    api_count(call, API_COUNT_mutations, 1);
-    TRY(meta_commit(call->lake->meta, &txn, err));
-    if (copied)
-        last_note(call->lake, last);
-    return E_OK;
-}
-
-Code api_backup_end(ApiCall *call, Str id, uint64_t copied, Err *err)
+Code api_backup_end(ApiCall *call, Str id, Err *err)
 {
     uint64_t number;
     TRY(id_parse(id, &number, err));
@@ -179,5 +175,30 @@ Code api_backup_end(ApiCall *call, Str id, uint64_t copied, Err *err)
     if (call->lake->data_dir)
         IGNORE(os_unlink(call->lake->os, snapshot_path(call, snapshot_name(call, number)), NULL));
     TRY(code);
-    return end_commit(call, id, copied, err);
+    api_audit_behind(call, "backup.end", id, STR_NONE);
+    return E_OK;
+}
+
+Code api_backup_verified(ApiCall *call, Str id, uint64_t sequence, Err *err)
+{
+    ApiLake *lake = call->lake;
+    uint64_t number;
+    MetaTxn txn;
+    TRY(id_parse(id, &number, err));
+    if (sequence > store_sequence(lake->store))
+        return err_set(err, E_INVALID, "this lake has no change %llu: the newest is %llu", (unsigned long long)sequence,
+                       (unsigned long long)store_sequence(lake->store));
+    Str last = str_format(call->arena, "%lld %llu", (long long)(os_now_us(lake->os) / 1000000),
+                          (unsigned long long)sequence);
+    bool newest = sequence >= atomic_load(&lake->state->backup_sequence);
+    meta_txn_init(&txn, call->arena);
+    if (newest)
+        meta_put_setting(&txn, last_setting, last);
+    govern_audit(lake->govern, &txn, call->principal.id, STR("backup.verified"), id, STR("ok"),
+                 str_format(call->arena, "{\"sequence\":%llu}", (unsigned long long)sequence));
+    api_count(call, API_COUNT_mutations, 1);
+    TRY(meta_commit(lake->meta, &txn, err));
+    if (newest)
+        last_note(lake, last);
+    return E_OK;
 }

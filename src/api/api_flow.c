@@ -3,7 +3,8 @@
  * Invariants:
  * 1. At most one run that somebody asked for goes on or waits for its turn; the next one is refused. It waits
  *    RUN_WAIT_MS at most for the run of an arrival.
- * 2. `events` only grows and each is whole; readers copy what they take under the run's mutex.
+ * 2. `events` only grows and each is whole; readers copy what they take under the run's mutex. The last one is the
+ *    end, also of a run with more than API_RUN_EVENTS_MAX: what is left out is progress, and the end says how much.
  * 3. `ended` is set after the last event; the thread touches nothing of the run afterwards.
  * 4. RUNS_KEPT runs stay in memory; older ones are answered from the metadata. */
 #include "api/api_priv.h"
@@ -64,8 +65,7 @@ Code api_models_load(ApiCall *call, Str json, Buf *out, Err *err)
         TRY(json_need_str(it.value, "text", &files[at].text, err));
     }
     TRY(flow_load(call->lake->flow, files, count, err));
-    TRY(api_audit(call, "models.load", STR("models"),
-                  str_format(call->arena, "{\"files\":%zu}", count), err));
+    api_audit_behind(call, "models.load", STR("models"), str_format(call->arena, "{\"files\":%zu}", count));
     return api_models(call, out, err);
 }
 
@@ -140,15 +140,22 @@ Code api_plan(ApiCall *call, Str json, Buf *out, Err *err)
 
 /* ---- runs ---- */
 
-static void event_add(ApiRun *run, const Buf *text)
+/* Under the run's mutex. */
+static void event_keep(ApiRun *run, const Buf *text)
 {
-    MUTEX_HELD(&run->mutex);
-    if (run->event_count == API_RUN_EVENTS_MAX)
-        return;
     run->events = mem_grow(run->events, (run->event_count + 1) * sizeof *run->events);
     Buf *event = &run->events[run->event_count++];
     buf_init(event, EVENT_BYTES_MAX);
     buf_put(event, buf_str(text));
+}
+
+static void progress_keep(ApiRun *run, const Buf *text)
+{
+    MUTEX_HELD(&run->mutex);
+    if (run->event_count < API_RUN_EVENTS_MAX)
+        event_keep(run, text);
+    else
+        run->left_out++;
 }
 
 static void progress_event(void *arg, const FlowProgress *progress)
@@ -174,7 +181,7 @@ static void progress_event(void *arg, const FlowProgress *progress)
     }
     json_end_object(&w);
     if (!text.over)
-        event_add(run, &text);
+        progress_keep(run, &text);
 }
 
 static void end_event(ApiRun *run, Code code, const Err *err, const FlowReport *report)
@@ -198,8 +205,11 @@ static void end_event(ApiRun *run, Code code, const Err *err, const FlowReport *
         if (err->hint[0])
             json_field_str(&w, "hint", str_z(err->hint));
     }
+    MUTEX_HELD(&run->mutex);
+    if (run->left_out)
+        json_field_u64(&w, "events_left_out", run->left_out);
     json_end_object(&w);
-    event_add(run, &text);
+    event_keep(run, &text);
 }
 
 static void *run_thread(void *arg)
@@ -366,14 +376,14 @@ Code api_run_start(ApiCall *call, Str json, Buf *out, Str *ret_run_id, Err *err)
         code = buf_end(out, "the plan", err);
     }
     if (code == E_OK && !nothing)
-        code = api_audit(call, "run.start", run_id, STR_NONE, err);
-    if (code == E_OK && !nothing)
         code = run_launch(call, run, err);
     if (code != E_OK || nothing)
         run_free(run);
     TRY(code);
-    if (!nothing)
+    if (!nothing) {
+        api_audit_behind(call, "run.start", run_id, STR_NONE);
         api_count(call, API_COUNT_runs, 1);
+    }
     *ret_run_id = run_id;
     return E_OK;
 }
@@ -433,7 +443,8 @@ static Code cancel_set(ApiState *state, Str run_id, Err *err)
 Code api_run_cancel(ApiCall *call, Str run_id, Err *err)
 {
     TRY(cancel_set(call->lake->state, run_id, err));
-    return api_audit(call, "run.cancel", run_id, STR_NONE, err);
+    api_audit_behind(call, "run.cancel", run_id, STR_NONE);
+    return E_OK;
 }
 
 /* What an older run says: its state, and that there is no more. */

@@ -65,16 +65,16 @@ Code api_bucket_enter(ApiCall *call, const ApiBucketAsk *ask, StoreBucket *ret_b
     return code;
 }
 
-static Code bucket_audit(ApiCall *call, const char *verb, Str bucket, Err *err)
+static Code bucket_changed(ApiCall *call, const char *verb, Str bucket)
 {
-    return api_audit(call, verb, str_format(call->arena, "s3://" STR_FMT, STR_ARG(bucket)),
-                     STR_NONE, err);
+    api_audit_behind(call, verb, str_format(call->arena, "s3://" STR_FMT, STR_ARG(bucket)), STR_NONE);
+    return E_OK;
 }
 
 Code api_bucket_create(ApiCall *call, Str bucket, Err *err)
 {
     TRY(store_bucket_create_owned(call->lake->store, bucket, call->principal.id, err));
-    return bucket_audit(call, "bucket.create", bucket, err);
+    return bucket_changed(call, "bucket.create", bucket);
 }
 
 /* Uploads that were never completed do not hold a bucket, and go with it. */
@@ -105,19 +105,19 @@ Code api_bucket_delete(ApiCall *call, Str bucket, Err *err)
     if (page.object_count == 0)
         TRY(uploads_abort(call, bucket, err));
     TRY(store_bucket_delete(call->lake->store, bucket, err));
-    return bucket_audit(call, "bucket.delete", bucket, err);
+    return bucket_changed(call, "bucket.delete", bucket);
 }
 
 Code api_bucket_set_versioning(ApiCall *call, Str bucket, StoreVersioning versioning, Err *err)
 {
     TRY(store_bucket_set_versioning(call->lake->store, bucket, versioning, err));
-    return bucket_audit(call, "bucket.versioning", bucket, err);
+    return bucket_changed(call, "bucket.versioning", bucket);
 }
 
 Code api_bucket_set_property(ApiCall *call, Str bucket, Str name, Str value, Err *err)
 {
     TRY(store_bucket_set_property(call->lake->store, bucket, name, value, err));
-    return bucket_audit(call, "bucket.set", bucket, err);
+    return bucket_changed(call, "bucket.set", bucket);
 }
 
 bool api_bucket_name_ok(Str bucket)

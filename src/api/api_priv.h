@@ -2,7 +2,7 @@
  * Owner:   api_open and api_close.
  * Threads: what stands below a mutex is under it; counters are atomic.
  * Errors:  none of its own.
- * Limits:  RUNS_KEPT runs' events in memory.
+ * Limits:  RUNS_KEPT runs' events and AUDIT_WAITING_MAX rows of the audit in memory.
  * Units:   _us. */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 #include <stdatomic.h>
 
-enum { RUNS_KEPT = 16, IDEMPOTENCY_HOURS = 24, IDEMPOTENCY_TRIES_MAX = 16 };
+enum { RUNS_KEPT = 16, IDEMPOTENCY_HOURS = 24, IDEMPOTENCY_TRIES_MAX = 16, AUDIT_WAITING_MAX = 1000 };
 
 /* One run since the start: its thread while it goes on, its events afterwards. A run of an arrival has its
  * thread elsewhere (flow/arrivals.h). */
@@ -31,20 +31,35 @@ typedef struct ApiRun {
     bool *cancelled;     /* &cancel, or the arrival's flag: valid until `ended` */
     Buf *events;         /* one JSON object a line each */
     size_t event_count;
+    uint64_t left_out;   /* events beyond API_RUN_EVENTS_MAX */
     bool ended;
 } ApiRun;
+
+/* Rows of the audit that could not be written yet (api_audit.c). */
+typedef struct AuditWaiting {
+    Arena arena;
+    MetaAudit *rows; /* AUDIT_WAITING_MAX, or NULL */
+    size_t count;
+} AuditWaiting;
 
 struct ApiState {
     int64_t started_us, started_monotonic_us;
     atomic_uint_fast64_t counters[API_COUNTER_COUNT];
-    atomic_uint_fast64_t backup_seconds, backup_sequence; /* of the last one that was copied */
+    atomic_uint_fast64_t backup_seconds, backup_sequence; /* of the last one that was verified */
+    atomic_uint_fast64_t audit_lost;
+    Mutex audit_mutex;   /* guards what follows */
+    AuditWaiting audit_waiting;
     Mutex mutex;         /* guards what follows */
     ApiRun *runs;        /* newest first */
 };
 
 void api_count(ApiCall *call, ApiCounter counter, uint64_t more);
-/* Writes the row of the audit for something that changed and is not in a metadata transaction. */
+/* Writes the row of the audit for something that is not in a metadata transaction and can still be given up. */
 Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err) CHECKED;
+/* The same of what stands already: a row that cannot be written waits and is written later. */
+void api_audit_behind(ApiCall *call, const char *verb, Str target, Str detail_json);
+void api_audit_flush(ApiLake *lake); /* those that wait */
+uint64_t api_audit_waits(ApiState *state);
 /* A time as text under `key`; 0 is null. */
 void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us);
 /* What stands around the rows of a list: {"items":[...]}; `what` is named when it grew too large. */

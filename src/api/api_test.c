@@ -208,6 +208,6 @@ TEST(api_backup_of_what_has_no_files)
     CHECK_CODE(api_backup_begin(&call, &out, &err), E_UNSUPPORTED); /* no directory */
     CHECK_CODE(api_backup_renew(&call, STR("1"), &err), E_NOT_FOUND);
     CHECK_CODE(api_backup_renew(&call, STR("x"), &err), E_NOT_FOUND);
-    CHECK_CODE(api_backup_end(&call, STR("0"), 0, &err), E_NOT_FOUND);
+    CHECK_CODE(api_backup_end(&call, STR("0"), &err), E_NOT_FOUND);
     fake_lake_close(&fake);
 }

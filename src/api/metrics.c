@@ -49,8 +49,10 @@ static void arrival_values(const ApiLake *lake, uint64_t *values)
     values[API_METRIC_arrival_failures_total] = state.failures;
 }
 
-static void backup_values(ApiState *state, uint64_t *values)
+static void state_values(ApiState *state, uint64_t *values)
 {
+    values[API_METRIC_audit_waiting] = api_audit_waits(state);
+    values[API_METRIC_audit_lost_total] = atomic_load(&state->audit_lost);
     values[API_METRIC_backup_last_seconds] = atomic_load(&state->backup_seconds);
     values[API_METRIC_backup_last_sequence] = atomic_load(&state->backup_sequence);
 }
@@ -70,7 +72,7 @@ void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
     store_values(lake, ret_values);
     space_values(lake, ret_values);
     if (lake->state)
-        backup_values(lake->state, ret_values);
+        state_values(lake->state, ret_values);
     if (lake->scrubbed)
         scrub_values(lake->scrubbed, ret_values);
     if (lake->landing)

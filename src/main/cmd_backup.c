@@ -63,15 +63,30 @@ static Code holder_renew(void *arg, Err *err)
     return holder->client ? server_ask(holder, "POST", path, &answer, err) : api_backup_renew(&call, holder->id, err);
 }
 
-static Code holder_end(Holder *holder, uint64_t copied, Err *err)
+static Code holder_end(Holder *holder, Err *err)
 {
     Buf answer AUTO(buf_done);
     buf_init(&answer, ANSWER_MAX);
     ApiCall call = own_call(holder);
-    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT "?copied=%llu", STR_ARG(holder->id),
-                          (unsigned long long)copied);
-    return holder->client ? server_ask(holder, "DELETE", path, &answer, err)
-                          : api_backup_end(&call, holder->id, copied, err);
+    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT, STR_ARG(holder->id));
+    return holder->client ? server_ask(holder, "DELETE", path, &answer, err) : api_backup_end(&call, holder->id, err);
+}
+
+/* The backup is whole, whether the lake can be told or not. */
+static void holder_tell(Holder *holder, const Backup *backup)
+{
+    Buf answer AUTO(buf_done);
+    Err err;
+    buf_init(&answer, ANSWER_MAX);
+    err_clear(&err);
+    ApiCall call = own_call(holder);
+    Str path = str_format(holder->arena, "/v1/backups/" STR_FMT "/verified?sequence=%llu", STR_ARG(holder->id),
+                          (unsigned long long)backup->head.sequence);
+    Code code = holder->client ? server_ask(holder, "POST", path, &answer, &err)
+                               : api_backup_verified(&call, holder->id, backup->head.sequence, &err);
+    if (code != E_OK)
+        fprintf(stderr, "the backup is whole, but the server could not be told (%s): its tarn_backup_last_seconds "
+                "stays as it was\n", err.text);
 }
 
 static Code lake_take(const Conf *conf, Holder *holder, Buf *answer, Err *err)
@@ -179,20 +194,19 @@ static Str name_make(Arena *arena, int64_t now_us)
     return str_copy(arena, buf_str(&name));
 }
 
-static Code held_copy(const Args *args, const Conf *conf, Backup *backup, Err *err)
+static Code held_copy(const Args *args, const Conf *conf, Holder *holder, Backup *backup, Err *err)
 {
-    Holder holder AUTO(holder_done) = { .arena = backup->arena };
     Buf answer AUTO(buf_done);
     buf_init(&answer, ANSWER_MAX);
-    TRY(holder_begin(args, conf, &holder, &answer, err));
+    TRY(holder_begin(args, conf, holder, &answer, err));
     backup->renew = holder_renew;
-    backup->arg = &holder;
-    Code code = answer_read(&holder, buf_str(&answer), backup, err);
+    backup->arg = holder;
+    Code code = answer_read(holder, buf_str(&answer), backup, err);
     if (code == E_OK)
         code = backup_copy(backup, err);
     if (code == E_OK)
-        return holder_end(&holder, backup->head.sequence, err);
-    IGNORE(holder_end(&holder, 0, NULL));
+        return holder_end(holder, err);
+    IGNORE(holder_end(holder, NULL));
     return code;
 }
 
@@ -267,13 +281,15 @@ static Code backup_run(const Args *args, const Conf *conf, Backup *backup, Err *
     TRY(before_find(backup, false, err));
     TRY(backup_plan(backup, &new_bytes, &backup->total, err));
     backup->total = new_bytes;
-    Code code = held_copy(args, conf, backup, err);
+    Holder holder AUTO(holder_done) = { .arena = backup->arena };
+    Code code = held_copy(args, conf, &holder, backup, err);
     if (code == E_OK)
         code = backup_finish(backup, err);
     if (code == E_NO_SPACE)
         return err_hint(err, code, "what was copied stays in %s/" STR_FMT ".part: make room and start it again, or "
                         "remove that; older backups are whole", backup->dir, STR_ARG(backup->head.name));
     TRY(code);
+    holder_tell(&holder, backup);
     told(args, backup);
     TRY(older_remove(args, backup, err));
     if (!backup->head.left_out)

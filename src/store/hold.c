@@ -33,6 +33,16 @@ bool store_hold_on(Store *store)
     return on;
 }
 
+bool store_hold_stands(Store *store, uint64_t id)
+{
+    int64_t now_us = os_monotonic_us(store->os);
+    bool stands = false;
+    MUTEX_HELD(&store->holds.mutex);
+    for (size_t i = 0; i < STORE_HOLDS_MAX; i++)
+        stands = stands || (id && store->holds.rows[i].id == id && is_on(store, i, now_us));
+    return stands;
+}
+
 Code store_hold_begin(Store *store, int64_t seconds, uint64_t *ret_id, Err *err)
 {
     MUTEX_HELD(&store->compacting);

@@ -69,6 +69,7 @@ Code store_hold_begin(Store *store, int64_t seconds, uint64_t *ret_id, Err *err)
 Code store_hold_renew(Store *store, uint64_t id, int64_t seconds, Err *err) CHECKED;
 Code store_hold_end(Store *store, uint64_t id, Err *err) CHECKED;
 bool store_hold_on(Store *store); /* one stands; on a full disk all end now */
+bool store_hold_stands(Store *store, uint64_t id); /* this one does */
 
 /* What a copy has to hold: the journal's bytes from `begin` to `end`, in files of `segment_bytes` under
  * DIR/journal, and the files under DIR/objects. All changes up to `sequence` are in it. */

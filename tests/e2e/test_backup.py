@@ -137,6 +137,29 @@ def a_lake_that_is_written_to():
         writers.end()
 
 
+def last_metrics():
+    return dict(re.findall(r"^tarn_(backup_last_\w+) (\d+)$", lake.request("GET", "/metrics").text, re.M))
+
+
+@case
+def metrics_tell_of_a_backup_when_it_was_verified():
+    """Copied is not enough: what is copied may be read back damaged, or its disk be full."""
+    backup()
+    before = last_metrics()
+    client(lake).put_object(Bucket="bronze", Key="behind/the/backup", Body=b"x")
+    begun = json.loads(lake.request("POST", "/v1/backups", b"").text)
+    holds(begun["sequence"] > int(before["backup_last_sequence"]), begun)
+    equal(lake.request("DELETE", f"/v1/backups/{begun['id']}").status, 200)
+    equal(last_metrics(), before, "copied, not verified")
+    path = f"/v1/backups/{begun['id']}/verified"
+    equal(lake.request("POST", path, b"").status, 400, "without a sequence")
+    equal(lake.request("POST", f"{path}?sequence={begun['sequence'] + 10**6}", b"").status, 400, "of changes that are not there")
+    equal(lake.request("POST", f"{path}?sequence={begun['sequence']}", b"").status, 200)
+    equal(int(last_metrics()["backup_last_sequence"]), begun["sequence"], "verified")
+    equal(lake.request("POST", f"{path}?sequence=1", b"").status, 200, "an older one that took longer")
+    equal(int(last_metrics()["backup_last_sequence"]), begun["sequence"], "the newest stays")
+
+
 @case
 def only_what_is_new_is_copied():
     s3 = client(lake)
@@ -385,8 +408,8 @@ def who_may_and_what_is_refused():
     equal(lake.request("DELETE", "/v1/backups/123").status, 404)
     equal(lake.request("DELETE", "/v1/backups/x").status, 404)
     verbs = {row[0] for row in lake.rows("SELECT verb FROM tarn.audit WHERE verb LIKE 'backup%'")}
-    equal(verbs, {"backup.begin", "backup.end"}, "the audit")
-    metrics = dict(re.findall(r"^tarn_(backup_last_\w+|store_held) (\d+)$", lake.request("GET", "/metrics").text, re.M))
+    equal(verbs, {"backup.begin", "backup.end", "backup.verified"}, "the audit")
+    metrics = last_metrics()
     holds(time.time() - 60 < int(metrics["backup_last_seconds"]) <= time.time(), metrics)
     equal(int(metrics["backup_last_sequence"]), made["sequence"], "the metric")
     equal(set((lake.data / "tmp").iterdir()) - left, set(), "snapshots that were left")

@@ -1,4 +1,4 @@
-/* The lake holds still for a copy: begin, again, end. */
+/* The lake holds still for a copy: begin, again, end; and afterwards: it is whole. */
 #include "front/rest/rest_priv.h"
 
 enum { BACKUP_REPLY_MAX = 4096 };
@@ -20,18 +20,30 @@ void rest_backup_renew(HttpReq *r)
         http_reply(r, 200, REST_JSON, STR("{\"renewed\":true}\n"));
 }
 
-static Code backup_end(HttpReq *r, Err *err)
-{
-    int64_t copied;
-    TRY(rest_number(r, "copied", 0, &copied, err));
-    return api_backup_end(rest_call(r), http_req_arg(r, "id"), (uint64_t)MAX(copied, (int64_t)0), err);
-}
-
 void rest_backup_end(HttpReq *r)
 {
     Err err;
-    if (backup_end(r, &err) != E_OK)
+    if (api_backup_end(rest_call(r), http_req_arg(r, "id"), &err) != E_OK)
         http_reply_problem(r, &err);
     else
         http_reply(r, 200, REST_JSON, STR("{\"ended\":true}\n"));
+}
+
+static Code backup_verified(HttpReq *r, Err *err)
+{
+    int64_t sequence;
+    TRY(rest_number(r, "sequence", -1, &sequence, err));
+    if (sequence < 0)
+        return err_hint(err, err_set(err, E_INVALID, "`sequence` is missing"),
+                        "it is that of the reply of POST /v1/backups");
+    return api_backup_verified(rest_call(r), http_req_arg(r, "id"), (uint64_t)sequence, err);
+}
+
+void rest_backup_verified(HttpReq *r)
+{
+    Err err;
+    if (backup_verified(r, &err) != E_OK)
+        http_reply_problem(r, &err);
+    else
+        http_reply(r, 200, REST_JSON, STR("{\"noted\":true}\n"));
 }

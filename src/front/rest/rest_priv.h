@@ -43,7 +43,7 @@ HttpHandler rest_run_cancel, rest_run_events, rest_keys, rest_key_create, rest_k
 HttpHandler rest_principals, rest_principal_create, rest_principal_set;
 HttpHandler rest_access_keys, rest_access_create, rest_access_set, rest_access_rotate, rest_access_revoke;
 HttpHandler rest_trash, rest_undelete;
-HttpHandler rest_backup_begin, rest_backup_renew, rest_backup_end;
+HttpHandler rest_backup_begin, rest_backup_renew, rest_backup_end, rest_backup_verified;
 HttpHandler rest_once;
 
 /* The call of this request; made when it is asked for first. */
