@@ -286,6 +286,11 @@ def what_peers_get_wrong():
 
 @case
 def tags_and_attributes():
+    put("tagged", b"x", x_amz_tagging="a=b")
+    for fields, wanted in (({}, b"<Key>a</Key>"), ({"x-amz-tagging-directive": "REPLACE", "x-amz-tagging": "c=d"}, b"<Key>c</Key>"),
+                           ({"x-amz-tagging-directive": "REPLACE"}, b"<TagSet></TagSet>")):
+        equal(s3.ask("PUT", "/bkt/tags-of", fields={"x-amz-copy-source": "bkt/tagged", **fields}).status, 200, fields)
+        holds(wanted in s3.ask("GET", "/bkt/tags-of", "tagging").body, f"tags of a copy with {fields}")
     put("t", b"t", x_amz_tagging="z=1&a=&m=x%20y")
     for _ in range(2):
         reply = s3.ask("GET", "/bkt/t", "tagging")

@@ -101,6 +101,29 @@ def what_is_missing_is_told_to_those_who_may_list():
 
 
 @case
+def rights_that_come_with_a_field_or_a_question():
+    plain = session("s3:PutObject", "s3:GetObject", "s3:GetObjectAttributes")
+    tagging = session("s3:PutObject*", "s3:GetObject*")
+    tagged = {"x-amz-tagging": "a=b"}
+    for narrow, wanted in ((plain, 403), (tagging, 200)):
+        equal(narrow.ask("PUT", "/bkt/t", body=b"x").status, 200, "without tags")
+        equal(narrow.ask("PUT", "/bkt/t", body=b"x", fields=tagged).status, wanted, "a put with tags")
+        equal(narrow.ask("POST", "/bkt/t", "uploads", fields=tagged).status, wanted, "an upload with tags")
+        s3.ask("PUT", "/bkt/of", body=b"x", fields=tagged)
+        equal(narrow.ask("PUT", "/bkt/t", fields={"x-amz-copy-source": "bkt/of"}).status, wanted, "a copy of tags")
+        equal(narrow.ask("PUT", "/bkt/t", fields={"x-amz-copy-source": "bkt/of", "x-amz-tagging-directive": "REPLACE"}).status, 200)
+    asked = {"x-amz-object-attributes": "ETag"}
+    version = put("t")
+    for actions, query, wanted in ((("s3:GetObjectAttributes",), "attributes", 403), (("s3:GetObject",), "attributes", 403),
+                                   (("s3:GetObject", "s3:GetObjectAttributes"), "attributes", 200),
+                                   (("s3:GetObject", "s3:GetObjectAttributes"), f"attributes&versionId={version}", 403),
+                                   (("s3:GetObjectVersion", "s3:GetObjectVersionAttributes"), f"attributes&versionId={version}", 200)):
+        equal(session(*actions).ask("GET", "/bkt/t", query, fields=asked).status, wanted, f"{actions} {query}")
+    equal(plain.ask("GET", "/").both, DENIED, "the names of buckets")
+    equal(session("s3:ListAllMyBuckets", resources=("*",)).ask("GET", "/").status, 200)
+
+
+@case
 def forms_that_are_not_understood_make_no_session():
     for name, form in (("policies by name", {**ASSUME, "PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}),
                        ("an empty policy", {**ASSUME, "Policy": ""}),

@@ -155,6 +155,18 @@ static bool target_take(S3Req *s)
     return true;
 }
 
+/* Where the object is for whoever asked: the host names its bucket, or the path does. */
+Str s3_location(S3Req *s)
+{
+    Buf out AUTO(buf_done);
+    buf_init(&out, 3 * STORE_KEY_MAX + 4096);
+    buf_format(&out, STR_FMT "://" STR_FMT "/", STR_ARG(http_req_scheme(s->r)), STR_ARG(http_req_host(s->r)));
+    if (!domain_bucket(s->r).ptr)
+        buf_format(&out, STR_FMT "/", STR_ARG(s->bucket));
+    url_encode(&out, s->key, true);
+    return str_copy(s->arena, buf_str(&out));
+}
+
 static const S3Op *op_find(const S3Req *s, bool *ret_path_known)
 {
     S3Resource resource = s->bucket.len == 0 ? S3_SERVICE : s->key.len == 0 ? S3_BUCKET : S3_OBJECT;
@@ -225,6 +237,34 @@ void s3_not_served(S3Req *s)
     s3_fail(s, S3_NotImplemented);
 }
 
+static bool served_query(const S3Req *s, size_t i, S3Resource resource)
+{
+    return ops[i].query && ops[i].resource == resource && s3_has(s, ops[i].query);
+}
+
+/* What changes something without a sub-resource does not do so with one that other methods have: DELETE ?versioning
+ * does not delete the bucket. */
+static bool sub_resource_ok(S3Req *s)
+{
+    bool of_key = s->key.len > 0;
+    Str method = http_req_method(s->r);
+    if (s->bucket.len == 0 || s->op->query || str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+        if (served_query(s, i, of_key ? S3_OBJECT : S3_BUCKET))
+            return not_allowed(s, of_key ? "OBJECT" : "BUCKET");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ops) && of_key; i++) {
+        if (served_query(s, i, S3_BUCKET))
+            return s3_fail_text(s, S3_InvalidRequest,
+                                str_format(s->arena, "There is no such thing as the ?%s sub-resource for a key",
+                                           ops[i].query));
+    }
+    return s->op->run != s3_put_object || !s3_has(s, "versionId") ||
+           s3_fail_argument(s, "versionId", s3_param(s, "versionId"),
+                            STR("This operation does not accept a version-id."));
+}
+
 static bool op_choose(S3Req *s)
 {
     bool known;
@@ -243,7 +283,7 @@ static bool op_choose(S3Req *s)
                                     : s->key.len == 0 ? "BUCKET"
                                                       : "OBJECT")
                    : s3_fail(s, S3_NotImplemented);
-    return true;
+    return s->op->run == s3_not_served || sub_resource_ok(s);
 }
 
 static void request_take(S3Req *s)
@@ -304,6 +344,7 @@ const char *s3_action(const char *action, bool of_version)
 {
     static const char *const rows[][2] = { { "s3:GetObject", "s3:GetObjectVersion" },
                                            { "s3:DeleteObject", "s3:DeleteObjectVersion" },
+                                           { "s3:GetObjectAttributes", "s3:GetObjectVersionAttributes" },
                                            { "s3:GetObjectTagging", "s3:GetObjectVersionTagging" },
                                            { "s3:PutObjectTagging", "s3:PutObjectVersionTagging" },
                                            { "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging" },

@@ -19,6 +19,10 @@ void s3_list_buckets(S3Req *s)
     size_t count;
     Err err;
     Buf body;
+    if (!api_key_allowed(&s->call, &s->grant, "s3:ListAllMyBuckets", STR("*"), STR_NONE)) {
+        s3_fail(s, S3_AccessDenied);
+        return;
+    }
     if (api_buckets(&s->call, &buckets, &count, &err) != E_OK) {
         s3_fail_err(s, &err);
         return;
@@ -32,6 +36,8 @@ void s3_list_buckets(S3Req *s)
     xml_close(&w, "Owner");
     xml_open(&w, "Buckets");
     Str prefix = s3_param(s, "prefix"), after = s3_param(s, "continuation-token"), next = STR_NONE;
+    Str region = s3_param(s, "bucket-region");
+    bool elsewhere = region.len > 0 && !str_eq(region, s->server->options.region);
     int64_t most = 10000, given = 0;
     Str max_text = s3_param(s, "max-buckets");
     if (max_text.ptr && (!str_i64(max_text, &most) || most < 1 || most > 10000)) {
@@ -41,9 +47,8 @@ void s3_list_buckets(S3Req *s)
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        if (!str_starts(buckets[i].name, prefix) || str_cmp(buckets[i].name, after) <= 0 ||
-            !govern_bucket_may(&s->call.principal, BUCKET_LIST, buckets[i].owner) ||
-            !api_key_allowed(&s->call, &s->grant, "s3:ListAllMyBuckets", STR("*"), STR_NONE))
+        if (elsewhere || !str_starts(buckets[i].name, prefix) || str_cmp(buckets[i].name, after) <= 0 ||
+            !govern_bucket_may(&s->call.principal, BUCKET_LIST, buckets[i].owner))
             continue;
         if (given++ == most) {
             xml_close(&w, "Buckets");
@@ -223,6 +228,10 @@ void s3_put_versioning(S3Req *s)
     bool enabled = str_eq(status, STR("Enabled"));
     if (!enabled && !str_eq(status, STR("Suspended"))) {
         s3_fail(s, S3_MalformedXML);
+        return;
+    }
+    if (str_eq(xml_text(root, "MfaDelete"), STR("Enabled"))) { /* nobody would ask for the second factor */
+        s3_fail_with(s, S3_NotImplemented, STR_NONE, "Element", STR("MfaDelete"));
         return;
     }
     if (api_bucket_set_versioning(

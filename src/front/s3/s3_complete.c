@@ -39,7 +39,21 @@ static bool invalid_part(S3Req *s, int64_t number, Str etag)
     return s3_fail_details(s, S3_InvalidPart, STR_NONE, details, ARRAY_LEN(details));
 }
 
-/* The checksum that a part of the list brings: of the upload's kind, in form, and the part's. */
+/* What a part gives to the whole's checksum of this kind; false: nothing. */
+static bool part_share(const StorePart *part, DigestKind kind, DigestValue *ret_share)
+{
+    *ret_share = part->checksum;
+    if (part->checksum.kind == kind)
+        return true;
+    if (kind != DIGEST_CRC64NVME || !part->has_crc64)
+        return false;
+    *ret_share = (DigestValue){ .kind = DIGEST_CRC64NVME };
+    memcpy(ret_share->bytes, part->crc64, sizeof part->crc64);
+    return true;
+}
+
+/* The checksum that a part of the list brings: of the upload's kind, in form, and the part's.
+ * One that cannot be compared is none of this part's. */
 static bool part_checksum_ok(S3Req *s, const XmlNode *node, const StorePart *part,
                              const StoreUpload *upload, Str etag)
 {
@@ -74,8 +88,9 @@ static bool part_checksum_ok(S3Req *s, const XmlNode *node, const StorePart *par
             str_format(s->arena,
                        "The " STR_FMT " you specified for part %u did not match what we received.",
                        STR_ARG(str_lower(s->arena, str_z(digest_name(found)))), part->number));
-    return count == 0 || part->checksum.kind != found ||
-           str_eq(bytes, digest_str(&part->checksum)) || invalid_part(s, part->number, etag);
+    DigestValue known;
+    return count == 0 || (part_share(part, found, &known) && str_eq(bytes, digest_str(&known))) ||
+           invalid_part(s, part->number, etag);
 }
 
 /* Both lists go up by number, so that they are walked side by side: `*at` is where in the stored
@@ -135,19 +150,6 @@ static bool wanted_take(S3Req *s, const StoreUpload *upload, Wanted *wanted)
         if (wanted->parts[i].size_bytes < s->server->options.part_bytes_min)
             return part_too_small(s, &wanted->parts[i]);
     }
-    return true;
-}
-
-/* What a part gives to the whole's checksum of this kind; false: nothing. */
-static bool part_share(const StorePart *part, DigestKind kind, DigestValue *ret_share)
-{
-    *ret_share = part->checksum;
-    if (part->checksum.kind == kind)
-        return true;
-    if (kind != DIGEST_CRC64NVME || !part->has_crc64)
-        return false;
-    *ret_share = (DigestValue){ .kind = DIGEST_CRC64NVME };
-    memcpy(ret_share->bytes, part->crc64, sizeof part->crc64);
     return true;
 }
 
@@ -227,10 +229,7 @@ static void complete_answer(S3Req *s, const ObjectInfo *info)
     buf_init(&body, 16 << 10);
     XmlWriter w = xml_writer(&body);
     xml_open_in(&w, "CompleteMultipartUploadResult", S3_XMLNS);
-    xml_field(&w, "Location",
-              str_format(s->arena, STR_FMT "://" STR_FMT "/" STR_FMT "/" STR_FMT,
-                         STR_ARG(http_req_scheme(s->r)), STR_ARG(http_req_host(s->r)),
-                         STR_ARG(s->bucket), STR_ARG(s->key)));
+    xml_field(&w, "Location", s3_location(s));
     xml_field(&w, "Bucket", s->bucket);
     xml_field(&w, "Key", s->key);
     xml_field(&w, "ETag", s3_quoted_etag(s, info));

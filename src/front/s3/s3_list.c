@@ -127,6 +127,13 @@ static void contents_put(XmlWriter *w, const ObjectInfo *info)
     buf_put(w->out, STR("</Size>"));
 }
 
+static void class_put(XmlWriter *w, const ObjectInfo *info)
+{
+    buf_put(w->out, STR("<StorageClass>"));
+    buf_put(w->out, s3_storage_class(info)); /* one of AWS's names */
+    buf_put(w->out, STR("</StorageClass>"));
+}
+
 static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url, bool owner, ListSecond *last)
 {
     buf_put(w->out, STR("<Contents>"));
@@ -135,7 +142,8 @@ static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url,
     contents_put(w, info);
     if (owner)
         owner_put(w, info->owner);
-    buf_put(w->out, STR("<StorageClass>STANDARD</StorageClass></Contents>"));
+    class_put(w, info);
+    buf_put(w->out, STR("</Contents>"));
 }
 
 static void objects_put(S3Req *s, XmlWriter *w, const StoreListPage *page, bool url, bool owner)
@@ -260,7 +268,7 @@ static void version_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool lat
     modified_put(s, w, info->modified_us, last);
     if (!info->delete_marker) {
         contents_put(w, info);
-        buf_put(w->out, STR("<StorageClass>STANDARD</StorageClass>"));
+        class_put(w, info);
     }
     owner_put(w, info->owner);
     buf_put(w->out, info->delete_marker ? STR("</DeleteMarker>") : STR("</Version>"));

@@ -65,6 +65,45 @@ bool s3_acl_ok(S3Req *s)
     return fine || s3_fail(s, S3_AccessControlListNotSupported);
 }
 
+/* Keys that would encrypt the bytes, and bytes that would be appended: nothing is written instead. */
+bool s3_bytes_served(S3Req *s)
+{
+    static const char *const fields[] = { "x-amz-server-side-encryption",
+                                          "x-amz-server-side-encryption-customer-algorithm",
+                                          "x-amz-copy-source-server-side-encryption-customer-algorithm",
+                                          "x-amz-write-offset-bytes" };
+    for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+        if (s3_field(s, fields[i]).len > 0)
+            return s3_fail_with(s, S3_NotImplemented, STR_NONE, "Header", str_z(fields[i]));
+    }
+    return true;
+}
+
+/* All classes are kept alike and read at once; those that would have to be restored first are not taken. */
+static bool class_ok(S3Req *s)
+{
+    static const char *const known[] = { "STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA",
+                                         "INTELLIGENT_TIERING", "GLACIER_IR" };
+    static const char *const archives[] = { "GLACIER", "DEEP_ARCHIVE" };
+    Str name = s3_field(s, "x-amz-storage-class");
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (name.len == 0 || str_eq(name, str_z(known[i])))
+            return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(archives); i++) {
+        if (str_eq(name, str_z(archives[i])))
+            return s3_fail_with(s, S3_NotImplemented, STR_NONE, "Header", STR("x-amz-storage-class"));
+    }
+    return s3_fail_with(s, S3_InvalidStorageClass, STR_NONE, "StorageClassRequested", name);
+}
+
+/* Tags have a right of their own, also where they come with the object. */
+bool s3_may_tag(S3Req *s)
+{
+    return api_key_allowed(&s->call, &s->grant, "s3:PutObjectTagging", s->bucket, s->key) ||
+           s3_fail(s, S3_AccessDenied);
+}
+
 /* Locks, ACLs and keys of clients are not kept, so a request with them is not taken for one
  * without. */
 static bool fields_served(S3Req *s)
@@ -72,8 +111,6 @@ static bool fields_served(S3Req *s)
     static const char *const lock[] = { "x-amz-object-lock-mode",
                                         "x-amz-object-lock-retain-until-date",
                                         "x-amz-object-lock-legal-hold" };
-    static const char *const keys[] = { "x-amz-server-side-encryption",
-                                        "x-amz-server-side-encryption-customer-algorithm" };
     Str redirect = s3_field(s, "x-amz-website-redirect-location");
     if (!s3_acl_ok(s))
         return false;
@@ -82,10 +119,8 @@ static bool fields_served(S3Req *s)
             return s3_fail_text(s, S3_InvalidRequest,
                                 STR("Bucket is missing ObjectLockConfiguration"));
     }
-    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-        if (s3_field(s, keys[i]).len > 0)
-            return s3_fail_with(s, S3_NotImplemented, STR_NONE, "Header", str_z(keys[i]));
-    }
+    if (!s3_bytes_served(s) || !class_ok(s))
+        return false;
     return redirect.len == 0 || str_starts(redirect, STR("/")) ||
            str_starts(redirect, STR("http://")) || str_starts(redirect, STR("https://")) ||
            s3_fail(s, S3_InvalidRedirectLocation);
@@ -133,7 +168,8 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
     put->meta_count = count;
     put->owner = s->call.principal.id;
     StoreTag *tags = NULL;
-    if (tagging.len > 0 && !s3_tags_header(s, tagging, &tags, &put->tag_count))
+    put->tag_count = 0;
+    if (tagging.len > 0 && (!s3_may_tag(s) || !s3_tags_header(s, tagging, &tags, &put->tag_count)))
         return false;
     put->tags = tags;
     return true;

@@ -157,7 +157,7 @@ bool s3_head_version(S3Req *s, ObjectInfo *ret_info)
     if (!s3_version_wanted(s, &sequence))
         return false;
     if (api_object_head(&s->call, s->bucket, s->key, sequence, ret_info, &err) != E_OK) {
-        if (sequence != 0)
+        if (sequence != 0 && err.code == E_NOT_FOUND)
             err_set(&err, E_GONE, "the version");
         return s3_fail_err(s, &err);
     }
@@ -300,7 +300,13 @@ void s3_get_attributes(S3Req *s)
                          "be retrieved is either missing or empty"));
         return;
     }
-    if (!attributes_known(s) || !s3_head_version(s, &info))
+    if (!attributes_known(s))
+        return;
+    if (!api_key_allowed(&s->call, &s->grant, s3_action("s3:GetObject", s3_has(s, "versionId")), s->bucket, s->key)) {
+        s3_fail(s, S3_AccessDenied);
+        return;
+    }
+    if (!s3_head_version(s, &info))
         return;
     buf_init(&body, S3_REPLY_BYTES_MAX);
     XmlWriter w = xml_writer(&body);
@@ -317,7 +323,7 @@ void s3_get_attributes(S3Req *s)
     if (attribute_asked(s, "ObjectParts") && info.part_count > 0)
         parts_element(s, &w, &info);
     if (attribute_asked(s, "StorageClass"))
-        xml_field(&w, "StorageClass", STR("STANDARD"));
+        xml_field(&w, "StorageClass", s3_storage_class(&info));
     if (attribute_asked(s, "ObjectSize"))
         xml_field_u64(&w, "ObjectSize", info.size_bytes);
     xml_close(&w, "GetObjectAttributesResponse");

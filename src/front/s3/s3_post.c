@@ -105,8 +105,9 @@ static bool signature_ok(S3Req *s, const PostForm *form)
     if (code == E_GONE)
         return s3_fail(s, S3_ExpiredToken);
     if (code == E_UNAUTHENTICATED)
-        return s3_fail_with(s, S3_InvalidAccessKeyId, STR_NONE, "AWSAccessKeyId",
-                            s->claim.access_key);
+        return s->claim.token.len ? s3_fail(s, S3_InvalidToken)
+                                  : s3_fail_with(s, S3_InvalidAccessKeyId, STR_NONE, "AWSAccessKeyId",
+                                                 s->claim.access_key);
     if (code != E_OK)
         return s3_fail_err(s, &err);
     s->sig_key = s3_signing_key(s->server, s->grant.secret, &s->claim);
@@ -140,7 +141,7 @@ static bool form_becomes_request(S3Req *s, PostForm *form)
         return true;
     if (xml_parse(s->arena, tagging, &root, NULL) != E_OK)
         return s3_fail(s, S3_MalformedXML);
-    if (!s3_tags_xml(s, root, S3_TAGS_MAX, &tags, &count))
+    if (!s3_may_tag(s) || !s3_tags_xml(s, root, S3_TAGS_MAX, &tags, &count))
         return false;
     s->form_tags = tags;
     s->form_tag_count = count;
@@ -277,9 +278,7 @@ void s3_post_free(S3Req *s)
 static void post_answer(S3Req *s, Str etag)
 {
     Str status = s3_field(s, "success_action_status"), to = s3_field(s, "success_action_redirect");
-    Str location = str_format(s->arena, STR_FMT "://" STR_FMT "/" STR_FMT "/" STR_FMT,
-                              STR_ARG(http_req_scheme(s->r)), STR_ARG(http_req_host(s->r)),
-                              STR_ARG(s->bucket), STR_ARG(s->key));
+    Str location = s3_location(s);
     Buf body;
     http_reply_header(s->r, "ETag", etag);
     if (str_starts(to, STR("http://")) || str_starts(to, STR("https://"))) {

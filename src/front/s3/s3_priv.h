@@ -148,6 +148,7 @@ bool s3_has(const S3Req *s, const char *name);
 Str s3_param(const S3Req *s, const char *name); /* STR_NONE: absent */
 Str s3_field(const S3Req *s, const char *name);
 Str s3_field_all(const S3Req *s, const char *name); /* repeated fields, with commas */
+Str s3_location(S3Req *s); /* URL of the object */
 bool s3_owner_expected(S3Req *s, const char *field, Str owner);
 /* What session policies call it: a version that is named is read, deleted and tagged by a right of its own. */
 const char *s3_action(const char *action, bool of_version);
@@ -199,6 +200,8 @@ DigestKind s3_checksum_field(Str name); /* of "x-amz-checksum-crc32c" */
 
 /* s3_meta.c */
 bool s3_acl_named(S3Req *s, Str acl); /* answers when it is none of the canned ones */
+bool s3_bytes_served(S3Req *s); /* answers to fields that promise other bytes than would be kept */
+bool s3_may_tag(S3Req *s);      /* answers when it may not */
 bool s3_acl_ok(S3Req *s); /* answers when an ACL would grant something */
 bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena);
 bool s3_tags_header(S3Req *s, Str header, StoreTag **ret_tags, size_t *ret_count);

@@ -258,6 +258,10 @@ void s3_get_object(S3Req *s)
     ObjectReader *reader AUTO(object_reader_free) = NULL;
     if (!s3_version_wanted(s, &sequence) || !part_number_ok(s))
         return;
+    if (s3_field(s, "x-amz-server-side-encryption-customer-algorithm").len > 0) {
+        s3_fail_text(s, S3_InvalidRequest, STR("The encryption parameters are not applicable to this object."));
+        return;
+    }
     if (s->now && api_object_read_now(&s->call, s->bucket, s->key, &reader, &err) != E_OK) {
         http_req_move(s->r);
         return;

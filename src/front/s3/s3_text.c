@@ -114,6 +114,15 @@ Str s3_number(S3Req *s, uint64_t number)
     return str_format(s->arena, "%llu", (unsigned long long)number);
 }
 
+Str s3_storage_class(const ObjectInfo *info)
+{
+    for (size_t i = 0; i < info->meta_count; i++) {
+        if (str_eq(info->meta[i].key, STR("x-amz-storage-class")))
+            return info->meta[i].value;
+    }
+    return STR("STANDARD");
+}
+
 /* What a checksum is called as a field, and as an element of XML. */
 static const struct {
     const char *field, *element;

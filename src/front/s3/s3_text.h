@@ -21,6 +21,7 @@ bool s3_etag_is(Str wanted, Str etag); /* quoted, bare or &quot; */
 const char *s3_checksum_name(DigestKind kind);    /* "x-amz-checksum-crc32c" */
 const char *s3_checksum_element(DigestKind kind); /* "ChecksumCRC32C" */
 Str s3_checksum_type(bool composite);
+Str s3_storage_class(const ObjectInfo *info); /* "STANDARD", or the one that it was put with */
 Str s3_checksum_text(S3Req *s, const ObjectInfo *info);
 void s3_checksum_header(S3Req *s, const ObjectInfo *info);
 void s3_checksum_put(S3Req *s, XmlWriter *w, const DigestValue *value);

@@ -118,6 +118,8 @@ void s3_upload_part_head(S3Req *s)
         return;
     }
     s->part_number = (uint32_t)number;
+    if (!s3_bytes_served(s))
+        return;
     if (s3_field(s, "x-amz-copy-source").ptr && !s3_copy_source_ok(s))
         return;
     if (!s3_upload_get(s, &upload))
@@ -218,10 +220,10 @@ void s3_list_parts(S3Req *s)
     xml_field(&w, "Key", s->key);
     xml_field(&w, "UploadId", upload_text(s, &s->upload.id));
     xml_field_u64(&w, "PartNumberMarker", (uint64_t)after);
-    xml_field_u64(&w, "NextPartNumberMarker", page.count ? page.parts[page.count - 1].number : 0);
+    xml_field_u64(&w, "NextPartNumberMarker", page.count && most > 0 ? page.parts[page.count - 1].number : 0);
     xml_field_u64(&w, "MaxParts", (uint64_t)most);
-    xml_field_bool(&w, "IsTruncated", page.truncated);
-    for (size_t i = 0; i < page.count; i++) {
+    xml_field_bool(&w, "IsTruncated", page.truncated && most > 0);
+    for (size_t i = 0; i < page.count && most > 0; i++) {
         xml_open(&w, "Part");
         xml_field_u64(&w, "PartNumber", page.parts[i].number);
         xml_field(&w, "LastModified", s3_iso_date(s->arena, upload.created_us));

@@ -137,6 +137,23 @@ bool s3_copy_source_ok(S3Req *s)
     return copy_source_parse(s, &bucket, &key, &sequence);
 }
 
+/* Of the source, not of what it was to become. */
+static bool copy_source_missing(S3Req *s, Str bucket, Str key, uint64_t sequence)
+{
+    ObjectInfo info;
+    if (!s3_may_list(s, bucket))
+        return s3_fail(s, S3_AccessDenied);
+    if (sequence == 0)
+        return s3_fail_with(s, S3_NoSuchKey, STR_NONE, "Key", key);
+    if (api_object_head(&s->call, bucket, key, sequence, &info, NULL) == E_OK && info.delete_marker)
+        return s3_fail_text(s, S3_InvalidRequest,
+                            STR("The source of a copy request may not specifically refer to a delete marker by "
+                                "version id."));
+    S3Detail details[] = { { "Key", key },
+                           { "VersionId", s3_version_text(s, sequence, sequence == STORE_VERSION_NULL) } };
+    return s3_fail_details(s, S3_NoSuchVersion, STR_NONE, details, ARRAY_LEN(details));
+}
+
 static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
 {
     Str bucket, key;
@@ -155,8 +172,8 @@ static bool copy_source_open(S3Req *s, ObjectReader **ret_reader)
         return false;
     if (code == E_OK)
         code = api_object_read(&s->call, bucket, key, sequence, ret_reader, &err);
-    if ((code == E_NOT_FOUND || code == E_GONE) && !s3_may_list(s, bucket))
-        return s3_fail(s, S3_AccessDenied);
+    if (code == E_NOT_FOUND || code == E_GONE)
+        return copy_source_missing(s, bucket, key, sequence);
     if (code != E_OK)
         return s3_fail_err(s, &err);
     return s3_conditions_hold(s, object_reader_info(*ret_reader), &s3_of_copy);
@@ -179,6 +196,10 @@ static bool bytes_copy(S3Req *s, ObjectReader *reader, uint64_t at, uint64_t len
         if (object_pread(reader, block.ptr, (size_t)MIN(len, (uint64_t)COPY_BLOCK_BYTES), at, &got,
                          &err) != E_OK)
             return s3_fail_err(s, &err);
+        if (got == 0) {
+            err_set(&err, E_CORRUPT, "an object that is shorter than it was");
+            return s3_fail_err(s, &err);
+        }
         Str data = str_of(block.ptr, got);
         digest_update(&s->md5, data);
         digest_update(&s->checksum, data);
@@ -230,6 +251,44 @@ static bool algorithm_ok(S3Req *s)
            s3_fail_text(s, S3_InvalidRequest, s3_algorithms_text);
 }
 
+/* An object's class and redirect are its own: no copy takes them along. */
+static void copy_meta(S3Req *s, const ObjectInfo *source, const StorePut *said, StorePut *put)
+{
+    static const char *const own[] = { "x-amz-storage-class", "x-amz-website-redirect-location" };
+    StoreTag *meta = arena_array(s->arena, StoreTag, source->meta_count + ARRAY_LEN(own));
+    put->meta = meta;
+    put->meta_count = 0;
+    for (size_t i = 0; i < source->meta_count; i++) {
+        if (!str_eq(source->meta[i].key, str_z(own[0])) && !str_eq(source->meta[i].key, str_z(own[1])))
+            meta[put->meta_count++] = source->meta[i];
+    }
+    for (size_t i = 0; i < said->meta_count; i++) {
+        if (str_eq(said->meta[i].key, str_z(own[0])) || str_eq(said->meta[i].key, str_z(own[1])))
+            meta[put->meta_count++] = said->meta[i];
+    }
+}
+
+static bool changes_something(S3Req *s)
+{
+    return s3_field(s, "x-amz-storage-class").len > 0 || s3_field(s, "x-amz-website-redirect-location").len > 0 ||
+           str_eq(s3_field(s, "x-amz-metadata-directive"), STR("REPLACE")) ||
+           s->info.versioning != VERSIONING_NEVER ||
+           s3_fail_text(s, S3_InvalidRequest,
+                        STR("This copy request is illegal because it is trying to copy an object to itself without "
+                            "changing the object's metadata, storage class, website redirect location or encryption "
+                            "attributes."));
+}
+
+/* The tags of the source come along for whoever may read them there and set them here. */
+static bool tags_may_come(S3Req *s, const ObjectInfo *source, bool of_version)
+{
+    return source->tag_count == 0 || str_eq(s3_field(s, "x-amz-tagging-directive"), STR("REPLACE")) ||
+           (api_key_allowed(&s->call, &s->grant, s3_action("s3:GetObjectTagging", of_version), source->bucket,
+                            source->key)
+                ? s3_may_tag(s)
+                : s3_fail(s, S3_AccessDenied));
+}
+
 static void copy_object(S3Req *s)
 {
     ObjectReader *reader AUTO(object_reader_free) = NULL;
@@ -245,16 +304,11 @@ static void copy_object(S3Req *s)
     if (!copy_source_open(s, &reader))
         return;
     const ObjectInfo *info = object_reader_info(reader);
-    if (str_eq(info->bucket, s->bucket) && str_eq(info->key, s->key) && !replaces &&
-        s->info.versioning == VERSIONING_NEVER) {
-        s3_fail_text(s, S3_InvalidRequest,
-                     STR("This copy request is illegal because it is trying to copy an object to "
-                         "itself without "
-                         "changing the object's metadata, storage class, website redirect location "
-                         "or encryption "
-                         "attributes."));
+    if (str_eq(info->bucket, s->bucket) && str_eq(info->key, s->key) && !changes_something(s))
         return;
-    }
+    bool of_version = str_find(s3_field(s, "x-amz-copy-source"), STR("?versionId=")) >= 0;
+    if (!s3_bytes_served(s) || !tags_may_come(s, info, of_version))
+        return;
     DigestKind wanted = info->checksum.kind != DIGEST_NONE ? info->checksum.kind : DIGEST_CRC64NVME;
     IGNORE(!digest_parse(s3_field(s, "x-amz-checksum-algorithm"), &wanted)); /* else as the source has it */
     s3_checksum_begin(s, wanted);
@@ -268,8 +322,6 @@ static void copy_object(S3Req *s)
                      .md5 = s->md5_bytes,
                      .checksum = s->checksum_value,
                      .content_type = info->content_type,
-                     .meta = info->meta,
-                     .meta_count = info->meta_count,
                      .tags = info->tags,
                      .tag_count = info->tag_count,
                      .trust = info->trust,
@@ -281,6 +333,8 @@ static void copy_object(S3Req *s)
         put.content_type = fresh.content_type;
         put.meta = fresh.meta;
         put.meta_count = fresh.meta_count;
+    } else {
+        copy_meta(s, info, &fresh, &put);
     }
     if (str_ieq(tagging, STR("REPLACE"))) {
         put.tags = fresh.tags;
