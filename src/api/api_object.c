@@ -180,11 +180,6 @@ Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *e
     return E_OK;
 }
 
-bool api_stage_small(const StagedObject *staged)
-{
-    return store_stage_small(staged);
-}
-
 Code api_object_put_later(ApiCall *call, StorePublication *publication, Err *err)
 {
     return store_publish_later(call->lake->store, publication, call->arena, err);

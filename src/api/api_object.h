@@ -60,9 +60,8 @@ const uint8_t *api_stage_sha256(const StagedObject *staged); /* 32 bytes, after 
 void api_stage_abort(StagedObject **staged);
 /* One object; `put->take_staged` is taken on success. */
 Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *err) CHECKED;
-/* The same of a small object (api_stage_small) without waiting, as store_publish_later has it; in
- * `publication->done` api_object_put_over gives what came of it. */
-bool api_stage_small(const StagedObject *staged);
+/* The same of a small object without waiting, as store_publish_later has it; in `publication->done`
+ * api_object_put_over gives what came of it. */
 Code api_object_put_later(ApiCall *call, StorePublication *publication, Err *err) CHECKED;
 Code api_object_put_over(ApiCall *call, StorePublication *publication, Err *err) CHECKED;
 /* Whether api_signer and api_bucket_enter answer without reading a file. */

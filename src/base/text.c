@@ -85,14 +85,6 @@ bool uuid_parse(Str text, Uuid *ret_uuid)
     return true;
 }
 
-void hex_put(Buf *buf, Str bytes)
-{
-    for (size_t i = 0; i < bytes.len; i++) {
-        buf_put_char(buf, HEX[(uint8_t)bytes.ptr[i] >> 4]);
-        buf_put_char(buf, HEX[(uint8_t)bytes.ptr[i] & 15]);
-    }
-}
-
 Str hex_format(Arena *arena, Str bytes)
 {
     char *text = arena_alloc(arena, bytes.len * 2);

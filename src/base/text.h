@@ -21,8 +21,7 @@ Uuid uuid_v7(int64_t time_us, const uint8_t random[10]);
 Str uuid_format(Arena *arena, Uuid uuid);           /* lower case, with hyphens */
 bool uuid_parse(Str text, Uuid *ret_uuid);
 
-void hex_put(Buf *buf, Str bytes);                  /* lower case */
-Str hex_format(Arena *arena, Str bytes);
+Str hex_format(Arena *arena, Str bytes);            /* lower case */
 bool hex_parse(Arena *arena, Str text, Str *ret_bytes);
 void base64_put(Buf *buf, Str bytes);               /* RFC 4648 section 4, padded */
 bool base64_parse(Arena *arena, Str text, Str *ret_bytes);

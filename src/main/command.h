@@ -53,7 +53,6 @@ Code command_words_check(const Args *args, const char *command, size_t min, size
 
 /* The SQL text that an error's position counts in; main.c draws the caret with it. */
 void command_sent(Str text);
-Str command_sent_get(void);
 
 #define COMMAND(name, function, options, usage, doc, example)                                      \
     Code function(const Args *args, Err *err);

@@ -22,11 +22,6 @@ void command_sent(Str text)
     sent_text = text;
 }
 
-Str command_sent_get(void)
-{
-    return sent_text;
-}
-
 static void help_all(void)
 {
     printf("tarn: a whole data lake in one program\n\nusage: tarn COMMAND [options]\n\n");
@@ -57,7 +52,8 @@ static void usage_print(const Command *command)
         depth += c == '[' ? 1 : c == ']' ? -1 : 0;
         if (c && !(depth == 0 && str_starts(str_from(usage, i), STR(" | "))))
             continue;
-        printf("%s tarn %s " STR_FMT "\n", label, command->name, STR_ARG(str_sub(usage, from, i - from)));
+        printf("%s tarn %s%s" STR_FMT "\n", label, command->name, i > from ? " " : "",
+               STR_ARG(str_sub(usage, from, i - from)));
         label = "      ";
         from = i + 3;
     }

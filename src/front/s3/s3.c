@@ -588,11 +588,6 @@ Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err)
     return E_OK;
 }
 
-Str s3_address(const S3Server *s3)
-{
-    return http_server_address(s3->http);
-}
-
 HttpServer *s3_http(S3Server *s3)
 {
     return s3->http;

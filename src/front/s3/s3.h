@@ -24,7 +24,6 @@ typedef struct S3Options {
 } S3Options;
 
 Code s3_start(const S3Options *options, S3Server **ret_s3, Err *err) CHECKED;
-Str s3_address(const S3Server *s3);
 HttpServer *s3_http(S3Server *s3);
 bool s3_drain(S3Server *s3, uint32_t wait_ms);
 void s3_free(S3Server **s3);
