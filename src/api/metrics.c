@@ -10,7 +10,11 @@ static void store_values(const ApiLake *lake, uint64_t *values)
     StoreUsage usage = { 0 };
     if (store_usage(lake->store, &usage, NULL) != E_OK)
         return;
-    values[API_METRIC_store_sequence] = store_sequence(lake->store);
+    StoreFeedState feed;
+    store_feed_state(lake->store, &feed);
+    values[API_METRIC_store_sequence] = feed.newest;
+    values[API_METRIC_feed_unread_changes] = feed.unread;
+    values[API_METRIC_feed_journal_bytes] = feed.journal_bytes;
     values[API_METRIC_store_objects] = usage.objects;
     values[API_METRIC_store_object_bytes] = usage.object_bytes;
     values[API_METRIC_store_trash_objects] = usage.trash_objects;

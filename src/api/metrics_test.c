@@ -22,6 +22,7 @@ TEST(metrics_follow_store_and_landing)
     CHECK_INT(after[API_METRIC_store_objects], before[API_METRIC_store_objects] + 1);
     CHECK_INT(after[API_METRIC_store_object_bytes], before[API_METRIC_store_object_bytes] + 5);
     CHECK_INT(after[API_METRIC_feed_lag_changes], 1);
+    CHECK(after[API_METRIC_feed_unread_changes] >= 1);
     CHECK_OK(landing_step(lake->landing, &rows, &err), &err);
     api_metrics(lake, after);
     CHECK_INT(after[API_METRIC_feed_landed_rows_total], 1);

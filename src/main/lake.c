@@ -193,7 +193,8 @@ static Code store_room(const Conf *conf, Lake *lake, Err *err)
         return err_set(err, E_INVALID, "TARN_CRASH_AT names no place of src/store/crash_points.def");
     int64_t trash_ms = conf_number(conf, "store.trash");
     StoreOptions store = { .dir = path_in(lake, "store"), .trash_seconds = trash_ms ? MAX(trash_ms / 1000, 1) : -1,
-                           .reserve_bytes = (uint64_t)conf_number(conf, "store.reserve") };
+                           .reserve_bytes = (uint64_t)conf_number(conf, "store.reserve"),
+                           .feed_journal_bytes = (uint64_t)conf_number(conf, "store.feed_journal") };
     static const char *const levels[] = { "store.space_alarm", "store.space_background", "store.space_full" };
     for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
         store.space_percent[i] = (unsigned)conf_number(conf, levels[i]);

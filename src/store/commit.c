@@ -282,6 +282,8 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
             TRY(trash_check(&group->plan, store, op, err));
         else if (op->kind == OP_EXPUNGE || op->kind == OP_KEPT)
             TRY(trashed_check(&group->plan, store, op, err));
+        else if (op->kind == OP_CHANGE)
+            continue; /* it was, whatever is now */
         else if (of_upload(op))
             TRY(upload_check(&group->plan, store, op, err));
         else
@@ -497,7 +499,7 @@ static uint64_t op_bytes(const CommitOp *op)
     bool whole = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER || op->kind == OP_KEPT ||
                  (op->kind == OP_UPLOAD_CREATE && !op->again); /* others have no record that still stands */
     uint64_t bytes = op->body.len + OP_BYTES + (op->complete || begun_again ? UPLOADED_BYTES : 0);
-    if (whole || op->kind == OP_TAGS)
+    if (whole || op->kind == OP_TAGS || op->kind == OP_CHANGE)
         bytes += pairs_bytes(info->tags, info->tag_count);
     if (whole)
         bytes += pairs_bytes(info->meta, info->meta_count) +

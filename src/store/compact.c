@@ -2,7 +2,8 @@
  *
  * Invariants
  * 1. What is live is appended again (OP_MOVE, with its own sequence) and applied before the segment
- *    is forgotten; buckets are repeated, and deletes until every reader of the feed has given them back.
+ *    is forgotten; buckets are repeated, and deletes until every reader of the feed has given them back. Other
+ *    changes that a reader has not given back are said again as such (OP_CHANGE).
  * 2. The index is flushed before a segment is forgotten: a replay never has to start in it.
  * 3. At least one commit record is written each time, so that the next sequence number survives the
  *    loss of the index.
@@ -27,6 +28,7 @@ typedef struct Compaction {
     Vec(uint64_t) bodies;
     Vec(CommitOp) ops; /* of the group that is being made */
     Vec(CommitOp) trash; /* to be said again behind it, in a record of its own */
+    Vec(CommitOp) changes; /* the same */
     Arena arena;       /* of the group */
     uint64_t group_bytes;
 } Compaction;
@@ -36,6 +38,7 @@ static void compaction_done(Compaction *compaction)
     vec_done(&compaction->bodies);
     vec_done(&compaction->ops);
     vec_done(&compaction->trash);
+    vec_done(&compaction->changes);
     arena_done(&compaction->arena);
 }
 
@@ -68,16 +71,35 @@ static Code kept_again(Compaction *compaction, const ObjectRecord *was, Err *err
     return E_OK;
 }
 
+/* The readers of the feed do not lose a change whose record goes. */
+static Code change_again(Compaction *compaction, uint64_t sequence, Err *err)
+{
+    CommitOp again;
+    bool any;
+    TRY(feed_again(compaction->store, sequence, &compaction->arena, &again, &any, err));
+    if (any) {
+        vec_push(&compaction->changes, again);
+        compaction->group_bytes += again.record.info.tag_count * (STORE_TAG_KEY_MAX + STORE_TAG_VALUE_MAX);
+    }
+    return E_OK;
+}
+
 static Code group_commit(Compaction *compaction, Err *err)
 {
     if (compaction->ops.len > 0)
         TRY(store_commit(compaction->store, compaction->ops.items, compaction->ops.len, err));
-    for (size_t i = 0; i < compaction->ops.len; i++) /* it went to the trash before it was moved */
-        if (compaction->ops.items[i].kind == OP_MOVE && compaction->ops.items[i].skip)
-            TRY(kept_again(compaction, &compaction->ops.items[i].record, err));
+    for (size_t i = 0; i < compaction->ops.len; i++) {
+        const CommitOp *op = &compaction->ops.items[i];
+        if (op->kind == OP_MOVE && op->skip) /* it went to the trash before it was moved */
+            TRY(kept_again(compaction, &op->record, err));
+        if ((op->kind == OP_MOVE || op->kind == OP_BUCKET_CREATE) && op->skip)
+            TRY(change_again(compaction, op->record.info.sequence, err));
+    }
     if (compaction->trash.len > 0)
         TRY(store_commit(compaction->store, compaction->trash.items, compaction->trash.len, err));
-    compaction->ops.len = compaction->trash.len = 0;
+    if (compaction->changes.len > 0)
+        TRY(store_commit(compaction->store, compaction->changes.items, compaction->changes.len, err));
+    compaction->ops.len = compaction->trash.len = compaction->changes.len = 0;
     compaction->group_bytes = 0;
     arena_reset(&compaction->arena);
     return E_OK;
@@ -129,8 +151,10 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     bool in_segment = commit_lsn < compaction->end;
     bool put = op->kind == OP_PUT || op->kind == OP_MOVE || op->kind == OP_MARKER || op->kind == OP_UNDELETE ||
                op->kind == OP_KEPT;
-    if (!put && (!in_segment || op->kind == OP_TRUST || op->kind == OP_TAGS))
-        return E_OK; /* trust and tags of a live version move with it */
+    if (!put && !in_segment)
+        return E_OK;
+    if (op->kind == OP_TRUST || op->kind == OP_TAGS || op->kind == OP_CHANGE) /* those of a live version move with it */
+        return change_again(compaction, op->record.info.sequence, err);
     if (op->kind == OP_UPLOAD_ABORT || op->kind == OP_PURGE || op->kind == OP_EXPUNGE)
         return E_OK; /* what they were about is gone or moves by itself */
     if (op->kind == OP_UPLOAD_PART || op->kind == OP_TRASH)
@@ -154,6 +178,8 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     TRY(put_live(compaction, op, body_lsn, &live, &record, err));
     if (live)
         return put_move(compaction, &record, err);
+    if (in_segment && op->kind != OP_KEPT) /* its change is said elsewhere, once */
+        TRY(change_again(compaction, op->record.info.sequence, err));
     for (size_t i = 0; i < blob_count(&op->record); i++)
         TRY(trash_again(compaction, blob_at(&op->record, i), err));
     if (compaction->trash.len >= MOVE_GROUP_OPS)
@@ -183,7 +209,8 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
         if (op->record.place == PLACE_JOURNAL && op->record.at >= missing)
             lsn = compaction->bodies.items[first + op->record.at - missing];
         TRY(op_visit(compaction, op, record->lsn, lsn, err));
-        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS)
+        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS ||
+            compaction->changes.len >= MOVE_GROUP_OPS)
             TRY(group_commit(compaction, err));
     }
     compaction->bodies.len = 0;
@@ -203,7 +230,7 @@ static Code segment_pass(Compaction *compaction, uint64_t start, bool counting, 
 }
 
 /* Of the oldest segment, whatever lives in it: segments_worth has found that it pays. */
-static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err *err)
+static Code segment_compact(Store *store, Journal *journal, uint64_t worth, bool *ret_freed, Err *err)
 {
     uint64_t size = journal_segment_bytes(journal);
     uint64_t start = journal_start(journal);
@@ -211,8 +238,7 @@ static Code segment_compact(Store *store, Journal *journal, bool *ret_freed, Err
         compaction_done) = { .store = store, .journal = journal, .end = (start / size + 1) * size };
     *ret_freed = false;
     TRY(segment_pass(&compaction, start, true, err));
-    /* On a full disk its reader cannot write what it reads: the index alone keeps those changes for it then. */
-    if (feed_unread(store, compaction.last_sequence) && !space_is_full(store))
+    if (feed_unread(store, compaction.last_sequence) && feed_waits(store, worth * size - start))
         return E_OK;
     CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));
@@ -238,8 +264,9 @@ Code store_compact(Store *store, const bool *stop, size_t *ret_segments, Err *er
     uint64_t end = journal_end(journal) / size; /* the tail and the one before it stay */
     uint64_t worth = end > first ? segments_worth(store, first, end - 1, space_live_percent_max(store)) : first;
     bool freed = true;
+    feed_waits_none(store);
     while (freed && journal_start(journal) / size < worth && !(stop && __atomic_load_n(stop, __ATOMIC_ACQUIRE))) {
-        TRY(segment_compact(store, journal, &freed, err));
+        TRY(segment_compact(store, journal, worth, &freed, err));
         *ret_segments += freed;
     }
     return E_OK;

@@ -5,15 +5,17 @@
  *    on sees every later change once and in order, also after a crash or a lost index.
  * 2. Rows are removed only up to `floor`, which their readers have given back for good, and the row
  *    of number 0 says so in the same batch: who asks for an earlier one gets GONE, never a gap.
- * 3. While `held`, no segment of the journal is forgotten that has a change above `floor`: an index
- *    that is made again from the journal has the feed of every reader.
+ * 3. While `held`, no change above `floor` leaves the journal: an index that is made again from it has the feed of
+ *    every reader. Segments with such changes stay for a while, since most readers come soon (feed_waits); behind that
+ *    compaction says the changes again, without bytes (OP_CHANGE). None is ever given up: bronze.objects has each once.
  * 4. Nobody is woken before there is more than he waits for: groups come a thousand times a second.
  * 5. `trimming` and the writes belong to the leader; the rest is under the store's mutex. */
 #include "store/store_priv.h"
 
 #include <string.h>
 
-enum { TRIM_LEAST = 256, TRIM_MAX = 4096, FLAG_MARKER = 1, FLAG_NULL = 2, FLAG_SHA256 = 4, FLAG_MD5 = 8 };
+enum { TRIM_LEAST = 256, TRIM_MAX = 4096, AGAIN_BYTES = 200 /* of a change that is said again, about */,
+       FLAG_MARKER = 1, FLAG_NULL = 2, FLAG_SHA256 = 4, FLAG_MD5 = 8 };
 
 /* ---- rows ---- */
 
@@ -77,7 +79,7 @@ void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKin
     write_str32(&buf, info->bucket);
     write_str32(&buf, info->key);
     write_u64le(&buf, op->kind == OP_UNDELETE ? 0 : op->of_sequence); /* it is a put, also when it is moved */
-    bool kept = kind == CHANGE_PUT || op->kind == OP_MARKER || kind == CHANGE_TAGS;
+    bool kept = kind == CHANGE_PUT || op->kind == OP_MARKER || kind == CHANGE_TAGS || op->kind == OP_CHANGE;
     details_encode(&buf, kept ? info : &(ObjectInfo){ 0 }); /* alike live and in a replay */
     write.value = plan_text(plan, &buf);
     vec_push(&plan->writes, write);
@@ -219,6 +221,53 @@ bool feed_gave_back(Store *store, uint64_t sequence)
 {
     MUTEX_HELD(&store->mutex);
     return store->feed.held && sequence <= store->feed.trimmed;
+}
+
+bool feed_waits(Store *store, uint64_t bytes)
+{
+    bool full = space_is_full(store); /* its reader may not be able to write what it reads */
+    MUTEX_HELD(&store->mutex);
+    uint64_t again = (store->next_sequence - 1 - store->feed.floor) * AGAIN_BYTES;
+    /* No less than what is said again pays for: else the same changes would be written all the time. */
+    bool waits = bytes <= (full ? again : MAX(store->feed.journal_max, 2 * again));
+    store->feed.journal_waits = waits ? bytes : 0;
+    return waits;
+}
+
+void feed_waits_none(Store *store)
+{
+    MUTEX_HELD(&store->mutex);
+    store->feed.journal_waits = 0;
+}
+
+void store_feed_state(Store *store, StoreFeedState *ret_state)
+{
+    MUTEX_HELD(&store->mutex);
+    uint64_t newest = store->next_sequence - 1;
+    *ret_state = (StoreFeedState){ .newest = newest, .journal_bytes = store->feed.journal_waits,
+                                   .unread = store->feed.held ? newest - store->feed.floor : 0 };
+}
+
+Code feed_again(Store *store, uint64_t sequence, Arena *arena, CommitOp *ret_op, bool *ret_any, Err *err)
+{
+    Buf seek AUTO(buf_done);
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    StoreChange change;
+    buf_init(&seek, INDEX_KEY_MAX);
+    *ret_any = false;
+    if (!feed_unread(store, sequence))
+        return E_OK;
+    key_change(&seek, sequence);
+    TRY(cursor_init(&cursor, store, err));
+    TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    if (!cursor.there || !str_eq(cursor_key(&cursor), buf_str(&seek)))
+        return E_OK;
+    TRY(change_decode(cursor_key(&cursor), cursor_value(&cursor), arena, &change, err));
+    *ret_op = (CommitOp){ .kind = OP_CHANGE, .again = true, .change = change.kind, .of_sequence = change.of_sequence,
+                          .record.info = change.object };
+    ret_op->record.info.sequence = sequence;
+    *ret_any = true;
+    return E_OK;
 }
 
 Code feed_load(Store *store, Err *err)

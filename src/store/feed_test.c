@@ -18,12 +18,18 @@ static const char *const kept_index = "memory"; /* RocksDB is not instrumented *
 static const char *const kept_index = "rocksdb";
 #endif
 
-static Code feed_open(const char *index, Store **store, Err *err)
+static Code feed_open_bound(const char *index, uint64_t journal_bytes, Store **store, Err *err)
 {
     static char dir[OS_PATH_MAX];
     snprintf(dir, sizeof dir, "%s/store", test_dir());
-    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20, .trash_seconds = -1 };
+    StoreOptions options = { .index = index, .dir = dir, .segment_bytes = 1 << 20, .trash_seconds = -1,
+                             .feed_journal_bytes = journal_bytes };
     return store_open(os_real(), &options, store, err);
+}
+
+static Code feed_open(const char *index, Store **store, Err *err)
+{
+    return feed_open_bound(index, 0, store, err);
 }
 
 static size_t changes_of(Store *store, uint64_t after, Arena *arena, StoreChange **ret_changes)
@@ -177,6 +183,122 @@ TEST(feed_keeps_what_a_reader_has_not_read)
     CHECK_OK(feed_open("memory", &store, &err), &err);
     CHECK_INT(changes_of(store, PUTS - 10, &arena, &changes), 11);
     CHECK(pattern_is(store, BUCKET, STR("hot"), 60000, PUTS - 1));
+}
+
+/* Changes of every kind, of which the last overwrites have taken the bytes away. */
+static void all_kinds(Store *store)
+{
+    Err err;
+    StoreTag tag = { STR("t"), STR("1") };
+    StoreDeleted deleted;
+    ObjectInfo info;
+    Arena arena AUTO(arena_done) = { 0 };
+    CHECK_OK(pattern_put(store, BUCKET, STR("tagged"), 10, 1, &err), &err);
+    CHECK_OK(store_set_tags(store, BUCKET, STR("tagged"), 0, &tag, 1, &err), &err);
+    CHECK_OK(store_head(store, BUCKET, STR("tagged"), &arena, &info, &err), &err);
+    CHECK_OK(store_set_trust(store, BUCKET, STR("tagged"), info.sequence, TRUST_CHECKED, &err), &err);
+    CHECK_OK(store_delete(store, BUCKET, STR("tagged"), &err), &err);
+    CHECK_OK(store_bucket_create(store, STR("counted"), &err), &err);
+    CHECK_OK(store_bucket_set_versioning(store, STR("counted"), VERSIONING_ENABLED, &err), &err);
+    CHECK_OK(pattern_put(store, STR("counted"), STR("k"), 200000, 1, &err), &err);
+    CHECK_OK(store_delete_many(store, &(StoreDelete){ .bucket = STR("counted"), .key = STR("k") }, 1, &deleted, &err),
+             &err);
+    for (int i = 0; i < 2; i++) { /* the marker, then the version below it */
+        StoreListQuery query = { .bucket = STR("counted"), .versions = true };
+        StoreListPage page;
+        CHECK_OK(store_list(store, &query, &arena, &page, &err), &err);
+        StoreDelete newest = { .bucket = STR("counted"), .key = STR("k"), .sequence = page.objects[0].sequence };
+        CHECK_OK(store_delete_many(store, &newest, 1, &deleted, &err), &err);
+    }
+    CHECK_OK(store_bucket_delete(store, STR("counted"), &err), &err);
+}
+
+/* As it was made again, and as it was. */
+static void changes_equal(const StoreChange *a, const StoreChange *b, Arena *arena)
+{
+    CHECK_INT(a->sequence, b->sequence);
+    CHECK(a->kind == b->kind && a->time_us == b->time_us && a->of_sequence == b->of_sequence);
+    CHECK_INT(a->size_bytes, b->size_bytes);
+    CHECK_STR(a->bucket, b->bucket);
+    CHECK_STR(a->key, b->key);
+    CHECK_STR(object_etag(arena, &a->object), object_etag(arena, &b->object));
+    CHECK_STR(a->object.content_type, b->object.content_type);
+    CHECK(a->object.delete_marker == b->object.delete_marker && a->object.has_sha256 == b->object.has_sha256);
+    CHECK(memcmp(a->object.sha256, b->object.sha256, sizeof a->object.sha256) == 0);
+    CHECK_INT(a->object.tag_count, b->object.tag_count);
+}
+
+/* A reader that stands still keeps its changes, not the bytes around them: not in the journal, and the index may be
+ * lost on top of that. */
+TEST(feed_of_a_reader_that_stands_still)
+{
+    enum { ROUNDS = 4, PUTS = 100, KINDS = 10, MIB = 1 << 20 };
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    StoreChange *before, *after;
+    StoreFeedState state;
+    StoreUsage usage;
+    size_t freed, count = 0;
+    CHECK_OK(feed_open_bound("memory", 3 * MIB, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    store_feed_release(store, 0);
+    for (int round = 0; round < ROUNDS; round++) { /* 6 MB each */
+        all_kinds(store);
+        overwrite(store, PUTS);
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+        CHECK(freed > 0);
+        store_feed_state(store, &state);
+        CHECK(state.journal_bytes > 0 && state.journal_bytes <= 3 * MIB);
+        CHECK_INT(state.unread, store_sequence(store));
+        CHECK_OK(store_usage(store, &usage, &err), &err);
+        CHECK(usage.journal_bytes <= 6 * MIB); /* and what is no segment's that could go */
+        count = changes_of(store, 0, &arena, &before);
+        CHECK_INT(count, (size_t)((round + 1) * (PUTS + KINDS) + 1));
+        store_free(&store);
+        CHECK_OK(feed_open_bound("memory", 3 * MIB, &store, &err), &err); /* the index is lost */
+        store_feed_release(store, 0);
+        CHECK_INT(changes_of(store, 0, &arena, &after), count);
+        for (size_t i = 0; i < count; i++)
+            changes_equal(&after[i], &before[i], &arena);
+    }
+    overwrite(store, PUTS);
+    store_feed_release(store, store_sequence(store));
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    store_feed_state(store, &state);
+    CHECK(freed > 0 && state.journal_bytes == 0 && state.unread == 0);
+    store_free(&store);
+    CHECK_OK(feed_open_bound("memory", 3 * MIB, &store, &err), &err);
+    CHECK(changes_of(store, 0, &arena, &after) < 2 * PUTS); /* what everybody has is not said again */
+    CHECK(pattern_is(store, BUCKET, STR("hot"), 60000, PUTS - 1));
+}
+
+/* Changes without bytes: they are not written again and again for the sake of nothing. */
+TEST(feed_of_small_changes_is_not_written_again_all_the_time)
+{
+    enum { PUTS = 12000, LOOKS = 20 };
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed, all = 0;
+    CHECK_OK(store_open(os_real(), &(StoreOptions){ .index = "memory", .dir = test_dir(), .segment_bytes = 1 << 20,
+                                                    .feed_journal_bytes = 1, .trash_seconds = -1 }, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    store_feed_release(store, 0);
+    for (int i = 0; i < PUTS; i += 100) {
+        StorePut puts[100];
+        for (int k = 0; k < 100; k++) {
+            puts[k] = (StorePut){ .bucket = BUCKET, .key = str_format(&arena, "k%d", k) };
+            CHECK_OK(store_stage(store, &puts[k].take_staged, &err), &err);
+            CHECK_OK(store_stage_finish(puts[k].take_staged, &err), &err);
+        }
+        CHECK_OK(store_publish(store, puts, 100, NULL, &err), &err);
+    }
+    for (int i = 0; i < LOOKS; i++) {
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+        all += freed;
+    }
+    CHECK(all <= 6); /* 2.4 MB in all */
 }
 
 TEST(commits_are_counted)

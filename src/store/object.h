@@ -35,6 +35,7 @@ enum {
     OBJECT_ROOM_BYTES = STORE_BLOCK_BYTES,
     STORE_TRASH_SECONDS = 3600     /* by default */
 };
+#define STORE_FEED_JOURNAL_BYTES ((uint64_t)1 << 30) /* by default */
 #define STORE_OBJECT_MAX ((uint64_t)1 << 40)
 
 /* PROTOCOLS: trust is a property of the object's version. */

@@ -302,6 +302,9 @@ Code plan_op(Plan *plan, Store *store, const CommitOp *op, Err *err)
     case OP_EXPUNGE:
     case OP_KEPT:
         return trashed_op(plan, store, op, err);
+    case OP_CHANGE:
+        feed_put(plan, store, op, op->change);
+        return E_OK;
     case OP_UNDELETE:
         TRY(trashed_op(plan, store, op, err));
         TRY(plan_key(plan, store, info->bucket, info->key, &state, err));

@@ -265,6 +265,17 @@ Code bucket_decode(Str bytes, Arena *arena, StoreBucket *ret_bucket, Err *err)
     return E_OK;
 }
 
+/* It has no bytes here, and of its parts only how many there were. */
+static void change_encode(Buf *buf, const CommitOp *op)
+{
+    ObjectRecord record = { .info = op->record.info };
+    record.info.part_count = 0;
+    write_u8(buf, (uint8_t)op->change);
+    write_u64le(buf, op->of_sequence);
+    write_varint(buf, op->record.info.part_count);
+    object_encode(buf, &record);
+}
+
 static void op_encode(Buf *buf, const CommitOp *op)
 {
     const ObjectInfo *info = &op->record.info;
@@ -302,6 +313,9 @@ static void op_encode(Buf *buf, const CommitOp *op)
     case OP_EXPUNGE:
         write_u64le(buf, op->of_sequence);
         break;
+    case OP_CHANGE:
+        change_encode(buf, op);
+        break;
     case OP_BUCKET_CREATE:
     case OP_BUCKET_SET:
         bucket_encode(buf, &op->bucket);
@@ -337,9 +351,29 @@ static void named_read(Reader *r, Arena *arena, CommitOp *op)
     op->record.info.key = named.key;
 }
 
+static void change_read(Reader *r, Arena *arena, CommitOp *op)
+{
+    op->change = (StoreChangeKind)read_count(r, read_u8(r), CHANGE_TAGS);
+    op->of_sequence = read_u64le(r);
+    size_t parts = (size_t)read_count(r, read_varint(r), STORE_PARTS_MAX);
+    named_read(r, arena, op);
+    if (op->record.place != PLACE_NONE)
+        reader_fail(r, "a change that is said again with bytes");
+    op->record.info.part_count = parts;
+}
+
+/* The last kind that a commit record of this version knows. */
+static OpKind kind_last(int version)
+{
+    return version < COMMIT_VERSION_LEAST    ? OP_MOVE
+           : version < COMMIT_VERSION_TRASH  ? OP_TRASH
+           : version < COMMIT_VERSION        ? OP_UNDELETE
+                                             : OP_CHANGE;
+}
+
 static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
 {
-    op->kind = (OpKind)read_count(r, read_u8(r), version < 2 ? OP_MOVE : version < 3 ? OP_TRASH : OP_UNDELETE);
+    op->kind = (OpKind)read_count(r, read_u8(r), kind_last(version));
     op->again = read_count(r, read_u8(r), 1) != 0;
     ObjectInfo named = { .sequence = read_u64le(r), .modified_us = (int64_t)read_u64le(r) };
     named.bucket = str_copy(arena, str_read(r, STORE_BUCKET_MAX));
@@ -374,6 +408,9 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
     case OP_DELETE:
     case OP_EXPUNGE:
         op->of_sequence = read_u64le(r);
+        return;
+    case OP_CHANGE:
+        change_read(r, arena, op);
         return;
     case OP_BUCKET_CREATE:
     case OP_BUCKET_SET:
@@ -413,8 +450,8 @@ void commit_encode(Buf *buf, const Commit *commit)
     uint8_t version = COMMIT_VERSION_LEAST;
     for (size_t i = 0; i < commit->op_count; i++) {
         count += !commit->ops[i].skip;
-        if (commit->ops[i].kind >= OP_EXPUNGE)
-            version = COMMIT_VERSION;
+        if (commit->ops[i].kind > kind_last(version))
+            version = commit->ops[i].kind > kind_last(COMMIT_VERSION_TRASH) ? COMMIT_VERSION : COMMIT_VERSION_TRASH;
     }
     ASSERT(count <= COMMIT_OPS_MAX); /* no start could read it */
     write_u8(buf, version);

@@ -59,7 +59,7 @@ TEST(record_commit_round_trip_and_every_cut_refused)
     }
     buf_clear(&buf);
     commit_encode(&buf, &commit);
-    CHECK_INT(buf.ptr[0], COMMIT_VERSION);
+    CHECK_INT(buf.ptr[0], COMMIT_VERSION_TRASH);
     CHECK_OK(commit_decode(buf_str(&buf), &arena, &again, &err), &err);
     CHECK_INT(again.ops[0].of_sequence, 4);
     CHECK_INT(again.ops[1].trashed_us, 77);
@@ -70,6 +70,22 @@ TEST(record_commit_round_trip_and_every_cut_refused)
     for (size_t cut = 0; cut < buf.len; cut++)
         CHECK_CODE(commit_decode(str_sub(buf_str(&buf), 0, cut), &arena, &again, &err), E_CORRUPT);
     buf.ptr[0] = COMMIT_VERSION_LEAST;
+    CHECK_CODE(commit_decode(buf_str(&buf), &arena, &again, &err), E_CORRUPT);
+    ops[0].kind = OP_CHANGE;
+    ops[0].change = CHANGE_PUT;
+    ops[0].record.info.part_count = 3; /* a number, without the parts */
+    ops[0].record.info.tags = &tag;
+    ops[0].record.info.tag_count = 1;
+    buf_clear(&buf);
+    commit_encode(&buf, &commit);
+    CHECK_INT(buf.ptr[0], COMMIT_VERSION);
+    CHECK_OK(commit_decode(buf_str(&buf), &arena, &again, &err), &err);
+    CHECK(again.ops[0].kind == OP_CHANGE && again.ops[0].change == CHANGE_PUT && again.ops[0].of_sequence == 4);
+    CHECK(again.ops[0].record.info.part_count == 3 && again.ops[0].record.info.sequence == 7);
+    CHECK_STR(again.ops[0].record.info.tags[0].value, STR("skies"));
+    for (size_t cut = 0; cut < buf.len; cut++)
+        CHECK_CODE(commit_decode(str_sub(buf_str(&buf), 0, cut), &arena, &again, &err), E_CORRUPT);
+    buf.ptr[0] = COMMIT_VERSION_TRASH;
     CHECK_CODE(commit_decode(buf_str(&buf), &arena, &again, &err), E_CORRUPT);
     commit.body_count = 1; /* the put names a body that is not there */
     buf_clear(&buf);

@@ -186,6 +186,7 @@ static Code open_once(Os *os, const StoreOptions *options, Store **ret_store, bo
     space_init(&store->space);
     int64_t seconds = options->trash_seconds ? options->trash_seconds : STORE_TRASH_SECONDS;
     store->trash_us = MAX(seconds, (int64_t)0) * 1000000;
+    store->feed.journal_max = options->feed_journal_bytes ? options->feed_journal_bytes : STORE_FEED_JOURNAL_BYTES;
     store->opened_us = os_now_us(store->os);
     store->opened_monotonic_us = os_monotonic_us(store->os);
     mutex_init(&store->mutex);

@@ -44,6 +44,15 @@ void store_feed_wake(Store *store); /* whoever waits looks at its `stop` */
  * change behind it is lost, also when the index is. The space follows with later changes. */
 void store_feed_release(Store *store, uint64_t sequence);
 
+/* What the slowest reader has not given back. Its rows stay, however many they are, and so does what the journal says
+ * of them; its segments stay up to feed_journal_bytes, or 400 bytes for each of the changes where that is more. */
+typedef struct StoreFeedState {
+    uint64_t newest;
+    uint64_t unread; /* changes, with numbers that changed no object */
+    uint64_t journal_bytes; /* that the last compaction could have given back but for them */
+} StoreFeedState;
+void store_feed_state(Store *store, StoreFeedState *ret_state);
+
 /* Moves live records out of the oldest journal segments while they hold mostly dead bytes, then
  * recycles these. `ret_segments`: how many became free. Safe at any time, for a maintenance job.
  * `stop` is read atomically before each segment: true ends the work early; NULL: never. */

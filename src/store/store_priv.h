@@ -53,7 +53,8 @@ typedef enum OpKind {
     OP_TRASH = 14, /* compaction says again that it is trash */
     OP_EXPUNGE = 15, /* a version in the trash goes for good */
     OP_KEPT = 16,    /* compaction says again what is in the trash: the version, with its own sequence and body */
-    OP_UNDELETE = 17 /* a put of what is in the trash, which leaves it */
+    OP_UNDELETE = 17, /* a put of what is in the trash, which leaves it */
+    OP_CHANGE = 18 /* compaction says again what the feed says: whose other record goes and who is not read by all */
 } OpKind;
 
 /* What a put or a marker takes away. */
@@ -68,6 +69,7 @@ typedef struct CommitOp {
     int64_t trashed_us;   /* OP_KEPT: the time of the change that took it away */
     StoreBucket bucket;   /* OP_BUCKET_CREATE, OP_BUCKET_SET: all but name and counts */
     StorePart part;       /* OP_UPLOAD_PART; its bytes in record.blob, unless it has none */
+    StoreChangeKind change; /* OP_CHANGE */
     bool again;           /* compaction repeats an old delete or bucket: no condition, no number */
     /* Not on disk: */
     StoreCondition condition;
@@ -92,7 +94,7 @@ typedef struct Commit {
 
 enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 2 };
 /* A commit record is of the least version that knows its changes: an older tarn reads what it can, refuses the rest. */
-enum { COMMIT_VERSION_LEAST = 2, COMMIT_VERSION = 3 };
+enum { COMMIT_VERSION_LEAST = 2, COMMIT_VERSION_TRASH = 3, COMMIT_VERSION = 4 };
 
 void commit_encode(Buf *buf, const Commit *commit);
 Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err) CHECKED;
@@ -414,6 +416,8 @@ typedef struct Feed {
     uint64_t floor;    /* given back */
     uint64_t trimmed;  /* removed */
     uint64_t trimming; /* the leader's: `trimmed` behind the group at hand */
+    uint64_t journal_max; /* set once: bytes of the journal that compaction leaves for readers */
+    uint64_t journal_waits; /* that it leaves now */
 } Feed;
 
 void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKind kind);
@@ -423,6 +427,11 @@ Code feed_writes(Plan *plan, Store *store, Buf *key, Err *err) CHECKED;
 void feed_moved(Store *store); /* the mutex is held, the group applied */
 bool feed_unread(Store *store, uint64_t sequence); /* its record has to stay */
 bool feed_gave_back(Store *store, uint64_t sequence); /* nobody can ask for this change any more */
+/* Whether compaction leaves the `bytes` of the journal that it could give back, for readers that are behind. */
+bool feed_waits(Store *store, uint64_t bytes);
+void feed_waits_none(Store *store);
+/* An OP_CHANGE of this change, when somebody may still read it; its texts live in the arena. */
+Code feed_again(Store *store, uint64_t sequence, Arena *arena, CommitOp *ret_op, bool *ret_any, Err *err) CHECKED;
 
 /* ---- the store ---- */
 
