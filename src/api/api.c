@@ -166,6 +166,14 @@ Code api_source_resolve(void *self, Str source, Str name, bool all, Arena *arena
 
 /* ---- keys ---- */
 
+Code api_named(Code code, Err *err, const char *next)
+{
+    if ((code != E_NOT_FOUND && code != E_EXISTS) || !err)
+        return code;
+    err->place[0] = '\0'; /* a name of the database's */
+    return err->hint[0] ? code : err_hint(err, code, "%s", next);
+}
+
 void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us)
 {
     json_key(w, str_z(key));
@@ -201,7 +209,8 @@ Code api_key_create(ApiCall *call, Str name, Str role, int64_t expires_us, Buf *
     KeyCreate create = { .name = name, .expires_us = expires_us, .principal = call->principal.id };
     Str id, secret;
     TRY(api_role_parse(role, &create.role, err));
-    TRY(govern_key_create(call->lake->govern, &create, call->arena, &id, &secret, err));
+    TRY(api_named(govern_key_create(call->lake->govern, &create, call->arena, &id, &secret, err), err,
+                  "take another name; `tarn key list` shows those that are there"));
     api_count(call, API_COUNT_mutations, 1);
     JsonWriter w = json_writer(out);
     json_begin_object(&w);
@@ -238,7 +247,8 @@ Code api_key_revoke(ApiCall *call, Str id, Err *err)
     if (str_eq(id, call->principal.id))
         return err_hint(err, err_set(err, E_PRECONDITION, "a key cannot revoke itself"),
                         "use another admin key");
-    TRY(govern_key_revoke(call->lake->govern, id, call->principal.id, err));
+    TRY(api_named(govern_key_revoke(call->lake->govern, id, call->principal.id, err), err,
+                  "`tarn key list` shows the keys and their ids"));
     api_count(call, API_COUNT_mutations, 1);
     return E_OK;
 }

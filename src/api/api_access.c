@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+static const char keys_next[] = "`tarn key access list` shows the access keys";
+static const char people_next[] = "`tarn key principal list` shows them";
 static const Str own_principal = STR_INIT("admin"); /* whose key stands in admin.json */
 
 Code api_expires_in(ApiCall *call, int64_t seconds, int64_t *ret_expires_us, Err *err)
@@ -43,7 +45,8 @@ Code api_principal_create(ApiCall *call, Str name, Str role, Buf *out, Err *err)
     GovernRole parsed;
     MetaPrincipal row;
     TRY(api_role_parse(role, &parsed, err));
-    TRY(govern_principal_create(call->lake->govern, name, parsed, call->principal.id, call->arena, &row, err));
+    TRY(api_named(govern_principal_create(call->lake->govern, name, parsed, call->principal.id, call->arena, &row, err),
+                  err, people_next));
     api_count(call, API_COUNT_mutations, 1);
     JsonWriter w = json_writer(out);
     principal_put(&w, call->arena, &row);
@@ -107,7 +110,8 @@ Code api_access_keys(ApiCall *call, Str principal, Buf *out, Err *err)
     size_t count, principal_count;
     int64_t now_us = govern_now_us(call->lake->govern);
     TRY(govern_principals(call->lake->govern, call->arena, &principals, &principal_count, err));
-    TRY(govern_access_list(call->lake->govern, principal, call->arena, &keys, &count, err));
+    TRY(api_named(govern_access_list(call->lake->govern, principal, call->arena, &keys, &count, err), err,
+                  people_next));
     JsonWriter w = api_items_begin(out);
     for (size_t i = 0; i < count; i++) {
         json_begin_object(&w);
@@ -155,10 +159,10 @@ Code api_access_set(ApiCall *call, const ApiAccessSet *set, Err *err)
     if (!set->sets_expires && !set->sets_disabled)
         return err_set(err, E_INVALID, "nothing is to be changed: give `expires` or `disabled`");
     if (set->sets_expires)
-        TRY(govern_access_expire(govern, set->id, set->expires_us, call->principal.id, err));
+        TRY(api_named(govern_access_expire(govern, set->id, set->expires_us, call->principal.id, err), err, keys_next));
     if (set->sets_disabled)
-        TRY(govern_access_change(govern, set->id, set->disabled ? ACCESS_DISABLE : ACCESS_ENABLE,
-                                 call->principal.id, err));
+        TRY(api_named(govern_access_change(govern, set->id, set->disabled ? ACCESS_DISABLE : ACCESS_ENABLE,
+                                           call->principal.id, err), err, keys_next));
     api_count(call, API_COUNT_mutations, 1);
     return E_OK;
 }
@@ -169,14 +173,15 @@ Code api_access_rotate(ApiCall *call, Str id, int64_t overlap_s, int64_t expires
     if (overlap_s < 0 || overlap_s > API_OVERLAP_S_MAX)
         return err_set(err, E_INVALID, "the old key goes on for 0 to %d seconds", API_OVERLAP_S_MAX);
     int64_t until_us = govern_now_us(call->lake->govern) + overlap_s * 1000000;
-    TRY(govern_access_rotate(call->lake->govern, id, until_us, expires_us, call->principal.id, call->arena,
-                             &new_id, &secret, err));
+    TRY(api_named(govern_access_rotate(call->lake->govern, id, until_us, expires_us, call->principal.id, call->arena,
+                                       &new_id, &secret, err), err, keys_next));
     return made_put(call, new_id, secret, expires_us, out, err);
 }
 
 Code api_access_revoke(ApiCall *call, Str id, Err *err)
 {
-    TRY(govern_access_change(call->lake->govern, id, ACCESS_REVOKE, call->principal.id, err));
+    TRY(api_named(govern_access_change(call->lake->govern, id, ACCESS_REVOKE, call->principal.id, err), err,
+                  keys_next));
     api_count(call, API_COUNT_mutations, 1);
     return E_OK;
 }

@@ -65,6 +65,8 @@ void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_u
 /* What stands around the rows of a list: {"items":[...]}; `what` is named when it grew too large. */
 JsonWriter api_items_begin(Buf *out);
 Code api_items_end(JsonWriter *w, const char *what, Err *err) CHECKED;
+/* NOT_FOUND and EXISTS of what a caller has named: with what to do next, where nothing is said yet. */
+Code api_named(Code code, Err *err, const char *next) CHECKED;
 /* INVALID with the names that there are. */
 Code api_role_parse(Str role, GovernRole *ret_role, Err *err) CHECKED;
 /* A number of the summary: -1 when it is not there, 0 without a snapshot. */

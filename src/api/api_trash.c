@@ -53,6 +53,17 @@ static Code trash_enter(ApiCall *call, Str bucket, BucketRight right, const char
                    STR_ARG(bucket));
 }
 
+/* An empty page of a bucket that was never there, or whose trash is over, is no answer. */
+static Code bucket_need(ApiCall *call, Str bucket, Err *err)
+{
+    StoreBucket row;
+    Code code = store_bucket_find(call->lake->store, bucket, call->arena, &row, err);
+    if (code != E_NOT_FOUND)
+        return code;
+    return err_hint(err, err_set(err, code, "there is no bucket '" STR_FMT "', and nothing of one in the trash",
+                                 STR_ARG(bucket)), "`tarn bucket ls` shows the buckets");
+}
+
 static void item_write(ApiCall *call, JsonWriter *w, const StoreTrashed *item)
 {
     const ObjectInfo *info = &item->object;
@@ -77,6 +88,8 @@ Code api_trash(ApiCall *call, const ApiTrashAsk *ask, Buf *out, Err *err)
         query.start_after = str_from(ask->cursor, VERSION_DIGITS);
     }
     TRY(store_trash_list(call->lake->store, &query, call->arena, &page, err));
+    if (page.count == 0 && !query.after_sequence)
+        TRY(bucket_need(call, ask->bucket, err));
     JsonWriter w = json_writer(out);
     json_begin_object(&w);
     json_key(&w, STR("items"));

@@ -35,7 +35,7 @@ static Code option_unknown(Str name, const OptionRow *rows, Err *err)
     Code code = err_set(err, E_INVALID, "unknown option '" STR_FMT "'", STR_ARG(name));
     if (near.ptr)
         return err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(near));
-    return err_hint(err, code, "--help lists the options");
+    return code;
 }
 
 static Code option_take(Args *args, int *at, int argc, char **argv, const OptionRow *rows, Err *err)
@@ -52,7 +52,8 @@ static Code option_take(Args *args, int *at, int argc, char **argv, const Option
         return err_set(err, E_LIMIT, "more than %d options", OPTIONS_MAX);
     Str value = equals < 0 ? STR_NONE : str_from(word, (size_t)equals + 1);
     if (row->value && equals < 0) {
-        if (*at + 1 == argc)
+        Str next = *at + 1 < argc ? str_z(argv[*at + 1]) : STR_NONE;
+        if (!next.ptr || row_find(rows, next) || row_find(args_common, next))
             return err_set(err, E_INVALID, "option '%s' wants a value: %s %s", row->name, row->name,
                            row->value);
         value = str_z(argv[++*at]);

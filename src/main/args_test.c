@@ -41,4 +41,8 @@ TEST(args_missing_value)
     const char *argv[] = { "--source" };
     CHECK_CODE(parse(&err, 1, argv), E_INVALID);
     CHECK(strstr(err.text, "NAME"));
+    const char *eaten[] = { "--source", "--yes" }; /* no value, but the next option */
+    CHECK_CODE(parse(&err, 2, eaten), E_INVALID);
+    const char *text[] = { "-c", "-- a remark" };
+    CHECK_OK(parse(&err, 2, text), &err);
 }

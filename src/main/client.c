@@ -15,6 +15,7 @@ struct Client {
     Arena arena;
     Str url;
     Str token;
+    const char *token_from; /* where it stands */
     const char *ca;       /* NULL: the system's authorities */
     bool ca_only;         /* those of `ca` and no others */
     const char *cert, *key;
@@ -58,8 +59,10 @@ static Code admin_read(Client *client, Str data, Err *err)
     TRY(json_parse(&client->arena, buf_str(&text), NULL, &root, err));
     if (!client->url.len)
         client->url = url_of(&client->arena, root);
-    if (!client->token.len)
+    if (!client->token.len) {
         client->token = str_copy(&client->arena, json_str(json_get(root, "token")));
+        client->token_from = path;
+    }
     return E_OK;
 }
 
@@ -83,6 +86,7 @@ Code client_open(const ClientOptions *options, Client **ret_client, Err *err)
     AUTO(client_free) Client *client = mem_new(sizeof *client);
     client->url = first_of(options->url, "TARN_URL");
     client->token = first_of(options->token, "TARN_TOKEN");
+    client->token_from = "TARN_TOKEN";
     Str data = first_of(options->data, "TARN_DATA");
     if (!client->url.len || !client->token.len)
         TRY(admin_read(client, data.len ? data : STR("tarn-data"), err));
@@ -174,6 +178,15 @@ static Code problem_read(Str body, long status, Err *err)
     return problem_take(root, code, err);
 }
 
+/* With whose key was refused, and where. */
+static Code problem_tell(const Client *client, const Exchange *exchange, long status, Err *err)
+{
+    Code code = problem_read(buf_str(exchange->body), status, err);
+    if (code != E_UNAUTHENTICATED)
+        return code;
+    return err_place(err, code, "the key of %s, at " STR_FMT, client->token_from, STR_ARG(client->url));
+}
+
 /* An answer that was cut off may say why at its end. */
 static Code cut_read(Str body, Err *err)
 {
@@ -216,7 +229,7 @@ static Code exchange_run(Client *client, Exchange *exchange, Err *err)
     if (exchange->failed != E_OK)
         return exchange->failed;
     if (status >= 400)
-        return problem_read(buf_str(exchange->body), status, err);
+        return problem_tell(client, exchange, status, err);
     if (exchange->body->over)
         return buf_end(exchange->body, "the answer", err);
     if (result == CURLE_OK)

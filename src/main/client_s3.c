@@ -143,6 +143,10 @@ Code s3_client_open(const Args *args, S3Client **ret_client, Err *err)
     client->access = str_z(getenv("TARN_ACCESS_KEY"));
     client->secret = str_z(getenv("TARN_SECRET_KEY"));
     client->region = str_z(getenv("TARN_S3_REGION"));
+    Str url = args_get(args, "--url");
+    if (!client->endpoint.len && url.len) /* DIR/admin.json may be of another server */
+        return err_hint(err, err_set(err, E_INVALID, "--url " STR_FMT " is no S3 door", STR_ARG(url)),
+                        "--endpoint URL or TARN_S3 names it; --data DIR finds the one of a server on this machine");
     if (!client->endpoint.len || !client->access.len || !client->secret.len)
         TRY(admin_read(client, data, err));
     if (!client->region.len)
@@ -360,7 +364,7 @@ static bool query_has(const S3Call *call, const char *name)
     return false;
 }
 
-static Code refusal_read(const S3Call *call, const S3Reply *reply, Err *err)
+static Code refusal_tell(const S3Call *call, const S3Reply *reply, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     const XmlNode *root = NULL;
@@ -391,6 +395,18 @@ static Code refusal_read(const S3Call *call, const S3Reply *reply, Err *err)
     return code;
 }
 
+/* The door's own texts do not name what was asked for. */
+static Code refusal_read(const S3Client *client, const S3Call *call, const S3Reply *reply, Err *err)
+{
+    Code code = refusal_tell(call, reply, err);
+    if (code == E_UNAUTHENTICATED)
+        return err_place(err, code, "access key " STR_FMT " at " STR_FMT, STR_ARG(client->access),
+                         STR_ARG(client->endpoint));
+    return call->bucket.len ? err_place(err, code, "s3://" STR_FMT "%s" STR_FMT, STR_ARG(call->bucket),
+                                        call->key.len ? "/" : "", STR_ARG(call->key))
+                            : code;
+}
+
 static Code exchange_end(S3Client *client, Exchange *exchange, CURLcode result, Err *err)
 {
     S3Reply *reply = exchange->reply;
@@ -400,7 +416,7 @@ static Code exchange_end(S3Client *client, Exchange *exchange, CURLcode result, 
     if (exchange->failed != E_OK)
         return exchange->failed;
     if (reply->status >= 300)
-        return refusal_read(exchange->call, reply, err);
+        return refusal_read(client, exchange->call, reply, err);
     TRY(buf_end(&reply->body, "the answer", err));
     if (result == CURLE_OK)
         return E_OK;

@@ -152,7 +152,8 @@ static Code target_take(const char *dir, const char *from, OsFile **ret_lock, Er
     if (str_starts(str_format(&tmp, "%s/", real_to), str_format(&tmp, "%s/", real_from)))
         return err_hint(err, err_set(err, E_INVALID, "%s lies in the lake that is to be copied", dir),
                         "name a directory on another disk");
-    TRY(os_file_open(os_real(), backup_path(&tmp, "%s/LOCK", dir), OS_READ | OS_WRITE | OS_CREATE, ret_lock, err));
+    const char *path = backup_path(&tmp, "%s/LOCK", dir);
+    TRY(lake_unwritable(os_file_open(os_real(), path, OS_READ | OS_WRITE | OS_CREATE, ret_lock, err), err));
     Code code = os_file_lock(*ret_lock, err);
     if (code == E_UNAVAILABLE)
         return err_hint(err, err_set(err, code, "another backup to %s is being made", dir), "wait until it is done");
@@ -221,7 +222,8 @@ static Code older_remove(const Args *args, Backup *backup, Err *err)
         return E_OK;
     TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
     if (!str_u64(text, &keep) || keep == 0)
-        return err_set(err, E_INVALID, "--keep takes a number from 1 on");
+        return err_hint(err, err_set(err, E_INVALID, "--keep " STR_FMT " is no number from 1 on", STR_ARG(text)),
+                        "`--keep 7` leaves this backup and the six before it");
     for (size_t i = 0; i + keep < count; i++) {
         TRY(backup_go(backup->dir, heads[i].name, err));
         fprintf(stderr, "removed %s/" STR_FMT "\n", backup->dir, STR_ARG(heads[i].name));
@@ -234,7 +236,8 @@ static Code number_check(const Args *args, Err *err)
     uint64_t keep = 1;
     Str text = args_get(args, "--keep");
     if (text.len && (!str_u64(text, &keep) || keep == 0))
-        return err_set(err, E_INVALID, "--keep takes a number from 1 on");
+        return err_hint(err, err_set(err, E_INVALID, "--keep " STR_FMT " is no number from 1 on", STR_ARG(text)),
+                        "`--keep 7` leaves this backup and the six before it");
     return E_OK;
 }
 

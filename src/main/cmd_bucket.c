@@ -183,7 +183,9 @@ static Code cors_set(BucketCall *call, Err *err)
     buf_init(&body, DOCUMENT_MAX);
     Str file = args_get(call->args, "--file");
     if (file.len) {
-        TRY(os_read_whole(os_real(), str_copy_z(call->tmp, file), &body, err));
+        Code code = os_read_whole(os_real(), str_copy_z(call->tmp, file), &body, err);
+        if (code != E_OK)
+            return err_hint(err, code, "--file takes a CORSConfiguration in XML; --origin URL needs no file");
         return bucket_do(call, "PUT", "cors", buf_str(&body), err);
     }
     XmlWriter w = xml_writer(&body);
@@ -210,6 +212,10 @@ static Code verb_cors(void *arg, Err *err)
         return bucket_do(call, "DELETE", "cors", STR_NONE, err);
     if (args_has(call->args, "--origin") || args_has(call->args, "--file"))
         return cors_set(call, err);
+    if (args_has(call->args, "--method"))
+        return err_hint(err, err_set(err, E_INVALID, "--method goes with --origin"),
+                        "`tarn bucket cors " STR_FMT " --origin https://app.example.org --method GET`",
+                        STR_ARG(call->name));
     Code code = bucket_ask(call, NULL, "cors", STR_NONE, &reply, err);
     if (code == E_OK)
         printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&reply.body))));

@@ -56,7 +56,9 @@ static Code file_ingest(const Args *args, Client *client, Str path, Err *err)
         name = str_from(path, (size_t)(str_rfind_char(path, '/') + 1));
     const char *file = str_copy_z(&tmp, path);
     OsStat stat;
-    TRY(os_stat(os_real(), file, &stat, err));
+    Code there = os_stat(os_real(), file, &stat, err);
+    if (there != E_OK)
+        return err_hint(err, there, "is the path right?");
     if (stat.is_dir)
         return err_hint(err, err_set(err, E_INVALID, "%s is a directory", file),
                         "name its files: tarn ingest %s/* --source NAME", file);

@@ -4,6 +4,7 @@
 #include "main/command.h"
 
 #include <stdio.h>
+#include <string.h>
 
 const OptionRow key_options[] = {
     { "--role", "ROLE", "data_viewer (default), data_scientist, data_engineer or admin" },
@@ -15,12 +16,6 @@ const OptionRow key_options[] = {
 };
 
 enum { KEY_BODY_MAX = 1 << 16 };
-
-static Code usage_refuse(Err *err, const char *usage)
-{
-    return err_hint(err, err_set(err, E_INVALID, "`tarn key` wants to know what to do"), "usage: tarn key %s",
-                    usage);
-}
 
 /* ---- times ---- */
 
@@ -151,7 +146,8 @@ static Code principal_set(KeyCall *call, Str name, Buf *body, Err *err)
     Str role = args_get(call->args, "--role");
     bool disable = args_has(call->args, "--disable"), enable = args_has(call->args, "--enable");
     if (disable == enable && !role.len)
-        return usage_refuse(err, "principal set NAME [--role ROLE] [--disable | --enable]");
+        return err_hint(err, err_set(err, E_INVALID, "nothing of the principal '" STR_FMT "' is to be changed",
+                                     STR_ARG(name)), "give --role ROLE, --disable or --enable");
     JsonWriter w = json_writer(body);
     json_begin_object(&w);
     if (role.len)
@@ -199,7 +195,8 @@ static Code access_rotate(KeyCall *call, Str id, Buf *body, Err *err)
     Str text = args_get(call->args, "--overlap");
     int64_t seconds = 86400;
     if (text.len && !span_parse(text, &seconds))
-        return err_set(err, E_INVALID, "--overlap takes a time like 24h, 30m or 0");
+        return err_hint(err, err_set(err, E_INVALID, "--overlap " STR_FMT " is no time", STR_ARG(text)),
+                        "write 24h, 30m or 0, at most 30d");
     JsonWriter w = json_writer(body);
     json_begin_object(&w);
     json_field_i64(&w, "overlap_s", seconds);
@@ -211,7 +208,8 @@ static Code access_rotate(KeyCall *call, Str id, Buf *body, Err *err)
 static Code access_expire(KeyCall *call, Str id, Buf *body, Err *err)
 {
     if (!args_has(call->args, "--expires"))
-        return usage_refuse(err, "access expire ID --expires 7d");
+        return err_hint(err, err_set(err, E_INVALID, "when " STR_FMT " ends is not said", STR_ARG(id)),
+                        "give --expires 7d, a date or `never`");
     JsonWriter w = json_writer(body);
     json_begin_object(&w);
     TRY(expires_put(call->args, &w, err));
@@ -250,22 +248,23 @@ typedef struct KeyVerb {
     const char *word;
     bool named, may_be_named;
     Code (*run)(KeyCall *call, Str name, Buf *body, Err *err);
+    const char *usage; /* behind the word */
 } KeyVerb;
 
 static const KeyVerb verbs[] = {
-    { "", "list", false, false, bearer_list },
-    { "", "create", true, true, bearer_create },
-    { "", "revoke", true, true, bearer_revoke },
-    { "principal", "list", false, false, principal_list },
-    { "principal", "create", true, true, principal_create },
-    { "principal", "set", true, true, principal_set },
-    { "access", "list", false, true, access_list },
-    { "access", "create", true, true, access_create },
-    { "access", "rotate", true, true, access_rotate },
-    { "access", "expire", true, true, access_expire },
-    { "access", "disable", true, true, access_disable },
-    { "access", "enable", true, true, access_enable },
-    { "access", "revoke", true, true, access_revoke },
+    { "", "list", false, false, bearer_list, "" },
+    { "", "create", true, true, bearer_create, "NAME [--role ROLE] [--expires WHEN]" },
+    { "", "revoke", true, true, bearer_revoke, "ID" },
+    { "principal", "list", false, false, principal_list, "" },
+    { "principal", "create", true, true, principal_create, "NAME [--role ROLE]" },
+    { "principal", "set", true, true, principal_set, "NAME [--role ROLE] [--disable | --enable]" },
+    { "access", "list", false, true, access_list, "[PRINCIPAL]" },
+    { "access", "create", true, true, access_create, "PRINCIPAL [--role ROLE] [--expires WHEN]" },
+    { "access", "rotate", true, true, access_rotate, "ID [--overlap TIME] [--expires WHEN]" },
+    { "access", "expire", true, true, access_expire, "ID --expires WHEN" },
+    { "access", "disable", true, true, access_disable, "ID" },
+    { "access", "enable", true, true, access_enable, "ID" },
+    { "access", "revoke", true, true, access_revoke, "ID" },
 };
 
 /* `ls` as buckets and objects have it. */
@@ -274,19 +273,40 @@ static bool word_is(Str word, const char *wanted)
     return str_eq(word, str_z(wanted)) || (str_eq(word, STR("ls")) && str_eq(str_z(wanted), STR("list")));
 }
 
-static const KeyVerb *verb_find(const Args *args, size_t *ret_words)
+static Code verb_unknown(const char *kind, Str word, Err *err)
 {
+    Arena tmp AUTO(arena_done) = { 0 };
+    Str words = STR_NONE;
+    for (size_t i = 0; i < ARRAY_LEN(verbs); i++)
+        if (strcmp(verbs[i].kind, kind) == 0)
+            words = str_format(&tmp, STR_FMT "%s ", STR_ARG(words), verbs[i].word);
+    words = str_format(&tmp, STR_FMT "%s", STR_ARG(words), *kind ? "" : "principal access ");
+    return command_word_refuse(*kind ? str_copy_z(&tmp, str_format(&tmp, "key %s", kind)) : "key", word,
+                               str_copy_z(&tmp, str_trim(words)), err);
+}
+
+static Code verb_find(const Args *args, const KeyVerb **ret_verb, size_t *ret_words, Err *err)
+{
+    Str first = args->count ? args->words[0] : STR_NONE;
+    const char *kind = str_eq(first, STR("principal")) ? "principal" : str_eq(first, STR("access")) ? "access" : "";
+    size_t words = *kind ? 2 : 1;
+    Str word = args->count >= words ? args->words[words - 1] : STR_NONE;
     for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
-        size_t words = *verbs[i].kind ? 2 : 1;
-        if (args->count < words || !word_is(args->words[words - 1], verbs[i].word) ||
-            (words == 2 && !str_eq(args->words[0], str_z(verbs[i].kind))))
+        const KeyVerb *verb = &verbs[i];
+        if (strcmp(verb->kind, kind) != 0 || !word_is(word, verb->word))
             continue;
-        if (args->count < words + verbs[i].named || args->count > words + verbs[i].may_be_named)
-            continue;
+        *ret_verb = verb;
         *ret_words = words;
-        return &verbs[i];
+        if (args->count >= words + verb->named && args->count <= words + verb->may_be_named)
+            return E_OK;
+        if (args->count < words + verb->named)
+            err_set(err, E_INVALID, "a word is missing behind `tarn key %s%s%s`", kind, *kind ? " " : "", verb->word);
+        else
+            err_set(err, E_INVALID, "'" STR_FMT "' is one word too many for `tarn key %s%s%s`",
+                    STR_ARG(args->words[words + verb->may_be_named]), kind, *kind ? " " : "", verb->word);
+        return err_hint(err, E_INVALID, "usage: tarn key %s%s%s %s", kind, *kind ? " " : "", verb->word, verb->usage);
     }
-    return NULL;
+    return verb_unknown(kind, word, err);
 }
 
 Code command_key(const Args *args, Err *err)
@@ -294,18 +314,10 @@ Code command_key(const Args *args, Err *err)
     Arena tmp AUTO(arena_done) = { 0 };
     AUTO(client_free) Client *client = NULL;
     Buf body AUTO(buf_done) = { 0 };
-    buf_init(&body, KEY_BODY_MAX);
+    const KeyVerb *verb = NULL;
     size_t words = 0;
-    const KeyVerb *verb = verb_find(args, &words);
-    Str kind = args->count ? args->words[0] : STR_NONE;
-    if (!verb && str_eq(kind, STR("access")))
-        return usage_refuse(err, "access list [NAME] | create NAME [--role ROLE] [--expires WHEN] | rotate ID "
-                            "[--overlap TIME] | expire ID --expires WHEN | disable ID | enable ID | revoke ID");
-    if (!verb && str_eq(kind, STR("principal")))
-        return usage_refuse(err, "principal list | create NAME [--role ROLE] | set NAME [--role ROLE] "
-                            "[--disable | --enable]");
-    if (!verb)
-        return usage_refuse(err, "list | create NAME [--role ROLE] | revoke ID | principal ... | access ...");
+    buf_init(&body, KEY_BODY_MAX);
+    TRY(verb_find(args, &verb, &words, err));
     TRY(command_client(args, &client, err));
     KeyCall call = { args, client, &tmp };
     return verb->run(&call, args->count > words ? args->words[words] : STR_NONE, &body, err);

@@ -93,8 +93,12 @@ Code command_words_check(const Args *args, const char *command, size_t min, size
 {
     if (args->count >= min && args->count <= max)
         return E_OK;
-    Code code = err_set(err, E_INVALID, "`tarn %s " STR_FMT "` takes other words", command,
-                        STR_ARG(args->words[0]));
+    Code code = E_INVALID;
+    if (args->count < min)
+        err_set(err, code, "a word is missing behind `tarn %s " STR_FMT "`", command, STR_ARG(args->words[0]));
+    else
+        err_set(err, code, "'" STR_FMT "' is one word too many for `tarn %s " STR_FMT "`", STR_ARG(args->words[max]),
+                command, STR_ARG(args->words[0]));
     return err_hint(err, code, "usage: tarn %s %s", command, usage);
 }
 
@@ -111,6 +115,8 @@ Code command_word_refuse(const char *command, Str word, const char *words, Err *
         code = err_set(err, E_INVALID, "`tarn %s` knows no '" STR_FMT "'", command, STR_ARG(word));
     if (near.ptr)
         return err_hint(err, code, "did you mean `tarn %s " STR_FMT "`?", command, STR_ARG(near));
+    if (count == 1)
+        return err_hint(err, code, "`tarn %s %s`", command, words);
     return err_hint(err, code, "it is one of %s; `tarn %s --help` shows an example", words, command);
 }
 
@@ -160,7 +166,10 @@ Code command_table(const Args *args, Err *err)
 
 Code command_config(const Args *args, Err *err)
 {
+    static const CommandVerb verbs[] = { { "explain", 1, 1, NULL, "explain" }, { NULL, 0, 0, NULL, NULL } };
     Conf conf AUTO(conf_done) = { 0 };
+    const CommandVerb *verb;
+    TRY(command_verb(args, "config", verbs, &verb, err));
     TRY(settings_load(&conf, args, err));
     for (size_t i = 0; i < conf.row_count; i++) {
         const ConfRow *row = &conf.rows[i];

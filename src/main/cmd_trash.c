@@ -59,7 +59,10 @@ static Code trash_restore(const Args *args, Str bucket, Str key, Err *err)
     TRY(buf_end(&path, "a key", err));
     TRY(command_client(args, &client, err));
     ClientRequest request = { .method = "POST", .path = buf_str(&path) };
-    TRY(client_call(client, &request, &answer, err));
+    Code code = client_call(client, &request, &answer, err);
+    if (code == E_NOT_FOUND)
+        return err_hint(err, code, "`tarn object trash ls " STR_FMT "` shows what can be taken back", STR_ARG(bucket));
+    TRY(code);
     if (args_has(args, "--json"))
         printf(STR_FMT "\n", STR_ARG(str_trim(buf_str(&answer))));
     else

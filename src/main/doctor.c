@@ -266,6 +266,9 @@ Code command_doctor(const Args *args, Err *err)
 {
     Conf conf AUTO(conf_done) = { 0 };
     Arena tmp AUTO(arena_done) = { 0 };
+    if (args->count > 0)
+        return err_hint(err, err_set(err, E_INVALID, "'" STR_FMT "' is one word too many for `tarn doctor`",
+                                     STR_ARG(args->words[0])), "name the directory with --data DIR");
     TRY(settings_load(&conf, args, err));
     Str dir = conf_text(&conf, "data.dir");
     OsStat stat;
@@ -290,6 +293,7 @@ Code command_doctor(const Args *args, Err *err)
         return E_OK;
     }
     if (doctor.in_use && doctor.findings == 1)
-        return err_set(err, E_UNAVAILABLE, "the data directory is in use");
+        return err_hint(err, err_set(err, E_UNAVAILABLE, "the data directory %s is in use", doctor.dir),
+                        "all else that can be looked at is well; stop its server and look again for the rest");
     return err_set(err, E_CORRUPT, "%zu finding%s", doctor.findings, doctor.findings == 1 ? "" : "s");
 }

@@ -35,6 +35,13 @@ static const char *path_in(Lake *lake, const char *name)
     return str_copy_z(&lake->arena, str_format(&lake->arena, "%s/%s", lake->dir, name));
 }
 
+Code lake_unwritable(Code code, Err *err)
+{
+    if (code == E_OK || code == E_NO_SPACE || (err && err->hint[0]))
+        return code;
+    return err_hint(err, code, "it takes a directory that this user can write, on a file system mounted for writing");
+}
+
 Code lake_dirs_make(const char *path, Err *err)
 {
     char part[OS_PATH_MAX];
@@ -51,7 +58,7 @@ Code lake_dirs_make(const char *path, Err *err)
         OsStat stat;
         if (os_stat(os_real(), part, &stat, NULL) == E_OK && stat.is_dir)
             continue;
-        TRY(os_dir_make(os_real(), part, err));
+        TRY(lake_unwritable(os_dir_make(os_real(), part, err), err));
     }
     return E_OK;
 }
@@ -92,8 +99,9 @@ static int64_t lock_holder(Lake *lake)
 
 static Code lock_take(Lake *lake, Err *err)
 {
-    TRY(os_file_open(os_real(), path_in(lake, "LOCK"), OS_READ | OS_WRITE | OS_CREATE, &lake->lock, err));
-    Code code = os_file_lock(lake->lock, err);
+    Code code = os_file_open(os_real(), path_in(lake, "LOCK"), OS_READ | OS_WRITE | OS_CREATE, &lake->lock, err);
+    TRY(lake_unwritable(code, err));
+    code = os_file_lock(lake->lock, err);
     if (code == E_UNAVAILABLE) {
         int64_t pid = lock_holder(lake);
         if (pid > 0)

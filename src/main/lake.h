@@ -33,6 +33,7 @@ void lake_close(Lake *lake);
 
 /* Makes the directory with all those above it. */
 Code lake_dirs_make(const char *path, Err *err) CHECKED;
+Code lake_unwritable(Code code, Err *err) CHECKED; /* the same code, with what a directory of ours takes */
 
 /* What memory.total comes to on this machine. */
 uint64_t lake_memory(const Conf *conf);

@@ -40,35 +40,74 @@ static void help_options(const OptionRow *rows)
                rows->value ? rows->value : "", rows->doc);
 }
 
-/* A line for each way: they are divided by " | " outside of brackets. */
-static void usage_print(const Command *command)
+/* Takes the first way off `*rest`: ways are divided by " | " outside of brackets. */
+static bool usage_split(Str *rest, Str *ret_way)
 {
-    Str usage = str_z(command->usage);
-    const char *label = "usage:";
-    size_t from = 0;
     int depth = 0;
-    for (size_t i = 0; i <= usage.len; i++) {
-        char c = i < usage.len ? usage.ptr[i] : '\0';
-        depth += c == '[' ? 1 : c == ']' ? -1 : 0;
-        if (c && !(depth == 0 && str_starts(str_from(usage, i), STR(" | "))))
+    if (!rest->ptr)
+        return false;
+    for (size_t i = 0; i < rest->len; i++) {
+        depth += rest->ptr[i] == '[' ? 1 : rest->ptr[i] == ']' ? -1 : 0;
+        if (depth != 0 || !str_starts(str_from(*rest, i), STR(" | ")))
             continue;
-        printf("%s tarn %s%s" STR_FMT "\n", label, command->name, i > from ? " " : "",
-               STR_ARG(str_sub(usage, from, i - from)));
-        label = "      ";
-        from = i + 3;
+        *ret_way = str_sub(*rest, 0, i);
+        *rest = str_from(*rest, i + 3);
+        return true;
     }
-    printf("\n");
+    *ret_way = *rest;
+    *rest = STR_NONE;
+    return true;
 }
 
-static void help_command(const Command *command)
+/* Whether a line begins with these words. */
+static bool words_begin(Str line, const Str *words, size_t count)
 {
+    Str word;
+    for (size_t i = 0; i < count; i++)
+        if (!str_split(&line, ' ', &word) || !str_eq(word, words[i]))
+            return false;
+    return true;
+}
+
+/* How many of the words that came with --help tell ways apart: `key access`, `key access rotate`. */
+static size_t words_that_tell(const Command *command, const Args *args)
+{
+    for (size_t count = args->count; count > 0; count--)
+        for (Str rest = str_z(command->usage), way; usage_split(&rest, &way);)
+            if (words_begin(way, args->words, count))
+                return count;
+    return 0;
+}
+
+static void examples_print(const Command *command, const Args *args, size_t words)
+{
+    Str before = STR_INIT("tarn "), rest = str_z(command->example), line;
+    size_t skip = before.len + strlen(command->name) + 1;
+    const char *label = "\nexample: ";
+    while (str_split(&rest, '\n', &line)) {
+        Str behind = str_starts(line, before) ? str_from(line, MIN(skip, line.len)) : STR_NONE;
+        if (words && !words_begin(behind, args->words, words))
+            continue;
+        printf("%s" STR_FMT "\n", label, STR_ARG(line));
+        label = "         ";
+    }
+}
+
+/* Of the whole command, or of the verb that stands before --help. */
+static void help_command(const Command *command, const Args *args)
+{
+    size_t words = words_that_tell(command, args);
+    const char *label = "usage:";
     printf("%s\n\n", command->doc);
-    usage_print(command);
+    for (Str rest = str_z(command->usage), way; usage_split(&rest, &way);)
+        if (words_begin(way, args->words, words)) {
+            printf("%s tarn %s%s" STR_FMT "\n", label, command->name, way.len ? " " : "", STR_ARG(way));
+            label = "      ";
+        }
+    printf("\n");
     help_options(command->options);
     help_options(args_common);
-    Str rest = str_z(command->example), line;
-    for (const char *label = "\nexample: "; str_split(&rest, '\n', &line); label = "         ")
-        printf("%s" STR_FMT "\n", label, STR_ARG(line));
+    examples_print(command, args, words);
 }
 
 static const Command *command_find(Str name)
@@ -97,10 +136,12 @@ static Code run(int argc, char **argv, Err *err)
     const Command *command = command_find(str_z(argv[1]));
     if (!command)
         return command_unknown(str_z(argv[1]), err);
-    TRY(args_parse(&args, argc - 2, argv + 2, command->options, err));
+    Code code = args_parse(&args, argc - 2, argv + 2, command->options, err);
+    if (code != E_OK)
+        return err->hint[0] ? code : err_hint(err, code, "`tarn %s --help` lists the options", command->name);
     render_colors(!args_has(&args, "--no-color"));
     if (args_has(&args, "--help")) {
-        help_command(command);
+        help_command(command, &args);
         return E_OK;
     }
     return command->run(&args, err);

@@ -269,7 +269,8 @@ Code work_put(S3Client *client, const WorkPut *put, Arena *arena, WorkDone *ret_
     if (put->file)
         send.file = fopen(put->file, "rb");
     if (!send.file)
-        return err_hint(err, err_set(err, E_NOT_FOUND, "cannot read %s", put->file), "is the path right?");
+        return err_hint(err, err_set(err, E_NOT_FOUND, "cannot read %s: %s", put->file, strerror(errno)),
+                        "is the path right?");
     buf_init(&send.parts, S3_REPLY_MAX);
     send.bytes = mem_new(send.room);
     Code code = part_read(&send, err);
@@ -337,6 +338,14 @@ static Code fetch_into(S3Client *client, const WorkGet *get, Fetch *fetch, Err *
     return code;
 }
 
+static Code file_refuse(const char *file, Err *err)
+{
+    int why = errno;
+    Code code = why == ENOENT || why == ENOTDIR ? E_NOT_FOUND : why == ENOSPC ? E_NO_SPACE : E_FORBIDDEN;
+    err_set(err, code, "cannot write %s: %s", file, strerror(why));
+    return err_hint(err, code, "name a file in a directory that can be written, or - for the standard output");
+}
+
 Code work_get(S3Client *client, const WorkGet *get, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -348,7 +357,7 @@ Code work_get(S3Client *client, const WorkGet *get, Err *err)
     const char *part = str_copy_z(&tmp, str_format(&tmp, "%s.tarn-part-%d", get->file, (int)getpid()));
     Fetch fetch = { .file = fopen(part, "wb"), .name = get->file, .show = get->show };
     if (!fetch.file)
-        return err_hint(err, err_set(err, E_FORBIDDEN, "cannot write %s", get->file), "is its directory there?");
+        return file_refuse(get->file, err);
     Code code = fetch_into(client, get, &fetch, err);
     if (fclose(fetch.file) != 0 && code == E_OK)
         code = err_set(err, E_IO, "cannot write %s", get->file);

@@ -98,7 +98,7 @@ def errors_name_the_next_command():
     holds(out.returncode != 0 and "key principal set guest" in out.stderr, out.stderr)
     out = lake.cli("key", "access", "rotat", "X")
     equal(out.returncode, 2, out.stderr)
-    holds("rotate ID" in out.stderr, out.stderr)
+    holds("key access rotate" in out.stderr, out.stderr)
     out = lake.cli("key", "access", "create", "guest", "--expires", "soon")
     equal(out.returncode, 2, out.stderr)
     holds("90d" in out.stderr, out.stderr)

@@ -204,7 +204,7 @@ TEST(rest_trash)
     WANT(ask(&door, one, "", ""), 201, "\"size_bytes\":3");
     WANT(ask(&door, one, "", ""), 404, "NOT_FOUND");
     WANT(ask(&door, "GET /v1/objects/bronze/a%20b", "", ""), 200, "one");
-    WANT(ask(&door, "GET /v1/trash/nobucket-here", "", ""), 200, "\"items\":[]");
+    WANT(ask(&door, "GET /v1/trash/nobucket-here", "", ""), 404, "tarn bucket ls");
     WANT(ask(&door, "POST /v1/trash/nobucket-here?key=k", "", ""), 404, "NOT_FOUND");
     WANT(ask(&door, "POST /v1/sql", "", "SELECT count(*) AS n FROM tarn.audit WHERE verb = 'object.undelete'"), 200,
          "[1]");
