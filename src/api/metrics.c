@@ -20,6 +20,8 @@ static void store_values(const ApiLake *lake, uint64_t *values)
     values[API_METRIC_store_trash_objects] = usage.trash_objects;
     values[API_METRIC_store_trash_bytes] = usage.trash_bytes;
     values[API_METRIC_store_journal_bytes] = usage.journal_bytes;
+    values[API_METRIC_store_recent_bytes] = usage.recent_bytes;
+    values[API_METRIC_store_recent_reads_total] = usage.recent_reads;
 }
 
 static void space_values(const ApiLake *lake, uint64_t *values)

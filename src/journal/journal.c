@@ -10,6 +10,9 @@
  *    kept, nothing is written or synced again.
  * 5. Groups are written past the page cache, in whole blocks: the last one of a group again with the next group,
  *    with the same bytes up to the tail, and zeros behind it.
+ * 7. They are written from a ring that holds the bytes of LSN n at n % JOURNAL_RECENT_BYTES: from `recent_from` on, and
+ *    no further back from `recent_to` than its length. Only the writer changes it, behind `recent_to`, which it moves
+ *    before; who reads it holds `recent_mutex` and compares checksums as for bytes of the drive.
  * 6. A record and the END record behind it fit their segment: tail % segment_bytes is never more
  * than segment_bytes - RECORD_HEADER_BYTES. */
 #include "os/crash_point.h"
@@ -88,18 +91,23 @@ static Code segments_ensure(Journal *journal, uint64_t last_id, Err *err)
     }
 }
 
+static char *recent_at(const Journal *journal, uint64_t lsn)
+{
+    return journal->recent + lsn % JOURNAL_RECENT_BYTES;
+}
+
 /* What is new, in whole blocks; the last one, where it is not full, stays for those that follow. */
 static Code group_put_out(Journal *journal, Err *err)
 {
+    char *group = recent_at(journal, journal->group_at);
     size_t full = journal->group_len / OS_BLOCK_BYTES * OS_BLOCK_BYTES, rest = journal->group_len - full;
     size_t len = rest ? full + OS_BLOCK_BYTES : full;
     if (journal->group_len == journal->group_old)
         return E_OK;
-    memset(journal->group + journal->group_len, 0, len - journal->group_len);
+    memset(group + journal->group_len, 0, len - journal->group_len);
     Segment *segment AUTO(segment_release) = segment_borrow(journal, journal->group_at / journal->segment_bytes);
     ASSERT(segment && segment->direct);
-    TRY(os_file_pwrite(segment->direct, str_of(journal->group, len), journal->group_at % journal->segment_bytes, err));
-    memmove(journal->group, journal->group + full, rest);
+    TRY(os_file_pwrite(segment->direct, str_of(group, len), journal->group_at % journal->segment_bytes, err));
     journal->group_at += full;
     journal->group_len = journal->group_old = rest;
     return E_OK;
@@ -108,10 +116,14 @@ static Code group_put_out(Journal *journal, Err *err)
 static Code group_bytes(Journal *journal, Str bytes, Err *err)
 {
     while (bytes.len > 0) {
-        if (journal->group_len == GROUP_BUFFER_BYTES)
-            TRY(group_put_out(journal, err));
-        Str part = str_sub(bytes, 0, GROUP_BUFFER_BYTES - journal->group_len);
-        memcpy(journal->group + journal->group_len, part.ptr, part.len);
+        uint64_t to_seam = JOURNAL_RECENT_BYTES - journal->group_at % JOURNAL_RECENT_BYTES;
+        size_t most = (size_t)MIN((uint64_t)GROUP_PIECE_BYTES, to_seam);
+        if (journal->group_len == most) {
+            TRY(group_put_out(journal, err)); /* all of it: both are whole blocks */
+            continue;
+        }
+        Str part = str_sub(bytes, 0, most - journal->group_len);
+        memcpy(recent_at(journal, journal->group_at) + journal->group_len, part.ptr, part.len);
         journal->group_len += part.len;
         bytes = str_from(bytes, part.len);
     }
@@ -162,11 +174,19 @@ static Code group_put(Journal *journal, const JournalRecord *record, Err *err)
     return record_put(journal, &header, record->payload, err);
 }
 
+/* The bytes up to this LSN, and the rest of its block, are about to be written. */
+static void recent_move(Journal *journal, uint64_t lsn)
+{
+    MUTEX_HELD(&journal->recent_mutex);
+    journal->recent_to = (lsn + OS_BLOCK_BYTES - 1) / OS_BLOCK_BYTES * OS_BLOCK_BYTES;
+}
+
 static Code group_write(Journal *journal, Append *group, Err *err)
 {
     uint64_t tail = group_place(journal, group);
     TRY(segments_ensure(journal, tail / journal->segment_bytes, err));
     CRASH_POINT_AT("journal_unwritten");
+    recent_move(journal, tail);
     Code code = E_OK;
     for (; group && code == E_OK; group = group->next)
         for (size_t i = 0; i < group->count && code == E_OK; i++)
@@ -272,8 +292,9 @@ void journal_drop(Journal **journal)
         segment_release(&j->segments.items[i]);
     vec_done(&j->segments);
     vec_done(&j->spares);
-    free(j->group);
+    free(j->recent);
     cond_done(&j->changed);
+    mutex_done(&j->recent_mutex);
     mutex_done(&j->mutex);
     mem_free(&j->dir);
     mem_free(journal);
@@ -290,16 +311,16 @@ void journal_close(Journal **journal)
 static Code writer_open(Journal *journal, Err *err)
 {
     size_t got = 0;
-    journal->group = aligned_alloc(OS_BLOCK_BYTES, GROUP_BUFFER_BYTES);
-    ASSERT(journal->group && "memory");
+    journal->recent = aligned_alloc(OS_BLOCK_BYTES, JOURNAL_RECENT_BYTES);
+    ASSERT(journal->recent && "memory");
     journal->group_old = journal->group_len = journal->tail % OS_BLOCK_BYTES;
-    journal->group_at = journal->tail - journal->group_len;
+    journal->group_at = journal->recent_from = journal->recent_to = journal->tail - journal->group_len;
     Segment *segment AUTO(segment_release) = segment_borrow(journal, journal->tail / journal->segment_bytes);
     ASSERT(segment);
     if (!segment->direct)
         TRY(segment_open_direct(journal, segment, err));
-    TRY(os_file_pread(segment->file, journal->group, journal->group_len, journal->group_at % journal->segment_bytes,
-                      &got, err));
+    TRY(os_file_pread(segment->file, recent_at(journal, journal->group_at), journal->group_len,
+                      journal->group_at % journal->segment_bytes, &got, err));
     return got == journal->group_len ? E_OK : err_set(err, E_IO, "the tail of the journal cannot be read");
 }
 
@@ -319,6 +340,7 @@ Code journal_open(Os *os, const JournalOptions *options, JournalVisit *visit, vo
     os_random(os, &journal->salt, sizeof journal->salt);
     mutex_init(&journal->mutex);
     cond_init(&journal->changed);
+    mutex_init(&journal->recent_mutex);
     JournalOpened opened;
     Code code = journal_recover(journal, options->replay_from, visit, arg, options->ret_segment_bytes, &opened, err);
     if (code != E_OK)
@@ -362,6 +384,36 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
     return E_OK;
 }
 
+/* From the ring, where the record still is in it as a whole. */
+static bool recent_copy(Journal *journal, uint64_t lsn, const OsPart parts[2])
+{
+    MUTEX_HELD(&journal->recent_mutex);
+    if (lsn < journal->recent_from || lsn + JOURNAL_RECENT_BYTES < journal->recent_to ||
+        lsn + parts[0].len + parts[1].len > journal->recent_to)
+        return false;
+    for (size_t i = 0; i < 2; i++) {
+        size_t first = (size_t)MIN((uint64_t)parts[i].len, JOURNAL_RECENT_BYTES - lsn % JOURNAL_RECENT_BYTES);
+        memcpy(parts[i].ptr, recent_at(journal, lsn), first);
+        memcpy((char *)parts[i].ptr + first, journal->recent, parts[i].len - first);
+        lsn += parts[i].len;
+    }
+    return true;
+}
+
+void journal_recent(Journal *journal, uint64_t *ret_bytes, uint64_t *ret_reads)
+{
+    MUTEX_HELD(&journal->recent_mutex);
+    *ret_bytes = MIN(journal->recent_to - journal->recent_from, (uint64_t)JOURNAL_RECENT_BYTES);
+    *ret_reads = atomic_load_explicit(&journal->recent_reads, memory_order_relaxed);
+}
+
+static bool known_is_good(const Journal *journal, uint64_t lsn, uint16_t type, Str head, Str payload)
+{
+    RecordHeader header;
+    return record_header_get(head, journal->salt, lsn, &header) && header.type == type &&
+           header.payload_len == payload.len && crc32c(0, payload) == header.payload_crc;
+}
+
 Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t len, bool now, Buf *buf, Err *err)
 {
     Segment *segment AUTO(segment_release) = segment_borrow(journal, lsn / journal->segment_bytes);
@@ -369,15 +421,18 @@ Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t le
         return err_set(err, E_NOT_FOUND, "no record of the journal at %llu", (unsigned long long)lsn);
     char head[RECORD_HEADER_BYTES];
     size_t got = 0;
-    RecordHeader header;
     buf_clear(buf);
     if (!buf_reserve(buf, len))
         return err_set(err, E_LIMIT, "a record of %zu bytes", len);
     const OsPart parts[2] = { { head, sizeof head }, { buf->ptr, len } };
-    TRY(os_file_pread_two(segment->file, parts, lsn % journal->segment_bytes, now, &got, err));
-    if (got != sizeof head + len || !record_header_get(str_of(head, sizeof head), journal->salt, lsn, &header) ||
-        header.type != type || header.payload_len != len || crc32c(0, str_of(buf->ptr, len)) != header.payload_crc)
-        return damaged(journal, lsn, err);
+    Str head_str = str_of(head, sizeof head), payload = str_of(buf->ptr, len);
+    if (recent_copy(journal, lsn, parts) && known_is_good(journal, lsn, type, head_str, payload)) {
+        atomic_fetch_add_explicit(&journal->recent_reads, 1, memory_order_relaxed);
+    } else {
+        TRY(os_file_pread_two(segment->file, parts, lsn % journal->segment_bytes, now, &got, err));
+        if (got != sizeof head + len || !known_is_good(journal, lsn, type, head_str, payload))
+            return damaged(journal, lsn, err);
+    }
     buf->len = len;
     return E_OK;
 }

@@ -20,7 +20,8 @@ enum {
     JOURNAL_SEGMENT_MIN = 64 * 1024,
     JOURNAL_SEGMENT_DEFAULT = 64 * 1024 * 1024,
     JOURNAL_SEGMENT_MAX = 1024 * 1024 * 1024,
-    JOURNAL_SPARES_MAX = 2 /* recycled segments that are kept */
+    JOURNAL_SPARES_MAX = 2, /* recycled segments that are kept */
+    JOURNAL_RECENT_BYTES = 16 * 1024 * 1024 /* the newest, in memory: records in it are read there */
 };
 
 typedef struct Journal Journal;
@@ -66,6 +67,9 @@ Code journal_read(Journal *journal, uint64_t lsn, uint16_t type, Buf *buf, Err *
 /* The same of a record whose payload has `len` bytes: one read. `now`: UNAVAILABLE where that would wait. */
 Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t len, bool now, Buf *buf,
                         Err *err) CHECKED;
+
+/* How much of the newest bytes memory has, of JOURNAL_RECENT_BYTES, and how many reads it answered. */
+void journal_recent(Journal *journal, uint64_t *ret_bytes, uint64_t *ret_reads);
 
 /* Replays what lies in [from, to), of whole segments at least; for compaction and verify. */
 Code journal_scan(Journal *journal, uint64_t from, uint64_t to, JournalVisit *visit, void *arg,

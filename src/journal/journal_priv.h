@@ -29,7 +29,7 @@ enum {
     RECORD_HEADER_BYTES = 40,
     RECORD_ALIGN = 8,
     WINDOW_BYTES = 1024 * 1024,
-    GROUP_BUFFER_BYTES = 1024 * 1024, /* a group is written in pieces of it */
+    GROUP_PIECE_BYTES = 1024 * 1024, /* a group is written in pieces of it */
     SEGMENT_NAME_MAX = 32
 };
 #define SEGMENT_MAGIC "TARNJRNL"
@@ -70,9 +70,12 @@ struct Journal {
     Err fence;        /* the error that fenced it */
     uint64_t tail;    /* where the next record goes */
     uint64_t durable; /* everything before was synced; == tail between groups */
-    char *group;      /* of the writer: bytes from group_at on, a multiple of OS_BLOCK_BYTES */
-    uint64_t group_at;
+    char *recent;     /* the ring: written by the writer, read with `recent_mutex` held */
+    uint64_t group_at; /* of the writer: where bytes begin that are not in the file, a multiple of OS_BLOCK_BYTES */
     size_t group_len, group_old; /* of the old ones the file has the same */
+    Mutex recent_mutex;          /* guards what follows */
+    uint64_t recent_from, recent_to;
+    atomic_ullong recent_reads; /* those that it answered */
 };
 
 /* segment.c */

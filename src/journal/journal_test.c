@@ -1,5 +1,5 @@
 /* Covers journal.c, record.c, recover.c, scrub.c and segment.c. */
-#include "journal/journal.h"
+#include "journal/journal_priv.h"
 
 #include "base/test.h"
 #include "base/vec.h"
@@ -131,6 +131,52 @@ TEST(journal_goes_on_in_the_block_of_its_tail)
         if (round % 2)
             journal_close(&journal);
     }
+}
+
+/* Each is read right behind its append and once more at the end: from the ring what is not older than it is long, across
+ * its seam too, and from the file what is, or what memory has damaged. */
+TEST(journal_reads_what_is_recent_in_memory)
+{
+    enum { LEN = 100003, COUNT = 2 * JOURNAL_RECENT_BYTES / LEN };
+    Err err;
+    JournalOpened opened;
+    Journal *journal AUTO(journal_drop) = NULL;
+    JournalOptions options = { .dir = test_dir(), .segment_bytes = 3 << 20 }; /* seams within segments */
+    uint64_t lsns[COUNT], bytes, reads, before, recent = 0;
+    Arena arena AUTO(arena_done) = { 0 };
+    char *space = arena_array_raw(&arena, 1, LEN);
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, LEN);
+    CHECK_OK(journal_open(os_real(), &options, NULL, NULL, &opened, &journal, &err), &err);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        JournalRecord record = { .type = USER, .payload = body(space, i, LEN) };
+        CHECK_OK(journal_append(journal, &record, 1, &err), &err);
+        lsns[i] = record.lsn;
+        CHECK_OK(journal_read_known(journal, lsns[i], USER, LEN, true, &buf, &err), &err);
+        CHECK(str_eq(buf_str(&buf), record.payload));
+    }
+    journal_recent(journal, &bytes, &before);
+    CHECK_INT(bytes, JOURNAL_RECENT_BYTES);
+    CHECK_INT(before, COUNT);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        CHECK_OK(journal_read_known(journal, lsns[i], USER, LEN, false, &buf, &err), &err);
+        CHECK(str_eq(buf_str(&buf), body(space, i, LEN)));
+        recent += lsns[i] + JOURNAL_RECENT_BYTES >= (journal_end(journal) + OS_BLOCK_BYTES - 1) / OS_BLOCK_BYTES * OS_BLOCK_BYTES;
+    }
+    journal_recent(journal, &bytes, &reads);
+    CHECK(recent > 0 && recent < COUNT);
+    CHECK_INT(reads - before, recent);
+
+    journal->recent[(lsns[COUNT - 1] + LEN / 2) % JOURNAL_RECENT_BYTES] ^= 1;
+    CHECK_OK(journal_read_known(journal, lsns[COUNT - 1], USER, LEN, false, &buf, &err), &err);
+    CHECK(str_eq(buf_str(&buf), body(space, COUNT - 1, LEN)));
+    journal_recent(journal, &bytes, &reads);
+    CHECK_INT(reads - before, recent); /* the file gave it */
+    journal_close(&journal);
+    CHECK_OK(journal_open(os_real(), &options, NULL, NULL, &opened, &journal, &err), &err);
+    CHECK_OK(journal_read_known(journal, lsns[COUNT - 1], USER, LEN, false, &buf, &err), &err);
+    journal_recent(journal, &bytes, &reads);
+    CHECK_INT(reads, 0);
 }
 
 TEST(journal_refuses_what_is_too_large_or_not_there)
@@ -526,8 +572,13 @@ static void *append_many(void *arg)
 {
     Appender *appender = arg;
     Err err;
-    for (uint64_t i = 0; i < 50; i++)
-        CHECK_OK(append(appender->journal, appender->first + i, 100, NULL, &err), &err);
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, SMALL);
+    for (uint64_t i = 0; i < 50; i++) {
+        uint64_t lsn = 0;
+        CHECK_OK(append(appender->journal, appender->first + i, 100, &lsn, &err), &err);
+        CHECK_OK(journal_read_known(appender->journal, lsn, USER, 100, true, &buf, &err), &err);
+    }
     return NULL;
 }
 

@@ -237,5 +237,7 @@ Code store_usage(Store *store, StoreUsage *ret_usage, Err *err)
     MUTEX_HELD(&store->mutex);
     *ret_usage = store->usage;
     ret_usage->journal_bytes = journal_bytes;
+    if (journal)
+        journal_recent(journal, &ret_usage->recent_bytes, &ret_usage->recent_reads);
     return E_OK;
 }

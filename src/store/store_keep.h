@@ -123,6 +123,8 @@ typedef struct StoreUsage {
     uint64_t trash_objects;
     uint64_t trash_bytes;
     uint64_t journal_bytes; /* in segments */
+    uint64_t recent_bytes;  /* the newest of it, in memory */
+    uint64_t recent_reads;  /* bodies that were read there */
 } StoreUsage;
 Code store_usage(Store *store, StoreUsage *ret_usage, Err *err) CHECKED;
 

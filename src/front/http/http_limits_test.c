@@ -7,6 +7,7 @@
 #include "front/http/http_priv.h"
 #include "front/http/http_trace.h"
 #include "front/ws/ws.h"
+#include "journal/journal.h"
 
 enum { SETTING = -1 };
 
