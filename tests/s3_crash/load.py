@@ -18,6 +18,7 @@ class Wrong(Exception):
 class Client:
     def __init__(self, model, admin, name, seed, big=0.01, tag=0, races=True):
         self.model, self.s3, self.name, self.tag, self.why = model, S3(admin), name, tag, None
+        self.answered = None  # an error of the server's own: it may have happened, and a kill is no excuse for it
         self.dice, self.number = random.Random(seed), 0
         self.wrong = []
         self.actions = [(self.put, 30), (self.put_if_absent, 8), (self.put_if_match, 8), (self.delete, 14), (self.delete_several, 4),
@@ -230,6 +231,7 @@ class Client:
                 self.dice.choices(calls, weights)[0]()
         except Unknown as why:
             self.why = str(why)
+            self.answered = self.why if isinstance(why.__cause__, Refused) else None
         except Wrong as why:
             self.wrong.append(str(why))
         except Exception as why:

@@ -85,6 +85,7 @@ class Kill:
         if self.lake.process.returncode != -9:
             self.findings.append(("end", f"round {number}: the server ended with {self.lake.process.returncode}"))
         self.findings += [("wrong answer", f"round {number}: {text}") for client in clients for text in client.wrong]
+        self.findings += [("server error", f"round {number}: {client.answered}") for client in clients if client.answered]
 
     def restart(self):
         """Sometimes killed once more while it starts."""
