@@ -38,6 +38,8 @@ def a_sub_resource_of_another_method_is_not_left_out():
                 continue
             reply = s3.ask(method, "/bkt/o", query, body=b"new" if method == "PUT" else b"")
             equal((reply.both, s3.ask("GET", "/bkt/o").body), (wanted, b"old"), f"{method} /bkt/o?{query}")
+    for path in ("//bkt/o", "//bkt"):
+        equal(s3.ask("GET", path).both, (400, "InvalidURI"), f"{path} is not the list of buckets")
     equal(s3.ask("PUT", "/bkt/o", "versionId=null", body=b"new").both, (400, "InvalidArgument"), "a put of a version")
     equal(s3.ask("PUT", "/bkt/o", "x-id=PutObject", body=b"old").status, 200, "what is no sub-resource is passed over")
     equal(s3.ask("DELETE", "/bkt/o", "x-id=DeleteObject").status, 204)

@@ -144,6 +144,8 @@ static bool target_take(S3Req *s)
     } else {
         key = path;
     }
+    if (bucket.len == 0 && key.len > 0) /* "//photos/a" asks for none of the buckets, not for their names */
+        return s3_fail(s, S3_InvalidURI);
     if (!url_decode(s->arena, bucket, &s->bucket) || !url_decode(s->arena, key, &s->key))
         return s3_fail_text(s, S3_InvalidRequest,
                             STR("The path holds a percent sign that is no escape."));
