@@ -101,7 +101,8 @@ class Flips:
         for thread in threads:
             thread.join()
         report, states, uploads = look(s3, self.model, self.dice)
-        self.wrong += [str(finding) for finding in report.findings] + [text for client in clients for text in client.wrong]
+        self.wrong += [str(finding) for finding in report.findings]
+        self.wrong += [text for client in clients for text in (*client.wrong, client.answered) if text]
         self.model.settle(states, uploads)
         lake.stop()
         shutil.copytree(self.good, self.data)
