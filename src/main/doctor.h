@@ -17,6 +17,7 @@ typedef struct Doctor {
     Lake *lake; /* NULL: not open */
     Arena *tmp;
     size_t findings;
+    bool hashes, deep; /* as the options say */
     bool in_use;  /* by a server: no damage */
     bool missing; /* what a start would make anew: nothing is opened */
 } Doctor;

@@ -60,6 +60,19 @@ void index_old_remove(Store *store)
         IGNORE(dir_clear(store->os, path, NULL)); /* it is only kept for whoever wants to look at it */
 }
 
+/* Beside the index, for as long as they are compared. */
+Code index_shadow_path(const Store *store, char path[OS_PATH_MAX], Err *err)
+{
+    return path_set(path, store->dir, "index.shadow", NULL, err);
+}
+
+void index_shadow_remove(Store *store)
+{
+    char path[OS_PATH_MAX];
+    if (store->dir && index_shadow_path(store, path, NULL) == E_OK)
+        IGNORE(dir_clear(store->os, path, NULL)); /* the next start tries again */
+}
+
 /* index/ becomes index.old/; the one of before goes. */
 static Code move_aside(Store *store, Err *err)
 {
@@ -166,6 +179,7 @@ Code index_open(Store *store, const StoreOptions *options, Err *err)
     Err why;
     err_clear(&why);
     TRY(path_set(path, options->dir, "index", NULL, err));
+    index_shadow_remove(store);
     bad_read(store);
     Code code = E_OK;
     if (!store->remade.remade)

@@ -170,11 +170,8 @@ void store_free(Store **store)
         store_end(TAKE(*store), true);
 }
 
-/* `*ret_again`: the index was found to be damaged on the way, so that the next try makes it again. */
-static Code open_once(Os *os, const StoreOptions *options, Store **ret_store, bool *ret_again, Err *err)
+static Store *store_new(Os *os, const StoreOptions *options)
 {
-    Str backend = str_z(options->backend ? options->backend : "drives");
-    Str index = str_z(options->index ? options->index : "rocksdb");
     Store *store = mem_new(sizeof *store);
     store->os = os;
     store->next_sequence = 1;
@@ -193,6 +190,43 @@ static Code open_once(Os *os, const StoreOptions *options, Store **ret_store, bo
     cond_init(&store->changed);
     cond_init(&store->asked);
     mutex_init(&store->buckets.mutex);
+    return store;
+}
+
+Code store_shadow_open(Store *store, Store **ret_shadow, Err *err)
+{
+    char path[OS_PATH_MAX] = "";
+    Store *shadow = store_new(store->os, &(StoreOptions){ 0 });
+    Replay replay AUTO(replay_done) = { .store = shadow, .next_sequence = 1 };
+    shadow->backend_ops = store->backend_ops;
+    shadow->index_ops = store->index_ops;
+    shadow->segment_bytes = store->segment_bytes;
+    shadow->trash_us = store->trash_us;
+    Code code = store->dir ? index_shadow_path(store, path, err) : E_OK;
+    if (code == E_OK)
+        code = shadow->index_ops->open(store->os, path, 0, true, &shadow->index, err);
+    if (code == E_OK)
+        code = journal_scan(store->backend_ops->journal(store->backend), 0, UINT64_MAX, replay_record, &replay, err);
+    if (code == E_OK)
+        code = replay_apply(&replay, err);
+    *ret_shadow = shadow;
+    if (code != E_OK)
+        store_shadow_close(store, ret_shadow);
+    return code;
+}
+
+void store_shadow_close(Store *store, Store **shadow)
+{
+    store_end(TAKE(*shadow), false);
+    index_shadow_remove(store);
+}
+
+/* `*ret_again`: the index was found to be damaged on the way, so that the next try makes it again. */
+static Code open_once(Os *os, const StoreOptions *options, Store **ret_store, bool *ret_again, Err *err)
+{
+    Str backend = str_z(options->backend ? options->backend : "drives");
+    Str index = str_z(options->index ? options->index : "rocksdb");
+    Store *store = store_new(os, options);
     for (size_t i = 0; i < ARRAY_LEN(backends); i++)
         if (str_eq(str_z(backends[i]->name), backend))
             store->backend_ops = backends[i];

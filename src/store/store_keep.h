@@ -167,3 +167,12 @@ Code store_scrub(Store *store, const StoreScrub *scrub, StoreFindingVisit *visit
                  StoreVerified *ret_verified, Err *err) CHECKED;
 Code store_verify(Store *store, bool hashes, StoreFindingVisit *visit, void *arg,
                   StoreVerified *ret_verified, Err *err) CHECKED;
+
+/* The whole index beside one that is made from the journal alone, for which there has to be room: rows that were lost,
+ * are too many or say something else are findings. CONFLICT: the store was changed meanwhile; for doctor, offline. */
+typedef struct StoreCompared {
+    uint64_t rows;
+    uint64_t findings;
+} StoreCompared;
+Code store_compare(Store *store, StoreFindingVisit *visit, void *arg, const bool *stop, StoreCompared *ret_compared,
+                   Err *err) CHECKED;

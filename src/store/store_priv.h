@@ -559,11 +559,17 @@ void committer_stop(Store *store);
 typedef enum CrashStage { CRASH_CHECKED, CRASH_APPENDED, CRASH_APPLIED, CRASH_STAGES } CrashStage;
 void crash_point_of(const CommitOp *op, CrashStage stage);
 
+/* store.c: what the journal alone says, in an index of its own; nothing but its rows is of use. */
+Code store_shadow_open(Store *store, Store **ret_shadow, Err *err) CHECKED;
+void store_shadow_close(Store *store, Store **shadow);
+
 /* remake.c: opens it, or moves it aside for a new one that the replay fills. */
 Code index_open(Store *store, const StoreOptions *options, Err *err) CHECKED;
 Code index_renew(Store *store, const StoreOptions *options, Err *err) CHECKED; /* nothing of it is of use */
 void index_damaged(Store *store, const Err *err); /* a read has found that; the next start makes it again */
 void index_old_remove(Store *store);
+Code index_shadow_path(const Store *store, char path[OS_PATH_MAX], Err *err) CHECKED;
+void index_shadow_remove(Store *store);
 
 /* lookup.c */
 typedef struct Cursor { /* fit for AUTO(cursor_done) */

@@ -230,6 +230,14 @@ def a_whole_directory_is_well():
     holds("all is well" in text and "BAD" not in text, text)
 
 
+@case
+def every_row_of_the_index_is_as_the_journal_says():
+    status, text = doctor(base, "--deep")
+    equal(status, 0, text)
+    holds("all is well" in text and "rows as the journal says" in text, text)
+    holds(not (base / "store/index.shadow").exists(), "nothing is left of the second index")
+
+
 def each(damage, named, advice):
     def run():
         data = work / damage.__name__

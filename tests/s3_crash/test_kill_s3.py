@@ -140,7 +140,8 @@ class Kill:
 
     def end(self):
         self.lake.stop()
-        out = subprocess.run([TARN, "doctor", "--data", self.data, "--hashes"], stdout=subprocess.PIPE, text=True, timeout=300)
+        out = subprocess.run([TARN, "doctor", "--data", self.data, "--hashes", "--deep"], stdout=subprocess.PIPE, text=True,
+                             timeout=300)
         if out.returncode:
             self.findings.append(("doctor", out.stdout[-1500:]))
 
