@@ -51,6 +51,11 @@ typedef struct ApiScrubbed {
     atomic_uint_fast64_t seconds, objects, bytes, findings; /* seconds since 1970; 0: there was none */
 } ApiScrubbed;
 
+/* What the rounds of upkeep did since start; `tarn serve` keeps it. */
+typedef struct ApiMaintained {
+    atomic_uint_fast64_t seconds, failures, joined_files, joined_bytes; /* seconds: as above */
+} ApiMaintained;
+
 typedef struct ApiLake {
     Os *os;
     Store *store;
@@ -65,6 +70,7 @@ typedef struct ApiLake {
     SystemTables *system_tables; /* system_tables_open; freed behind sql */
     ApiMetricsDoor s3_metrics;   /* set while the S3 door stands */
     ApiScrubbed *scrubbed;       /* of `tarn serve`; else NULL */
+    ApiMaintained *maintained;   /* likewise */
     const char *data_dir; /* NULL: none; where backups look for the snapshot of the database */
     Str lake_bucket, bronze_bucket; /* of the tables' files, of raw files: the lake's own */
     Str version;        /* "0.1.0" */

@@ -4,6 +4,7 @@
 #include "flow/arrivals.h"
 #include "source/landing.h"
 #include "store/store_keep.h"
+#include "table/table_keep.h"
 
 static void store_values(const ApiLake *lake, uint64_t *values)
 {
@@ -71,16 +72,37 @@ static void scrub_values(ApiScrubbed *scrubbed, uint64_t *values)
     values[API_METRIC_scrub_findings] = atomic_load(&scrubbed->findings);
 }
 
+static void kept_values(const ApiLake *lake, uint64_t *values)
+{
+    CatalogKept kept = catalog_kept(lake->catalog);
+    values[API_METRIC_maintenance_expired_snapshots_total] = kept.snapshots_expired;
+    values[API_METRIC_maintenance_removed_files_total] = kept.objects_removed;
+    values[API_METRIC_maintenance_removed_bytes_total] = kept.bytes_removed;
+    values[API_METRIC_maintenance_removed_tables_total] = kept.tables_removed;
+}
+
+static void maintained_values(ApiMaintained *maintained, uint64_t *values)
+{
+    values[API_METRIC_maintenance_last_seconds] = atomic_load(&maintained->seconds);
+    values[API_METRIC_maintenance_failures_total] = atomic_load(&maintained->failures);
+    values[API_METRIC_maintenance_joined_files_total] = atomic_load(&maintained->joined_files);
+    values[API_METRIC_maintenance_joined_bytes_total] = atomic_load(&maintained->joined_bytes);
+}
+
 void api_metrics(const ApiLake *lake, uint64_t ret_values[API_METRIC_COUNT])
 {
     for (size_t i = 0; i < API_METRIC_COUNT; i++)
         ret_values[i] = 0;
     store_values(lake, ret_values);
     space_values(lake, ret_values);
+    if (lake->catalog)
+        kept_values(lake, ret_values);
     if (lake->state)
         state_values(lake->state, ret_values);
     if (lake->scrubbed)
         scrub_values(lake->scrubbed, ret_values);
+    if (lake->maintained)
+        maintained_values(lake->maintained, ret_values);
     if (lake->landing)
         landing_values(lake, ret_values);
     if (lake->arrivals)

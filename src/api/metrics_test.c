@@ -29,5 +29,10 @@ TEST(metrics_follow_store_and_landing)
     CHECK_INT(after[API_METRIC_feed_landing_commits_total], 1);
     CHECK(after[API_METRIC_feed_landed_sequence] > before[API_METRIC_feed_landed_sequence]);
     CHECK_INT(after[API_METRIC_arrival_runs_total], 0); /* nobody follows */
+    ApiMaintained maintained = { .joined_files = 5, .failures = 2 };
+    lake->maintained = &maintained;
+    api_metrics(lake, after);
+    CHECK_INT(after[API_METRIC_maintenance_joined_files_total], 5);
+    CHECK_INT(after[API_METRIC_maintenance_failures_total], 2);
     fake_lake_close(&fake);
 }

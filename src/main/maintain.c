@@ -1,4 +1,4 @@
-/* A round: sweep, purge, compact, join, expire, reclaim, forget. Invariants:
+/* A round: sweep, purge, compact, join, expire, reclaim (also of dropped tables, and orphans), forget. Invariants:
  * 1. Steps are independent and repeatable: one that fails or is cut off loses nothing.
  * 2. Nothing is removed that a commit names: the sweep takes intents only, and each commit ends its own
  *    (table/create.c); the store moves what is live before it forgets a segment; table/reclaim.c looks at what
@@ -14,6 +14,7 @@
 enum { COMMITS_KEPT_DAYS = 30 };
 
 static const int64_t DAY_US = 86400000000;
+static const Str orphans_setting = STR_INIT("maintenance.orphans_last_us");
 
 struct Maintain {
     MaintainOptions options;
@@ -23,8 +24,10 @@ struct Maintain {
     bool ending;
 };
 
-static void failed(const char *step, const Err *err)
+static void failed(const MaintainOptions *o, const char *step, const Err *err)
 {
+    if (o->shown)
+        atomic_fetch_add(&o->shown->failures, 1);
     log_line(LOG_WARN, "event=maintain step=%s error=%s", step, err->text);
 }
 
@@ -33,7 +36,7 @@ static void sweep(const MaintainOptions *o, int64_t now_us, const bool *stop)
     Err err;
     size_t objects = 0;
     if (catalog_sweep(o->catalog, now_us - o->grace_ms * 1000, stop, &objects, &err) != E_OK)
-        failed("sweep", &err);
+        failed(o, "sweep", &err);
     else
         log_line(LOG_DEBUG, "event=maintain step=sweep objects=%zu", objects);
 }
@@ -43,7 +46,7 @@ static void compact(const MaintainOptions *o, const bool *stop)
     Err err;
     size_t segments = 0;
     if (store_compact(o->store, stop, &segments, &err) != E_OK)
-        failed("compact", &err);
+        failed(o, "compact", &err);
     else
         log_line(LOG_DEBUG, "event=maintain step=compact segments=%zu", segments);
 }
@@ -53,7 +56,7 @@ static void purge(const MaintainOptions *o, const bool *stop)
     Err err;
     StorePurged purged;
     if (store_trash_purge(o->store, stop, &purged, &err) != E_OK)
-        failed("purge", &err);
+        failed(o, "purge", &err);
     else
         log_line(LOG_DEBUG, "event=maintain step=purge files=%llu", (unsigned long long)purged.objects);
 }
@@ -71,7 +74,11 @@ static void table_join(const MaintainOptions *o, const TableEntry *entry, const 
     SqlCompact compact = { .ns = entry->ns, .name = entry->name, .rule = o->compact, .background = true, .stop = stop };
     Code code = sql_compact(o->sql, &compact, &done, &err);
     if (code != E_OK && code != E_CANCELLED)
-        failed("join", &err);
+        failed(o, "join", &err);
+    if (o->shown) {
+        atomic_fetch_add(&o->shown->joined_files, done.files_before);
+        atomic_fetch_add(&o->shown->joined_bytes, done.bytes);
+    }
     if (done.commits > 0)
         log_line(LOG_INFO, "event=compact table=" STR_FMT "." STR_FMT " files=%zu into=%zu rows=%llu bytes=%llu",
                  STR_ARG(entry->ns), STR_ARG(entry->name), done.files_before, done.files_after,
@@ -87,7 +94,7 @@ static void join(const MaintainOptions *o, const bool *stop)
     if (o->sql == NULL)
         return;
     if (catalog_table_list(o->catalog, STR_NONE, &tmp, &entries, &count, &err) != E_OK) {
-        failed("join", &err);
+        failed(o, "join", &err);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -100,11 +107,67 @@ static void expire(const MaintainOptions *o, int64_t now_us, const bool *stop)
     Err err;
     size_t snapshots = 0, objects = 0;
     if (catalog_expire(o->catalog, stop, &snapshots, &err) != E_OK)
-        failed("expire", &err);
+        failed(o, "expire", &err);
     if (catalog_reclaim(o->catalog, now_us - o->reclaim_ms * 1000, stop, &objects, &err) != E_OK)
-        failed("reclaim", &err);
+        failed(o, "reclaim", &err);
     log_line(snapshots + objects > 0 ? LOG_INFO : LOG_DEBUG, "event=maintain step=reclaim snapshots=%zu objects=%zu",
              snapshots, objects);
+}
+
+/* Foreign readers have their time; when the disk gets full, as the trash of the store, dropped tables have not. */
+static void dropped(const MaintainOptions *o, int64_t now_us, const bool *stop)
+{
+    Err err;
+    size_t objects = 0;
+    StoreSpace space;
+    store_space(o->store, &space);
+    int64_t kept_ms = space.level == SPACE_HEALTHY ? MAX(o->trash_ms, o->reclaim_ms) : 0;
+    if (catalog_reclaim_dropped(o->catalog, now_us - kept_ms * 1000, stop, &objects, &err) != E_OK)
+        failed(o, "dropped", &err);
+    log_line(objects > 0 ? LOG_INFO : LOG_DEBUG, "event=maintain step=dropped objects=%zu", objects);
+}
+
+/* When orphans were looked for last; 0: never. */
+static Code orphans_last(const MaintainOptions *o, int64_t *ret_us, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaRead *read AUTO(meta_read_end) = NULL;
+    MetaSetting setting;
+    TRY(meta_read_begin(o->meta, &read, err));
+    Code code = meta_get_setting(read, orphans_setting, &tmp, &setting, err);
+    *ret_us = 0;
+    if (code == E_NOT_FOUND || (code == E_OK && !str_i64(setting.value, ret_us)))
+        return E_OK;
+    return code;
+}
+
+static Code orphans_done(const MaintainOptions *o, int64_t now_us, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    MetaTxn txn;
+    meta_txn_init(&txn, &tmp);
+    meta_put_setting(&txn, orphans_setting, str_format(&tmp, "%lld", (long long)now_us));
+    return meta_commit(o->meta, &txn, err);
+}
+
+/* It reads every manifest, so not at each round. */
+static void orphans(const MaintainOptions *o, int64_t now_us, const bool *stop)
+{
+    Err err;
+    size_t objects = 0;
+    int64_t last_us;
+    if (o->orphans_ms == 0)
+        return;
+    Code code = orphans_last(o, &last_us, &err);
+    if (code == E_OK && now_us >= last_us && now_us - last_us < o->orphans_ms * 1000)
+        return;
+    if (code == E_OK)
+        code = catalog_reclaim_orphans(o->catalog, now_us - o->grace_ms * 1000, stop, &objects, &err);
+    if (code == E_OK && !__atomic_load_n(stop, __ATOMIC_ACQUIRE))
+        code = orphans_done(o, now_us, &err);
+    if (code != E_OK)
+        failed(o, "orphans", &err);
+    log_line(objects > 0 ? LOG_INFO : LOG_DEBUG, "event=maintain step=orphans objects=%zu", objects);
 }
 
 /* Said at each round until there is room again. */
@@ -130,7 +193,7 @@ static void forget(const MaintainOptions *o, int64_t now_us, const bool *stop)
     meta_delete_commits_before(&txn, now_us - COMMITS_KEPT_DAYS * DAY_US);
     meta_delete_audit_before(&txn, now_us - o->audit_ms * 1000);
     if (meta_commit(o->meta, &txn, &err) != E_OK)
-        failed("forget", &err);
+        failed(o, "forget", &err);
     else
         log_line(LOG_DEBUG, "event=maintain step=forget");
 }
@@ -139,7 +202,7 @@ static void flush(const MaintainOptions *o)
 {
     Err err;
     if (o->govern && govern_access_flush(o->govern, &err) != E_OK)
-        failed("flush", &err);
+        failed(o, "flush", &err);
 }
 
 static void clock_tell(const ClockLook *look)
@@ -166,7 +229,7 @@ static void keep_clock(const MaintainOptions *o)
     if (clock_news(o->clock, &look))
         clock_tell(&look);
     if (clock_keep(o->clock, &err) != E_OK)
-        failed("clock", &err);
+        failed(o, "clock", &err);
 }
 
 /* False: the thread is to end. */
@@ -206,8 +269,12 @@ void maintain_round(const MaintainOptions *options, const bool *stop)
     join(options, stop);
     keep_clock(options);
     expire(options, now_us, stop);
+    dropped(options, now_us, stop);
+    orphans(options, now_us, stop);
     forget(options, now_us, stop);
     space_tell(options);
+    if (options->shown)
+        atomic_store(&options->shown->seconds, (uint64_t)(os_now_us(options->os) / 1000000));
 }
 
 static void *maintain_run(void *arg)

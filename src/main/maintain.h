@@ -6,6 +6,7 @@
  * Units:   _ms: milliseconds. */
 #pragma once
 
+#include "api/api.h"
 #include "meta/meta.h"
 #include "govern/access.h"
 #include "os/clock.h"
@@ -24,6 +25,9 @@ typedef struct MaintainOptions {
     int64_t grace_ms;    /* age of an intent whose objects are swept */
     int64_t audit_ms;    /* age of audit rows that are forgotten */
     int64_t reclaim_ms;  /* from a snapshot's end to that of its files */
+    int64_t trash_ms;    /* from a table's drop to the end of its files; reclaim_ms at least */
+    int64_t orphans_ms;  /* between looks for files that nothing names; 0: never */
+    ApiMaintained *shown; /* of /metrics; outlives the thread; NULL: nobody looks */
     Govern *govern;      /* writes when access keys were used, every MAINTAIN_FLUSH_S; NULL: nothing is known */
     Clock *clock;        /* its floor is kept once a minute at most, and told when it holds; NULL: there is none */
     Sql *sql;            /* joins small files of tables with tarn.compact = true; NULL: nothing does */

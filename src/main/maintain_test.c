@@ -158,3 +158,73 @@ TEST(maintain_keeps_the_clock_so_that_a_crash_forgets_a_minute)
     CHECK(clock_now_us(clock) > now_us - 60 * 1000000);
     world_close(&w);
 }
+
+static void table_make(World *w, const char *name)
+{
+    IceField column = { .name = STR("id"), .type = ice_type_simple(ICE_LONG) };
+    TableCreate create = { .ns = STR("n"), .name = str_z(name), .columns = &column, .column_count = 1 };
+    CHECK_OK(catalog_table_create(w->options.catalog, &create, NULL, &w->err), &w->err);
+}
+
+static Str table_place(World *w, const char *name)
+{
+    TableVersion *version AUTO(table_version_free) = NULL;
+    CHECK_OK(catalog_load(w->options.catalog, STR("n"), str_z(name), &version, &w->err), &w->err);
+    return str_copy(&w->arena, str_from(table_version_entry(version)->metadata_location, 10));
+}
+
+TEST(maintain_ends_dropped_tables_after_the_trash_and_readers_time)
+{
+    World w;
+    bool stop = false;
+    ApiMaintained shown = { 0 };
+    world_open(&w);
+    w.options.trash_ms = HOUR_MS;
+    w.options.reclaim_ms = 2 * HOUR_MS;
+    w.options.shown = &shown;
+    CHECK_OK(catalog_namespace_create(w.options.catalog, STR("n"), NULL, 0, NULL, &w.err), &w.err);
+    table_make(&w, "t");
+    Str key = table_place(&w, "t");
+    CHECK(is_there(&w, key));
+    CHECK_OK(catalog_table_drop(w.options.catalog, (TableName){ STR("n"), STR("t") }, NULL, &w.err), &w.err);
+    os_sim_advance_us(w.sim, HOUR_US + 1000000);
+    maintain_round(&w.options, &stop);
+    CHECK(is_there(&w, key));
+    os_sim_advance_us(w.sim, HOUR_US);
+    maintain_round(&w.options, &stop);
+    CHECK(!is_there(&w, key));
+    CHECK_INT(atomic_load(&shown.failures), 0);
+    CHECK_INT(atomic_load(&shown.seconds), os_now_us(w.options.os) / 1000000);
+    os_sim_fail_at(w.sim, os_sim_calls(w.sim) + 1, 1, E_NO_SPACE);
+    maintain_round(&w.options, &stop);
+    CHECK(atomic_load(&shown.failures) > 0);
+    world_close(&w);
+}
+
+/* Once in a while, over restarts too. */
+TEST(maintain_looks_for_orphans_when_it_is_time)
+{
+    World w;
+    bool stop = false;
+    world_open(&w);
+    w.options.orphans_ms = 24 * HOUR_MS;
+    CHECK_OK(catalog_namespace_create(w.options.catalog, STR("n"), NULL, 0, NULL, &w.err), &w.err);
+    table_make(&w, "t");
+    Str place = table_place(&w, "t");
+    Str orphan = str_format(&w.arena, STR_FMT ".old", STR_ARG(place)); /* below the location too */
+    StorePut put = { .bucket = STR("lake"), .key = orphan, .trust = TRUST_OURS };
+    maintain_round(&w.options, &stop);
+    CHECK_OK(store_put(w.options.store, &put, STR("{}"), NULL, &w.err), &w.err);
+    os_sim_advance_us(w.sim, 23 * HOUR_US);
+    maintain_round(&w.options, &stop);
+    CHECK(is_there(&w, orphan));
+    w.options.orphans_ms = 0;
+    os_sim_advance_us(w.sim, HOUR_US);
+    maintain_round(&w.options, &stop);
+    CHECK(is_there(&w, orphan));
+    w.options.orphans_ms = 24 * HOUR_MS;
+    maintain_round(&w.options, &stop);
+    CHECK(!is_there(&w, orphan));
+    CHECK(is_there(&w, place));
+    world_close(&w);
+}

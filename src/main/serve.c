@@ -77,6 +77,7 @@ typedef struct Serve {
     Doors *doors;
     Life *life;
     ApiScrubbed scrubbed;
+    ApiMaintained maintained;
 } Serve;
 
 /* Says of each setting that changed and waits for a new start, that it does. */
@@ -185,6 +186,9 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .grace_ms = conf_number(serve->conf, "maintenance.grace"),
                                 .audit_ms = conf_number(serve->conf, "maintenance.audit"),
                                 .reclaim_ms = conf_number(serve->conf, "maintenance.reclaim"),
+                                .trash_ms = conf_number(serve->conf, "store.trash"),
+                                .orphans_ms = conf_number(serve->conf, "maintenance.orphans"),
+                                .shown = &serve->maintained,
                                 .govern = api->govern,
                                 .clock = serve->lake->clock,
                                 .sql = api->sql,
@@ -198,6 +202,7 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
     TRY(maintain_start(&options, &maintain, err));
     TRY(scrub_start(&bytes, &scrub, err));
     api->scrubbed = &serve->scrubbed;
+    api->maintained = &serve->maintained;
     return doors_run(serve, sockets, socket_count, err);
 }
 

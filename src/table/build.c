@@ -6,7 +6,7 @@
  *  2. Appends wait in `pending`; whatever is no append closes them first, so the order of commits
  * is the order of snapshots.
  *  3. Snapshot times rise strictly: max(now, last-updated-ms + 1). */
-#include "table/catalog_priv.h"
+#include "table/reclaim_priv.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -230,25 +230,41 @@ static Code file_check(const TableMetadata *m, const DataFile *file, Err *err)
     return E_OK;
 }
 
-/* What lies below another table's location is that table's to keep and to remove. */
+static Code owner_refuse(const DataFile *file, const MetaTable *row, Err *err)
+{
+    return err_set(err, E_INVALID, "file '" STR_FMT "' is one of %s " STR_FMT "." STR_FMT, STR_ARG(file->address),
+                   row->dropped_us ? "the dropped table" : "table", STR_ARG(row->namespace_name),
+                   STR_ARG(row->name));
+}
+
+static Code owners_check(const TableBuild *build, const DataFile *file, const MetaTable *rows, size_t count, Err *err)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!uuid_eq(rows[i].uuid, build->m->uuid) && rows[i].kind != META_VIEW && rows[i].location.len &&
+            str_starts(file->address, rows[i].location))
+            return owner_refuse(file, &rows[i], err);
+    return E_OK;
+}
+
+/* What lies below another table's location is that table's to keep and to remove, also when it was dropped. */
 static Code owner_check(const TableBuild *build, const DataFile *file, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaRead *AUTO(meta_read_end) read = NULL;
     MetaTable *rows;
+    MetaStagedFile *going;
     size_t count;
-    Str location = build->m->location;
-    if (str_starts(file->address, location) && file->address.len > location.len &&
-        file->address.ptr[location.len] == '/')
+    if (address_is_below(file->address, build->m->location))
         return E_OK;
     TRY(meta_read_begin(build->catalog->meta, &read, err));
     TRY(meta_list_tables(read, STR_NONE, &tmp, &rows, &count, err));
+    TRY(owners_check(build, file, rows, count, err));
+    TRY(meta_list_dropped_tables(read, &tmp, &rows, &count, err));
+    TRY(owners_check(build, file, rows, count, err));
+    TRY(meta_list_staged_files(read, DROPPED_RUN, &tmp, &going, &count, err));
     for (size_t i = 0; i < count; i++)
-        if (!uuid_eq(rows[i].uuid, build->m->uuid) && rows[i].kind != META_VIEW &&
-            rows[i].location.len && str_starts(file->address, rows[i].location))
-            return err_set(err, E_INVALID, "file '" STR_FMT "' is one of table " STR_FMT "." STR_FMT,
-                           STR_ARG(file->address), STR_ARG(rows[i].namespace_name),
-                           STR_ARG(rows[i].name));
+        if (address_is_below(file->address, dropped_location(going[i].address)))
+            return err_set(err, E_INVALID, "file '" STR_FMT "' is one of a dropped table", STR_ARG(file->address));
     return E_OK;
 }
 

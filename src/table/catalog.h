@@ -92,7 +92,7 @@ Code catalog_draft_commit(Catalog *catalog, const TableDraft *draft, const DataF
                           size_t add_count, Str run_id, const MetaTxn *extra, Err *err) CHECKED;
 Code catalog_table_create(Catalog *catalog, const TableCreate *create, const MetaTxn *extra,
                           Err *err) CHECKED;
-/* Files stay for the orphan sweep. */
+/* Into the trash: its name is free, its files stay until catalog_reclaim_dropped (table_keep.h). */
 Code catalog_table_drop(Catalog *catalog, TableName name, const MetaTxn *extra, Err *err) CHECKED;
 Code catalog_table_rename(Catalog *catalog, TableName from, TableName to, const MetaTxn *extra,
                           Err *err) CHECKED;

@@ -49,6 +49,7 @@ struct Catalog {
     Mutex queue_mutex;
     Cond queue_changed;
     TableQueue *queues; /* guarded by queue_mutex */
+    atomic_uint_fast64_t snapshots_expired, objects_removed, bytes_removed, tables_removed;
 };
 
 /* catalog_io.c */
@@ -95,6 +96,7 @@ typedef struct TableBuild {
     size_t dropped_count;
     Str *expired_lists; /* manifest lists of snapshots that this commit forgets */
     size_t expired_count;
+    size_t snapshots_gone; /* how many this commit forgets */
     ManifestFile *manifests; /* of the current snapshot in m */
     size_t manifest_count;
     bool manifests_loaded;
@@ -142,9 +144,13 @@ Code build_manifests_change(TableBuild *build, SnapshotDelta *delta, ManifestFil
 
 /* expire.c: the rows of staged_files that are no intents but name manifest lists of expired snapshots. */
 #define EXPIRED_RUN STR("expired")
+/* dropped.c: those that name the metadata file of a table that was dropped and is forgotten. */
+#define DROPPED_RUN STR("dropped")
 void build_expire(TableBuild *build); /* in build->m; fills expired_lists */
 size_t snapshots_due(const TableMetadata *m, int64_t now_ms, bool *ret_due); /* one a snapshot */
 bool table_gc_enabled(const TableMetadata *m);
+/* From which age on files that tarn did not write and no snapshot names are removed; -1: they are not. */
+int64_t table_orphans_age_ms(const TableMetadata *m);
 void txn_add_expired(MetaTxn *txn, Uuid table, const Str *lists, size_t count, int64_t now_us);
 static inline bool keep_stops(const bool *stop)
 {

@@ -258,6 +258,7 @@ static void part_done(Catalog *catalog, Part *part)
                 IGNORE(
                     !str_i64(snapshot->summary[j].value, &result->total_records)); /* we wrote it */
     }
+    atomic_fetch_add_explicit(&catalog->snapshots_expired, part->build.snapshots_gone, memory_order_relaxed);
     dropped_metadata_delete(catalog, &part->build);
     if (part_draft(part))
         return; /* loaded when somebody asks */

@@ -1,5 +1,5 @@
 /* Making, dropping and renaming tables and views; staged files of runs. */
-#include "table/catalog_priv.h"
+#include "table/reclaim_priv.h"
 
 #include <string.h>
 
@@ -395,7 +395,7 @@ static Code sweep_list(Catalog *catalog, int64_t before_us, Arena *arena, MetaSt
     TRY(meta_read_begin(catalog->meta, &read, err));
     TRY(meta_list_staged_before(read, before_us, arena, rows, count, err));
     for (size_t i = 0; i < *count; i++)
-        if (!str_eq((*rows)[i].run_id, EXPIRED_RUN))
+        if (!str_eq((*rows)[i].run_id, EXPIRED_RUN) && !str_eq((*rows)[i].run_id, DROPPED_RUN))
             (*rows)[intents++] = (*rows)[i];
     *count = intents;
     return E_OK;
@@ -437,19 +437,16 @@ static Code sweep_delete(Catalog *catalog, const MetaStagedFile *rows, size_t co
                          const bool *stop, size_t *objects, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
+    Remover remover AUTO(remover_done) = { .catalog = catalog };
     MetaTxn txn;
     meta_txn_init(&txn, &tmp);
     meta_txn_set_commit(&txn, os_uuid(catalog->os));
     for (size_t i = 0; i < count && !keep_stops(stop); i++) {
-        Str bucket, key;
-        if (store_address_parse(rows[i].address, &bucket, &key)) {
-            Code code = store_delete(catalog->store, bucket, key, err);
-            if (code && code != E_NOT_FOUND)
-                return code;
-            *objects += code == E_OK;
-        }
+        TRY(remover_add(&remover, rows[i].address, err));
         meta_delete_staged_file(&txn, SWEPT_RUN, rows[i].address);
     }
+    TRY(remover_flush(&remover, err));
+    *objects += remover.objects;
     return txn_commit(catalog, &txn, err);
 }
 

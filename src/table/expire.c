@@ -67,6 +67,12 @@ bool table_gc_enabled(const TableMetadata *m)
     return !str_ieq(table_property(m, STR("gc.enabled"), STR("true")), STR("false"));
 }
 
+int64_t table_orphans_age_ms(const TableMetadata *m)
+{
+    int64_t age_ms = -1;
+    return property_number(m, STR("tarn.orphans-age-ms"), ORPHANS_AGE_MS_MIN, INT64_MAX / 2, &age_ms) ? age_ms : -1;
+}
+
 void build_expire(TableBuild *build)
 {
     TableMetadata *m = build->m;
@@ -74,6 +80,7 @@ void build_expire(TableBuild *build)
     size_t going = snapshots_due(m, os_now_us(build->catalog->os) / 1000, due);
     if (!going)
         return;
+    build->snapshots_gone = going;
     IceSnapshot *kept = arena_array(build->arena, IceSnapshot, m->snapshot_count - going + 1);
     build->expired_lists = arena_array(build->arena, Str, going);
     size_t count = 0;

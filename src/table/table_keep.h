@@ -8,12 +8,14 @@
  * Which snapshots a commit keeps is said by properties of the table: tarn.snapshots-max (500),
  * history.expire.max-snapshot-age-ms with history.expire.min-snapshots-to-keep (1), and
  * tarn.snapshots-thin = true: those of the last hour, then one an hour for 7 days. The current one and
- * those that a branch or tag names always stay. gc.enabled = false: no file is ever removed. */
+ * those that a branch or tag names always stay. gc.enabled = false: no file is ever removed.
+ * tarn.orphans-age-ms (a day at least): files below the table's location that tarn did not write and no
+ * snapshot names go too, when they are older. */
 #pragma once
 
 #include "table/catalog.h"
 
-enum { COMPACT_FILES_MAX = 1000 };
+enum { COMPACT_FILES_MAX = 1000, ORPHANS_AGE_MS_MIN = 86400000 };
 
 typedef struct CompactRule {
     uint64_t small_bytes;  /* a file below it is small */
@@ -46,3 +48,22 @@ Code catalog_expire(Catalog *catalog, const bool *stop, size_t *ret_snapshots, E
  * location. `before_us` leaves time to readers that found a file's name and did not open it. */
 Code catalog_reclaim(Catalog *catalog, int64_t before_us, const bool *stop, size_t *ret_objects,
                      Err *err) CHECKED;
+
+/* Tables that were dropped before `before_us` leave the trash, and their files go: what their snapshots name and
+ * what tarn wrote below their location. Those that somebody in this process still reads wait. */
+Code catalog_reclaim_dropped(Catalog *catalog, int64_t before_us, const bool *stop, size_t *ret_objects,
+                             Err *err) CHECKED;
+
+/* Reads which files every snapshot names, and removes what tarn wrote below a table's location before
+ * `before_us` and nothing names: no snapshot, no intent, no metadata of the table. */
+Code catalog_reclaim_orphans(Catalog *catalog, int64_t before_us, const bool *stop, size_t *ret_objects,
+                             Err *err) CHECKED;
+
+/* Since the catalog was opened. */
+typedef struct CatalogKept {
+    uint64_t snapshots_expired; /* by commits, and by catalog_expire */
+    uint64_t objects_removed;   /* data files, manifests, lists, metadata: swept and reclaimed */
+    uint64_t bytes_removed;
+    uint64_t tables_removed; /* dropped ones, whole */
+} CatalogKept;
+CatalogKept catalog_kept(Catalog *catalog);

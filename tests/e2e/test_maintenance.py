@@ -8,7 +8,8 @@ from lake import Lake, TARN, TOP, case, equal, holds, main
 
 PAGE = (TOP / "docs/maintenance.md").read_text()
 SETTINGS = set(re.findall(r'^SETTING\("([^"]+)"', (TOP / "src/main/settings.def").read_text(), re.M))
-lake = Lake(None, "--set", "maintenance.interval=1s", "--set", "maintenance.compact_files=4", "--set", "objects.interval=10ms")
+lake = Lake(None, "--set", "maintenance.interval=1s", "--set", "store.trash=2s", "--set", "maintenance.reclaim=1s",
+            "--set", "maintenance.compact_files=4", "--set", "objects.interval=10ms")
 
 
 @case
@@ -46,6 +47,46 @@ def the_table_of_objects_stays_small():
     about = lake.request("GET", "/v1/datasets/bronze.objects").json
     metadata = lake.request("GET", "/v1/objects/" + about["metadata"][5:]).json
     equal((metadata["properties"]["tarn.compact"], metadata["properties"]["tarn.snapshots-thin"]), ("true", "true"))
+
+
+def metric(name):
+    return int(float(re.search(rf"^tarn_{name} (\S+)$", lake.request("GET", "/metrics").text, re.M)[1]))
+
+
+def wait_until(what, check):
+    until = time.monotonic() + 60
+    while not check():
+        holds(time.monotonic() < until, what)
+        time.sleep(0.2)
+
+
+@case
+def the_metrics_tell_what_was_done():
+    for name in re.findall(r"`tarn_([a-z_]+)`", PAGE):
+        metric(name)
+    holds(metric("maintenance_joined_files_total") >= 4, "files were joined")
+    holds(metric("maintenance_joined_bytes_total") > 0, "and have bytes")
+    holds(abs(metric("maintenance_last_seconds") - time.time()) < 60, "the last round")
+    equal(metric("maintenance_failures_total"), 0)
+
+
+@case
+def a_dropped_table_leaves_nothing():
+    lake.sql("CREATE TABLE silver.gone AS SELECT i AS id FROM range(1000) t(i)")
+    lake.sql("INSERT INTO silver.gone VALUES (1000)")
+    about = lake.request("GET", "/v1/datasets/silver.gone").json
+    key = about["metadata"][5:]
+    equal(lake.request("GET", "/v1/objects/" + key).status, 200)
+    tables, files = metric("maintenance_removed_tables_total"), metric("maintenance_removed_files_total")
+    lake.sql("DROP TABLE silver.gone")
+    lake.sql("CREATE TABLE silver.gone AS SELECT 7 AS id")
+    equal(lake.request("GET", "/v1/objects/" + key).status, 200)
+    wait_until("its files are gone", lambda: lake.request("GET", "/v1/objects/" + key).status == 404)
+    wait_until("it is counted", lambda: metric("maintenance_removed_tables_total") > tables)
+    holds(metric("maintenance_removed_files_total") - files >= 7, "two data files, two manifests, two lists, metadata")
+    holds(metric("maintenance_removed_bytes_total") > 0, "bytes")
+    equal(lake.rows("SELECT id FROM silver.gone"), [[7]])
+    equal(metric("maintenance_failures_total"), 0)
 
 
 @case
