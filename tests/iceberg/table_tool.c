@@ -28,6 +28,7 @@ typedef struct Tool {
     Meta *meta;
     Catalog *catalog;
     JsonWriter out;
+    uint64_t exported; /* the newest change that `export` has written */
 } Tool;
 
 static Str text_at(const Json *list, size_t at)
@@ -265,14 +266,30 @@ static void directories_make(const char *path)
     }
 }
 
+/* For a reader in the next moment: nothing is synced. */
+static Code file_write(const char *path, Str bytes, Err *err)
+{
+    directories_make(path);
+    FILE *file = fopen(path, "wb");
+    bool fine = file && fwrite(bytes.ptr, 1, bytes.len, file) == bytes.len;
+    if (file && fclose(file))
+        fine = false;
+    return fine ? E_OK : err_set(err, E_IO, "%s cannot be written", path);
+}
+
+/* What was put since the export before: objects of tables do not change. */
 static Code export(Tool *tool, const Json *in, Err *err)
 {
     StoreListQuery query = { .bucket = STR("lake") };
     StoreListPage page;
+    uint64_t from = tool->exported;
     do {
         TRY(store_list(tool->store, &query, &tool->arena, &page, err));
         for (size_t i = 0; i < page.object_count; i++) {
             const ObjectInfo *info = &page.objects[i];
+            if (info->sequence <= from)
+                continue;
+            tool->exported = MAX(tool->exported, info->sequence);
             Str path = str_format(&tool->arena, STR_FMT "/" STR_FMT "/" STR_FMT,
                                   STR_ARG(json_str(json_get(in, "dir"))), STR_ARG(info->bucket),
                                   STR_ARG(info->key));
@@ -282,8 +299,7 @@ static Code export(Tool *tool, const Json *in, Err *err)
             const char *z = str_copy_z(&tool->arena, path);
             TRY(store_reader_open(tool->store, info->bucket, info->key, 0, &reader, err));
             TRY(object_pread(reader, bytes, info->size_bytes, 0, &got, err));
-            directories_make(z);
-            TRY(os_write_whole(os_real(), z, str_of(bytes, got), err));
+            TRY(file_write(z, str_of(bytes, got), err));
         }
         query.start_after = page.next;
     } while (page.truncated);

@@ -195,7 +195,7 @@ TYPES = ["long", "boolean", "int", "float", "double", "decimal(9, 2)", "decimal(
 @case
 def table_tool_agrees_with_pyiceberg():
     out = subprocess.run([sys.executable, HERE / "run.py", BUILD / "src/table/table_tool"], stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True)
+                         stderr=subprocess.STDOUT, text=True, timeout=240)
     equal(out.returncode, 0, out.stdout[-3000:])
     holds("7 passed, 0 failed" in out.stdout, out.stdout)
 
