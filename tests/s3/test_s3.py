@@ -300,6 +300,10 @@ def forms_of_pages():
     found = s3.head_object(Bucket=name, Key="k")
     equal((found["ContentLength"], found["Metadata"]), (300000, {"a": "bc"}))
     equal(post(good | {"x-amz-meta-a": "bc", "X-Amz-Meta-A": "else"}), (403, "AccessDenied"), "judged once, sent twice")
+    for field in ("x-amz-meta-a", "Content-Type", "Content-Disposition", "success_action_redirect"):
+        broken = signed(key="odd", conditions=[["starts-with", f"${field}", ""]]) | {field: "http://b\r\nX-Evil: y"}
+        equal(post(broken), (400, "InvalidArgument"), f"a value of {field} that no header has")
+    equal(code_of(s3.head_object, Bucket=name, Key="odd"), ("404", 404))
     odd = signed(key="odd", conditions=[["starts-with", "$x-amz-meta-a: b", ""]])
     equal(post(odd | {"x-amz-meta-a: b": "c"}), (400, "InvalidArgument"), "a name that no field has")
 

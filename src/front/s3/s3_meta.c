@@ -126,6 +126,17 @@ static bool fields_served(S3Req *s)
            s3_fail(s, S3_InvalidRedirectLocation);
 }
 
+/* A form's fields have values of any bytes, too: what no reader could be given back is not taken. */
+bool s3_value_ok(S3Req *s, const char *name, Str value)
+{
+    for (size_t i = 0; i < value.len && s->from_form; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7F)
+            return s3_fail_argument(s, name, STR_NONE, STR("The value of this field is none of a header of HTTP."));
+    }
+    return true;
+}
+
 bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
 {
     StoreTag *meta = arena_array(arena, StoreTag, STORE_META_MAX);
@@ -134,6 +145,8 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
         return false;
     for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
         Str value = s3_field(s, kept[i]);
+        if (!s3_value_ok(s, kept[i], value))
+            return false;
         if (strcmp(kept[i], "Content-Encoding") == 0 && value.ptr)
             value = encoding_without_aws(s, value);
         if (value.len > 0 &&
@@ -147,6 +160,8 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
         if (!s3_field_name_ok(field->name, false)) /* a form's fields have names of any bytes */
             return s3_fail_argument(s, "x-amz-meta", field->name,
                                     STR("The name of a field of metadata is none of HTTP."));
+        if (!s3_value_ok(s, "x-amz-meta", field->value))
+            return false;
         bytes += field->name.len - strlen("x-amz-meta-") + field->value.len;
         if (count == STORE_META_MAX || bytes > S3_META_BYTES_MAX)
             return meta_too_large(s, bytes);
@@ -163,6 +178,8 @@ bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena)
     Str type = s3_field(s, "Content-Type"), tagging = s3_field(s, "x-amz-tagging");
     if (type.len > STORE_CONTENT_TYPE_MAX)
         return meta_too_large(s, type.len);
+    if (!s3_value_ok(s, "Content-Type", type))
+        return false;
     put->content_type = type.len ? type : STR("binary/octet-stream");
     put->meta = meta;
     put->meta_count = count;

@@ -341,7 +341,8 @@ void s3_post_object(S3Req *s)
                      .key = s->key,
                      .md5 = s->md5_bytes,
                      .checksum = s->checksum_value };
-    if (!s3_put_fields(s, &put, s->arena))
+    if (!s3_value_ok(s, "success_action_redirect", s3_field(s, "success_action_redirect")) ||
+        !s3_put_fields(s, &put, s->arena))
         return;
     put.tags = s->form_tags;
     put.tag_count = s->form_tag_count;

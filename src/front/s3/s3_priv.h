@@ -201,6 +201,7 @@ DigestKind s3_checksum_field(Str name); /* of "x-amz-checksum-crc32c" */
 /* s3_meta.c */
 bool s3_acl_named(S3Req *s, Str acl); /* answers when it is none of the canned ones */
 bool s3_bytes_served(S3Req *s); /* answers to fields that promise other bytes than would be kept */
+bool s3_value_ok(S3Req *s, const char *name, Str value); /* answers when a form's value is none of a header */
 bool s3_may_tag(S3Req *s);      /* answers when it may not */
 bool s3_acl_ok(S3Req *s); /* answers when an ACL would grant something */
 bool s3_put_fields(S3Req *s, StorePut *put, Arena *arena);

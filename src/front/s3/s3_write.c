@@ -351,7 +351,9 @@ static void copy_object(S3Req *s)
                           s3_version_text(s, info->sequence, false));
     if (s->info.versioning == VERSIONING_ENABLED)
         s3_version_header(s, sequence, false);
-    copy_answer(s, "CopyObjectResult", os_now_us(s->call.lake->os), &s->checksum_value);
+    ObjectInfo made = { .modified_us = os_now_us(s->call.lake->os) }; /* of one that was replaced already */
+    IGNORE(api_object_head(&s->call, s->bucket, s->key, sequence, &made, NULL));
+    copy_answer(s, "CopyObjectResult", made.modified_us, &s->checksum_value);
 }
 
 /* ---- parts, for s3_upload.c ---- */
