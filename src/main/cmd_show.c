@@ -2,6 +2,8 @@
 #include "base/text.h"
 #include "format/json.h"
 #include "main/command.h"
+#include "main/door_settings.h"
+#include "main/lake.h"
 #include "main/render.h"
 #include "main/settings.h"
 
@@ -164,6 +166,33 @@ Code command_table(const Args *args, Err *err)
     return word_refuse("table", "list | show NAME", err);
 }
 
+static Code config_json(const Conf *conf, Err *err)
+{
+    Buf out AUTO(buf_done);
+    buf_init(&out, CLIENT_REPLY_MAX);
+    JsonWriter w = json_writer(&out);
+    json_begin_object(&w);
+    json_key(&w, STR("items"));
+    json_begin_array(&w);
+    for (size_t i = 0; i < conf->row_count; i++) {
+        json_begin_object(&w);
+        json_field_str(&w, "key", str_z(conf->rows[i].key));
+        json_field_str(&w, "value", conf->values[i].text);
+        json_field_str(&w, "from", conf->values[i].place);
+        json_field_str(&w, "default", str_z(conf->rows[i].value));
+        json_field_str(&w, "unit", str_z(conf->rows[i].unit));
+        json_field_str(&w, "read", settings_reloads(i) ? STR("start, SIGHUP") : STR("start"));
+        json_field_str(&w, "what", str_z(conf->rows[i].doc));
+        json_end_object(&w);
+    }
+    json_end_array(&w);
+    json_end_object(&w);
+    TRY(buf_end(&out, "the settings", err));
+    printf(STR_FMT "\n", STR_ARG(buf_str(&out)));
+    return E_OK;
+}
+
+/* Every setting, and behind them what a start would refuse. */
 Code command_config(const Args *args, Err *err)
 {
     static const CommandVerb verbs[] = { { "explain", 1, 1, NULL, "explain" }, { NULL, 0, 0, NULL, NULL } };
@@ -171,14 +200,17 @@ Code command_config(const Args *args, Err *err)
     const CommandVerb *verb;
     TRY(command_verb(args, "config", verbs, &verb, err));
     TRY(settings_load(&conf, args, err));
-    for (size_t i = 0; i < conf.row_count; i++) {
+    if (args_has(args, "--json"))
+        TRY(config_json(&conf, err));
+    for (size_t i = 0; i < conf.row_count && !args_has(args, "--json"); i++) {
         const ConfRow *row = &conf.rows[i];
-        printf("%s%s%s = " STR_FMT "%s%s   %s(" STR_FMT ")%s\n    %s Default: %s.\n", render_bold(),
+        printf("%s%s%s = " STR_FMT "%s%s   %s(" STR_FMT ")%s\n    %s Default: %s. %s.\n", render_bold(),
                row->key, render_plain(), STR_ARG(conf.values[i].text), *row->unit ? " " : "",
                row->unit, render_dim(), STR_ARG(conf.values[i].place), render_plain(), row->doc,
-               *row->value ? row->value : "empty");
+               *row->value ? row->value : "empty", settings_reloads(i) ? "Also read at SIGHUP" : "Read at start only");
     }
-    return E_OK;
+    TRY(lake_settings_check(&conf, err));
+    return door_settings_check(&conf, err);
 }
 
 Code command_version(const Args *args, Err *err)

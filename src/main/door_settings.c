@@ -196,3 +196,28 @@ Code door_fetch(const Conf *conf, Arena *arena, FetcherOptions *ret_options, Err
     *ret_options = options;
     return E_OK;
 }
+
+Code door_domains(const Conf *conf, Arena *arena, Str ret_domains[S3_DOMAINS_MAX], size_t *ret_count, Err *err)
+{
+    const Str *domains;
+    size_t count;
+    TRY(list_read(conf, "s3.domain", arena, &domains, &count, err));
+    if (count > S3_DOMAINS_MAX)
+        return err_set(err, E_LIMIT, "s3.domain has more than %d names", S3_DOMAINS_MAX);
+    for (size_t i = 0; i < count; i++)
+        ret_domains[i] = domains[i];
+    *ret_count = count;
+    return E_OK;
+}
+
+Code door_settings_check(const Conf *conf, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    HttpPolicy policy;
+    FetcherOptions fetch;
+    Str domains[S3_DOMAINS_MAX];
+    size_t count;
+    TRY(door_policy(conf, 0, &tmp, &policy, err));
+    TRY(door_fetch(conf, &tmp, &fetch, err));
+    return door_domains(conf, &tmp, domains, &count, err);
+}

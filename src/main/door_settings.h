@@ -9,6 +9,7 @@
 #include "base/conf.h"
 #include "front/http/http_policy.h"
 #include "front/http/http_server.h"
+#include "front/s3/s3.h"
 #include "os/fetch.h"
 #include "os/tls.h"
 
@@ -30,4 +31,8 @@ DoorTiers door_tiers(const Conf *conf);
 Code door_tls(const Conf *conf, const char *dir, Arena *arena, TlsOptions *ret_tls, Err *err) CHECKED;
 /* What requests of the lake's own may reach, and how; `os` and `loop` stay the caller's. */
 Code door_fetch(const Conf *conf, Arena *arena, FetcherOptions *ret_options, Err *err) CHECKED;
+/* s3.domain. */
+Code door_domains(const Conf *conf, Arena *arena, Str ret_domains[S3_DOMAINS_MAX], size_t *ret_count, Err *err) CHECKED;
+/* INVALID, LIMIT: settings that no door would open with, without opening one. */
+Code door_settings_check(const Conf *conf, Err *err) CHECKED;
 bool door_is_off(const Conf *conf, const char *key); /* "https.listen" */

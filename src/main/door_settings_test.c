@@ -134,3 +134,25 @@ TEST(settings_that_reload_are_marked)
             CHECK(!settings_reloads(i));
     }
 }
+
+TEST(door_settings_that_no_door_opens_with)
+{
+    static const struct {
+        const char *pair, *named;
+    } cases[] = {
+        { "s3.domain=a.example,,b.example", "s3.domain" },
+        { "s3.domain=a,b,c,d,e,f,g,h,i", "s3.domain has more than 8" },
+        { "http.proxy_protocol=true", "http.proxy_protocol" },
+        { "fetch.proxy=10.0.0.1:3128", "fetch.proxy" },
+    };
+    Err err;
+    Conf good AUTO(conf_done) = { 0 };
+    settings_make(&good, (const char *[]){ "s3.domain= a.example , b.example", NULL });
+    CHECK_OK(door_settings_check(&good, &err), &err);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        Conf conf AUTO(conf_done) = { 0 };
+        settings_make(&conf, (const char *[]){ cases[i].pair, NULL });
+        CHECK(door_settings_check(&conf, &err) != E_OK);
+        CHECK(strstr(err.text, cases[i].named) != NULL);
+    }
+}

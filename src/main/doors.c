@@ -145,18 +145,6 @@ static int no_tier(HttpReq *r)
     return DOOR_TIER_NONE;
 }
 
-static Code domains_take(const Conf *conf, Arena *arena, S3Options *s3, Err *err)
-{
-    Str rest = str_copy(arena, conf_text(conf, "s3.domain")), domain;
-    while (rest.len && str_split(&rest, ',', &domain)) {
-        domain = str_trim(domain);
-        if (s3->domain_count == S3_DOMAINS_MAX || !domain.len)
-            return err_set(err, E_INVALID, "s3.domain has 1 to %d names, commas between them", S3_DOMAINS_MAX);
-        s3->domains[s3->domain_count++] = domain;
-    }
-    return E_OK;
-}
-
 /* TARN_PART_BYTES_MIN: 10,000 parts are 50 GB otherwise; for tests alone. */
 static Code part_min_take(uint64_t *ret_min, Err *err)
 {
@@ -175,7 +163,7 @@ static Code s3_open(Doors *doors, const Conf *conf, Err *err)
     S3Options s3 = { .lake = &doors->lake->api, .http = &http,
                      .region = str_copy(&doors->arena, conf_text(conf, "s3.region")),
                      .public_host = str_copy(&doors->arena, conf_text(conf, "s3.public_host")) };
-    TRY(domains_take(conf, &doors->arena, &s3, err));
+    TRY(door_domains(conf, &doors->arena, s3.domains, &s3.domain_count, err));
     TRY(part_min_take(&s3.part_bytes_min, err));
     return s3_start(&s3, &doors->s3, err);
 }

@@ -195,6 +195,20 @@ static Code meta_room(const Conf *conf, Lake *lake, Err *err)
     return meta_open(os_real(), &(MetaOptions){ .path = path_in(lake, "meta/tarn.db") }, &lake->api.meta, err);
 }
 
+static const char *const space_levels[] = { "store.space_alarm", "store.space_background", "store.space_full" };
+
+Code lake_settings_check(const Conf *conf, Err *err)
+{
+    for (size_t i = 1; i < ARRAY_LEN(space_levels); i++) {
+        int64_t low = conf_number(conf, space_levels[i - 1]), high = conf_number(conf, space_levels[i]);
+        if (high < low)
+            return err_hint(err, err_set(err, E_INVALID, "%s is %lld, below %s, which is %lld", space_levels[i],
+                                         (long long)high, space_levels[i - 1], (long long)low),
+                            "they go up: alarm, background, full");
+    }
+    return E_OK;
+}
+
 static Code store_room(const Conf *conf, Lake *lake, Err *err)
 {
     if (getenv("TARN_TEST_MODE") && !store_crash_arm(str_z(getenv("TARN_CRASH_AT"))))
@@ -203,12 +217,9 @@ static Code store_room(const Conf *conf, Lake *lake, Err *err)
     StoreOptions store = { .dir = path_in(lake, "store"), .trash_seconds = trash_ms ? MAX(trash_ms / 1000, 1) : -1,
                            .reserve_bytes = (uint64_t)conf_number(conf, "store.reserve"),
                            .feed_journal_bytes = (uint64_t)conf_number(conf, "store.feed_journal") };
-    static const char *const levels[] = { "store.space_alarm", "store.space_background", "store.space_full" };
-    for (size_t i = 0; i < ARRAY_LEN(levels); i++) {
-        store.space_percent[i] = (unsigned)conf_number(conf, levels[i]);
-        if (i && store.space_percent[i] < store.space_percent[i - 1])
-            return err_set(err, E_INVALID, "%s is below %s", levels[i], levels[i - 1]);
-    }
+    TRY(lake_settings_check(conf, err));
+    for (size_t i = 0; i < ARRAY_LEN(space_levels); i++)
+        store.space_percent[i] = (unsigned)conf_number(conf, space_levels[i]);
     TRY(store_open(os_real(), &store, &lake->api.store, err));
     StoreRemade remade;
     store_index_remade(lake->api.store, &remade);

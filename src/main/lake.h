@@ -31,6 +31,9 @@ Code lake_open(const Conf *conf, Lake *ret_lake, Err *err) CHECKED;
 Code lake_look(const Conf *conf, Lake *ret_lake, const char **ret_stage, Err *err) CHECKED;
 void lake_close(Lake *lake);
 
+/* INVALID: settings that lake_open would refuse, each of them right by itself. */
+Code lake_settings_check(const Conf *conf, Err *err) CHECKED;
+
 /* Makes the directory with all those above it. */
 Code lake_dirs_make(const char *path, Err *err) CHECKED;
 Code lake_unwritable(Code code, Err *err) CHECKED; /* the same code, with what a directory of ours takes */

@@ -6,6 +6,7 @@
 #include "flow/arrivals.h"
 #include "format/json.h"
 #include "main/command.h"
+#include "main/door_settings.h"
 #include "main/doors.h"
 #include "main/lake.h"
 #include "main/life.h"
@@ -72,7 +73,9 @@ static void key_print(const Lake *lake)
 /* One running server. */
 typedef struct Serve {
     const Args *args;
+    const Conf *began; /* as it was read at start: what START settings are */
     Conf *conf;      /* as it was read last */
+    Conf again;      /* at the last SIGHUP */
     Lake *lake;
     Doors *doors;
     Life *life;
@@ -80,25 +83,36 @@ typedef struct Serve {
     ApiMaintained maintained;
 } Serve;
 
-/* Says of each setting that changed and waits for a new start, that it does. */
-static void changes_tell(const Conf *old, const Conf *new)
+static bool is_same(const Conf *a, const Conf *b, size_t row)
 {
-    for (size_t i = 0; i < new->row_count; i++)
-        if (!settings_reloads(i) && !str_eq(old->values[i].text, new->values[i].text))
-            log_line(LOG_WARN, "event=reload setting=%s value=\"" STR_FMT "\" takes effect at the next start",
-                     new->rows[i].key, STR_ARG(new->values[i].text));
+    return a->rows[row].type == CONF_TEXT ? str_eq(a->values[row].text, b->values[row].text)
+                                          : a->values[row].number == b->values[row].number;
+}
+
+/* Of each setting that has changed, whether it is in force now; of one that waits for a new start at each SIGHUP. */
+static void changes_tell(const Serve *serve, const Conf *fresh)
+{
+    for (size_t i = 0; i < fresh->row_count; i++) {
+        bool now = settings_reloads(i);
+        if (!is_same(now ? serve->conf : serve->began, fresh, i))
+            log_line(now ? LOG_INFO : LOG_WARN, "event=reload setting=%s value=\"" STR_FMT "\" takes effect %s",
+                     fresh->rows[i].key, STR_ARG(fresh->values[i].text), now ? "now" : "at the next start");
+    }
 }
 
 static Code reload(Serve *serve, Err *err)
 {
     Conf fresh AUTO(conf_done) = { 0 };
     TRY(settings_load(&fresh, serve->args, err));
+    TRY(lake_settings_check(&fresh, err)); /* also what waits: the next start must not fail by it */
+    TRY(door_settings_check(&fresh, err));
     TRY(doors_reload(serve->doors, &fresh, err));
-    changes_tell(serve->conf, &fresh);
+    changes_tell(serve, &fresh);
     log_level_set((LogLevel)conf_number(&fresh, "log.level"));
-    Conf old = *serve->conf;
-    *serve->conf = fresh;
-    fresh = old;
+    conf_done(&serve->again);
+    serve->again = fresh;
+    serve->conf = &serve->again;
+    fresh = (Conf){ 0 };
     return E_OK;
 }
 
@@ -219,12 +233,13 @@ Code command_serve(const Args *args, Err *err)
     life_begin(&life);
     log_init(stderr_sink, (LogLevel)conf_number(&conf, "log.level"));
     TRY(lake_workers_start(err));
-    Serve serve = { .args = args, .conf = &conf, .lake = &lake, .life = &life };
+    Serve serve = { .args = args, .began = &conf, .conf = &conf, .lake = &lake, .life = &life };
     Code code = lake_open(&conf, &lake, err);
     if (code == E_OK) {
         code = serve_lake(&serve, sockets, socket_count, err);
         lake_close(&lake);
     }
+    conf_done(&serve.again);
     worker_stop();
     return code;
 }
