@@ -544,6 +544,50 @@ TEST(journal_scrub_finds_every_flipped_bit_and_goes_on)
     }
 }
 
+typedef struct Meanwhile {
+    Journal *journal;
+    uint64_t visits, damaged, number;
+} Meanwhile;
+
+/* Behind the first record everything that is old goes, and new records take its files. */
+static Code meanwhile_visit(void *arg, const JournalRecord *record, Err *err)
+{
+    Meanwhile *m = arg;
+    (void)record;
+    if (m->visits++ > 0)
+        return E_OK;
+    uint64_t start = journal_start(m->journal);
+    TRY(journal_forget(m->journal, journal_end(m->journal), err));
+    CHECK(journal_start(m->journal) > start);
+    for (int i = 0; i < 60; i++)
+        TRY(append(m->journal, m->number++, 60000, NULL, err));
+    return E_OK;
+}
+
+static void meanwhile_damage(void *arg, const JournalDamage *damage)
+{
+    (void)damage;
+    ((Meanwhile *)arg)->damaged++;
+}
+
+/* A segment that is forgotten and written anew while it is looked at is no damage, and its records are not there. */
+TEST(journal_scrub_passes_over_what_is_forgotten_meanwhile)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(5);
+    Journal *journal AUTO(journal_drop) = NULL;
+    JournalOpened opened;
+    Err err;
+    JournalOptions options = { .dir = "/j", .segment_bytes = 3 << 20 }; /* more than is read at once */
+    CHECK_OK(journal_open(os_sim_os(sim), &options, NULL, NULL, &opened, &journal, &err), &err);
+    Meanwhile m = { .journal = journal };
+    for (; m.number < 80; m.number++)
+        CHECK_OK(append(journal, m.number, 60000, NULL, &err), &err);
+    JournalScrub wanted = { meanwhile_visit, meanwhile_damage, &m };
+    CHECK_OK(journal_scrub(journal, &wanted, &err), &err);
+    CHECK(m.visits > 1);
+    CHECK_INT(m.damaged, 0);
+}
+
 TEST(journal_refuses_a_newer_format_and_a_gap)
 {
     OsSim *sim AUTO(os_sim_free) = os_sim_new(3);

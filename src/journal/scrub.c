@@ -4,7 +4,8 @@
  * 1. Every byte of a segment up to its END record, or to the durable end, is compared: the header's block by its CRC
  *    and zeros, records by their two CRCs, the padding behind them by being zero. Behind END nothing is looked at:
  *    a recycled segment has there what was there before.
- * 2. Behind damage the next record is one whose header's CRC and LSN are right, so that nothing else passes for it. */
+ * 2. Behind damage the next record is one whose header's CRC and LSN are right, so that nothing else passes for it.
+ * 3. A segment that is forgotten meanwhile is written anew: what is found there then is no damage. */
 #include "journal/journal_priv.h"
 
 #include <stdio.h>
@@ -27,6 +28,8 @@ static void scrub_done(Scrub *scrub)
 static void damage(const Scrub *scrub, uint64_t lsn, const char *what)
 {
     JournalDamage found = { .lsn = lsn, .at = lsn % scrub->journal->segment_bytes, .what = what };
+    if (lsn < journal_start(scrub->journal) / scrub->journal->segment_bytes * scrub->journal->segment_bytes)
+        return;
     if (segment_path(scrub->journal, "seg", scrub->segment->id, found.file, NULL) != E_OK)
         found.file[0] = 0;
     scrub->wanted->damage(scrub->wanted->arg, &found);
