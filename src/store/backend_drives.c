@@ -76,13 +76,11 @@ static Code directories_make(Backend *backend, Err *err)
     char path[OS_PATH_MAX];
     TRY(os_dir_make(backend->os, backend->objects, err));
     TRY(os_dir_list(backend->os, backend->objects, &tmp, &entries, &count, err));
-    if (count >= FAN_OUT)
-        return E_OK;
-    for (unsigned i = 0; i < FAN_OUT; i++) {
+    for (unsigned i = 0; i < FAN_OUT && count < FAN_OUT; i++) {
         TRY(directory_path(backend, i, path, err));
         TRY(os_dir_make(backend->os, path, err));
     }
-    return os_dir_sync(backend->os, backend->objects, err);
+    return os_dir_sync(backend->os, backend->objects, err); /* also of a start that ended before it came here */
 }
 
 static Code unlinked_sync(Backend *backend)
