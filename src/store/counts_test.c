@@ -3,6 +3,7 @@
 #include "store/store_priv.h"
 
 #include "base/test.h"
+#include "os/os_sim.h"
 #include "store/store_conformance.h"
 
 #include <string.h>
@@ -118,4 +119,28 @@ TEST(store_deletes_many_versions_of_one_key)
     StoreBucket bucket;
     CHECK_OK(store_bucket_get(store, BUCKET, &arena, &bucket, &err), &err);
     CHECK_INT(bucket.versions, 0);
+}
+
+/* A start takes the changes of the journal by so many, however many one call of a client had. */
+TEST(store_replays_large_commits_piece_by_piece)
+{
+    enum { CALLS = 40 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(1);
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    StoreOptions options = { .index = "memory", .dir = "/s", .trash_seconds = -1 };
+    CHECK_OK(store_open(os_sim_os(sim), &options, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(store_bucket_set_versioning(store, BUCKET, VERSIONING_ENABLED, &err), &err);
+    for (int call = 0; call < CALLS; call++) {
+        Arena arena AUTO(arena_done) = { 0 };
+        StoreDelete *wanted = arena_array(&arena, StoreDelete, STORE_DELETE_MAX);
+        StoreDeleted *deleted = arena_array(&arena, StoreDeleted, STORE_DELETE_MAX);
+        for (int i = 0; i < STORE_DELETE_MAX; i++)
+            wanted[i] = (StoreDelete){ .bucket = BUCKET, .key = str_format(&arena, "%d-%d", call, i) };
+        CHECK_OK(store_delete_many(store, wanted, STORE_DELETE_MAX, deleted, &err), &err);
+    }
+    store_free(&store);
+    CHECK_OK(store_open(os_sim_os(sim), &options, &store, &err), &err);
+    CHECK(store->looks < 10 * CALLS * STORE_DELETE_MAX);
 }

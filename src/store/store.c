@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPLAY_GROUP = 256 }; /* commits applied to the index at once */
+enum { REPLAY_GROUP = 256, REPLAY_OPS = 4096 }; /* commits, and changes in them, applied to the index at once */
 
 static const BackendOps *const backends[] = { &backend_drives, &backend_memory };
 static const IndexOps *const indexes[] = { &index_rocksdb, &index_memory };
@@ -17,7 +17,7 @@ static const IndexOps *const indexes[] = { &index_rocksdb, &index_memory };
 typedef struct Replay {
     Store *store;
     Plan plan;
-    size_t commits;
+    size_t commits, ops;
     bool seen;         /* a commit record */
     uint64_t skip_lsn; /* is applied already */
     uint64_t lsn;
@@ -37,7 +37,7 @@ static Code replay_apply(Replay *replay, Err *err)
         TRY(plan_apply(&replay->plan, replay->store, replay->lsn, replay->next_sequence, err));
     plan_done(&replay->plan);
     replay->plan = (Plan){ 0 };
-    replay->commits = 0;
+    replay->commits = replay->ops = 0;
     return E_OK;
 }
 
@@ -73,7 +73,8 @@ static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
     }
     replay->lsn = record->lsn;
     replay->next_sequence = MAX(replay->next_sequence, commit.next_sequence);
-    return ++replay->commits < REPLAY_GROUP ? E_OK : replay_apply(replay, err);
+    replay->ops += commit.op_count;
+    return ++replay->commits < REPLAY_GROUP && replay->ops < REPLAY_OPS ? E_OK : replay_apply(replay, err);
 }
 
 static Code replay_record(void *arg, const JournalRecord *record, Err *err)
