@@ -480,7 +480,7 @@ static Code group_commit(Group *group, Store *store, Err *err)
  * the fields and tags that its upload began with. */
 enum { OP_BYTES = 2 * STORE_KEY_MAX + 512, PAIR_BYTES = 20, PART_BYTES = 160, UPLOADED_BYTES = 512 * 1024 };
 
-static uint64_t pairs_bytes(const StoreTag *pairs, size_t count)
+uint64_t pairs_bytes(const StoreTag *pairs, size_t count)
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < count; i++)

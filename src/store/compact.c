@@ -13,9 +13,9 @@
 #include "store/store_priv.h"
 
 enum {
-    MOVE_GROUP_BYTES = 4 * 1024 * 1024,
-    MOVE_GROUP_OPS = 1000,
-    PART_COST = 128 /* of a record of many parts */
+    MOVE_GROUP_BYTES = 4 * 1024 * 1024, /* bodies and what the record says: a half of what a record may have */
+    MOVE_GROUP_PART = 4,                /* of a segment at most */
+    MOVE_GROUP_OPS = 1000
 };
 
 typedef struct Compaction {
@@ -30,7 +30,7 @@ typedef struct Compaction {
     Vec(CommitOp) trash; /* to be said again behind it, in a record of its own */
     Vec(CommitOp) changes; /* the same */
     Arena arena;       /* of the group */
-    uint64_t group_bytes;
+    uint64_t group_bytes, group_bytes_max;
 } Compaction;
 
 static void compaction_done(Compaction *compaction)
@@ -45,7 +45,7 @@ static void compaction_done(Compaction *compaction)
 /* The body of what is to be appended again. */
 static Code body_take(Compaction *compaction, CommitOp *op, Err *err)
 {
-    compaction->group_bytes += op->record.info.part_count * PART_COST;
+    compaction->group_bytes += op_bytes_encoded(op);
     if (op->record.place != PLACE_JOURNAL)
         return E_OK;
     Buf body AUTO(buf_done);
@@ -79,7 +79,7 @@ static Code change_again(Compaction *compaction, uint64_t sequence, Err *err)
     TRY(feed_again(compaction->store, sequence, &compaction->arena, &again, &any, err));
     if (any) {
         vec_push(&compaction->changes, again);
-        compaction->group_bytes += again.record.info.tag_count * (STORE_TAG_KEY_MAX + STORE_TAG_VALUE_MAX);
+        compaction->group_bytes += op_bytes_encoded(&again);
     }
     return E_OK;
 }
@@ -164,7 +164,8 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
     if (op->kind == OP_DELETE && feed_gave_back(compaction->store, op->record.info.sequence))
         return E_OK; /* the records of what it took away are all older, so they are gone or go with it */
     if (!put) {
-        CommitOp again = *op;
+        CommitOp again = *op; /* the leader says what is in it now: as much as now, or it is left out */
+        compaction->group_bytes += op_bytes_encoded(op);
         again.again = true;
         again.record.info.bucket = str_copy(&compaction->arena, op->record.info.bucket);
         again.record.info.key = str_copy(&compaction->arena, op->record.info.key);
@@ -209,7 +210,7 @@ static Code record_visit(void *arg, const JournalRecord *record, Err *err)
         if (op->record.place == PLACE_JOURNAL && op->record.at >= missing)
             lsn = compaction->bodies.items[first + op->record.at - missing];
         TRY(op_visit(compaction, op, record->lsn, lsn, err));
-        if (compaction->group_bytes > MOVE_GROUP_BYTES || compaction->ops.len >= MOVE_GROUP_OPS ||
+        if (compaction->group_bytes > compaction->group_bytes_max || compaction->ops.len >= MOVE_GROUP_OPS ||
             compaction->changes.len >= MOVE_GROUP_OPS)
             TRY(group_commit(compaction, err));
     }
@@ -236,6 +237,7 @@ static Code segment_compact(Store *store, Journal *journal, uint64_t worth, bool
     uint64_t start = journal_start(journal);
     Compaction compaction AUTO(
         compaction_done) = { .store = store, .journal = journal, .end = (start / size + 1) * size };
+    compaction.group_bytes_max = MIN((uint64_t)MOVE_GROUP_BYTES, size / MOVE_GROUP_PART);
     *ret_freed = false;
     TRY(segment_pass(&compaction, start, true, err));
     if (feed_unread(store, compaction.last_sequence) && feed_waits(store, worth * size - start))

@@ -150,6 +150,118 @@ TEST(store_compacts_an_object_of_many_parts_in_groups)
     CHECK_INT(usage.trash_bytes, PARTS);
 }
 
+static void put_tagged(Store *store, Str key, size_t value_len)
+{
+    enum { TAGS = 10 };
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreTag tags[TAGS];
+    char *value = arena_array(&arena, char, value_len);
+    memset(value, 'v', value_len);
+    for (int i = 0; i < TAGS; i++)
+        tags[i] = (StoreTag){ str_format(&arena, "tag-%d", i), str_of(value, value_len) };
+    StorePut put = { .bucket = buckets[0], .key = key, .tags = tags, .tag_count = TAGS };
+    CHECK_OK(store_put(store, &put, STR("x"), NULL, &err), &err);
+}
+
+/* What is moved together is one record: tags weigh there too, not only bodies. */
+TEST(store_compacts_small_objects_with_many_tags)
+{
+    enum { OBJECTS = 1000, VALUE_LEN = 900, HOT = 170 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(4);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 10 << 20, .trash_seconds = -1 };
+    size_t freed = 0;
+    CHECK_OK(store_open(os_sim_os(sim), &options, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    for (int i = 0; i < OBJECTS; i++)
+        put_tagged(store, str_format(&arena, "o-%d", i), VALUE_LEN);
+    for (int i = 0; i < HOT; i++)
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), STORE_INLINE_MAX, 1, &err), &err);
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK(freed > 0);
+}
+
+/* Nothing is moved for nothing: what lives of a record is its tags and fields too. */
+TEST(store_leaves_segments_of_tags_that_live)
+{
+    enum { OBJECTS = 200, VALUE_LEN = 500 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(5);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed = 0;
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    for (int i = 0; i < OBJECTS; i++)
+        put_tagged(store, str_format(&arena, "o-%d", i), VALUE_LEN);
+    for (int pass = 0; pass < 3; pass++) {
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+        CHECK_INT(freed, 0);
+    }
+}
+
+static StoreChange change_at(Store *store, Arena *arena, uint64_t sequence)
+{
+    Err err;
+    StoreChange *changes;
+    size_t count = 0;
+    CHECK_OK(store_feed_read(store, sequence - 1, 1, arena, &changes, &count, &err), &err);
+    return count ? changes[0] : (StoreChange){ 0 };
+}
+
+/* A put whose body ends a segment and whose record begins the next: when the body goes, since the object was replaced,
+ * readers of the feed still get the change. */
+TEST(store_compaction_keeps_the_change_of_a_body_that_goes)
+{
+    enum { SEGMENT = 256 * 1024, ENDS = 2 * 40 + 8 }; /* headers of the body and of the end of the segment */
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(6);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed = 0;
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    Journal *journal = store->backend_ops->journal(store->backend);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    while (SEGMENT - journal_end(journal) % SEGMENT > 2 * BODY_LEN)
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err);
+    store_feed_release(store, store_sequence(store));
+    uint64_t at = journal_end(journal), sequence = store_sequence(store) + 1;
+    CHECK_OK(pattern_put(store, buckets[0], STR("hot"), SEGMENT - at % SEGMENT - ENDS, 2, &err), &err);
+    CHECK_INT(journal_end(journal) / SEGMENT, at / SEGMENT + 1);
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err);
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK_INT(change_at(store, &arena, sequence).sequence, sequence);
+    store_free(&store);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    CHECK_INT(change_at(store, &arena, sequence).sequence, sequence);
+}
+
+/* Its change says the same behind a compaction. */
+TEST(store_compaction_leaves_delete_markers_what_they_are)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(7);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed = 0;
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[1], &err), &err);
+    CHECK_OK(store_bucket_set_versioning(store, buckets[1], VERSIONING_ENABLED, &err), &err);
+    CHECK_OK(pattern_put(store, buckets[1], STR("k"), 10, 1, &err), &err);
+    CHECK_OK(store_delete(store, buckets[1], STR("k"), &err), &err);
+    uint64_t sequence = store_sequence(store);
+    CHECK(change_at(store, &arena, sequence).object.delete_marker);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    for (int i = 0; i < 20; i++)
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err);
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK(freed > 0 && change_at(store, &arena, sequence).object.delete_marker);
+}
+
 /* ---- the property ---- */
 
 typedef struct Random {
@@ -197,6 +309,38 @@ static void rows_text(Store *store, bool feed, Buf *out)
         buf_put(out, hex_format(&arena, value));
         buf_put_char(out, '\n');
     }
+}
+
+/* What lives in each segment, counted again from the rows. */
+static void live_is_counted(Store *store, uint64_t seed)
+{
+    Err err;
+    Plan plan AUTO(plan_done) = { 0 };
+    for (int kind = 0; kind < 2; kind++) {
+        Cursor cursor AUTO(cursor_done) = { 0 };
+        Str first = kind ? STR("d") : STR("o");
+        CHECK_OK(cursor_init(&cursor, store, &err), &err);
+        CHECK_OK(cursor_seek(&cursor, first, &err), &err);
+        while (cursor.there && str_starts(cursor_key(&cursor), first)) {
+            Str bucket, key, value = str_from(cursor_value(&cursor), kind ? sizeof(uint64_t) : 0);
+            uint64_t sequence;
+            ObjectRecord record;
+            CHECK_OK(key_object_parse(cursor_key(&cursor), &plan.arena, &bucket, &key, &sequence, &err), &err);
+            CHECK_OK(object_decode(value, false, &plan.arena, &record, &err), &err);
+            segments_count(&plan, store, &record, key.len, true);
+            CHECK_OK(cursor_next(&cursor, &err), &err);
+        }
+    }
+    size_t rows = 0;
+    for (const SegmentDelta *delta = plan.segments; delta; delta = delta->next, rows++) {
+        size_t at = 0;
+        while (at < store->live.len && store->live.items[at].id != delta->id)
+            at++;
+        if (at == store->live.len || store->live.items[at].bytes != delta->bytes)
+            test_failed(__FILE__, __LINE__, "seed %llu: segment %llu has %llu bytes that live, and not as many counted",
+                        (unsigned long long)seed, (unsigned long long)delta->id, (unsigned long long)delta->bytes);
+    }
+    CHECK_INT(rows, store->live.len);
 }
 
 static void part_step(Store *store, Random *random, Str bucket, Str key, const StoreUploadId *id, StorePart *part)
@@ -336,6 +480,7 @@ static void rebuilt_equal(OsSim *sim, Store **store, uint64_t seed, int at)
     buf_init(&before, 1 << 24);
     buf_init(&after, 1 << 24);
     rows_text(*store, reader_stands(seed), &before);
+    live_is_counted(*store, seed);
     StoreUsage usage, again;
     StoreCompared compared = { 0 };
     CHECK_OK(store_compare(*store, differs, &(uint64_t){ seed }, NULL, &compared, &err), &err);
@@ -347,6 +492,7 @@ static void rebuilt_equal(OsSim *sim, Store **store, uint64_t seed, int at)
     if (reader_stands(seed))
         store_feed_release(*store, 0);
     rows_text(*store, reader_stands(seed), &after);
+    live_is_counted(*store, seed);
     CHECK_OK(store_usage(*store, &again, &err), &err);
     CHECK_INT(store_sequence(*store), sequence);
     CHECK_INT(again.objects, usage.objects);

@@ -79,7 +79,8 @@ void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKin
     write_str32(&buf, info->bucket);
     write_str32(&buf, info->key);
     write_u64le(&buf, op->kind == OP_UNDELETE ? 0 : op->of_sequence); /* it is a put, also when it is moved */
-    bool kept = kind == CHANGE_PUT || op->kind == OP_MARKER || kind == CHANGE_TAGS || op->kind == OP_CHANGE;
+    bool kept = kind == CHANGE_PUT || op->kind == OP_MARKER || op->kind == OP_MOVE || kind == CHANGE_TAGS ||
+                op->kind == OP_CHANGE;
     details_encode(&buf, kept ? info : &(ObjectInfo){ 0 }); /* alike live and in a replay */
     write.value = plan_text(plan, &buf);
     vec_push(&plan->writes, write);

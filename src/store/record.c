@@ -444,6 +444,14 @@ static void op_read(Reader *r, int version, Arena *arena, CommitOp *op)
     reader_fail(r, "an unknown kind of change");
 }
 
+uint64_t op_bytes_encoded(const CommitOp *op)
+{
+    Buf buf AUTO(buf_done);
+    buf_init(&buf, JOURNAL_PAYLOAD_MAX);
+    op_encode(&buf, op);
+    return buf.len;
+}
+
 void commit_encode(Buf *buf, const Commit *commit)
 {
     size_t count = 0;

@@ -3,12 +3,14 @@
  * Invariants
  * 1. A small body counts in the segment where the index finds it, also one in the trash. The rows change in the
  *    batch that puts it there, moves it or takes it away, so they are as exact as the index and are made again with it.
- * 2. `live` is the leader's to change, under the mutex; it is sorted by id and has no zeros. */
+ * 2. Tags that were set later count where the body is, with which compaction writes them, so a segment can seem to hold
+ *    more than it has room for: it counts as full then.
+ * 3. `live` is the leader's to change, under the mutex; it is sorted by id and has no zeros. */
 #include "store/store_priv.h"
 
 #include <string.h>
 
-enum { RECORD_COST = 300 }; /* what a version takes beside its body and key, about */
+enum { RECORD_COST = 300 }; /* what a version takes beside its body, key, tags and fields, about */
 
 static void row_key(Buf *buf, uint64_t id)
 {
@@ -64,7 +66,9 @@ void segments_count(Plan *plan, const Store *store, const ObjectRecord *record, 
 {
     if (store->segment_bytes == 0 || record->place != PLACE_JOURNAL)
         return; /* a backend without a journal, or bytes elsewhere */
-    uint64_t cost = record->info.size_bytes + key_len + RECORD_COST;
+    const ObjectInfo *info = &record->info;
+    uint64_t cost = info->size_bytes + key_len + RECORD_COST + pairs_bytes(info->tags, info->tag_count) +
+                    pairs_bytes(info->meta, info->meta_count);
     live_add(plan, record->at / store->segment_bytes, more ? cost : 0 - cost);
 }
 
@@ -113,6 +117,20 @@ void segments_applied(const Plan *plan, Store *store)
     }
 }
 
+static uint64_t live_bytes(const Store *store, size_t at)
+{
+    return MIN(store->live.items[at].bytes, store->segment_bytes);
+}
+
+uint64_t segments_live(Store *store)
+{
+    MUTEX_HELD(&store->mutex);
+    uint64_t sum = 0;
+    for (size_t i = 0; i < store->live.len; i++)
+        sum += live_bytes(store, i);
+    return sum;
+}
+
 uint64_t segments_worth(Store *store, uint64_t first, uint64_t end, unsigned percent)
 {
     MUTEX_HELD(&store->mutex);
@@ -120,7 +138,7 @@ uint64_t segments_worth(Store *store, uint64_t first, uint64_t end, unsigned per
     size_t at = live_find(store, first);
     for (uint64_t id = first; id < end; id++) {
         if (at < store->live.len && store->live.items[at].id == id)
-            live += store->live.items[at++].bytes;
+            live += live_bytes(store, at++);
         if (live <= (id + 1 - first) * (store->segment_bytes / 100 * percent))
             worth = id + 1;
     }

@@ -128,12 +128,9 @@ bool space_reserve_use(Store *store)
 static uint64_t owed_by_compaction(Store *store)
 {
     Journal *journal = store->backend_ops->journal(store->backend);
-    uint64_t size = journal_segment_bytes(journal), live = 0;
+    uint64_t size = journal_segment_bytes(journal);
     uint64_t held = (journal_end(journal) / size - journal_start(journal) / size) * size;
-    MUTEX_HELD(&store->mutex);
-    for (size_t i = 0; i < store->live.len; i++)
-        live += store->live.items[i].bytes;
-    uint64_t stays = live / LIVE_PERCENT_PRESSED * 100 + 3 * size;
+    uint64_t stays = segments_live(store) / LIVE_PERCENT_PRESSED * 100 + 3 * size;
     return held > stays ? held - stays : 0;
 }
 

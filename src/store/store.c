@@ -65,8 +65,11 @@ static Code replay_commit(Replay *replay, const JournalRecord *record, Err *err)
     for (size_t i = 0; i < commit.op_count; i++) {
         CommitOp *op = &commit.ops[i];
         if (op->record.place == PLACE_JOURNAL) {
-            if (op->record.at < missing)
+            if (op->record.at < missing) {
+                if (op->kind != OP_KEPT)
+                    feed_put(&replay->plan, replay->store, op, CHANGE_PUT);
                 continue;
+            }
             op->record.at = bodies[op->record.at - missing];
         }
         TRY(plan_op(&replay->plan, replay->store, op, err));

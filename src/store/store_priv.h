@@ -75,7 +75,6 @@ typedef struct CommitOp {
     StoreCondition condition;
     uint64_t if_sequence;
     bool of_key;      /* OP_DELETE as the bucket's versioning says */
-    bool of_newest;   /* OP_DELETE, OP_TRUST, OP_TAGS: only while it is the newest */
     bool existed;     /* OP_DELETE: something was there */
     uint64_t old_lsn; /* OP_MOVE, OP_KEPT: skipped when the version is not there any more */
     const StoreComplete *complete; /* OP_PUT of an upload: the leader makes the record */
@@ -97,6 +96,7 @@ enum { RECORD_COMMIT = JOURNAL_TYPE_USER, RECORD_BODY, RECORD_VERSION = 2 };
 enum { COMMIT_VERSION_LEAST = 2, COMMIT_VERSION_TRASH = 3, COMMIT_VERSION = 4 };
 
 void commit_encode(Buf *buf, const Commit *commit);
+uint64_t op_bytes_encoded(const CommitOp *op); /* what it takes in a commit record */
 Code commit_decode(Str bytes, Arena *arena, Commit *ret_commit, Err *err) CHECKED;
 void object_encode(Buf *buf, const ObjectRecord *record);
 /* No names. `light`: without its parts. */
@@ -141,7 +141,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 7 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 8 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 /* The longest is that of an upload: its bucket and key, of which each byte may take two, its id, and 4 bytes between
@@ -354,6 +354,7 @@ void segments_note(Plan *plan, const Store *store, const KeyState *state, const 
 void segments_count(Plan *plan, const Store *store, const ObjectRecord *record, size_t key_len, bool more);
 void segments_writes(Plan *plan, const Store *store, Buf *key);
 void segments_applied(const Plan *plan, Store *store); /* the mutex is held */
+uint64_t segments_live(Store *store); /* in all of them */
 /* Behind the last of the segments from `first` on that are worth compacting: together they hold at most so
  * much that lives. `first` itself: none. */
 uint64_t segments_worth(Store *store, uint64_t first, uint64_t end, unsigned percent);
@@ -543,6 +544,7 @@ Code usage_writes(Plan *plan, Store *store, StoreUsage *usage, Buf *key, Err *er
 Code usage_lookup(Store *store, Str bucket, StoreBucket *ret_bucket, Err *err) CHECKED; /* its counts */
 /* commit_stats.c */
 void commit_stats_add(Store *store, size_t requests, uint64_t bytes, int64_t took_us);
+uint64_t pairs_bytes(const StoreTag *pairs, size_t count); /* commit.c: in a record, no less than they take */
 /* commit.c: waits until the request is durable and seen, or failed. */
 Code store_commit(Store *store, CommitOp *ops, size_t count, Err *err) CHECKED;
 
