@@ -70,15 +70,16 @@ static Code principal_find(ApiCall *call, Str name, MetaPrincipal *ret_row, Err 
 
 Code api_principal_set(ApiCall *call, const ApiPrincipalSet *set, Buf *out, Err *err)
 {
-    GovernRole role;
+    GovernRole role = ROLE_ADMIN;
     MetaPrincipal row;
     TRY(principal_find(call, set->name, &row, err));
-    TRY(api_role_parse(set->role.len ? set->role : row.role, &role, err));
-    bool disabled = set->sets_disabled ? set->disabled : row.disabled_us != 0;
-    if (str_eq(set->name, own_principal) && (disabled || role != ROLE_ADMIN))
+    if (set->role.len)
+        TRY(api_role_parse(set->role, &role, err));
+    if (str_eq(set->name, own_principal) && ((set->sets_disabled && set->disabled) || role != ROLE_ADMIN))
         return err_hint(err, err_set(err, E_PRECONDITION, "the principal 'admin' is the server's own"),
                         "make another principal and revoke keys of `admin` with `tarn key access revoke`");
-    TRY(govern_principal_set(call->lake->govern, set->name, role, disabled, call->principal.id, err));
+    TRY(govern_principal_set(call->lake->govern, set->name, set->role.len ? &role : NULL,
+                             set->sets_disabled ? &set->disabled : NULL, call->principal.id, err));
     api_count(call, API_COUNT_mutations, 1);
     TRY(principal_find(call, set->name, &row, err));
     JsonWriter w = json_writer(out);
@@ -155,14 +156,11 @@ Code api_access_create(ApiCall *call, Str principal, int64_t expires_us, Buf *ou
 
 Code api_access_set(ApiCall *call, const ApiAccessSet *set, Err *err)
 {
-    Govern *govern = call->lake->govern;
+    AccessChange change = set->disabled ? ACCESS_DISABLE : ACCESS_ENABLE;
     if (!set->sets_expires && !set->sets_disabled)
         return err_set(err, E_INVALID, "nothing is to be changed: give `expires` or `disabled`");
-    if (set->sets_expires)
-        TRY(api_named(govern_access_expire(govern, set->id, set->expires_us, call->principal.id, err), err, keys_next));
-    if (set->sets_disabled)
-        TRY(api_named(govern_access_change(govern, set->id, set->disabled ? ACCESS_DISABLE : ACCESS_ENABLE,
-                                           call->principal.id, err), err, keys_next));
+    TRY(api_named(govern_access_set(call->lake->govern, set->id, set->sets_expires ? &set->expires_us : NULL,
+                                    set->sets_disabled ? &change : NULL, call->principal.id, err), err, keys_next));
     api_count(call, API_COUNT_mutations, 1);
     return E_OK;
 }

@@ -120,16 +120,18 @@ static Code principal_named(Govern *govern, Str name, Arena *arena, MetaPrincipa
     return meta_get_principal_named(read, name, arena, ret_row, err);
 }
 
-Code govern_principal_set(Govern *govern, Str name, GovernRole role, bool disabled, Str by,
+Code govern_principal_set(Govern *govern, Str name, const GovernRole *role, const bool *disabled, Str by,
                           Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
     MetaPrincipal row;
     MetaTxn txn;
+    MUTEX_HELD(&govern->changing);
     TRY(principal_named(govern, name, &tmp, &row, err));
+    if (disabled)
+        row.disabled_us = !*disabled ? 0 : row.disabled_us ? row.disabled_us : os_now_us(govern->os);
     meta_txn_init(&txn, &tmp);
-    meta_set_principal(&txn, row.id, govern_role_name(role), row.epoch + 1,
-                       disabled ? os_now_us(govern->os) : 0);
+    meta_set_principal(&txn, row.id, role ? govern_role_name(*role) : row.role, row.epoch + 1, row.disabled_us);
     return change_commit(govern, &txn, by, "principal.set", name, err);
 }
 
@@ -198,31 +200,38 @@ static Code access_row(Govern *govern, Str id, Arena *arena, MetaAccessKey *ret_
                : E_OK;
 }
 
-Code govern_access_change(Govern *govern, Str id, AccessChange change, Str by, Err *err)
+Code govern_access_set(Govern *govern, Str id, const int64_t *expires_us, const AccessChange *change, Str by,
+                       Err *err)
 {
     static const char *const verbs[] = { "access.disable", "access.enable", "access.revoke" };
     Arena tmp AUTO(arena_done) = { 0 };
     MetaAccessKey row;
     MetaTxn txn;
+    int64_t revoked_us = 0, now_us = os_now_us(govern->os);
+    ASSERT(expires_us || change);
+    MUTEX_HELD(&govern->changing);
     TRY(access_row(govern, id, &tmp, &row, NULL, err));
-    if (row.revoked_us && change == ACCESS_REVOKE)
+    if (row.revoked_us && change && *change == ACCESS_REVOKE)
         return E_OK;
-    int64_t now_us = os_now_us(govern->os);
+    if (change && *change == ACCESS_REVOKE)
+        revoked_us = now_us;
+    else if (change)
+        row.disabled_us = *change == ACCESS_DISABLE ? now_us : 0;
     meta_txn_init(&txn, &tmp);
-    meta_set_access_key(&txn, id, row.expires_us, change == ACCESS_DISABLE ? now_us : 0,
-                        change == ACCESS_REVOKE ? now_us : 0);
-    return change_commit(govern, &txn, by, verbs[change], id, err);
+    meta_set_access_key(&txn, id, expires_us ? *expires_us : row.expires_us, row.disabled_us, revoked_us);
+    if (expires_us && change)
+        govern_audit(govern, &txn, by, STR("access.expire"), id, STR("ok"), STR("{}"));
+    return change_commit(govern, &txn, by, change ? verbs[*change] : "access.expire", id, err);
+}
+
+Code govern_access_change(Govern *govern, Str id, AccessChange change, Str by, Err *err)
+{
+    return govern_access_set(govern, id, NULL, &change, by, err);
 }
 
 Code govern_access_expire(Govern *govern, Str id, int64_t expires_us, Str by, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    MetaAccessKey row;
-    MetaTxn txn;
-    TRY(access_row(govern, id, &tmp, &row, NULL, err));
-    meta_txn_init(&txn, &tmp);
-    meta_set_access_key(&txn, id, expires_us, row.disabled_us, 0);
-    return change_commit(govern, &txn, by, "access.expire", id, err);
+    return govern_access_set(govern, id, &expires_us, NULL, by, err);
 }
 
 Code govern_access_rotate(Govern *govern, Str id, int64_t old_until_us, int64_t expires_us, Str by,
@@ -231,6 +240,7 @@ Code govern_access_rotate(Govern *govern, Str id, int64_t old_until_us, int64_t 
     MetaAccessKey old;
     MetaTxn txn;
     TRY(master_need(govern, err));
+    MUTEX_HELD(&govern->changing);
     TRY(access_row(govern, id, arena, &old, NULL, err));
     Str new_id = access_id_make(govern, STR("TARN"), arena), secret = secret_make(govern, arena);
     MetaAccessKey row = { .id = new_id,

@@ -34,8 +34,8 @@ Code govern_access_drop_closed(Govern *govern, Str by, Err *err) CHECKED;
 /* ---- principals ---- */
 Code govern_principal_create(Govern *govern, Str name, GovernRole role, Str by, Arena *arena,
                              MetaPrincipal *ret_principal, Err *err) CHECKED; /* EXISTS */
-/* Ends its session tokens. */
-Code govern_principal_set(Govern *govern, Str name, GovernRole role, bool disabled, Str by,
+/* What is NULL stays. Ends its session tokens. */
+Code govern_principal_set(Govern *govern, Str name, const GovernRole *role, const bool *disabled, Str by,
                           Err *err) CHECKED;
 Code govern_principals(Govern *govern, Arena *arena, MetaPrincipal **ret_principals, size_t *ret_count,
                        Err *err) CHECKED;
@@ -44,6 +44,9 @@ Code govern_principals(Govern *govern, Arena *arena, MetaPrincipal **ret_princip
 Code govern_access_create(Govern *govern, Str principal_name, int64_t expires_us, Str by, Arena *arena,
                           Str *ret_id, Str *ret_secret, Err *err) CHECKED;
 typedef enum AccessChange { ACCESS_DISABLE, ACCESS_ENABLE, ACCESS_REVOKE } AccessChange;
+/* One or both, together; what is NULL stays. */
+Code govern_access_set(Govern *govern, Str id, const int64_t *expires_us, const AccessChange *change, Str by,
+                       Err *err) CHECKED;
 Code govern_access_change(Govern *govern, Str id, AccessChange change, Str by, Err *err) CHECKED;
 /* Ends the key at `expires_us`, 0: never. */
 Code govern_access_expire(Govern *govern, Str id, int64_t expires_us, Str by, Err *err) CHECKED;

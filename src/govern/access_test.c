@@ -3,6 +3,7 @@
 
 #include "base/test.h"
 #include "os/os_sim.h"
+#include "os/thread.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,7 +67,7 @@ TEST(access_keys_open_and_end)
                E_UNAUTHENTICATED);
     CHECK_OK(govern_access_change(house.govern, id, ACCESS_ENABLE, STR("test"), &err), &err);
     CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
-    CHECK_OK(govern_principal_set(house.govern, STR("ann"), ROLE_READER, false, STR("test"), &err),
+    CHECK_OK(govern_principal_set(house.govern, STR("ann"), &(GovernRole){ ROLE_READER }, NULL, STR("test"), &err),
              &err);
     CHECK_OK(govern_access_find(house.govern, id, STR_NONE, &house.arena, &grant, &err), &err);
     CHECK_INT(grant.principal.role, ROLE_READER);
@@ -199,7 +200,7 @@ TEST(access_sessions)
                E_UNAUTHENTICATED);
     token[40] ^= 1;
     CHECK_OK(
-        govern_principal_set(house.govern, STR("ann"), ROLE_SCIENTIST, false, STR("test"), &err),
+        govern_principal_set(house.govern, STR("ann"), &(GovernRole){ ROLE_SCIENTIST }, NULL, STR("test"), &err),
         &err);
     CHECK_CODE(govern_access_find(house.govern, made.access_key_id, made.token, &house.arena,
                                   &session, &err),
@@ -306,4 +307,53 @@ TEST(access_session_policies)
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         86);
     CHECK(!session_policy_allows(buf_str(&many), STR("s3:GetObject"), text, &tmp));
+}
+
+/* ---- changes at once ---- */
+
+typedef struct Meanwhile {
+    House *house;
+    Str id;
+    Thread thread;
+} Meanwhile;
+
+enum { CHANGES = 40 };
+
+/* Each of these reads a row and writes it whole. */
+static void *meanwhile_run(void *arg)
+{
+    Meanwhile *m = arg;
+    for (int i = 0; i < CHANGES; i++) {
+        Err err;
+        GovernRole role = i % 2 ? ROLE_ENGINEER : ROLE_SCIENTIST;
+        CHECK_OK(govern_access_expire(m->house->govern, m->id, INT64_MAX / 2 + i, STR("other"), &err), &err);
+        CHECK_OK(govern_principal_set(m->house->govern, STR("ann"), &role, NULL, STR("other"), &err), &err);
+    }
+    return NULL;
+}
+
+TEST(access_changes_at_once_take_nothing_back)
+{
+    House house = { 0 };
+    Err err;
+    Str secret;
+    MetaPrincipal *people;
+    MetaAccessKey *keys;
+    size_t count = 0, lost = 0;
+    house_open(&house);
+    Meanwhile other = { .house = &house, .id = access_new(&house, "ann", ROLE_ENGINEER, &secret) };
+    CHECK_OK(thread_start(&other.thread, "other", meanwhile_run, &other, &err), &err);
+    for (int i = 0; i < CHANGES; i++) {
+        bool disabled = i % 2 == 0;
+        CHECK_OK(govern_access_change(house.govern, other.id, disabled ? ACCESS_DISABLE : ACCESS_ENABLE, STR("test"), &err),
+                 &err);
+        CHECK_OK(govern_principal_set(house.govern, STR("ann"), NULL, &disabled, STR("test"), &err), &err);
+        CHECK_OK(govern_access_list(house.govern, STR("ann"), &house.arena, &keys, &count, &err), &err);
+        lost += (keys[0].disabled_us != 0) != disabled;
+        CHECK_OK(govern_principals(house.govern, &house.arena, &people, &count, &err), &err);
+        lost += (people[0].disabled_us != 0) != disabled;
+    }
+    thread_join(&other.thread);
+    CHECK_INT(lost, 0);
+    house_done(&house);
 }

@@ -12,6 +12,7 @@ Code govern_open(Os *os, Meta *meta, Govern **ret_govern, Err *err)
     (void)err; /* nothing can fail yet */
     Govern *govern = mem_new(sizeof *govern);
     *govern = (Govern){ .os = os, .meta = meta };
+    mutex_init(&govern->changing);
     mutex_init(&govern->mutex);
     access_use_init(govern);
     *ret_govern = govern;
@@ -26,6 +27,7 @@ void govern_free(Govern **govern)
     explicit_bzero((*govern)->master, sizeof (*govern)->master);
     access_use_done(*govern);
     mutex_done(&(*govern)->mutex);
+    mutex_done(&(*govern)->changing);
     mem_free(govern);
 }
 

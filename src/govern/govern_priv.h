@@ -40,6 +40,7 @@ struct Govern {
     Meta *meta;
     bool has_master;
     uint8_t master[SEAL_KEY_LEN];
+    Mutex changing; /* principals and access keys are read, then written: one change at a time, from first to last */
     Mutex mutex; /* guards what follows */
     CachedKey *cache;
     uint64_t changes; /* a look-up that began before a change is not kept */
