@@ -92,6 +92,9 @@ typedef struct ApiCall {
 Code api_open(ApiLake *lake, Err *err) CHECKED;
 void api_close(ApiLake *lake);  /* cancels the run that is going on and waits for it */
 
+/* Writes the rows of the audit that could not be written when their changes were made, if they can be now. */
+void api_audit_flush(ApiLake *lake);
+
 /* Fills the principal from a bearer token and checks `right` on `target`. */
 Code api_enter(ApiCall *call, Str bearer, ApiRight right, Str target, Err *err) CHECKED;
 

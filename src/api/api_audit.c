@@ -3,8 +3,9 @@
  * Invariants
  * 1. A change that stands is never answered with the error of its row: api_audit_behind cannot fail. What can still be
  *    undone, or has handed out nothing, asks for its row with api_audit and fails with it.
- * 2. A row that could not be written waits, with its own time, and is written behind the next one that can be, or at
- *    api_close. At most AUDIT_WAITING_MAX wait; beyond them it is lost and counted. The log has each that waits.
+ * 2. A row that could not be written waits, with its own time, and is written behind the next one that can be, by
+ *    api_audit_flush, which maintenance calls every few minutes, or at api_close. At most AUDIT_WAITING_MAX wait;
+ *    beyond them it is lost and counted. The log has each that waits.
  * 3. A crash between a change and its row loses the row: only what is one metadata transaction is exact. */
 #include "api/api_priv.h"
 

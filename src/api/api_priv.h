@@ -58,7 +58,6 @@ void api_count(ApiCall *call, ApiCounter counter, uint64_t more);
 Code api_audit(ApiCall *call, const char *verb, Str target, Str detail_json, Err *err) CHECKED;
 /* The same of what stands already: a row that cannot be written waits and is written later. */
 void api_audit_behind(ApiCall *call, const char *verb, Str target, Str detail_json);
-void api_audit_flush(ApiLake *lake); /* those that wait */
 uint64_t api_audit_waits(ApiState *state);
 /* A time as text under `key`; 0 is null. */
 void api_time_field(JsonWriter *w, Arena *arena, const char *key, int64_t time_us);

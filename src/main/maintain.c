@@ -203,6 +203,8 @@ static void flush(const MaintainOptions *o)
     Err err;
     if (o->govern && govern_access_flush(o->govern, &err) != E_OK)
         failed(o, "flush", &err);
+    if (o->flush)
+        o->flush(o->flush_arg);
 }
 
 static void clock_tell(const ClockLook *look)
@@ -250,10 +252,10 @@ static bool wait_round(Maintain *m)
     for (int looks = 1; wait_some(m, until_us); looks++) {
         bool over = os_monotonic_us(m->options.os) >= until_us;
         keep_clock(&m->options);
-        if (over || looks % (MAINTAIN_FLUSH_S / MAINTAIN_LOOK_S) == 0)
-            flush(&m->options);
         if (over)
             return true;
+        if (looks % (MAINTAIN_FLUSH_S / MAINTAIN_LOOK_S) == 0)
+            flush(&m->options);
     }
     return false;
 }
@@ -262,6 +264,7 @@ void maintain_round(const MaintainOptions *options, const bool *stop)
 {
     int64_t now_us = os_now_us(options->os);
     keep_clock(options);
+    flush(options);
     sweep(options, now_us, stop);
     purge(options, stop);
     compact(options, stop);

@@ -29,6 +29,8 @@ typedef struct MaintainOptions {
     int64_t orphans_ms;  /* between looks for files that nothing names; 0: never */
     ApiMaintained *shown; /* of /metrics; outlives the thread; NULL: nobody looks */
     Govern *govern;      /* writes when access keys were used, every MAINTAIN_FLUSH_S; NULL: nothing is known */
+    void (*flush)(void *arg); /* writes what waits, as often; NULL: nothing does */
+    void *flush_arg;
     Clock *clock;        /* its floor is kept once a minute at most, and told when it holds; NULL: there is none */
     Sql *sql;            /* joins small files of tables with tarn.compact = true; NULL: nothing does */
     CompactRule compact;

@@ -228,3 +228,21 @@ TEST(maintain_looks_for_orphans_when_it_is_time)
     CHECK(is_there(&w, place));
     world_close(&w);
 }
+
+static void flushed(void *arg)
+{
+    ++*(int *)arg;
+}
+
+TEST(maintain_writes_what_waits)
+{
+    World w;
+    int count = 0;
+    bool stop = false;
+    world_open(&w);
+    w.options.flush = flushed;
+    w.options.flush_arg = &count;
+    maintain_round(&w.options, &stop);
+    CHECK_INT(count, 1);
+    world_close(&w);
+}

@@ -186,6 +186,12 @@ static CompactRule compact_rule(const Conf *conf)
                           .files_min = (size_t)conf_number(conf, "maintenance.compact_files") };
 }
 
+/* Rows of the audit that a full disk has kept waiting. */
+static void audit_flush(void *lake)
+{
+    api_audit_flush(lake);
+}
+
 static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
 {
     Maintain *maintain AUTO(maintain_free) = NULL;
@@ -204,6 +210,8 @@ static Code serve_lake(Serve *serve, const ServiceSocket *sockets, size_t socket
                                 .orphans_ms = conf_number(serve->conf, "maintenance.orphans"),
                                 .shown = &serve->maintained,
                                 .govern = api->govern,
+                                .flush = audit_flush,
+                                .flush_arg = api,
                                 .clock = serve->lake->clock,
                                 .sql = api->sql,
                                 .compact = compact_rule(serve->conf) };
