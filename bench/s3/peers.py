@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -18,7 +19,7 @@ DEPS = Path(os.environ.get("TARN_DEPS_DIR", CACHE.parent / "deps"))  # `make int
 GO = DEPS / "go/bin/go"
 GO = str(GO) if GO.exists() else "go"
 GO_LEAST = (1, 25)
-INSTALL_SECONDS = 600
+INSTALL_SECONDS, SETTLE_SECONDS = 600, 20
 MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0",
            "minio": "github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c"}
 KEY, SECRET = "BENCHBENCHBENCHBENCH", "bench-secret-0123456789-bench-secret"
@@ -79,6 +80,9 @@ class S3Server(Server):
             self.resume()
         return super().stop()
 
+    def settle(self):
+        """Nothing goes on behind its answers."""
+
     def another(self, folder):
         """One more server of its kind, that has done nothing yet."""
         folder.mkdir()
@@ -108,11 +112,20 @@ class Tarn(S3Server):
         admin = json.loads((self.data / "admin.json").read_text())
         self.access, self.secret, self.token = admin["access_key"], admin["secret_key"], admin["token"]
 
-    def times(self, operation):
-        """[(bound in us, requests within it)] of an operation so far, by the server's own clock."""
+    def metrics(self):
         ask = urllib.request.Request(f"http://{self.rest}/metrics", headers={"Authorization": f"Bearer {self.token}"})
         with urllib.request.urlopen(ask, timeout=30) as reply:
-            text = reply.read().decode()
+            return reply.read().decode()
+
+    def settle(self):
+        """Until bronze.objects has what was put, so that its landing is not counted to what comes next."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while time.monotonic() < end and not re.search(r"^tarn_feed_lag_changes 0$", self.metrics(), re.M):
+            time.sleep(0.2)
+
+    def times(self, operation):
+        """[(bound in us, requests within it)] of an operation so far, by the server's own clock."""
+        text = self.metrics()
         found = re.findall(r'tarn_s3_request_seconds_bucket{operation="%s",le="([^"]+)"} (\d+)' % operation, text)
         return [(float(bound) * 1e6, int(count)) for bound, count in found]
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """The S3 door beside versitygw and MinIO (nginx for large files) on the same cores, in turns; whoever is not measured is paused.
-usage: bench/run.sh BUILD DEPS s3 [ROW...]; rows: put get large list delimiter versions memory keys; SECONDS each, ROUNDS,
+usage: bench/run.sh BUILD DEPS s3 [ROW...]; rows: put get first large list delimiter versions memory keys; SECONDS each, ROUNDS,
 PEERS=versitygw,minio,nginx, LIST_KEYS, KEYS. A peer that cannot be had, or fails, is left out and said so; a row in which tarn fails says so
 and the next one begins. Progress goes to standard error."""
 import json
@@ -164,7 +164,7 @@ class Bench:
             say(f"{row}: round {turn} of {ROUNDS}")
             got = self.each(list(found), row, lambda server: measure(server, turn))
             found = {server: found[server] + ([value] if turn else []) for server, value in got.items()}
-        return {server: {key: statistics.median(got[key] for got in values) for key in values[0] if key != "first_error"}
+        return {server: {key: statistics.median(got[key] for got in values) for key in values[0] if not key.endswith("first_error")}
                 for server, values in found.items()}
 
     def table(self, work, found, columns, bar):
@@ -203,6 +203,22 @@ def get(bench):
                                                                            f"seconds={SECONDS}", f"size={SMALL}"))
         bench.table(f"{verb.upper()} 16 KiB, 64 connections", found, [RATE, CPU, P50, P99, P999],
                     {"cpu_us": "<= 0.5", "p999_us": "no 40 ms tails"} if verb == "get" else {})
+
+
+def first(bench):
+    """Each key is put, then read once, then once more."""
+    for keys in (1000, 10000):
+        def measure(server, turn):
+            words = [f"prefix=first-{keys}-{turn}-", f"keys={keys}", f"requests={keys}", f"size={SMALL}"]
+            bench.load(server, "put", "bench", *words)
+            server.resume()
+            server.settle()
+            once, again = (bench.load(server, "get", "bench", *words) for _ in range(2))
+            return {**again, **{"first_" + key: value for key, value in once.items()}}
+        found = bench.turns([bench.tarn, *bench.others], f"first {keys}", measure)
+        named = [("first_" + key, "first " + name, *more) for key, name, *more in (CPU, P50, P99)]
+        bench.table(f"GET of {keys:,} objects of 16 KiB right behind their PUT, 64 connections", found, [*named, CPU, P50, P99],
+                    {"first_cpu_us": "<= 2 of the second", "first_p50_us": "<= 2 of the second"})
 
 
 def large(bench):
@@ -325,7 +341,7 @@ def keys(bench):
         tarn.stop()
 
 
-ROWS = {"put": put, "get": get, "large": large, "list": list_, "delimiter": delimiter, "versions": versions, "memory": memory,
+ROWS = {"put": put, "get": get, "first": first, "large": large, "list": list_, "delimiter": delimiter, "versions": versions, "memory": memory,
         "keys": keys}
 
 

@@ -414,6 +414,14 @@ static bool known_is_good(const Journal *journal, uint64_t lsn, uint16_t type, S
            header.payload_len == payload.len && crc32c(0, payload) == header.payload_crc;
 }
 
+/* What was put together is often read together, and nobody but the drive has it: groups go past the page cache. */
+static void neighbours_ahead(Journal *journal, const Segment *segment, uint64_t lsn)
+{
+    uint64_t at = lsn % journal->segment_bytes / YOUNG_RUN_BYTES * YOUNG_RUN_BYTES, end = journal_end(journal);
+    if (end - lsn < YOUNG_BYTES && segment->id * journal->segment_bytes + at + YOUNG_RUN_BYTES <= end)
+        os_file_ahead(segment->file, at, YOUNG_RUN_BYTES);
+}
+
 Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t len, bool now, Buf *buf, Err *err)
 {
     Segment *segment AUTO(segment_release) = segment_borrow(journal, lsn / journal->segment_bytes);
@@ -429,6 +437,8 @@ Code journal_read_known(Journal *journal, uint64_t lsn, uint16_t type, size_t le
     if (recent_copy(journal, lsn, parts) && known_is_good(journal, lsn, type, head_str, payload)) {
         atomic_fetch_add_explicit(&journal->recent_reads, 1, memory_order_relaxed);
     } else {
+        if (!now)
+            neighbours_ahead(journal, segment, lsn);
         TRY(os_file_pread_two(segment->file, parts, lsn % journal->segment_bytes, now, &got, err));
         if (got != sizeof head + len || !known_is_good(journal, lsn, type, head_str, payload))
             return damaged(journal, lsn, err);

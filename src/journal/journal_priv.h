@@ -28,6 +28,8 @@ enum {
     SEGMENT_HEADER_CRC_AT = 60,
     RECORD_HEADER_BYTES = 40,
     RECORD_ALIGN = 8,
+    YOUNG_BYTES = 256 * 1024 * 1024, /* the newest are read with their neighbours: at most so much, each once */
+    YOUNG_RUN_BYTES = 256 * 1024,
     WINDOW_BYTES = 1024 * 1024,
     GROUP_PIECE_BYTES = 1024 * 1024, /* a group is written in pieces of it */
     SEGMENT_NAME_MAX = 32

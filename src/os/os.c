@@ -82,6 +82,13 @@ size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at)
     return ops->file_peek ? ops->file_peek(file->os.self, file->inner, bytes, len, at) : 0;
 }
 
+void os_file_ahead(OsFile *file, uint64_t at, size_t len)
+{
+    int fd = os_file_fd(file);
+    if (fd >= 0)
+        IGNORE(posix_fadvise(fd, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED)); /* only time is lost without */
+}
+
 void os_file_cool(OsFile *file)
 {
     int fd = os_file_fd(file);

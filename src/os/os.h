@@ -91,6 +91,7 @@ void os_file_close(OsFile **file); /* fit for AUTO */
 Code os_file_pread(OsFile *file, void *bytes, size_t len, uint64_t at, size_t *ret_len, Err *err) CHECKED;
 /* What of it is in memory now, without waiting for the disk; 0: nothing, also where that cannot be known. */
 size_t os_file_peek(OsFile *file, void *bytes, size_t len, uint64_t at);
+void os_file_ahead(OsFile *file, uint64_t at, size_t len); /* it will be read soon: in one go, nobody waits */
 void os_file_cool(OsFile *file); /* nobody will read it soon: what is on the disk leaves the page cache */
 /* Two parts that lie one behind the other, by one call. `now`: UNAVAILABLE where that would wait for the drive. */
 Code os_file_pread_two(OsFile *file, const OsPart parts[2], uint64_t at, bool now, size_t *ret_len, Err *err) CHECKED;
