@@ -102,6 +102,8 @@ static bool ipv6_ok(Str s)
                 return false;
             gap = true;
             s = str_from(s, 2);
+            if (s.len > 0 && s.ptr[0] == ':')
+                return false;
             continue;
         }
         if (groups > 0 && s.ptr[0] == ':')

@@ -241,12 +241,18 @@ static Code real_dir_list(void *self, const char *path, Arena *arena, OsDirEntry
     DIR *dir = opendir(path);
     if (!dir)
         return machine_error(err, "list", path);
-    for (const struct dirent *entry; (entry = readdir(dir));) {
+    errno = 0; /* a list that breaks off looks like one that is over, but for this */
+    for (const struct dirent *entry; (entry = readdir(dir)); errno = 0) {
         Str name = str_z(entry->d_name);
         if (!str_eq(name, STR(".")) && !str_eq(name, STR("..")))
             vec_push(&entries, (OsDirEntry){ str_copy(arena, name), entry_is_dir(dir, entry) });
     }
+    Code code = errno ? machine_error(err, "list", path) : E_OK;
     closedir(dir);
+    if (code != E_OK) {
+        vec_done(&entries);
+        return code;
+    }
     if (entries.len)
         qsort(entries.items, entries.len, sizeof *entries.items, entry_order);
     *ret_entries = arena_copy(arena, entries.items, entries.len * sizeof *entries.items);
