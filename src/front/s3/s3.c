@@ -250,7 +250,8 @@ static bool sub_resource_ok(S3Req *s)
 {
     bool of_key = s->key.len > 0;
     Str method = http_req_method(s->r);
-    if (s->bucket.len == 0 || s->op->query || str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")))
+    bool reads = str_eq(method, STR("GET")) || str_eq(method, STR("HEAD"));
+    if (reads || s->param_count == 0 || s->bucket.len == 0 || s->op->query)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
         if (served_query(s, i, of_key ? S3_OBJECT : S3_BUCKET))
