@@ -140,10 +140,22 @@ static Code place_load(FlowArrivals *arrivals, Err *err)
     return place_move(arrivals, err);
 }
 
+/* Whether any model of the project runs when something arrives. */
+static bool any_listens(const Project *project)
+{
+    for (size_t i = 0; i < project->count; i++)
+        if (project->nodes[i].model.on_arrival && project->nodes[i].dep_count > 0)
+            return true;
+    return false;
+}
+
 static Code changes_read(FlowArrivals *arrivals, Err *err)
 {
     Project *project AUTO(project_free) = project_ref(arrivals->options.flow);
-    for (size_t count = PAGE; count == PAGE;) {
+    bool listens = any_listens(project);
+    if (!listens) /* nothing is compared with anything */
+        arrivals->seen = MAX(arrivals->seen, store_sequence(arrivals->store));
+    for (size_t count = PAGE; count == PAGE && listens;) {
         Arena tmp AUTO(arena_done) = { 0 };
         StoreChange *changes;
         uint64_t newest = store_sequence(arrivals->store); /* numbers without a change count as seen */
