@@ -51,7 +51,10 @@ void sha256_done(Sha256 *sha)
 
 void sha256_of(Str bytes, uint8_t ret_digest[SHA256_LEN])
 {
-    ASSERT(SHA256((const uint8_t *)(bytes.len ? bytes.ptr : ""), bytes.len, ret_digest) != NULL);
+    SHA256_CTX sha; /* SHA256() is one of the EVP ones */
+    ASSERT(SHA256_Init(&sha) == 1 && (bytes.len == 0 || SHA256_Update(&sha, bytes.ptr, bytes.len) == 1));
+    ASSERT(SHA256_Final(ret_digest, &sha) == 1);
+    OPENSSL_cleanse(&sha, sizeof sha); /* they may have been a secret's */
 }
 
 /* RFC 2104. */

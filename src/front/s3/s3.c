@@ -92,6 +92,8 @@ Str s3_field_all(const S3Req *s, const char *name)
 static bool params_take(S3Req *s)
 {
     Str rest = http_req_query_raw(s->r), pair;
+    if (rest.len > 0)
+        s->params = arena_array(s->arena, S3Param, S3_QUERY_MAX);
     while (rest.ptr && rest.len > 0 && str_split(&rest, '&', &pair)) {
         if (pair.len == 0)
             continue;
@@ -458,8 +460,10 @@ static void on_body(HttpReq *r, Str block)
             s3_fail(s, S3_MaxMessageLengthExceeded);
     } else if (s->post)
         s3_post_take(s, block);
-    else
+    else {
+        s->block_stays = http_req_on_loop(r) && http_req_length(r) == (int64_t)block.len;
         s3_body_take(s, block);
+    }
 }
 
 static void on_free(HttpReq *r)

@@ -68,7 +68,7 @@ struct S3Req {
     ApiCall call;
     const S3Op *op;
     Str bucket, key; /* decoded */
-    S3Param params[S3_QUERY_MAX];
+    S3Param *params; /* room for S3_QUERY_MAX, where there is a query */
     size_t param_count;
     bool now;                /* on the loop: what would wait for the drive is left to a worker */
     SigRequest request;
@@ -96,6 +96,7 @@ struct S3Req {
     StagedObject *staged; /* of S3_BODY_STREAM and S3_BODY_PART */
     uint8_t md5_bytes[16];
     bool md5_staged;         /* the staged bytes feed `md5`, together with their SHA-256 */
+    bool block_stays;        /* what on_body has given is the whole body: it is there until on_free */
     bool md5_later;          /* the store makes it, with those of the others of its group */
     DigestValue checksum_value; /* what was computed, when one was asked for */
     /* of a form */

@@ -12,7 +12,7 @@
 #define EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 #define CREDENTIAL_FORM "expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\"."
 
-enum { CANONICAL_BYTES_MAX = 256 << 10 };
+enum { CANONICAL_BYTES = 1024, CANONICAL_BYTES_MAX = 256 << 10 };
 
 typedef struct Pair {
     Str name, value; /* encoded */
@@ -386,9 +386,11 @@ static Str encoded(Arena *arena, Str text)
 
 static void query_put(Buf *out, const SigRequest *request, Arena *arena)
 {
-    Pair *pairs = arena_array(arena, Pair, SIG_QUERY_MAX);
     Str rest = request->query, name, value;
     size_t count = 0;
+    if (rest.len == 0)
+        return;
+    Pair *pairs = arena_array(arena, Pair, SIG_QUERY_MAX);
     while (count < SIG_QUERY_MAX && query_next(&rest, arena, &name, &value)) {
         if (!str_eq(name, STR("X-Amz-Signature")))
             pairs[count++] = (Pair){ encoded(arena, name), encoded(arena, value) };
@@ -545,6 +547,7 @@ static bool signature_matches(const SigRequest *request, const SigClaim *claim, 
     Buf canonical AUTO(buf_done);
     char signature[SIG_LEN];
     buf_init(&canonical, CANONICAL_BYTES_MAX);
+    IGNORE(!buf_reserve(&canonical, CANONICAL_BYTES)); /* most have less, and grow no more */
     canonical_put(&canonical, request, claim, path, host, arena);
     if (canonical.over)
         return fail(ret_fail, "RequestHeaderSectionTooLarge", 400,
