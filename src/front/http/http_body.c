@@ -2,13 +2,11 @@
  *
  * Invariants:
  * 1. While a worker has a block only `ahead` grows; the two change places when it has done.
- * 2. The first FREE_BYTES of a body cost nothing; what grows beyond is charged to the budget until
+ * 2. The first HTTP_FREE_BYTES of a body cost nothing; what grows beyond is charged to the budget until
  *    the request is over. Without budget a block is worked on as it is, and a collected body is
  *    refused, so an upload goes on in small blocks and never waits for another one to end.
  * 3. Once refused, or over, nothing more of the body is taken. */
 #include "front/http/http_priv.h"
-
-enum { FREE_BYTES = 16 << 10 };
 
 /* ---- the budget ---- */
 
@@ -32,9 +30,18 @@ bool body_charge_to(HttpReq *r, size_t bytes)
     return true;
 }
 
+void body_charge_force(HttpReq *r, size_t bytes)
+{
+    if (body_charge(r, bytes))
+        return;
+    limits_bytes_force(policy_limits(r->server->policy), r->policy.entry, bytes - r->charged);
+    r->charged = bytes;
+}
+
 bool bytes_crowd(const HttpReq *r)
 {
-    return limits_bytes_held(policy_limits(r->server->policy)) > CROWD_BYTES;
+    const Limits *limits = policy_limits(r->server->policy);
+    return limits_bytes_short(limits) || limits_bytes_held(limits) > CROWD_BYTES;
 }
 
 /* One byte more than comes: a block that is full goes to a worker before the end of the body is known. */
@@ -53,12 +60,12 @@ static size_t block_room(HttpReq *r, size_t wanted)
     size_t other = r->running ? r->body_room : r->ahead_room;
     size_t most = block_most(r);
     if (*room == 0)
-        *room = MIN((size_t)FREE_BYTES, most);
+        *room = MIN((size_t)HTTP_FREE_BYTES, most);
     while (*room < MIN(wanted, most)) {
         if (r->route->on_body && bytes_crowd(r))
             break;
         size_t more = MIN(*room * 4, most);
-        size_t charge = more + (other > FREE_BYTES ? other : 0);
+        size_t charge = more + (other > HTTP_FREE_BYTES ? other : 0);
         if (!body_charge(r, charge))
             break;
         *room = more;

@@ -148,7 +148,7 @@ bool cuts_go(HttpReq *r)
         return false;
     if (r->wire->queued(r) > 0)
         return true;
-    IGNORE(reply_hold(r)); /* gives back */
+    reply_hold(r); /* gives back */
     c->from = r->sent_bytes;
     c->sending = true;
     if (r->wire->file_cuts(r, left, &c->cut))

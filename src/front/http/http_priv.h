@@ -25,6 +25,7 @@ enum {
     HTTP_QUEUE_MAX = 10000,
     HTTP_SPARE_REQUESTS = 64,        /* ended ones that a loop keeps for the next */
     HTTP_SMALL_BODY = 16 << 10,      /* copied behind its head */
+    HTTP_FREE_BYTES = 16 << 10,      /* of a body, and of a reply, that are not charged to the budget of all */
     HTTP_DATE_LEN = 29
 };
 
@@ -131,7 +132,10 @@ struct HttpReq {
     Code pull_code;
     Err *pull_err;                   /* in the arena, when the code is not OK */
     size_t pull_room;                /* what one block may have; 0: nobody has asked for the first */
-    size_t pull_charged;             /* of `charged` for that first block, until the reply begins */
+    size_t pull_charged;             /* of `charged` for that first block, or for the reply, until it begins */
+    size_t room_wanted;              /* it has to wait for so much; http_room.c */
+    bool has_room, room_granted;     /* before on_end; granted: while it waited */
+    LimitWaiter waiter;
     bool head_sent, pull_waits, finishing;
     bool held;                       /* reply_held before its stages ran: no block is pulled with them */
     Str text;                        /* what positions of problems count in */
@@ -196,9 +200,14 @@ enum { CROWD_BYTES = 32 << 20, CROWD_PULL_BYTES = 64 << 10 };
 bool bytes_crowd(const HttpReq *r);
 bool body_charge(HttpReq *r, size_t bytes);    /* at least so many */
 bool body_charge_to(HttpReq *r, size_t bytes); /* exactly so many */
+void body_charge_force(HttpReq *r, size_t bytes); /* at least so many, whatever the budget has */
 bool body_reads_ahead(HttpReq *r);
 void block_over(HttpReq *r);
 void refuse_now(HttpReq *r, int status, Code code, const char *text);
+
+/* http_room.c */
+bool room_had(HttpReq *r);                     /* in the lane, before on_end; false: room_await follows */
+void room_await(HttpReq *r);
 
 /* http_send.c */
 void reply_begin(HttpReq *r);
@@ -207,7 +216,7 @@ bool reply_held(const HttpReq *r);             /* by a window of the peer's */
 void req_pull(HttpReq *r);
 bool block_send(HttpReq *r);                   /* what was pulled; false: the request is over */
 void stream_sent(HttpReq *r);                  /* its last byte is queued, or has gone */
-bool reply_hold(HttpReq *r);                   /* charges what the reply has in memory */
+void reply_hold(HttpReq *r);                   /* charges what the reply has in memory */
 void later_over(LoopTimer *timer);
 
 /* http_conn.c, http1.c */

@@ -153,10 +153,10 @@ static void stages_run(HttpReq *r)
         head_run(r);
     if ((r->run & RUN_BLOCK) && !http_replied(r))
         r->route->on_body(r, buf_str(&r->body));
-    if ((r->run & RUN_END) && !http_replied(r))
+    if ((r->run & RUN_END) && !http_replied(r) && room_had(r))
         r->route->on_end(r);
-    if (r->parked || r->moves)
-        return; /* the reply is another thread's until it resumes */
+    if (r->parked || r->moves || r->room_wanted > 0)
+        return; /* the reply is another thread's until it resumes, or it is not made yet */
     if (http_replied(r) && !r->shaped)
         reply_shape(r);
     if (r->reply == REPLY_STREAM && r->phase != REQ_SENDING && !reply_bodiless(r) && !r->held)
@@ -174,6 +174,11 @@ static void work_over(LoopWork *work)
 {
     HttpReq *r = (HttpReq *)work;
     r->running = false;
+    if (r->room_wanted > 0 && r->conn && !r->timed_out) {
+        room_await(r);
+        return;
+    }
+    r->room_wanted = 0;
     stage_over(r);
 }
 
@@ -193,6 +198,10 @@ bool lane_go(HttpReq *r, unsigned run)
         stages_run(r);
         if (r->moves)
             return moved(r);
+        if (r->room_wanted > 0) {
+            room_await(r);
+            return false;
+        }
         r->running = r->parked;
         return !r->parked;
     }

@@ -6,8 +6,8 @@
  *    from the beginning, the head goes alone, and nothing is pulled until there is room.
  * 2. A reply stays in flight until most of it has left the queue (TAIL_BYTES), and what it has in memory
  *    is charged to the budget of all until then. Where there is no room, a stream whose pull asks
- *    (http_pull_bytes) goes on in blocks of FREE_BYTES, each when the one before has gone; any other reply
- *    is a 503.
+ *    (http_pull_bytes) goes on in blocks of HTTP_FREE_BYTES, each when the one before has gone; a reply that is
+ *    made at once has waited for room before it was made (http_room.c); any other is a 503.
  * 3. `done` of a stream runs exactly once. */
 #include "front/http/http_priv.h"
 
@@ -15,7 +15,6 @@
 
 enum {
     TAIL_BYTES = 64 << 10,   /* that may be queued when a request is over */
-    FREE_BYTES = 16 << 10,   /* of a reply that are not charged */
     AHEAD_BYTES_MIN = 64 << 10,
     AHEAD_SHARE = 64         /* of what was sent */
 };
@@ -30,11 +29,23 @@ bool reply_held(const HttpReq *r)
     return r->conn && r->wire->held && r->wire->held(r);
 }
 
+static size_t to_charge(const HttpReq *r, size_t more)
+{
+    size_t holds = r->wire->queued(r) + more;
+    return r->charged_before + (holds > HTTP_FREE_BYTES ? holds : 0);
+}
+
 /* Charges what the reply has in memory, and `more` that may come to it. */
 static bool hold(HttpReq *r, size_t more)
 {
-    size_t holds = r->wire->queued(r) + more;
-    return body_charge_to(r, r->charged_before + (holds > FREE_BYTES ? holds : 0));
+    return body_charge_to(r, to_charge(r, more));
+}
+
+/* What is there already is charged whether there is room or not. */
+static void hold_queued(HttpReq *r)
+{
+    if (!hold(r, 0))
+        body_charge_force(r, to_charge(r, 0));
 }
 
 /* All of the reply is queued. */
@@ -44,7 +55,7 @@ static void sent_all(HttpReq *r)
         request_over(r);
         return;
     }
-    IGNORE(hold(r, 0)); /* what does not fit is there already */
+    hold_queued(r);
     r->phase = REQ_SENDING;
     r->finishing = true;
     r->wire->rest(r, true);
@@ -72,9 +83,9 @@ void stream_sent(HttpReq *r)
     sent_all(r);
 }
 
-bool reply_hold(HttpReq *r)
+void reply_hold(HttpReq *r)
 {
-    return hold(r, 0);
+    hold_queued(r);
 }
 
 void reply_cut(HttpReq *r)
@@ -124,17 +135,25 @@ static size_t pull_most(const HttpReq *r)
     return bytes_crowd(r) ? CROWD_PULL_BYTES : HTTP_PULL_BYTES;
 }
 
+/* For room: who can do with less leaves it to them. */
+static bool others_wait(const HttpReq *r)
+{
+    return limits_bytes_short(policy_limits(r->server->policy));
+}
+
 /* The loop asks before each block (may_pull), but not before the first: that one is pulled where the
  * reply was set. */
 size_t http_pull_bytes(HttpReq *r, size_t wanted)
 {
-    if (wanted <= FREE_BYTES)
+    if (wanted <= HTTP_FREE_BYTES)
         return wanted;
     if (r->pull_room == 0) {
         size_t most = MIN(wanted, pull_most(r));
-        bool had = body_charge(r, r->charged + most);
-        r->pull_charged = had ? most : 0;
-        r->pull_room = had ? most : FREE_BYTES;
+        bool has = r->pull_charged > 0; /* by http_room.c */
+        bool had = has || (!others_wait(r) && body_charge(r, r->charged + most));
+        if (had && !has)
+            r->pull_charged = most;
+        r->pull_room = had ? MIN(most, r->pull_charged) : HTTP_FREE_BYTES;
     }
     return MIN(wanted, r->pull_room);
 }
@@ -147,8 +166,10 @@ static bool may_pull(HttpReq *r)
         return false;
     if (queued > 0 && bytes_crowd(r))
         return false;
-    bool had = hold(r, most);
-    r->pull_room = had ? most : FREE_BYTES;
+    bool had = !others_wait(r) && hold(r, most);
+    if (!had)
+        hold_queued(r); /* gives back */
+    r->pull_room = had ? most : HTTP_FREE_BYTES;
     return had || queued == 0;
 }
 
@@ -199,7 +220,7 @@ void req_pull(HttpReq *r)
             return;
     }
     if (r->phase == REQ_SENDING && !r->running)
-        IGNORE(hold(r, 0)); /* what does not fit is there already */
+        hold_queued(r);
 }
 
 void later_over(LoopTimer *timer)
@@ -213,13 +234,31 @@ void later_over(LoopTimer *timer)
     req_pull(r);
 }
 
-/* What the reply has in memory, or will have with its first block; false: there is no room. */
+/* Behind a whole reply nobody reads the body of the request any more. */
+static void asked_drop(HttpReq *r)
+{
+    if (r->reply != REPLY_WHOLE || r->phase != REQ_END)
+        return;
+    buf_done(&r->body);
+    r->body_room = 0;
+    IGNORE(body_charge_to(r, r->pull_charged)); /* less is always had */
+}
+
+/* What the reply has in memory, or will have with its first block; false: there is no room. What has waited for
+ * room, or asked how much there is, is as large as it is because it cannot be smaller; and who looks after the
+ * server needs to see it when it is full. */
 static bool room_take(HttpReq *r)
 {
     bool pulls = r->reply == REPLY_STREAM && !(r->run & RUN_PULL) && !r->held && !reply_bodiless(r);
+    bool goes_on = r->has_room || r->pull_room > 0 || (r->route && (r->route->flags & HTTP_ROUTE_NO_ADMIT));
     size_t bytes = pulls ? (size_t)HTTP_PULL_BYTES : r->reply_body.len;
+    asked_drop(r);
     r->charged_before = r->charged - r->pull_charged;
-    return bytes <= FREE_BYTES || body_charge(r, r->charged_before + bytes);
+    if (bytes <= HTTP_FREE_BYTES || body_charge(r, r->charged_before + bytes))
+        return true;
+    if (goes_on)
+        body_charge_force(r, r->charged_before + bytes);
+    return goes_on;
 }
 
 void reply_begin(HttpReq *r)

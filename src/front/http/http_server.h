@@ -56,6 +56,9 @@ typedef struct HttpRoute {
     int right;                 /* 0: no key is asked for; else HttpOptions.authorize judges it */
     HttpLane lane;
     HttpLane (*lane_of)(HttpReq *r); /* chosen for each request, by its head; NULL: `lane` */
+    /* Bytes of a reply that is made at once and may be large, asked in the lane right before on_end: when
+     * http.buffered_max is used up, on_end waits for them. NULL, or 16 KiB and less: it never waits. */
+    size_t (*room_of)(HttpReq *r);
     uint64_t body_max;         /* bytes; 0: HTTP_BODY_DEFAULT_MAX */
     uint32_t timeout_ms;       /* from the head to the start of the reply; 0: the server's default */
     HttpHandler *on_head;      /* may refuse by replying, before 100-continue; NULL: accepts */
@@ -212,6 +215,9 @@ typedef struct HttpPull {
 void http_reply_stream(HttpReq *r, int status, const char *type, int64_t length,
                        const HttpPull *pull, void *self);
 
+/* Before a reply of about so many bytes is made at once: false: there is no room, it is to be streamed in pieces
+ * (http_pull_bytes). Never waits. In the request's lane. */
+bool http_reply_room(HttpReq *r, size_t bytes);
 /* How many bytes of the `wanted` ones a pull, or what is a whole reply, should have now: less when much is held
  * already, 16 KiB when http.buffered_max is used up. Who asks is never refused for want of memory. In the
  * request's lane. */

@@ -1,4 +1,4 @@
-/* Counts of clients: a table of a fixed size, a budget of bytes, buckets as one time each.
+/* Counts of clients: a table of a fixed size, buckets as one time each. The budget of bytes: limit_bytes.c.
  *
  * Invariants:
  * 1. The table is places of LIMIT_WAYS entries; an entry is only in the place that its key's hash (with
@@ -11,58 +11,16 @@
  *    may be forgotten; when all say something, the one that is full soonest is forgotten.
  * 4. A place whose entries are all pinned lets a newcomer in without an entry: the limit of one client
  *    is lost for it, those of all together hold. `unpinned` counts it.
- * 5. requests <= requests_max and bytes <= bytes_max at every moment but that of a refusal, the same
- *    with a client's requests and its share of the bytes; what is taken is given once.
+ * 5. requests <= requests_max at every moment but that of a refusal; what is taken is given once.
  * 6. A Config never changes; limits_set puts a new one in its place, and all live until limits_free. */
-#include "front/limit/limit.h"
+#include "front/limit/limit_priv.h"
 
 #include "front/limit/ip.h"
-#include "os/thread.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { CACHE_LINE = 64, MINUTE_S = 60 };
-
-struct LimitEntry {
-    uint64_t high, low;
-    int64_t full_us;               /* of its bucket; under the lock */
-    atomic_uint connections, requests;
-    atomic_uint_fast64_t bytes;    /* of its requests in flight */
-    LimitKind kind;                /* 0: free */
-};
-
-typedef struct Shard {
-    Mutex mutex;
-    uint64_t refused_connections, refused_rate, unpinned;
-    char apart[CACHE_LINE];        /* two shards share no line */
-} Shard;
-
-typedef struct Config {
-    struct Config *older;
-    uint32_t connections_an_address, requests_an_address, requests_max;
-    uint64_t bytes_max;
-    char names[LIMIT_TIERS_MAX][LIMIT_NAME_MAX];
-    char announced[LIMIT_TIERS_MAX][LIMIT_NAME_MAX + 40];
-    LimitTier tiers[LIMIT_TIERS_MAX];
-    size_t tier_count;
-} Config;
-
-struct Limits {
-    uint64_t seed[4];
-    size_t place_mask;
-    LimitEntry *entries;
-    _Atomic(Config *) config;
-    Mutex set_mutex;               /* one limits_set at a time */
-    Shard shards[LIMIT_SHARDS];
-    char apart_requests[CACHE_LINE];
-    atomic_uint requests;
-    char apart_bytes[CACHE_LINE];
-    atomic_uint_fast64_t bytes, bytes_peak;
-    char apart_end[CACHE_LINE];
-    atomic_uint_fast64_t refused_address, refused_full, refused_bytes;
-};
+enum { MINUTE_S = 60 };
 
 /* ---- settings ---- */
 
@@ -110,11 +68,6 @@ static Code config_new(const LimitOptions *options, Config **ret_config, Err *er
     return E_OK;
 }
 
-static const Config *config_of(const Limits *limits)
-{
-    return atomic_load_explicit(&limits->config, memory_order_acquire);
-}
-
 Code limits_new(const LimitOptions *options, Limits **ret_limits, Err *err)
 {
     size_t entries = options->entries ? options->entries : LIMIT_ENTRIES_DEFAULT, places = LIMIT_SHARDS;
@@ -131,6 +84,7 @@ Code limits_new(const LimitOptions *options, Limits **ret_limits, Err *err)
     for (size_t i = 0; i < LIMIT_SHARDS; i++)
         mutex_init(&limits->shards[i].mutex);
     mutex_init(&limits->set_mutex);
+    mutex_init(&limits->wait_mutex);
     atomic_store(&limits->config, config);
     *ret_limits = limits;
     return E_OK;
@@ -149,6 +103,7 @@ void limits_free(Limits **limits)
     for (size_t i = 0; i < LIMIT_SHARDS; i++)
         mutex_done(&gone->shards[i].mutex);
     mutex_done(&gone->set_mutex);
+    mutex_done(&gone->wait_mutex);
     mem_free(&gone->entries);
     mem_free(&gone);
 }
@@ -160,6 +115,7 @@ Code limits_set(Limits *limits, const LimitOptions *options, Err *err)
     MUTEX_HELD(&limits->set_mutex);
     config->older = atomic_load(&limits->config);
     atomic_store_explicit(&limits->config, config, memory_order_release);
+    lines_serve(limits); /* there may be more room now */
     return E_OK;
 }
 
@@ -268,7 +224,7 @@ static LimitEntry *entry_find(LimitEntry *place, LimitKey key, bool makes)
 
 bool limits_conn_take(Limits *limits, LimitKey address, LimitEntry **ret_entry)
 {
-    uint32_t most = config_of(limits)->connections_an_address;
+    uint32_t most = limits_config(limits)->connections_an_address;
     Shard *shard;
     LimitEntry *place = place_of(limits, address, &shard);
     MUTEX_HELD(&shard->mutex);
@@ -317,7 +273,7 @@ static bool entry_pin(Limits *limits, LimitKey address, uint32_t most, LimitEntr
 LimitVerdict limits_request_take(Limits *limits, LimitEntry *seat, const LimitKey *address,
                                  LimitEntry **ret_entry)
 {
-    const Config *config = config_of(limits);
+    const Config *config = limits_config(limits);
     uint32_t most = config->requests_an_address;
     LimitEntry *entry = most > 0 ? seat : NULL;
     bool fits = !entry || request_count(limits, entry, most);
@@ -368,7 +324,7 @@ static LimitVerdict bucket_take(const LimitTier *tier, int64_t now_us, bool take
 static LimitVerdict rate_look(Limits *limits, LimitKey key, size_t tier_at, int64_t now_us, bool takes,
                               LimitRate *ret_rate)
 {
-    const Config *config = config_of(limits);
+    const Config *config = limits_config(limits);
     *ret_rate = (LimitRate){ 0 };
     if (tier_at >= config->tier_count || config->tiers[tier_at].requests == 0)
         return LIMIT_OK;
@@ -397,58 +353,6 @@ LimitVerdict limits_rate_peek(Limits *limits, LimitKey key, size_t tier, int64_t
     return rate_look(limits, key, tier, now_us, false, ret_rate);
 }
 
-/* ---- bytes ---- */
-
-static bool bytes_add(atomic_uint_fast64_t *sum, uint64_t most, size_t bytes, uint64_t *ret_now)
-{
-    uint64_t before = atomic_fetch_add_explicit(sum, bytes, memory_order_relaxed);
-    *ret_now = before + bytes;
-    if (most == 0 || (before < most && bytes <= most - before))
-        return true;
-    atomic_fetch_sub_explicit(sum, bytes, memory_order_relaxed);
-    return false;
-}
-
-bool limits_bytes_take(Limits *limits, LimitEntry *entry, size_t bytes)
-{
-    uint64_t most = config_of(limits)->bytes_max, now = 0;
-    bool own = !entry || bytes_add(&entry->bytes, most / LIMIT_CLIENT_SHARE, bytes, &now);
-    if (!own || !bytes_add(&limits->bytes, most, bytes, &now)) {
-        if (own && entry)
-            atomic_fetch_sub_explicit(&entry->bytes, bytes, memory_order_relaxed);
-        atomic_fetch_add_explicit(&limits->refused_bytes, 1, memory_order_relaxed);
-        return false;
-    }
-    uint64_t peak = atomic_load_explicit(&limits->bytes_peak, memory_order_relaxed);
-    while (now > peak &&
-           !atomic_compare_exchange_weak_explicit(&limits->bytes_peak, &peak, now,
-                                                  memory_order_relaxed, memory_order_relaxed))
-        continue;
-    return true;
-}
-
-void limits_bytes_give(Limits *limits, LimitEntry *entry, size_t bytes)
-{
-    uint64_t before = atomic_fetch_sub_explicit(&limits->bytes, bytes, memory_order_relaxed);
-    ASSERT(before >= bytes);
-    if (!entry)
-        return;
-    before = atomic_fetch_sub_explicit(&entry->bytes, bytes, memory_order_relaxed);
-    ASSERT(before >= bytes);
-}
-
-uint64_t limits_bytes_held(const Limits *limits)
-{
-    return atomic_load_explicit(&limits->bytes, memory_order_relaxed);
-}
-
-uint64_t limits_bytes_left(const Limits *limits)
-{
-    uint64_t most = config_of(limits)->bytes_max;
-    uint64_t taken = atomic_load_explicit(&limits->bytes, memory_order_relaxed);
-    return most == 0 ? UINT64_MAX : taken < most ? most - taken : 0;
-}
-
 void limits_stats(Limits *limits, LimitStats *ret_stats)
 {
     LimitStats stats = { .requests = atomic_load(&limits->requests),
@@ -456,7 +360,9 @@ void limits_stats(Limits *limits, LimitStats *ret_stats)
                          .bytes_peak = atomic_load(&limits->bytes_peak),
                          .refused_address = atomic_load(&limits->refused_address),
                          .refused_full = atomic_load(&limits->refused_full),
-                         .refused_bytes = atomic_load(&limits->refused_bytes) };
+                         .refused_bytes = atomic_load(&limits->refused_bytes),
+                         .waiting = atomic_load(&limits->waiting),
+                         .waited = atomic_load(&limits->waited) };
     for (size_t i = 0; i < LIMIT_SHARDS; i++) {
         Shard *shard = &limits->shards[i];
         MUTEX_HELD(&shard->mutex);

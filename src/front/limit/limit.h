@@ -96,12 +96,33 @@ LimitVerdict limits_rate_peek(Limits *limits, LimitKey key, size_t tier, int64_t
  * flight, or of a connection, that lasts until they are given back: its client has a share; NULL: nobody. */
 bool limits_bytes_take(Limits *limits, LimitEntry *entry, size_t bytes);
 void limits_bytes_give(Limits *limits, LimitEntry *entry, size_t bytes);
+/* Takes them in any case: what is in memory already and cannot be refused any more. */
+void limits_bytes_force(Limits *limits, LimitEntry *entry, size_t bytes);
 uint64_t limits_bytes_left(const Limits *limits);
 uint64_t limits_bytes_held(const Limits *limits);
+
+/* Waiting for bytes: who waits holds none, or all would wait for each other. Clients take turns, each with its
+ * requests in their order. Who can do with less takes nothing while limits_bytes_short. */
+typedef struct LimitLine LimitLine;
+typedef struct LimitWaiter {
+    LimitEntry *entry;       /* as of limits_bytes_take */
+    size_t bytes;            /* wanted; when granted: taken, to be given back (less when the budget itself is) */
+    void (*granted)(struct LimitWaiter *waiter); /* any thread, under a lock: it calls nothing of these */
+    struct LimitWaiter *prev, *next;
+    LimitLine *line;         /* NULL: it does not stand in one */
+} LimitWaiter;
+
+/* True: taken, nobody waits. False: nothing is taken; limits_bytes_await is for who can wait. */
+bool limits_bytes_try(Limits *limits, LimitEntry *entry, size_t bytes);
+/* `granted` is called once, perhaps before it returns, unless limits_bytes_leave comes first. */
+void limits_bytes_await(Limits *limits, LimitWaiter *waiter);
+bool limits_bytes_leave(Limits *limits, LimitWaiter *waiter); /* false: it was granted */
+bool limits_bytes_short(const Limits *limits); /* somebody waits for what all have together */
 
 typedef struct LimitStats {
     uint64_t requests, bytes, bytes_peak;          /* at this moment */
     uint64_t refused_connections, refused_rate, refused_address, refused_full, refused_bytes;
+    uint64_t waiting, waited;                      /* for bytes: at this moment, all */
     uint64_t unpinned;                             /* looked up while the table had no place */
 } LimitStats;
 void limits_stats(Limits *limits, LimitStats *ret_stats);

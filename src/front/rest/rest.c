@@ -7,11 +7,22 @@ enum {
     SECRET = HTTP_ROUTE_NO_COMPRESS
 };
 
+/* Lists, pages and plans may be long. Objects and rows of statements ask for each of their blocks. */
+static size_t room_of(HttpReq *r)
+{
+    const HttpRoute *route = http_req_route(r);
+    const RestMore *more = route->more;
+    bool may_be_long = str_eq(str_z(route->method), STR("GET")) || route->lane == HTTP_ON_QUERY_WORKER;
+    bool in_blocks = route->on_end == rest_object || more->once == rest_sql;
+    return may_be_long && !in_blocks && !(route->flags & HTTP_ROUTE_NO_ADMIT) ? HTTP_PULL_BYTES : 0;
+}
+
 #define ROUTE(method_, path_, name_, flags_, right_, lane_, body_, timeout_, head_, block_, end_, free_, \
               once_, query_, doc_)                                                                 \
     { .method = method_, .path = path_, .name = #name_, .flags = flags_, .right = right_,          \
-      .lane = lane_, .body_max = body_, .timeout_ms = timeout_, .on_head = head_, .on_body = block_,              \
-      .on_end = end_, .on_free = free_, .doc = doc_, .more = &(const RestMore){ once_, query_ } },
+      .lane = lane_, .room_of = room_of, .body_max = body_, .timeout_ms = timeout_,                \
+      .on_head = head_, .on_body = block_, .on_end = end_,                                         \
+      .on_free = free_, .doc = doc_, .more = &(const RestMore){ once_, query_ } },
 const HttpRoute rest_routes[] = {
 #include "front/rest/routes.def"
 };

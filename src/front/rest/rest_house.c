@@ -200,6 +200,7 @@ static void limits_put(Buf *out, HttpServer *http)
     LimitStats stats;
     limits_stats(policy_limits(http_server_policy(http)), &stats);
     metric_one(out, METRIC_http_buffered_bytes, stats.bytes);
+    metric_one(out, METRIC_http_waiting_requests, stats.waiting);
     metric_head(out, METRIC_http_limited_total);
     const struct {
         const char *limit;

@@ -16,7 +16,7 @@ typedef struct Rows {
     ArrowArray batch;   /* release NULL: none */
     int64_t row;        /* next of the batch */
     uint64_t rows;
-    bool begun;
+    bool begun, whole;  /* whole: no stream, but one small answer */
 } Rows;
 
 static const char *const row_types[] = {
@@ -125,11 +125,12 @@ static void end_put(Rows *rows, Buf *out)
 static Code rows_fill(Rows *rows, Buf *out, HttpPullState *ret_state, Err *err)
 {
     const ArrowSchema *schema = sql_result_schema(rows->result);
+    size_t most = rows->whole ? HTTP_PULL_BYTES : http_pull_bytes(rows->r, HTTP_PULL_BYTES);
     if (!rows->begun)
         TRY(begin_put(rows->format, schema, out, err));
     rows->begun = true;
     *ret_state = HTTP_PULL_MORE;
-    while (out->len < HTTP_PULL_BYTES) {
+    while (out->len < most) {
         if (!rows->batch.release || rows->row == rows->batch.length) {
             arrow_array_done(&rows->batch);
             rows->row = 0;
@@ -260,6 +261,7 @@ static void written_send(HttpReq *r, Rows *rows, const char *type)
     HttpPullState state = HTTP_PULL_MORE;
     Code code = E_OK;
     buf_init(&out, API_REPLY_KEPT_MAX);
+    rows->whole = true;
     while (code == E_OK && state != HTTP_PULL_END)
         code = rows_pull(rows, &out, &state, &err);
     rows_done(rows);

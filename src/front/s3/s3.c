@@ -477,6 +477,12 @@ static void on_free(HttpReq *r)
     explicit_bzero(&s->sig_key, sizeof s->sig_key);
 }
 
+static size_t room_of(HttpReq *r)
+{
+    const S3Req *s = http_req_user(r);
+    return s->op ? s3_reply_room(s) : 0;
+}
+
 static void on_end(HttpReq *r)
 {
     S3Req *s = http_req_user(r);
@@ -533,6 +539,7 @@ static HttpLane lane_of_get(HttpReq *r)
       .name = name_ "Service",                                                          \
       .lane = HTTP_ON_IO_WORKER,                                                        \
       .body_max = body_,                                                                \
+      .room_of = room_of,                                                               \
       .on_head = on_head,                                                               \
       .on_body = on_body,                                                               \
       .on_end = on_end,                                                                 \
@@ -545,6 +552,7 @@ static HttpLane lane_of_get(HttpReq *r)
           .lane = HTTP_ON_IO_WORKER,                                                    \
           .lane_of = lane_of_,                                                          \
           .body_max = body_,                                                            \
+          .room_of = room_of,                                                           \
           .on_head = on_head,                                                           \
           .on_body = on_body,                                                           \
           .on_end = on_end,                                                             \

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+enum { ROW_BYTES = 512 }; /* of a list: some 300, and its key */
+
 bool s3_limit_take(S3Req *s, const char *name, Str text, int64_t *ret_limit)
 {
     int64_t number = 0;
@@ -40,6 +42,32 @@ bool s3_list_encodes(S3Req *s, bool *ret_url)
         return true;
     return s3_fail_with(s, S3_InvalidArgument, STR("Invalid Encoding Method specified in Request"),
                         "ArgumentName", STR("encoding-type"));
+}
+
+/* Pages of objects are sent in pieces where there is no room: list_send. What is deleted is told with about the
+ * bytes that name it. */
+size_t s3_reply_room(const S3Req *s)
+{
+    static const struct {
+        void (*run)(S3Req *s);
+        const char *limit; /* of rows; NULL: a field has it, or nobody */
+    } rows[] = {
+        { s3_list_parts, "max-parts" },
+        { s3_list_uploads, "max-uploads" },
+        { s3_list_buckets, "max-buckets" },
+        { s3_get_attributes, NULL },
+    };
+    if (s->op->run == s3_delete_objects)
+        return s->text.len * 2;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        int64_t most = 1000;
+        if (s->op->run != rows[i].run)
+            continue;
+        if (rows[i].limit && !str_i64(s3_param(s, rows[i].limit), &most))
+            most = 1000;
+        return (size_t)MIN(MAX(most, (int64_t)0), (int64_t)1000) * ROW_BYTES;
+    }
+    return 0;
 }
 
 typedef struct ListSecond {
@@ -146,13 +174,6 @@ static void object_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool url,
     buf_put(w->out, STR("</Contents>"));
 }
 
-static void objects_put(S3Req *s, XmlWriter *w, const StoreListPage *page, bool url, bool owner)
-{
-    ListSecond last = { 0 };
-    for (size_t i = 0; i < page->object_count; i++)
-        object_put(s, w, &page->objects[i], url, owner, &last);
-}
-
 static void prefixes_put(XmlWriter *w, const Str *prefixes, size_t count, bool url)
 {
     for (size_t i = 0; i < count; i++) {
@@ -162,99 +183,194 @@ static void prefixes_put(XmlWriter *w, const Str *prefixes, size_t count, bool u
     }
 }
 
-static bool list(S3Req *s, StoreListQuery *query, size_t limit, StoreListPage *ret_page)
+/* ---- a page, whole or in pieces ----
+ *
+ * A page is made at once where http.buffered_max has room for it. Where it has not, its rows are asked for and
+ * sent in pieces, each when the one before has left: a client waits for its own reading only. What is known at the
+ * end alone (whether it is truncated) then stands behind the rows. */
+
+typedef struct Listing Listing;
+
+/* What one kind of list has of its own. */
+typedef struct ListKind {
+    const char *root;
+    void (*begin)(const Listing *l, XmlWriter *w);  /* what was asked */
+    void (*result)(const Listing *l, XmlWriter *w, const StoreListPage *last);
+    void (*rows)(const Listing *l, XmlWriter *w, const StoreListPage *page);
+} ListKind;
+
+struct Listing {
+    S3Req *s;
+    const ListKind *kind;
+    StoreListQuery query; /* where the next piece begins */
+    size_t limit, count;  /* count: rows so far */
+    bool url, owner, begun;
+};
+
+/* The page is in memory of its own, which goes before its text is sent. */
+static Code page_ask(Listing *l, size_t limit, Arena *rows, StoreListPage *ret_page, Err *err)
 {
-    Err err;
-    query->bucket = s->bucket;
-    query->prefix = s3_param(s, "prefix");
-    query->delimiter = s3_param(s, "delimiter");
-    query->limit = limit;
+    S3Req *s = l->s;
     *ret_page = (StoreListPage){ 0 };
     if (limit == 0) /* nothing is asked for: nothing, and not truncated */
-        return true;
-    return api_objects(&s->call, query, ret_page, &err) == E_OK || s3_fail_err(s, &err);
+        return E_OK;
+    l->query.limit = limit;
+    s->call.arena = rows;
+    Code code = api_objects(&s->call, &l->query, ret_page, err);
+    s->call.arena = s->arena;
+    l->count += ret_page->object_count + ret_page->prefix_count;
+    return code;
 }
 
-static Str token_of(S3Req *s, Str key)
+static void page_put(const Listing *l, XmlWriter *w, const StoreListPage *page)
 {
-    return s3_base64(s->arena, key);
+    l->kind->rows(l, w, page);
+    prefixes_put(w, page->prefixes, page->prefix_count, l->url);
+}
+
+static void whole_send(Listing *l)
+{
+    Arena rows AUTO(arena_done) = { 0 };
+    StoreListPage page;
+    Err err;
+    Buf body;
+    if (page_ask(l, l->limit, &rows, &page, &err) != E_OK) {
+        s3_fail_err(l->s, &err);
+        return;
+    }
+    buf_init(&body, S3_REPLY_BYTES_MAX);
+    XmlWriter w = xml_writer(&body);
+    xml_open_in(&w, l->kind->root, S3_XMLNS);
+    l->kind->begin(l, &w);
+    l->kind->result(l, &w, &page);
+    page_put(l, &w, &page);
+    xml_close(&w, l->kind->root);
+    s3_reply_xml(l->s, 200, &body);
+}
+
+static Code piece_pull(void *self, Buf *out, HttpPullState *ret_state, Err *err)
+{
+    Listing *l = self;
+    Arena rows AUTO(arena_done) = { 0 };
+    StoreListPage page;
+    size_t most = http_pull_bytes(l->s->r, HTTP_PULL_BYTES) / ROW_BYTES;
+    TRY(page_ask(l, MIN(most, l->limit - l->count), &rows, &page, err));
+    bool ends = !page.truncated || l->count >= l->limit;
+    XmlWriter w = { out };
+    if (!l->begun) {
+        w = xml_writer(out);
+        xml_open_in(&w, l->kind->root, S3_XMLNS);
+        l->kind->begin(l, &w);
+    }
+    l->begun = true;
+    page_put(l, &w, &page);
+    if (ends) {
+        l->kind->result(l, &w, &page);
+        xml_close(&w, l->kind->root);
+    } else {
+        l->query.start_after = str_copy(l->s->arena, page.next);
+        l->query.after_sequence = page.next_sequence;
+    }
+    *ret_state = ends ? HTTP_PULL_END : HTTP_PULL_MORE;
+    return E_OK;
+}
+
+static void list_send(Listing *take_listing)
+{
+    static const HttpPull pieces = { piece_pull, NULL };
+    Listing *l = arena_copy(take_listing->s->arena, take_listing, sizeof *l);
+    l->query.bucket = l->s->bucket;
+    l->query.prefix = s3_param(l->s, "prefix");
+    l->query.delimiter = s3_param(l->s, "delimiter");
+    if (http_reply_room(l->s->r, l->limit * ROW_BYTES))
+        whole_send(l);
+    else
+        http_reply_stream(l->s->r, 200, "application/xml", -1, &pieces, l);
+}
+
+/* ---- objects ---- */
+
+static void objects_put(const Listing *l, XmlWriter *w, const StoreListPage *page)
+{
+    ListSecond last = { 0 };
+    for (size_t i = 0; i < page->object_count; i++)
+        object_put(l->s, w, &page->objects[i], l->url, l->owner, &last);
+}
+
+static void v2_begin(const Listing *l, XmlWriter *w)
+{
+    S3Req *s = l->s;
+    Str token = s3_param(s, "continuation-token"), after = s3_param(s, "start-after");
+    xml_field(w, "Name", s->bucket);
+    s3_put_encoded(w, "Prefix", l->query.prefix, l->url);
+    if (l->query.delimiter.len > 0)
+        s3_put_encoded(w, "Delimiter", l->query.delimiter, l->url);
+    xml_field_u64(w, "MaxKeys", l->limit);
+    if (l->url)
+        xml_field(w, "EncodingType", STR("url"));
+    if (token.ptr)
+        xml_field(w, "ContinuationToken", token);
+    if (after.len > 0)
+        s3_put_encoded(w, "StartAfter", after, l->url);
+}
+
+static void v2_result(const Listing *l, XmlWriter *w, const StoreListPage *last)
+{
+    xml_field_u64(w, "KeyCount", l->count);
+    xml_field_bool(w, "IsTruncated", last->truncated);
+    if (last->truncated)
+        xml_field(w, "NextContinuationToken", s3_base64(l->s->arena, last->next));
 }
 
 void s3_list_v2(S3Req *s)
 {
-    size_t limit;
-    bool url;
-    StoreListPage page;
-    StoreListQuery query = { .start_after = s3_param(s, "start-after") };
-    Str token = s3_param(s, "continuation-token"), after;
+    static const ListKind kind = { "ListBucketResult", v2_begin, v2_result, objects_put };
+    Listing listing = { .s = s, .kind = &kind, .owner = str_eq(s3_param(s, "fetch-owner"), STR("true")) };
+    Str token = s3_param(s, "continuation-token");
+    listing.query.start_after = s3_param(s, "start-after");
     if (!str_eq(s3_param(s, "list-type"), STR("2"))) {
         s3_fail_with(s, S3_InvalidArgument, STR("Invalid List Type specified in Request"),
                      "ArgumentName", STR("list-type"));
         return;
     }
-    if (token.len > 0 && !base64_parse(s->arena, token, &after)) {
+    if (token.len > 0 && !base64_parse(s->arena, token, &listing.query.start_after)) {
         s3_fail_argument(s, "continuation-token", token,
                          STR("The continuation token provided is incorrect"));
         return;
     }
-    if (token.len > 0)
-        query.start_after = after;
-    if (!max_take(s, "max-keys", &limit) || !s3_list_encodes(s, &url) || !list(s, &query, limit, &page))
-        return;
-    Buf body;
-    buf_init(&body, S3_REPLY_BYTES_MAX);
-    XmlWriter w = xml_writer(&body);
-    bool owner = str_eq(s3_param(s, "fetch-owner"), STR("true"));
-    xml_open_in(&w, "ListBucketResult", S3_XMLNS);
-    xml_field(&w, "Name", s->bucket);
-    s3_put_encoded(&w, "Prefix", query.prefix, url);
-    if (query.delimiter.len > 0)
-        s3_put_encoded(&w, "Delimiter", query.delimiter, url);
-    xml_field_u64(&w, "MaxKeys", limit);
-    if (url)
-        xml_field(&w, "EncodingType", STR("url"));
-    xml_field_u64(&w, "KeyCount", page.object_count + page.prefix_count);
-    xml_field_bool(&w, "IsTruncated", page.truncated);
-    if (token.ptr)
-        xml_field(&w, "ContinuationToken", token);
-    if (page.truncated)
-        xml_field(&w, "NextContinuationToken", token_of(s, page.next));
-    if (s3_param(s, "start-after").len > 0)
-        s3_put_encoded(&w, "StartAfter", s3_param(s, "start-after"), url);
-    objects_put(s, &w, &page, url, owner);
-    prefixes_put(&w, page.prefixes, page.prefix_count, url);
-    xml_close(&w, "ListBucketResult");
-    s3_reply_xml(s, 200, &body);
+    if (max_take(s, "max-keys", &listing.limit) && s3_list_encodes(s, &listing.url))
+        list_send(&listing);
+}
+
+static void v1_begin(const Listing *l, XmlWriter *w)
+{
+    xml_field(w, "Name", l->s->bucket);
+    s3_put_encoded(w, "Prefix", l->query.prefix, l->url);
+    s3_put_encoded(w, "Marker", s3_param(l->s, "marker"), l->url);
+    xml_field_u64(w, "MaxKeys", l->limit);
+    if (l->query.delimiter.len > 0)
+        s3_put_encoded(w, "Delimiter", l->query.delimiter, l->url);
+    if (l->url)
+        xml_field(w, "EncodingType", STR("url"));
+}
+
+static void v1_result(const Listing *l, XmlWriter *w, const StoreListPage *last)
+{
+    xml_field_bool(w, "IsTruncated", last->truncated);
+    if (last->truncated && l->query.delimiter.len > 0)
+        s3_put_encoded(w, "NextMarker", last->next, l->url);
 }
 
 void s3_list_v1(S3Req *s)
 {
-    size_t limit;
-    bool url;
-    StoreListPage page;
-    StoreListQuery query = { .start_after = s3_param(s, "marker") };
-    if (!max_take(s, "max-keys", &limit) || !s3_list_encodes(s, &url) || !list(s, &query, limit, &page))
-        return;
-    Buf body;
-    buf_init(&body, S3_REPLY_BYTES_MAX);
-    XmlWriter w = xml_writer(&body);
-    xml_open_in(&w, "ListBucketResult", S3_XMLNS);
-    xml_field(&w, "Name", s->bucket);
-    s3_put_encoded(&w, "Prefix", query.prefix, url);
-    s3_put_encoded(&w, "Marker", query.start_after, url);
-    xml_field_u64(&w, "MaxKeys", limit);
-    if (query.delimiter.len > 0)
-        s3_put_encoded(&w, "Delimiter", query.delimiter, url);
-    if (url)
-        xml_field(&w, "EncodingType", STR("url"));
-    xml_field_bool(&w, "IsTruncated", page.truncated);
-    if (page.truncated && query.delimiter.len > 0)
-        s3_put_encoded(&w, "NextMarker", page.next, url);
-    objects_put(s, &w, &page, url, true);
-    prefixes_put(&w, page.prefixes, page.prefix_count, url);
-    xml_close(&w, "ListBucketResult");
-    s3_reply_xml(s, 200, &body);
+    static const ListKind kind = { "ListBucketResult", v1_begin, v1_result, objects_put };
+    Listing listing = { .s = s, .kind = &kind, .owner = true };
+    listing.query.start_after = s3_param(s, "marker");
+    if (max_take(s, "max-keys", &listing.limit) && s3_list_encodes(s, &listing.url))
+        list_send(&listing);
 }
+
+/* ---- versions ---- */
 
 static void version_put(S3Req *s, XmlWriter *w, const ObjectInfo *info, bool latest, bool url, ListSecond *last)
 {
@@ -295,51 +411,54 @@ static bool version_marker_take(S3Req *s, StoreListQuery *query)
     return true;
 }
 
+static void versions_begin(const Listing *l, XmlWriter *w)
+{
+    xml_field(w, "Name", l->s->bucket);
+    s3_put_encoded(w, "Prefix", l->query.prefix, l->url);
+    s3_put_encoded(w, "KeyMarker", s3_param(l->s, "key-marker"), l->url);
+    xml_field(w, "VersionIdMarker", s3_param(l->s, "version-id-marker"));
+    xml_field_u64(w, "MaxKeys", l->limit);
+    if (l->query.delimiter.len > 0)
+        s3_put_encoded(w, "Delimiter", l->query.delimiter, l->url);
+    if (l->url)
+        xml_field(w, "EncodingType", STR("url"));
+}
+
+static void versions_result(const Listing *l, XmlWriter *w, const StoreListPage *last)
+{
+    bool null_version = false;
+    xml_field_bool(w, "IsTruncated", last->truncated);
+    if (!last->truncated)
+        return;
+    s3_put_encoded(w, "NextKeyMarker", last->next, l->url);
+    for (size_t i = 0; i < last->object_count; i++)
+        if (last->objects[i].sequence == last->next_sequence)
+            null_version = last->objects[i].null_version;
+    if (last->next_sequence != 0)
+        xml_field(w, "NextVersionIdMarker", s3_version_text(l->s, last->next_sequence, null_version));
+}
+
+static void versions_put(const Listing *l, XmlWriter *w, const StoreListPage *page)
+{
+    ListSecond last = { 0 };
+    for (size_t i = 0; i < page->object_count; i++) {
+        const ObjectInfo *info = &page->objects[i];
+        bool first_of_key = i == 0 ? !(l->query.after_sequence && str_eq(info->key, l->query.start_after))
+                                   : !str_eq(info->key, page->objects[i - 1].key);
+        version_put(l->s, w, info, first_of_key, l->url, &last);
+    }
+}
+
 void s3_list_versions(S3Req *s)
 {
-    size_t limit;
-    bool url;
-    StoreListPage page;
-    StoreListQuery query = { .start_after = s3_param(s, "key-marker"), .versions = true };
+    static const ListKind kind = { "ListVersionsResult", versions_begin, versions_result, versions_put };
+    Listing listing = { .s = s, .kind = &kind };
+    listing.query = (StoreListQuery){ .start_after = s3_param(s, "key-marker"), .versions = true };
     if (str_starts(s3_param(s, "max-keys"), STR("-"))) {
         s3_fail_argument(s, "maxKeys", s3_param(s, "max-keys"), STR("max-keys cannot be negative"));
         return;
     }
-    if (!version_marker_take(s, &query) || !max_take(s, "max-keys", &limit) || !s3_list_encodes(s, &url) ||
-        !list(s, &query, limit, &page))
-        return;
-    Buf body;
-    buf_init(&body, S3_REPLY_BYTES_MAX);
-    XmlWriter w = xml_writer(&body);
-    xml_open_in(&w, "ListVersionsResult", S3_XMLNS);
-    xml_field(&w, "Name", s->bucket);
-    s3_put_encoded(&w, "Prefix", query.prefix, url);
-    s3_put_encoded(&w, "KeyMarker", query.start_after, url);
-    xml_field(&w, "VersionIdMarker", s3_param(s, "version-id-marker"));
-    xml_field_u64(&w, "MaxKeys", limit);
-    if (query.delimiter.len > 0)
-        s3_put_encoded(&w, "Delimiter", query.delimiter, url);
-    if (url)
-        xml_field(&w, "EncodingType", STR("url"));
-    xml_field_bool(&w, "IsTruncated", page.truncated);
-    if (page.truncated) {
-        s3_put_encoded(&w, "NextKeyMarker", page.next, url);
-        bool null_version = false;
-        for (size_t i = 0; i < page.object_count; i++)
-            if (page.objects[i].sequence == page.next_sequence)
-                null_version = page.objects[i].null_version;
-        if (page.next_sequence != 0)
-            xml_field(&w, "NextVersionIdMarker",
-                      s3_version_text(s, page.next_sequence, null_version));
-    }
-    ListSecond last = { 0 };
-    for (size_t i = 0; i < page.object_count; i++) {
-        bool first_of_key =
-            i == 0 ? !(query.after_sequence && str_eq(page.objects[0].key, query.start_after))
-                   : !str_eq(page.objects[i].key, page.objects[i - 1].key);
-        version_put(s, &w, &page.objects[i], first_of_key, url, &last);
-    }
-    prefixes_put(&w, page.prefixes, page.prefix_count, url);
-    xml_close(&w, "ListVersionsResult");
-    s3_reply_xml(s, 200, &body);
+    if (version_marker_take(s, &listing.query) && max_take(s, "max-keys", &listing.limit) &&
+        s3_list_encodes(s, &listing.url))
+        list_send(&listing);
 }

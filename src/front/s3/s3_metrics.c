@@ -6,6 +6,8 @@
 #include "front/metrics.h"
 #include "front/s3/s3_priv.h"
 
+#include "front/http/http_policy.h"
+
 #include <stdatomic.h>
 
 static const uint16_t statuses[] = { 200, 204, 206, 301, 304, 400, 403, 404,
@@ -115,6 +117,7 @@ void s3_metrics_put(void *self, Buf *out)
     const S3Server *s3 = self;
     const S3Counts *counts = s3->counts;
     HttpServerStats stats;
+    LimitStats limits;
     requests_put(out, counts);
     metric_head(out, METRIC_s3_request_seconds);
     for (size_t op = 0; op < counts->ops + 2; op++)
@@ -124,4 +127,7 @@ void s3_metrics_put(void *self, Buf *out)
     http_server_stats(s3->http, &stats);
     metric_one(out, METRIC_s3_connections, stats.connections);
     metric_one(out, METRIC_s3_in_flight, stats.in_flight);
+    limits_stats(policy_limits(http_server_policy(s3->http)), &limits);
+    metric_one(out, METRIC_s3_buffered_bytes, limits.bytes);
+    metric_one(out, METRIC_s3_waiting_requests, limits.waiting);
 }

@@ -264,6 +264,9 @@ bool s3_upload_get(S3Req *s, StoreUpload *ret_upload);
 bool s3_upload_fail(S3Req *s, const Err *err);
 bool s3_completed_before(S3Req *s); /* answers then */
 
+/* s3_list.c: what its answer, made at once, takes about; 0: little, or it is sent in blocks. */
+size_t s3_reply_room(const S3Req *s);
+
 /* The operations. */
 #define S3_OP(name, method, resource, query, right, action, body, head, run) void run(S3Req *s);
 #define S3_HEAD(head) void head(S3Req *s);

@@ -1,0 +1,240 @@
+/* Covers http_room.c: replies that wait for room before they are made. */
+#include "front/http/http_fake.h"
+#include "front/http/http_policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BUDGET = 400 << 10, PAGE = 100 << 10 };
+
+static Fake *fake_of(HttpReq *r)
+{
+    return http_req_context(r);
+}
+
+static size_t room_of(HttpReq *r)
+{
+    Str large;
+    return http_req_query(r, "large", &large) ? (size_t)BUDGET * 10 : (size_t)PAGE;
+}
+
+static void page_send(HttpReq *r, size_t bytes)
+{
+    Buf body;
+    buf_init(&body, bytes);
+    CHECK(buf_reserve(&body, bytes));
+    memset(body.ptr, 'p', bytes);
+    body.len = bytes;
+    http_reply_take(r, 200, "application/octet-stream", &body);
+}
+
+static void page_end(HttpReq *r)
+{
+    atomic_fetch_add(&fake_of(r)->ends, 1);
+    page_send(r, PAGE);
+}
+
+static void half_end(HttpReq *r)
+{
+    atomic_fetch_add(&fake_of(r)->ends, 1);
+    page_send(r, http_req_body(r).len / 2);
+}
+
+static void page_body(HttpReq *r, Str block)
+{
+    atomic_fetch_add(&fake_of(r)->block_bytes, block.len);
+}
+
+static void page_free(HttpReq *r)
+{
+    atomic_fetch_add(&fake_of(r)->frees, 1);
+}
+
+static const HttpRoute routes[] = {
+    { "GET", "/loop", "loop", .on_end = page_end, .on_free = page_free, .room_of = room_of },
+    { "GET", "/worker", "worker", .on_end = page_end, .on_free = page_free, .room_of = room_of,
+      .lane = HTTP_ON_IO_WORKER },
+    { "POST", "/worker", "workerPost", .on_end = page_end, .on_free = page_free, .room_of = room_of,
+      .lane = HTTP_ON_IO_WORKER },
+    { "POST", "/blocks", "blocks", .on_body = page_body, .on_end = page_end, .on_free = page_free,
+      .room_of = room_of, .lane = HTTP_ON_IO_WORKER },
+    { "GET", "/short", "short", .on_end = page_end, .on_free = page_free, .room_of = room_of,
+      .lane = HTTP_ON_IO_WORKER, .timeout_ms = 20 },
+    { "GET", "/plain", "plain", .on_end = page_end },
+    { "GET", "/seen", "seen", .on_end = page_end, .flags = HTTP_ROUTE_NO_ADMIT },
+    { "POST", "/half", "half", .on_end = half_end },
+};
+
+static Limits *limits_of(Fake *fake)
+{
+    return policy_limits(http_server_policy(fake->server));
+}
+
+static void start(Fake *fake)
+{
+    HttpPolicy policy = { .limits = { .bytes_max = BUDGET }, .log_format = HTTP_LOG_NONE };
+    HttpOptions options = { .routes = routes, .route_count = ARRAY_LEN(routes), .policy = &policy };
+    fake_start(fake, &options);
+}
+
+/* Somebody has all but `left` of it. */
+static size_t others_take(Fake *fake, size_t left)
+{
+    size_t bytes = (size_t)limits_bytes_left(limits_of(fake)) - left;
+    CHECK(limits_bytes_take(limits_of(fake), NULL, bytes));
+    return bytes;
+}
+
+static void wait_waiting(Fake *fake, uint64_t wanted)
+{
+    LimitStats stats = { .waiting = wanted + 1 };
+    while (stats.waiting != wanted)
+        limits_stats(limits_of(fake), &stats);
+}
+
+static void all_given_back(Fake *fake)
+{
+    while (limits_bytes_left(limits_of(fake)) != BUDGET)
+        usleep(100); /* the end of a request comes behind its last byte */
+}
+
+#define CLOSE "Host: x\r\nConnection: close\r\n"
+
+TEST(room_a_reply_waits_and_is_made_when_there_is_room)
+{
+    static const struct {
+        const char *head;
+        size_t body;
+    } rows[] = {
+        { "GET /loop HTTP/1.1\r\n" CLOSE, 0 },
+        { "GET /worker HTTP/1.1\r\n" CLOSE, 0 },
+        { "GET /worker?large HTTP/1.1\r\n" CLOSE, 0 }, /* more than there ever is */
+        { "POST /worker HTTP/1.1\r\n" CLOSE, 1000 },
+        { "POST /blocks HTTP/1.1\r\n" CLOSE, 60000 },   /* its block is worked on, and given back */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        Fake fake;
+        Arena arena AUTO(arena_done) = { 0 };
+        start(&fake);
+        size_t taken = others_take(&fake, 70 << 10);
+        int fd = fake_connect(&fake);
+        char *body = arena_alloc(&arena, rows[i].body + 1);
+        memset(body, 'b', rows[i].body);
+        fake_say(fd, str_format(&arena, "%sContent-Length: %zu\r\n\r\n", rows[i].head, rows[i].body));
+        fake_say(fd, str_of(body, rows[i].body));
+        wait_waiting(&fake, 1);
+        CHECK_INT(atomic_load(&fake.ends), 0);
+        limits_bytes_give(limits_of(&fake), NULL, taken);
+        Str reply = fake_hear_all(fd, &arena);
+        CHECK_INT(fake_status(reply), 200);
+        CHECK_INT(fake_body(reply).len, PAGE);
+        net_close(&fd);
+        all_given_back(&fake);
+        http_server_free(&fake.server);
+        CHECK_INT(atomic_load(&fake.ends), 1);
+        CHECK_INT(atomic_load(&fake.frees), 1);
+    }
+}
+
+TEST(room_replies_behind_one_that_waits_keep_their_order)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, 0);
+    int fd = fake_connect(&fake);
+    fake_say(fd, STR("GET /worker HTTP/1.1\r\nHost: x\r\n\r\nPOST /half HTTP/1.1\r\nContent-Length: 4\r\n" CLOSE "\r\nbody"));
+    wait_waiting(&fake, 1);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    Str reply = fake_hear_all(fd, &arena);
+    CHECK_INT(fake_status(reply), 200);
+    CHECK(str_ends(reply, STR("\r\n\r\npp")));
+    CHECK(reply.len > PAGE);
+    net_close(&fd);
+    fake_end(&fake);
+}
+
+TEST(room_over_the_time_limit_it_is_503)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, 0);
+    Str reply = fake_ask(&fake, STR("GET /short HTTP/1.1\r\n" CLOSE "\r\n"), &arena);
+    CHECK_INT(fake_status(reply), 503);
+    CHECK(str_find(reply, STR("Retry-After: 1\r\n")) > 0);
+    CHECK(str_find(reply, STR("no room for the answer")) > 0);
+    wait_waiting(&fake, 0);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    http_server_free(&fake.server);
+    CHECK_INT(atomic_load(&fake.ends), 0);
+    CHECK_INT(atomic_load(&fake.frees), 1);
+}
+
+TEST(room_who_goes_leaves_the_line)
+{
+    Fake fake;
+    start(&fake);
+    size_t taken = others_take(&fake, 0);
+    for (int i = 0; i < 2; i++) {
+        int fd = fake_connect(&fake);
+        fake_say(fd, i ? STR("GET /loop HTTP/1.1\r\nHost: x\r\n\r\n") : STR("GET /worker HTTP/1.1\r\nHost: x\r\n\r\n"));
+        wait_waiting(&fake, 1);
+        net_close(&fd);
+        wait_waiting(&fake, 0);
+    }
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    int late = fake_connect(&fake); /* one that waits while the server ends */
+    taken = others_take(&fake, 0);
+    fake_say(late, STR("GET /worker HTTP/1.1\r\nHost: x\r\n\r\n"));
+    wait_waiting(&fake, 1);
+    http_server_free(&fake.server);
+    net_close(&late);
+    CHECK_INT(atomic_load(&fake.ends), 0);
+    CHECK_INT(atomic_load(&fake.frees), 3);
+    CHECK(taken > 0);
+}
+
+TEST(room_who_holds_something_does_not_wait)
+{
+    enum { BODY = 60000 };
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, 70 << 10);
+    char *body = arena_alloc(&arena, BODY);
+    memset(body, 'b', BODY);
+    int fd = fake_connect(&fake);
+    fake_say(fd, str_format(&arena, "POST /worker HTTP/1.1\r\nContent-Length: %d\r\n" CLOSE "\r\n", BODY));
+    fake_say(fd, str_of(body, BODY));
+    CHECK_INT(fake_status(fake_hear_all(fd, &arena)), 503); /* its reply is larger than its body was */
+    net_close(&fd);
+    fd = fake_connect(&fake);
+    fake_say(fd, str_format(&arena, "POST /half HTTP/1.1\r\nContent-Length: %d\r\n" CLOSE "\r\n", BODY));
+    fake_say(fd, str_of(body, BODY));
+    Str reply = fake_hear_all(fd, &arena);
+    CHECK_INT(fake_status(reply), 200); /* the body's room is the reply's */
+    CHECK_INT(fake_body(reply).len, BODY / 2);
+    net_close(&fd);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    fake_end(&fake);
+}
+
+TEST(room_without_a_wish_it_is_503_but_not_for_who_looks_after_the_server)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, 0);
+    CHECK_INT(fake_status(fake_ask(&fake, STR("GET /plain HTTP/1.1\r\n" CLOSE "\r\n"), &arena)), 503);
+    Str seen = fake_ask(&fake, STR("GET /seen HTTP/1.1\r\n" CLOSE "\r\n"), &arena);
+    CHECK_INT(fake_status(seen), 200);
+    CHECK_INT(fake_body(seen).len, PAGE);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    fake_end(&fake);
+}
