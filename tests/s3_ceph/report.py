@@ -65,6 +65,10 @@ def main():
     print("\nGroups leave out `fails_on_aws`; a test can be in several.\n\n## Why others do not\n\n| tests | reason |\n|---|---|")
     for why, number in numbers.most_common():
         print(f"| {number} | {why} |")
+    skipped = sorted((row for row in rows if row["outcome"] not in ("passed", "failed")), key=lambda row: row["test"])
+    print("\n## Skipped by the suite itself\n\nThey count as not passing in every number.\n")
+    for row in skipped:
+        print(f"- `{row['test']}`: {re.sub(r'^Skipped: | .pytest.skip.*$', '', row['why'])}")
     print("\n## Every failing test")
     for why, _ in numbers.most_common():
         print(f"\n### {why}\n")
