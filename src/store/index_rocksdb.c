@@ -5,8 +5,10 @@
  * of the journal; what it did not flush is replayed.
  * 2. No setting that hides damage: paranoid checks, checksums on every read. What RocksDB could not
  *    flush is nobody's loss: the journal has it.
- * 3. What a read needs in memory is blocks of some KiB: the index of a table is in two levels, since a whole
+ * 3. It keeps no diary (index_silence.h): on a full disk that would end the process.
+ * 4. What a read needs in memory is blocks of some KiB: the index of a table is in two levels, since a whole
  *    one does not fit into a shard of the cache and would be unpacked again for each read. */
+#include "store/index_silence.h"
 #include "store/store_priv.h"
 
 #include <rocksdb/c.h>
@@ -78,7 +80,7 @@ static Index *rocks_new(uint64_t cache_bytes)
     rocksdb_options_set_atomic_flush(index->options, 1);
     rocksdb_options_set_write_buffer_size(index->options, WRITE_BUFFER_BYTES);
     rocksdb_options_set_max_open_files(index->options, OPEN_FILES_MAX);
-    rocksdb_options_set_keep_log_file_num(index->options, 2);
+    index_silence(index->options);
     rocksdb_options_set_compression(index->options, rocksdb_lz4_compression);
     index->read = rocksdb_readoptions_create();
     rocksdb_readoptions_set_verify_checksums(index->read, 1);
@@ -108,6 +110,7 @@ static Code rocks_open(Os *os, const char *dir, uint64_t cache_bytes, bool fresh
     if (!os_has_threads(os))
         return err_set(err, E_UNSUPPORTED, "RocksDB does not run on a simulated machine");
     char *text = NULL;
+    TRY(os_dir_make(os, dir, err)); /* RocksDB makes it for its file LOG only */
     Index *index = rocks_new(cache_bytes);
     if (fresh)
         rocksdb_destroy_db(index->options, dir, &text);
@@ -140,6 +143,7 @@ static Code files_verify(const Index *index, Err *err)
     char *text = NULL;
     rocksdb_options_t *options = rocksdb_options_create();
     rocksdb_readoptions_t *read = rocksdb_readoptions_create();
+    index_silence(options);
     rocksdb_options_set_paranoid_checks(options, 1);
     rocksdb_readoptions_set_verify_checksums(read, 1);
     rocksdb_readoptions_set_fill_cache(read, 0);

@@ -2,20 +2,25 @@
 purge and compaction writes go on; nothing acknowledged is lost, and the server stays the same process."""
 import hashlib
 import json
+import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from http.client import HTTPException
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "powercut"), str(HERE.parent / "e2e")]
 from images import private_mounts  # noqa: E402
 from lake import Lake, case, equal, holds, main  # noqa: E402
-from s3wire import S3, Refused  # noqa: E402
+from s3wire import S3, Refused, Unknown  # noqa: E402
 
 MIB, WAIT_SECONDS = 1 << 20, 60
+ENDS = int(os.environ.get("FULL_ENDS", "3"))
 SETTINGS = ["--s3", "127.0.0.1:0", "--set", "maintenance.interval=1s", "--set", "http.access_log=off"]
 POOL = random.Random(3).randbytes(9 * MIB)
 
@@ -130,20 +135,15 @@ def a_full_disk_from_outside():
         disk.s3.create_bucket("full")
         for _ in range(20):
             holds(disk.put(MIB) and disk.put(30_000), "there is room")
-        ballast = disk.path / "ballast"
-        with open(ballast, "wb", 0) as file:
-            try:
-                while file.write(POOL[:MIB]):
-                    pass
-            except OSError:
-                pass
+        fill_up(disk.path)
         for size in (MIB, 30_000) * 5:
             disk.put(size)
         disk.fill(MIB)
         disk.look()
         disk.delete(sorted(disk.kept)[:10])
         disk.look()
-        ballast.unlink()
+        for ballast in disk.path.glob("ballast-*"):
+            ballast.unlink()
         disk.again(MIB, 5)
         disk.again(30_000, 5)
         holds(disk.lake.alive() and disk.lake.process.pid == disk.pid, "the server is the same process")
@@ -179,6 +179,71 @@ def deletes_land_on_a_full_disk():
     finally:
         disk.end()
         del SETTINGS[-2:]
+
+
+def busy(lake, stop, number):
+    """Writes of three kinds, rows of a table, until the server is gone; what is answered does not matter here."""
+    s3, at = S3(lake.admin), 0
+    while not stop.is_set():
+        at += 1
+        try:
+            if number == 0:
+                lake.sql("INSERT INTO d.t SELECT i FROM range(20000) r(i)", timeout=20)
+            else:
+                s3.put("full", f"{number}/{at}", bytes_of(at, (0, 60_000, 500, 3 * MIB)[number]))
+        except (Refused, Unknown, OSError, HTTPException, ValueError):
+            s3.close()
+            time.sleep(0.005)
+
+
+@case
+def a_server_on_a_full_disk_ends_in_order():
+    """By SIGTERM, with clients at work and not one block left: with status 0. And it starts again on that disk, or says why not."""
+    work = Path(tempfile.mkdtemp(prefix="tarn-full-end-"))
+    for turn in range(ENDS):
+        dice, stop = random.Random(turn), threading.Event()
+        disk = Path(tempfile.mkdtemp(prefix="tarn-full-s3-"))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=True)
+        (disk / "data").mkdir(mode=0o700)
+        (work / f"{turn}").symlink_to(disk / "data")  # the log is written beside the name, where there is room
+        lake = Lake(work / f"{turn}", *SETTINGS, "--set", "http.drain=1s")
+        try:
+            S3(lake.admin).create_bucket("full")
+            equal((lake.sql("CREATE NAMESPACE d").status, lake.sql("CREATE TABLE d.t (i BIGINT)").status), (200, 200))
+            threads = [threading.Thread(target=busy, args=(lake, stop, i)) for i in range(4)]
+            for thread in threads:
+                thread.start()
+            time.sleep(dice.uniform(0.3, 1))
+            fill_up(disk)
+            time.sleep(dice.uniform(2, 5))
+            fill_up(disk)
+            status = lake.stop()
+            stop.set()
+            for thread in threads:
+                thread.join(60)
+            equal(status, 0, Path(lake.log.name).read_text()[-1500:])
+            fill_up(disk)
+            again = Lake(work / f"{turn}", *SETTINGS, wait=False)
+            time.sleep(2)
+            status = again.stop() if again.alive() else again.process.wait(60)
+            holds(status >= 0, f"{status}: " + Path(lake.log.name).read_text()[-1500:])
+            again.log.close()
+        finally:
+            stop.set()
+            lake.kill()
+            lake.log.close()
+            subprocess.run(["umount", "-l", disk])
+            disk.rmdir()
+    shutil.rmtree(work)
+
+
+def fill_up(path):
+    with open(path / f"ballast-{time.monotonic_ns()}", "wb", 0) as file:
+        try:
+            while file.write(POOL[:MIB]):
+                pass
+        except OSError:
+            pass
 
 
 def may_mount():
