@@ -10,7 +10,7 @@
 #include <string.h>
 
 const OptionRow object_options[] = {
-    { "-r", NULL, "everything below a prefix or a directory" },
+    { "-r", NULL, "every key that begins with the prefix, or every file below a directory" },
     { "--limit", "N", "`ls`, `versions`, `trash ls`: at most so many (default 1000, at most 100000)" },
     { "--after", "KEY", "`ls`, `versions`: only what is behind this key" },
     { "--folders", NULL, "`ls`: fold keys at `/`" },
@@ -414,7 +414,7 @@ static Code get_into(ObjectCall *call, Str bucket, Str key, Str target, Err *err
     }
     if (!key.len)
         return err_hint(err, err_set(err, E_INVALID, "`get` wants BUCKET/KEY"),
-                        "-r fetches everything below a prefix");
+                        "-r fetches every key that begins with a prefix");
     if (!target.len || str_eq(target, STR("-")))
         return key_fetch(call, bucket, key, NULL, err);
     if (os_stat(os_real(), file, &stat, NULL) == E_OK && stat.is_dir)
@@ -476,7 +476,8 @@ static Code lake_copy(ObjectCall *call, Str from, Str to, Err *err)
         return many_end(call, "copied", err);
     }
     if (!key.len)
-        return err_hint(err, err_set(err, E_INVALID, "`cp` wants BUCKET/KEY"), "-r copies everything below a prefix");
+        return err_hint(err, err_set(err, E_INVALID, "`cp` wants BUCKET/KEY"),
+                        "-r copies every key that begins with a prefix");
     call->show.label = key;
     if (into)
         to_key = str_format(call->tmp, STR_FMT STR_FMT, STR_ARG(to_key), STR_ARG(base_name(key)));
@@ -517,8 +518,8 @@ static Code tree_delete(void *arg, const WorkObject *object, Err *err)
 
 static Code tree_remove(ObjectCall *call, Str bucket, Str prefix, Err *err)
 {
-    Str question = str_format(call->tmp, "remove everything below s3://" STR_FMT "/" STR_FMT "%s?", STR_ARG(bucket),
-                              STR_ARG(plain(prefix, call->tmp)),
+    Str question = str_format(call->tmp, "remove every object whose key begins so: s3://" STR_FMT "/" STR_FMT "%s?",
+                              STR_ARG(bucket), STR_ARG(plain(prefix, call->tmp)),
                               args_has(call->args, "--all-versions") ? ", all versions, for ever" : "");
     if (!command_agreed(call->args, question))
         return err_hint(err, err_set(err, E_INVALID, "nothing was removed"), "--yes removes without asking");
@@ -545,7 +546,7 @@ static Code verb_rm(void *arg, Err *err)
         return tree_remove(call, bucket, key, err);
     if (!key.len)
         return err_hint(err, err_set(err, E_INVALID, "`rm` wants BUCKET/KEY"),
-                        "-r removes everything below a prefix, `tarn bucket rm` the bucket");
+                        "-r removes every key that begins with a prefix, `tarn bucket rm` the bucket");
     if (args_has(call->args, "--all-versions"))
         return err_hint(err, err_set(err, E_INVALID, "--all-versions goes with -r"), "--version ID removes one");
     S3Field query[] = { { "versionId", version } };

@@ -321,7 +321,7 @@ def removing_much_is_asked():
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         os.close(slave)
         os.write(master, answer)
-        holds(b"remove everything below s3://asked/a? [y/N]" in process.communicate(timeout=60)[1], "the question")
+        holds(b"remove every object whose key begins so: s3://asked/a? [y/N]" in process.communicate(timeout=60)[1], "the question")
         os.close(master)
         equal(process.returncode, 0 if left == 1 else 2)
         equal(len(items("object", "ls", "asked")), left)
