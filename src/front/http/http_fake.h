@@ -27,6 +27,9 @@ void fake_start(Fake *fake, const HttpOptions *options);
 void fake_end(Fake *fake);
 int fake_connect(const Fake *fake);
 void fake_say(int fd, Str bytes);
+#define FAKE_CLOSE "Host: x\r\nConnection: close\r\n" /* fields of a request */
+bool fake_has(Str reply, const char *text);
+void fake_await_in_flight(const Fake *fake, uint64_t wanted);
 /* Everything until the server closes. */
 Str fake_hear_all(int fd, Arena *arena);
 /* One reply: head, and the body by its length or chunks (still framed). */
