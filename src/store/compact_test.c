@@ -203,6 +203,34 @@ TEST(store_leaves_segments_of_tags_that_live)
     }
 }
 
+/* The same where there are no bodies: the records of empty objects, of large ones, of markers live too. */
+TEST(store_leaves_segments_of_records_that_live)
+{
+    enum { OBJECTS = 6000 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(8);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed = 0;
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    for (int i = 0; i < OBJECTS; i++)
+        CHECK_OK(pattern_put(store, buckets[0], str_format(&arena, "o-%d", i), 0, 1, &err), &err);
+    for (int pass = 0; pass < 3; pass++) {
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+        CHECK_INT(freed, 0);
+    }
+    for (int i = 0; i < OBJECTS; i++)
+        if (i % 8)
+            CHECK_OK(store_delete(store, buckets[0], str_format(&arena, "o-%d", i), &err), &err);
+    store_feed_release(store, store_sequence(store));
+    for (int pass = 0; pass < 4; pass++) {
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err); /* trims the feed */
+        CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    }
+    CHECK(journal_bytes(store) <= 4 * 256 * 1024);
+}
+
 static StoreChange change_at(Store *store, Arena *arena, uint64_t sequence)
 {
     Err err;

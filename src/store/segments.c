@@ -5,12 +5,15 @@
  *    batch that puts it there, moves it or takes it away, so they are as exact as the index and are made again with it.
  * 2. Tags that were set later count where the body is, with which compaction writes them, so a segment can seem to hold
  *    more than it has room for: it counts as full then.
- * 3. `live` is the leader's to change, under the mutex; it is sorted by id and has no zeros. */
+ * 3. The index does not know in which segment the record of a version is that has its bytes elsewhere, or none. These
+ *    records count in segment 0, which no journal has, and are taken to lie evenly in all of them.
+ * 4. `live` is the leader's to change, under the mutex; it is sorted by id and has no zeros. */
 #include "store/store_priv.h"
 
 #include <string.h>
 
-enum { RECORD_COST = 300 }; /* what a version takes beside its body, key, tags and fields, about */
+/* What a version takes beside its key, tags and fields, about: with a body, without one, a part of it. */
+enum { RECORD_COST = 300, BARE_COST = 160, PART_COST = 100, NOWHERE = 0 };
 
 static void row_key(Buf *buf, uint64_t id)
 {
@@ -64,12 +67,14 @@ static void live_add(Plan *plan, uint64_t id, uint64_t bytes)
 
 void segments_count(Plan *plan, const Store *store, const ObjectRecord *record, size_t key_len, bool more)
 {
-    if (store->segment_bytes == 0 || record->place != PLACE_JOURNAL)
-        return; /* a backend without a journal, or bytes elsewhere */
+    if (store->segment_bytes == 0)
+        return; /* a backend without a journal */
     const ObjectInfo *info = &record->info;
-    uint64_t cost = info->size_bytes + key_len + RECORD_COST + pairs_bytes(info->tags, info->tag_count) +
-                    pairs_bytes(info->meta, info->meta_count);
-    live_add(plan, record->at / store->segment_bytes, more ? cost : 0 - cost);
+    bool here = record->place == PLACE_JOURNAL;
+    uint64_t cost = here ? RECORD_COST + info->size_bytes
+                         : BARE_COST + info->part_count * PART_COST + info->content_type.len + info->owner.len;
+    cost += key_len + pairs_bytes(info->tags, info->tag_count) + pairs_bytes(info->meta, info->meta_count);
+    live_add(plan, here ? record->at / store->segment_bytes : NOWHERE, more ? cost : 0 - cost);
 }
 
 void segments_note(Plan *plan, const Store *store, const KeyState *state, const VersionState *version)
@@ -119,7 +124,8 @@ void segments_applied(const Plan *plan, Store *store)
 
 static uint64_t live_bytes(const Store *store, size_t at)
 {
-    return MIN(store->live.items[at].bytes, store->segment_bytes);
+    const SegmentLive *live = &store->live.items[at];
+    return live->id == NOWHERE ? live->bytes : MIN(live->bytes, store->segment_bytes);
 }
 
 uint64_t segments_live(Store *store)
@@ -135,10 +141,14 @@ uint64_t segments_worth(Store *store, uint64_t first, uint64_t end, unsigned per
 {
     MUTEX_HELD(&store->mutex);
     uint64_t worth = first, live = 0;
+    uint64_t nowhere = store->live.len && store->live.items[0].id == NOWHERE ? store->live.items[0].bytes : 0;
+    uint64_t spread = MIN(nowhere / (end + 2 - first), store->segment_bytes); /* with the tail and what is before it */
     size_t at = live_find(store, first);
     for (uint64_t id = first; id < end; id++) {
+        uint64_t here = spread;
         if (at < store->live.len && store->live.items[at].id == id)
-            live += live_bytes(store, at++);
+            here += live_bytes(store, at++);
+        live += MIN(here, store->segment_bytes);
         if (live <= (id + 1 - first) * (store->segment_bytes / 100 * percent))
             worth = id + 1;
     }

@@ -141,7 +141,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 8 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 9 }; /* of keys and values; stands in the state */
 
 /* Keys (keys.c); each is put behind what is in the Buf. */
 /* The longest is that of an upload: its bucket and key, of which each byte may take two, its id, and 4 bytes between
