@@ -32,7 +32,8 @@ Code command_fetch(const Args *args, Err *err)
     Loops *loops AUTO(loops_free) = NULL;
     FetcherOptions options;
     if (args->count != 1)
-        return err_set(err, E_INVALID, "tarn fetch takes one URL");
+        return err_hint(err, err_set(err, E_INVALID, "`tarn fetch` takes one URL, not %zu", args->count),
+                        "tarn fetch https://data.example.org/daily.csv");
     TRY(settings_load(&conf, args, err));
     TRY(door_fetch(&conf, &arena, &options, err));
     TRY(loops_start(&(LoopOptions){ .os = os_real(), .loops = 1 }, &loops, err));

@@ -368,21 +368,25 @@ Code command_run(const Args *args, Err *err)
     return run_follow(args, client, json_str(json_get(started, "run_id")), err);
 }
 
-Code command_model(const Args *args, Err *err)
+static Code model_list(void *arg, Err *err)
 {
-    Str word = args->count ? args->words[0] : STR_NONE;
-    if (str_eq(word, STR("list")))
-        return command_show(args, STR("/v1/models"), "items", "name,kind,state,gate,path,owner", err);
+    return command_show(arg, STR("/v1/models"), "items", "name,kind,state,gate,path,owner", err);
+}
+
+static Code model_load(void *arg, Err *err)
+{
+    const Args *args = arg;
     AUTO(client_free) Client *client = NULL;
-    if (args->count == 2 && str_eq(word, STR("load"))) {
-        TRY(command_client(args, &client, err));
-        TRY(project_load(client, args->words[1], err));
-        printf("loaded " STR_FMT "; `tarn run` shows what is missing\n", STR_ARG(args->words[1]));
-        return E_OK;
-    }
-    if (args->count != 2 || !str_eq(word, STR("show")))
-        return err_hint(err, err_set(err, E_INVALID, "`tarn model` wants to know what to do"),
-                        "usage: tarn model list | show NAME | load DIR");
+    TRY(command_client(args, &client, err));
+    TRY(project_load(client, args->words[1], err));
+    printf("loaded " STR_FMT "; `tarn run` shows what is missing\n", STR_ARG(args->words[1]));
+    return E_OK;
+}
+
+static Code model_show(void *arg, Err *err)
+{
+    const Args *args = arg;
+    AUTO(client_free) Client *client = NULL;
     Arena tmp AUTO(arena_done) = { 0 };
     Buf answer AUTO(buf_done);
     buf_init(&answer, CLIENT_REPLY_MAX);
@@ -398,4 +402,15 @@ Code command_model(const Args *args, Err *err)
         }
     return err_hint(err, err_set(err, E_NOT_FOUND, "there is no model '" STR_FMT "'", STR_ARG(args->words[1])),
                     "`tarn model list` shows them");
+}
+
+Code command_model(const Args *args, Err *err)
+{
+    static const CommandVerb verbs[] = { { "list", 1, 1, model_list, "list" },
+                                         { "show", 2, 2, model_show, "show NAME" },
+                                         { "load", 2, 2, model_load, "load DIR" },
+                                         { NULL, 0, 0, NULL, NULL } };
+    const CommandVerb *verb;
+    TRY(command_verb(args, "model", verbs, &verb, err));
+    return verb->run((void *)args, err);
 }

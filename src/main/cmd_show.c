@@ -84,10 +84,14 @@ Code command_show(const Args *args, Str path, const char *rows_key, const char *
     return command_show_json(args, buf_str(&body), rows_key, columns, err);
 }
 
-static Code word_refuse(const char *command, const char *usage, Err *err)
+Code command_no_words(const Args *args, const char *command, Err *err)
 {
-    return err_hint(err, err_set(err, E_INVALID, "`tarn %s` wants to know what to do", command),
-                    "usage: tarn %s %s", command, usage);
+    if (args->count == 0)
+        return E_OK;
+    Code code = err_set(err, E_INVALID, "'" STR_FMT "' is one word too many for `tarn %s`", STR_ARG(args->words[0]),
+                        command);
+    return err_hint(err, code, "name the directory with --data DIR: tarn %s --data " STR_FMT, command,
+                    STR_ARG(args->words[0]));
 }
 
 Code command_words_check(const Args *args, const char *command, size_t min, size_t max, const char *usage,
@@ -148,22 +152,27 @@ Code command_verb(const Args *args, const char *command, const CommandVerb *verb
     return command_word_refuse(command, args->count ? args->words[0] : STR_NONE, str_copy_z(&tmp, words), err);
 }
 
-static bool word_is(const Args *args, size_t at, const char *word)
+static Code table_list(void *arg, Err *err)
 {
-    return at < args->count && str_eq(args->words[at], str_z(word));
+    return command_show(arg, STR("/v1/datasets?limit=1000"), "items", "namespace,name,kind,rows,files,bytes", err);
+}
+
+static Code table_show(void *arg, Err *err)
+{
+    const Args *args = arg;
+    Arena tmp AUTO(arena_done) = { 0 };
+    Str path = str_format(&tmp, "/v1/datasets/" STR_FMT "/schema", STR_ARG(args->words[1]));
+    return command_show(args, path, "columns", "name,type,required,doc", err);
 }
 
 Code command_table(const Args *args, Err *err)
 {
-    Arena tmp AUTO(arena_done) = { 0 };
-    if (word_is(args, 0, "list"))
-        return command_show(args, STR("/v1/datasets?limit=1000"), "items",
-                            "namespace,name,kind,rows,files,bytes", err);
-    if (word_is(args, 0, "show") && args->count == 2)
-        return command_show(args, str_format(&tmp, "/v1/datasets/" STR_FMT "/schema",
-                                             STR_ARG(args->words[1])),
-                            "columns", "name,type,required,doc", err);
-    return word_refuse("table", "list | show NAME", err);
+    static const CommandVerb verbs[] = { { "list", 1, 1, table_list, "list" },
+                                         { "show", 2, 2, table_show, "show NAMESPACE.NAME" },
+                                         { NULL, 0, 0, NULL, NULL } };
+    const CommandVerb *verb;
+    TRY(command_verb(args, "table", verbs, &verb, err));
+    return verb->run((void *)args, err);
 }
 
 static Code config_json(const Conf *conf, Err *err)

@@ -105,7 +105,10 @@ Code command_sql(const Args *args, Err *err)
     if (args_has(args, "-f")) {
         Arena tmp AUTO(arena_done) = { 0 };
         buf_init(&file, SQL_FILE_MAX);
-        TRY(os_read_whole(os_real(), str_copy_z(&tmp, args_get(args, "-f")), &file, err));
+        Code code = os_read_whole(os_real(), str_copy_z(&tmp, args_get(args, "-f")), &file, err);
+        if (code != E_OK)
+            return err_hint(err, code, "is the path right? -f takes a file with one statement of at most %d bytes",
+                            SQL_FILE_MAX);
         return sql_statement(client, buf_str(&file), &view, err);
     }
     return shell_run(client, &view, err);

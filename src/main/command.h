@@ -44,6 +44,9 @@ Code command_verb(const Args *args, const char *command, const CommandVerb *verb
 /* --yes, or a person at a terminal says so. */
 bool command_agreed(const Args *args, Str question);
 
+/* INVALID when there are words: of a command that takes its directory by --data. */
+Code command_no_words(const Args *args, const char *command, Err *err) CHECKED;
+
 /* INVALID with the nearest of `words` ("create ls rm"), else with where the help is. */
 Code command_word_refuse(const char *command, Str word, const char *words, Err *err) CHECKED;
 

@@ -2,6 +2,7 @@
 #include "govern/access.h"
 #include "main/command.h"
 #include "main/doctor.h"
+#include "main/door_settings.h"
 #include "main/render.h"
 #include "main/scrub.h"
 #include "main/settings.h"
@@ -283,13 +284,24 @@ static void lake_inside(Doctor *doctor)
     lake_close(&lake);
 }
 
+/* What a start would refuse is no damage. False: with these settings the lake itself does not open. */
+static bool settings_look(Doctor *doctor)
+{
+    Err err;
+    err_clear(&err);
+    bool opens = lake_settings_check(doctor->conf, &err) == E_OK;
+    if (opens && door_settings_check(doctor->conf, &err) == E_OK)
+        return true;
+    doctor_finding(doctor, str_format(doctor->tmp, "settings: %s", err.text),
+                   err.hint[0] ? err.hint : "`tarn config explain` says where each setting stands");
+    return opens;
+}
+
 Code command_doctor(const Args *args, Err *err)
 {
     Conf conf AUTO(conf_done) = { 0 };
     Arena tmp AUTO(arena_done) = { 0 };
-    if (args->count > 0)
-        return err_hint(err, err_set(err, E_INVALID, "'" STR_FMT "' is one word too many for `tarn doctor`",
-                                     STR_ARG(args->words[0])), "name the directory with --data DIR");
+    TRY(command_no_words(args, "doctor", err));
     TRY(settings_load(&conf, args, err));
     Str dir = conf_text(&conf, "data.dir");
     OsStat stat;
@@ -308,7 +320,10 @@ Code command_doctor(const Args *args, Err *err)
     doctor_space(&doctor);
     doctor_files(&doctor);
     scrub_look(&doctor);
-    lake_inside(&doctor);
+    if (settings_look(&doctor))
+        lake_inside(&doctor);
+    else
+        meta_alone(&doctor);
     worker_stop();
     if (!doctor.findings) {
         printf("all is well\n");

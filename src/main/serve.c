@@ -235,6 +235,7 @@ Code command_serve(const Args *args, Err *err)
     size_t socket_count = 0;
     Life life;
     Lake lake;
+    TRY(command_no_words(args, "serve", err));
     TRY(settings_load(&conf, args, err));
     TRY(service_listen_fds(sockets, &socket_count, err));
     memory_arenas_bound();
@@ -255,6 +256,7 @@ Code command_serve(const Args *args, Err *err)
 Code command_init(const Args *args, Err *err)
 {
     Conf conf AUTO(conf_done) = { 0 };
+    TRY(command_no_words(args, "init", err));
     TRY(settings_load(&conf, args, err));
     Lake lake;
     TRY(lake_workers_start(err));

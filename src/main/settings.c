@@ -158,7 +158,8 @@ static Code flags_take(Conf *conf, const Args *args, Err *err)
         Str value = args->values[i];
         ptrdiff_t equals = str_find_char(value, '=');
         if (equals < 0)
-            return err_set(err, E_INVALID, "--set takes KEY=VALUE, not '" STR_FMT "'", STR_ARG(value));
+            return err_hint(err, err_set(err, E_INVALID, "--set takes KEY=VALUE, not '" STR_FMT "'", STR_ARG(value)),
+                            "`tarn config explain` shows the keys");
         TRY(conf_set(conf, str_sub(value, 0, (size_t)equals), str_from(value, (size_t)equals + 1),
                      CONF_FLAG, STR("--set"), err));
     }

@@ -1,6 +1,7 @@
 """`tarn backup`: of a lake that is written to, again over an older one, killed, on a full disk, damaged, without a server;
 restored and compared with what was acknowledged."""
 import atexit
+import http.server
 import json
 import os
 import re
@@ -158,6 +159,43 @@ def metrics_tell_of_a_backup_when_it_was_verified():
     equal(int(last_metrics()["backup_last_sequence"]), begun["sequence"], "verified")
     equal(lake.request("POST", f"{path}?sequence=1", b"").status, 200, "an older one that took longer")
     equal(int(last_metrics()["backup_last_sequence"]), begun["sequence"], "the newest stays")
+
+
+class Deaf(http.server.BaseHTTPRequestHandler):
+    """The server, but for the word that the copy was verified: as one that went down just before."""
+
+    def forward(self):
+        if self.path.partition("?")[0].endswith("/verified"):
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        reply = lake.request(self.command, self.path, b"" if self.command == "POST" else None)
+        self.send_response(reply.status)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        self.wfile.write(reply.body)
+
+    do_POST = do_DELETE = forward
+
+    def log_message(self, *_):
+        pass
+
+
+@case
+def a_server_that_cannot_be_told_does_not_spoil_the_backup():
+    front = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Deaf)
+    threading.Thread(target=front.serve_forever, daemon=True).start()
+    before = last_metrics()
+    client(lake).put_object(Bucket="bronze", Key="before/the/deaf", Body=b"x")
+    out = tarn("backup", target, "--json", "--url", f"http://127.0.0.1:{front.server_port}")
+    front.shutdown()
+    front.server_close()
+    made = json.loads(out.stdout)
+    holds("the backup is whole" in out.stderr and "tarn_backup_last_seconds" in out.stderr, out.stderr)
+    holds(made["sequence"] > int(before["backup_last_sequence"]), made)
+    equal(last_metrics(), before, "the metrics know nothing of it")
+    tarn("backup", "verify", target, "--name", made["name"], data=None)
 
 
 @case

@@ -308,7 +308,10 @@ def a_nearly_full_disk_is_told():
         status, text = doctor(base, "--set", "store.space_alarm=1")
         holds(status != 0 and "% full" in text and "tarn bucket usage" in text, text)
     status, text = doctor(base, "--set", "store.space_full=80")
-    holds(status != 0 and "store.space_full is below" in text, text)
+    holds(status != 0 and "settings: store.space_full is 80, below" in text and "they go up" in text, text)
+    holds("restore" not in text and "metadata database: whole" in text, "a setting is no damage")
+    status, text = doctor(base, "--set", "s3.domain=a.example,,b.example")
+    holds(status != 0 and "settings: s3.domain" in text and "tables" in text, text)
 
 
 @case

@@ -20,6 +20,9 @@ VERBS = {
     "bucket": ["create", "ls", "usage", "rm", "versioning", "cors", "uploads"],
     "object": ["ls", "get", "put", "rm", "stat", "cp", "versions", "trash ls", "trash restore"],
     "backup": ["ls", "verify", "restore"],
+    "model": ["list", "show", "load"],
+    "table": ["list", "show"],
+    "config": ["explain"],
 }
 
 # words, exit status, what the error has to name, what its hint has to name
@@ -91,6 +94,17 @@ WRONG = [
     ("backup lst WORK", 2, "'lst'", "tarn backup ls"),
     ("config", 2, "`tarn config`", "tarn config explain"),
     ("ingest WORK/none --source x", 3, "none", "path"),
+    ("serve WORK/lake", 2, "lake' is one word too many for `tarn serve`", "--data WORK/lake"),
+    ("init WORK/lake", 2, "lake' is one word too many for `tarn init`", "--data WORK/lake"),
+    ("serve --set x", 2, "'x'", "tarn config explain"),
+    ("serve --set s3.lissten=x", 2, "s3.lissten", "s3.listen"),
+    ("fetch", 2, "one URL", "tarn fetch https"),
+    ("sql -f /nothere", 3, "/nothere", "path"),
+    ("table", 2, "`tarn table`", "list show"),
+    ("table show", 2, "missing behind `tarn table show`", "show NAMESPACE.NAME"),
+    ("model shw x", 2, "'shw'", "tarn model show"),
+    ("model show none", 3, "'none'", "tarn model list"),
+    ("model load /nothere", 3, "/nothere", "models/*.sql"),
 ]
 
 NO_SERVER = ["key list", "bucket ls", "bucket usage", "object ls photos", "object trash ls photos", "sql SELECT\\ 1"]
@@ -109,6 +123,7 @@ def told(words, status, thing, following, **how):
     said, hint = text.partition("  hint: ")[::2]
     equal(got if status is not None else got != 0, status if status is not None else True, f"{words}: {text}")
     holds(thing in said, f"{words}: '{thing}' in what was said: {text}")
+    following = following.replace("WORK", str(work))
     holds(following in hint, f"{words}: '{following}' in the hint: {text}")
 
 
