@@ -143,6 +143,11 @@ Code api_stage_write(StagedObject *staged, Str bytes, Err *err)
     return store_stage_write(staged, bytes, err);
 }
 
+Code api_stage_lend(StagedObject *staged, Str bytes, Err *err)
+{
+    return store_stage_lend(staged, bytes, err);
+}
+
 Code api_stage_finish(StagedObject *staged, Err *err)
 {
     return store_stage_finish(staged, err);

@@ -52,6 +52,7 @@ Code api_bucket_get(ApiCall *call, Str bucket, StoreBucket *ret_bucket, Err *err
 /* Bytes on their way to an object, or with `part` to a part of one; finish makes them durable. */
 Code api_stage(ApiCall *call, bool part, StagedObject **ret_staged, Err *err) CHECKED;
 Code api_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
+Code api_stage_lend(StagedObject *staged, Str bytes, Err *err) CHECKED; /* as store_stage_lend */
 Code api_stage_finish(StagedObject *staged, Err *err) CHECKED;
 void api_stage_expect(StagedObject *staged, uint64_t bytes); /* before its bytes: so many will come */
 void api_stage_md5(StagedObject *staged, Digest *md5); /* before its bytes: each write feeds it too */

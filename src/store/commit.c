@@ -312,6 +312,7 @@ static Code request_plan(Group *group, Store *store, Request *request, int64_t n
     }
     Buf buf AUTO(buf_done);
     buf_init(&buf, JOURNAL_PAYLOAD_MAX);
+    IGNORE(!buf_reserve(&buf, ROW_BYTES));
     commit_encode(&buf, &commit);
     TRY(buf_end(&buf, "a group of changes", err));
     for (size_t i = 0; i < request->count; i++) {
@@ -440,9 +441,29 @@ static uint64_t group_bytes(const Group *group)
     return bytes;
 }
 
+/* What the puts of the group meet, and what their buckets hold, by one cursor: opening one for each costs as much as
+ * the rest of its planning. */
+static Code group_look(Group *group, Store *store, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    if (!group->first->next)
+        return E_OK;
+    TRY(cursor_init(&cursor, store, err));
+    for (const Request *request = group->first; request; request = request->next)
+        for (size_t i = 0; i < request->count; i++) {
+            const CommitOp *op = &request->ops[i];
+            if (op->kind != OP_PUT)
+                continue;
+            TRY(plan_key_at(&group->plan, &cursor, op->record.info.bucket, op->record.info.key, err));
+            TRY(usage_look(&group->plan, &cursor, op->record.info.bucket, err));
+        }
+    return E_OK;
+}
+
 static Code group_commit(Group *group, Store *store, Err *err)
 {
     group_md5(group);
+    IGNORE(group_look(group, store, NULL) != E_OK); /* what it did not find is looked for, and told, by its request */
     int64_t now_us = os_now_us(store->os);
     for (Request *request = group->first; request && group->plan_code == E_OK; request = request->next)
         request->code = request_plan(group, store, request, now_us, request->err);

@@ -70,6 +70,7 @@ void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKin
         return; /* compaction says it again, and its readers are past it */
     Buf buf AUTO(buf_done);
     buf_init(&buf, JOURNAL_PAYLOAD_MAX);
+    IGNORE(!buf_reserve(&buf, ROW_BYTES)); /* most rows have less, and grow no more */
     key_change(&buf, info->sequence);
     IndexWrite write = { .key = plan_text(plan, &buf) };
     buf_clear(&buf);

@@ -90,8 +90,8 @@ Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err 
 }
 
 /* The newest version, or that with this sequence. */
-static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, bool now, Arena *arena,
-                         ObjectRecord *ret_record, bool *ret_found, Err *err)
+static Code version_at(Cursor *cursor, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                       ObjectRecord *ret_record, bool *ret_found, Err *err)
 {
     Buf seek AUTO(buf_done);
     buf_init(&seek, INDEX_KEY_MAX);
@@ -100,11 +100,23 @@ static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, b
     else
         key_object(&seek, bucket, key);
     TRY(buf_end(&seek, "a key", err));
+    TRY(cursor_seek(cursor, buf_str(&seek), err));
+    *ret_found = cursor->there && str_starts(cursor_key(cursor), buf_str(&seek));
+    return *ret_found ? row_decode(cursor, bucket, key, arena, ret_record, err) : E_OK;
+}
+
+static Code version_find(Store *store, Str bucket, Str key, uint64_t sequence, bool now, Arena *arena,
+                         ObjectRecord *ret_record, bool *ret_found, Err *err)
+{
     Cursor cursor AUTO(cursor_done) = { 0 };
     TRY(now ? cursor_init_now(&cursor, store, err) : cursor_init(&cursor, store, err));
-    TRY(cursor_seek(&cursor, buf_str(&seek), err));
-    *ret_found = cursor.there && str_starts(cursor_key(&cursor), buf_str(&seek));
-    return *ret_found ? row_decode(&cursor, bucket, key, arena, ret_record, err) : E_OK;
+    return version_at(&cursor, bucket, key, sequence, arena, ret_record, ret_found, err);
+}
+
+Code store_lookup_at(Cursor *cursor, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,
+                     Err *err)
+{
+    return version_at(cursor, bucket, key, 0, arena, ret_record, ret_found, err);
 }
 
 Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,

@@ -33,28 +33,57 @@ static VersionState *version_add(Plan *plan, KeyState *state, uint64_t sequence)
     return version;
 }
 
-Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state, Err *err)
+static KeyState *key_known(KeyState *slot, Str bucket, Str key)
 {
-    KeyState **slot = &plan->slots[(str_hash(key) ^ str_hash(bucket)) % PLAN_SLOTS];
-    for (KeyState *state = *slot; state; state = state->next)
-        if (str_eq(state->key, key) && str_eq(state->bucket, bucket)) {
-            *ret_state = state;
-            return E_OK;
-        }
+    for (KeyState *state = slot; state; state = state->next)
+        if (str_eq(state->key, key) && str_eq(state->bucket, bucket))
+            return state;
+    return NULL;
+}
+
+/* `newest`: its newest version in the index; NULL: none is there. */
+static KeyState *key_add(Plan *plan, KeyState **slot, Str bucket, Str key, const ObjectRecord *newest)
+{
     KeyState *state = arena_new(&plan->arena, KeyState);
-    ObjectRecord before;
-    bool newest_there;
-    TRY(store_lookup(store, bucket, key, &plan->arena, &before, &newest_there, err));
     state->bucket = str_copy(&plan->arena, bucket);
     state->key = str_copy(&plan->arena, key);
-    state->all_known = !newest_there;
-    if (newest_there) {
-        VersionState *newest = version_add(plan, state, before.info.sequence);
-        newest->was = newest->is = true;
-        newest->now = newest->before = before;
+    state->all_known = !newest;
+    if (newest) {
+        VersionState *version = version_add(plan, state, newest->info.sequence);
+        version->was = version->is = true;
+        version->now = version->before = *newest;
     }
     state->next = *slot;
-    *ret_state = *slot = state;
+    return *slot = state;
+}
+
+static KeyState **key_slot(Plan *plan, Str bucket, Str key)
+{
+    return &plan->slots[(str_hash(key) ^ str_hash(bucket)) % PLAN_SLOTS];
+}
+
+Code plan_key(Plan *plan, Store *store, Str bucket, Str key, KeyState **ret_state, Err *err)
+{
+    KeyState **slot = key_slot(plan, bucket, key);
+    ObjectRecord newest;
+    bool there;
+    *ret_state = key_known(*slot, bucket, key);
+    if (*ret_state)
+        return E_OK;
+    TRY(store_lookup(store, bucket, key, &plan->arena, &newest, &there, err));
+    *ret_state = key_add(plan, slot, bucket, key, there ? &newest : NULL);
+    return E_OK;
+}
+
+Code plan_key_at(Plan *plan, Cursor *cursor, Str bucket, Str key, Err *err)
+{
+    KeyState **slot = key_slot(plan, bucket, key);
+    ObjectRecord newest;
+    bool there;
+    if (key_known(*slot, bucket, key))
+        return E_OK;
+    TRY(store_lookup_at(cursor, bucket, key, &plan->arena, &newest, &there, err));
+    IGNORE(key_add(plan, slot, bucket, key, there ? &newest : NULL) == NULL); /* for plan_key */
     return E_OK;
 }
 
@@ -351,6 +380,7 @@ static void version_writes(Plan *plan, const Store *store, const KeyState *state
         version->now.at = version->put->record.at;
     Buf value AUTO(buf_done);
     buf_init(&value, JOURNAL_PAYLOAD_MAX);
+    IGNORE(!buf_reserve(&value, ROW_BYTES));
     object_encode(&value, &version->now);
     key_version(key, state->bucket, state->key, version->sequence);
     Str row = plan_text(plan, key);

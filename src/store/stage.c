@@ -2,8 +2,8 @@
  *
  * States: writing -> finished -> taken (by store_publish) | aborted.
  * Invariants
- * 1. Up to STORE_INLINE_MAX the bytes are in memory (`small`); beyond that they are in a blob, from the first
- *    on when so many were announced.
+ * 1. Up to STORE_INLINE_MAX the bytes are in memory (`small`, or the caller's: `lent`, never both); beyond that they
+ *    are in a blob, from the first on when so many were announced.
  * 2. After a failed write the object can only be aborted.
  * 3. After a publication of unknown outcome an abort leaves the blob: the next start sweeps it, or
  *    finds the record that names it.
@@ -19,6 +19,7 @@ enum { SMALL_START = 4096 };
 struct StagedObject {
     Store *store;
     Buf small;
+    Str lent;
     Blob *blob; /* open while writing */
     BlobId blob_id;
     bool has_blob;
@@ -30,17 +31,11 @@ struct StagedObject {
     bool unhashed; /* nobody wants its SHA-256 */
     bool unknown; /* a record may name its blob */
     uint64_t size_bytes;
-    Sha256 sha;
+    Sha256 sha; /* begun with the first bytes that it is asked of; of lent bytes alone it is `sha256` at once */
     Digest *md5; /* the caller's; NULL: none */
     uint8_t sha256[SHA256_LEN];
 };
 
-static void staged_count(Store *store, int more, bool orphan)
-{
-    MUTEX_HELD(&store->mutex);
-    store->staged += (unsigned)more;
-    store->orphans = store->orphans || orphan;
-}
 
 Code store_stage(Store *store, StagedObject **ret_staged, Err *err)
 {
@@ -48,10 +43,41 @@ Code store_stage(Store *store, StagedObject **ret_staged, Err *err)
     StagedObject *staged = mem_new(sizeof *staged);
     staged->store = store;
     buf_init(&staged->small, STORE_INLINE_MAX);
-    sha256_init(&staged->sha);
-    staged_count(store, 1, false);
+    atomic_fetch_add(&store->staged, 1);
     *ret_staged = staged;
     return E_OK;
+}
+
+/* The bytes in memory. */
+static Str bytes_small(const StagedObject *staged)
+{
+    return staged->lent.len > 0 ? staged->lent : buf_str(&staged->small);
+}
+
+static void bytes_hash(StagedObject *staged, Str bytes)
+{
+    if (!staged->sha.context && !staged->unhashed)
+        sha256_init(&staged->sha);
+    if (staged->md5 && !staged->unhashed)
+        md5_sha256_update(staged->md5, &staged->sha, bytes);
+    else if (staged->md5)
+        digest_update(staged->md5, bytes);
+    else if (!staged->unhashed)
+        sha256_update(&staged->sha, bytes);
+}
+
+/* More bytes come behind those that were lent. */
+static void lent_copy(StagedObject *staged)
+{
+    Str lent = staged->lent;
+    if (lent.len == 0)
+        return;
+    buf_put(&staged->small, lent);
+    staged->lent = STR_NONE;
+    if (!staged->unhashed) {
+        sha256_init(&staged->sha);
+        sha256_update(&staged->sha, lent);
+    }
 }
 
 static Code bytes_keep(StagedObject *staged, Str bytes, Err *err)
@@ -99,18 +125,27 @@ Code store_stage_write(StagedObject *staged, Str bytes, Err *err)
     if (bytes.len > STORE_OBJECT_MAX - staged->size_bytes)
         return err_set(err, E_LIMIT, "an object of more than %llu bytes",
                        (unsigned long long)STORE_OBJECT_MAX);
+    lent_copy(staged);
     Code code = bytes_keep(staged, bytes, err);
     if (code != E_OK) {
         staged->failed = true;
         return code;
     }
-    if (staged->md5 && !staged->unhashed)
-        md5_sha256_update(staged->md5, &staged->sha, bytes);
-    else if (staged->md5)
-        digest_update(staged->md5, bytes);
-    else if (!staged->unhashed)
-        sha256_update(&staged->sha, bytes);
+    bytes_hash(staged, bytes);
     staged->size_bytes += bytes.len;
+    return E_OK;
+}
+
+Code store_stage_lend(StagedObject *staged, Str bytes, Err *err)
+{
+    bool stays = staged->size_bytes == 0 && !staged->is_part && !staged->is_large && !staged->md5 &&
+                 bytes.len <= STORE_INLINE_MAX;
+    if (!stays || staged->finished || staged->failed || bytes.len == 0)
+        return store_stage_write(staged, bytes, err);
+    staged->lent = bytes;
+    staged->size_bytes = bytes.len;
+    if (!staged->unhashed)
+        sha256_of(bytes, staged->sha256);
     return E_OK;
 }
 
@@ -130,7 +165,11 @@ Code store_stage_finish(StagedObject *staged, Err *err)
         ops->blob_close(TAKE(staged->blob));
         space_press(staged->store);
     }
-    sha256_final(&staged->sha, staged->sha256);
+    if (!staged->unhashed && staged->lent.len == 0) {
+        if (!staged->sha.context)
+            sha256_init(&staged->sha); /* of no bytes */
+        sha256_final(&staged->sha, staged->sha256);
+    }
     staged->finished = true;
     return E_OK;
 }
@@ -189,7 +228,7 @@ Code store_stage_reader(StagedObject *staged, ObjectReader **ret_reader, Err *er
         return err_set(err, E_INVALID, "a staged object can be read once it is finished");
     ObjectRecord record = { 0 };
     staged_record(staged, &record);
-    return reader_new(staged->store, &record, buf_str(&staged->small), ret_reader, err);
+    return reader_new(staged->store, &record, bytes_small(staged), ret_reader, err);
 }
 
 static void staged_free(StagedObject **staged)
@@ -199,6 +238,7 @@ static void staged_free(StagedObject **staged)
         s->store->backend_ops->blob_close(s->blob);
     buf_done(&s->small);
     sha256_done(&s->sha);
+    atomic_fetch_sub(&s->store->staged, 1);
     mem_free(staged);
 }
 
@@ -212,7 +252,10 @@ void store_stage_abort(StagedObject **staged)
     const BackendOps *ops = s->store->backend_ops;
     bool orphan = s->has_blob &&
                   (s->unknown || ops->blob_remove(s->store->backend, &s->blob_id, NULL) != E_OK);
-    staged_count(s->store, -1, orphan);
+    if (orphan) {
+        MUTEX_HELD(&s->store->mutex);
+        s->store->orphans = true;
+    }
     staged_free(staged);
 }
 
@@ -273,12 +316,9 @@ static Code op_of_put(Store *store, const StorePut *put, uint64_t bytes, CommitO
 
 void staged_after_commit(StagedObject **staged, Code code)
 {
-    Store *store = (*staged)->store;
     (*staged)->unknown = code == E_UNKNOWN_OUTCOME;
-    if (code != E_OK)
-        return;
-    staged_free(staged);
-    staged_count(store, -1, false);
+    if (code == E_OK)
+        staged_free(staged);
 }
 
 Code op_of_staged(Store *store, const StorePut *put, CommitOp *op, Err *err)
@@ -286,12 +326,12 @@ Code op_of_staged(Store *store, const StorePut *put, CommitOp *op, Err *err)
     const StagedObject *staged = put->take_staged;
     StorePut admitted = *put;
     admitted.from_reserve = put->from_reserve || (staged && staged->from_reserve);
-    TRY(op_of_put(store, &admitted, staged ? staged->small.len : 0, op, err));
+    TRY(op_of_put(store, &admitted, staged ? bytes_small(staged).len : 0, op, err));
     if (!staged || staged->store != store || !staged->finished || staged->is_part)
         return err_set(err, E_INVALID, "only a finished staged object can be published");
     staged_record(staged, &op->record);
     if (op->record.place == PLACE_JOURNAL)
-        op->body = buf_str(&staged->small);
+        op->body = bytes_small(staged);
     return E_OK;
 }
 
@@ -322,7 +362,6 @@ Code store_publish(Store *store, StorePut *puts, size_t count, uint64_t *ret_seq
             ret_sequences[i] = ops[i].record.info.sequence;
         staged_free(&puts[i].take_staged);
     }
-    staged_count(store, -(int)count, false);
     cool_do(store);
     return E_OK;
 }

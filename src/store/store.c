@@ -153,7 +153,7 @@ static void store_end(Store *store, bool orderly)
     if (store->index)
         store->index_ops->close(store->index);
     if (store->backend)
-        store->backend_ops->close(store->backend, orderly && store->staged == 0 && !store->orphans);
+        store->backend_ops->close(store->backend, orderly && atomic_load(&store->staged) == 0 && !store->orphans);
     cond_done(&store->changed);
     cond_done(&store->asked);
     mutex_done(&store->mutex);

@@ -61,6 +61,9 @@ Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, si
  * latest. finish makes the bytes durable; only then can they be read and published. */
 Code store_stage(Store *store, StagedObject **ret_staged, Err *err) CHECKED;
 Code store_stage_write(StagedObject *staged, Str bytes, Err *err) CHECKED;
+/* As the write of the first bytes, where they stay as they are until the object is published or aborted: those of a
+ * small object are not copied. */
+Code store_stage_lend(StagedObject *staged, Str bytes, Err *err) CHECKED;
 Code store_stage_finish(StagedObject *staged, Err *err) CHECKED; /* a second time does nothing */
 bool store_stage_small(const StagedObject *staged); /* no larger than its journal record takes */
 uint64_t store_stage_size(const StagedObject *staged);

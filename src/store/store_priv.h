@@ -143,6 +143,8 @@ extern const IndexOps index_rocksdb;
 
 enum { INDEX_VERSION = 9 }; /* of keys and values; stands in the state */
 
+enum { ROW_BYTES = 512 }; /* that most rows and records of one change take: room for them from the first byte on */
+
 /* Keys (keys.c); each is put behind what is in the Buf. */
 /* The longest is that of an upload: its bucket and key, of which each byte may take two, its id, and 4 bytes between
  * them; one more, to seek just behind it. */
@@ -276,10 +278,12 @@ typedef struct Trashed { /* a version in the trash */
 typedef struct UsageDelta { /* of a bucket, wrapping where it shrinks */
     Str bucket;
     uint64_t versions, bytes, objects, trash_bytes, uploads;
+    bool looked_up; /* `before` is its row in the index */
+    StoreBucket before;
     struct UsageDelta *next;
 } UsageDelta;
 
-enum { PLAN_SLOTS = 1024, TRASH_SLOTS = 128, COOL_MAX = 16 };
+enum { PLAN_SLOTS = 256, TRASH_SLOTS = 128, COOL_MAX = 16 };
 typedef struct Plan {
     Arena arena;
     KeyState *slots[PLAN_SLOTS];
@@ -507,6 +511,7 @@ struct Store {
     Index *index;
     char *dir; /* NULL: in memory */
     atomic_bool index_bad;
+    atomic_uint staged; /* not yet published or aborted */
     StoreRemade remade;
     int64_t trash_us; /* how long bytes stay in the trash */
     int64_t opened_us, opened_monotonic_us; /* both clocks as the store was opened */
@@ -529,7 +534,6 @@ struct Store {
     Vec(SegmentLive) live;
     Feed feed;
     StoreCommitStats commit_stats;
-    unsigned staged; /* not yet published or aborted */
     BlobId cool[COOL_MAX]; /* that became trash and are in the page cache still; more are forgotten */
     size_t cool_count;
     bool orphans;    /* a blob could not be removed: the next start sweeps */
@@ -596,6 +600,12 @@ Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, 
 /* The newest version; UNAVAILABLE where that would wait for the drive. */
 Code store_lookup_now(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,
                       Err *err) CHECKED;
+/* As store_lookup, by a cursor of the caller's: opening one costs as much as the look. */
+Code store_lookup_at(Cursor *cursor, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,
+                     Err *err) CHECKED;
+/* plan.c: has plan_key find the key without a cursor of its own. */
+Code plan_key_at(Plan *plan, Cursor *cursor, Str bucket, Str key, Err *err) CHECKED;
+Code usage_look(Plan *plan, Cursor *cursor, Str bucket, Err *err) CHECKED; /* usage.c: the same of its counts */
 /* Without its counts. */
 Code store_bucket_lookup(Store *store, Str bucket, Arena *arena, StoreBucket *ret_bucket,
                          bool *ret_found, Err *err) CHECKED;

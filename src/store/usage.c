@@ -52,19 +52,17 @@ Code usage_add_key(Plan *plan, Store *store, KeyState *state, Err *err)
     return E_OK;
 }
 
-Code usage_lookup(Store *store, Str bucket, StoreBucket *ret_bucket, Err *err)
+static Code counts_at(Cursor *cursor, Str bucket, StoreBucket *ret_bucket, Err *err)
 {
     Buf seek AUTO(buf_done);
     buf_init(&seek, INDEX_KEY_MAX);
     key_usage(&seek, bucket);
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
-    TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    TRY(cursor_seek(cursor, buf_str(&seek), err));
     ret_bucket->objects = ret_bucket->versions = ret_bucket->bytes = 0;
     ret_bucket->trash_bytes = ret_bucket->uploads = 0;
-    if (!cursor.there || !str_eq(cursor_key(&cursor), buf_str(&seek)))
+    if (!cursor->there || !str_eq(cursor_key(cursor), buf_str(&seek)))
         return E_OK;
-    Reader r = reader_of(cursor_value(&cursor));
+    Reader r = reader_of(cursor_value(cursor));
     ret_bucket->versions = read_u64le(&r);
     ret_bucket->bytes = read_u64le(&r);
     ret_bucket->objects = read_u64le(&r);
@@ -73,10 +71,28 @@ Code usage_lookup(Store *store, Str bucket, StoreBucket *ret_bucket, Err *err)
     return reader_end(&r, "the usage of a bucket", err);
 }
 
+Code usage_lookup(Store *store, Str bucket, StoreBucket *ret_bucket, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    return counts_at(&cursor, bucket, ret_bucket, err);
+}
+
+Code usage_look(Plan *plan, Cursor *cursor, Str bucket, Err *err)
+{
+    UsageDelta *delta = usage_of(plan, bucket);
+    if (delta->looked_up)
+        return E_OK;
+    TRY(counts_at(cursor, bucket, &delta->before, err));
+    delta->looked_up = true;
+    return E_OK;
+}
+
 static Code row_write(Plan *plan, Store *store, const UsageDelta *delta, Buf *key, Err *err)
 {
-    StoreBucket now = { 0 };
-    TRY(usage_lookup(store, delta->bucket, &now, err));
+    StoreBucket now = delta->before;
+    if (!delta->looked_up)
+        TRY(usage_lookup(store, delta->bucket, &now, err));
     const uint64_t counts[] = { now.versions + delta->versions, now.bytes + delta->bytes,
                                 now.objects + delta->objects, now.trash_bytes + delta->trash_bytes,
                                 now.uploads + delta->uploads };

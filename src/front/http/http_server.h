@@ -62,7 +62,9 @@ typedef struct HttpRoute {
     uint64_t body_max;         /* bytes; 0: HTTP_BODY_DEFAULT_MAX */
     uint32_t timeout_ms;       /* from the head to the start of the reply; 0: the server's default */
     HttpHandler *on_head;      /* may refuse by replying, before 100-continue; NULL: accepts */
-    void (*on_body)(HttpReq *r, Str block); /* NULL: the body is collected, see http_req_body */
+    /* NULL: the body is collected, see http_req_body. On the loop a block that is the whole body, as its length was
+     * said, stays until on_free. */
+    void (*on_body)(HttpReq *r, Str block);
     HttpHandler *on_end;       /* the body is complete: reply */
     HttpHandler *on_free;      /* exactly once for each request that authorize let in; NULL: nothing */
     const char *doc;           /* first sentence is the summary of OpenAPI */

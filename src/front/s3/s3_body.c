@@ -256,7 +256,8 @@ static bool data_take(S3Req *s, Str data)
     digest_update(&s->checksum, data);
     digest_update(&s->whole, data);
     if (s->staged)
-        return api_stage_write(s->staged, data, &err) == E_OK || s3_fail_err(s, &err);
+        return (s->block_stays ? api_stage_lend : api_stage_write)(s->staged, data, &err) == E_OK ||
+               s3_fail_err(s, &err);
     digest_update(&s->payload_sha, data);
     buf_put(&s->text, data);
     return buf_end(&s->text, "the body", &err) == E_OK || s3_fail(s, S3_MaxMessageLengthExceeded);

@@ -63,9 +63,12 @@ static void publication_over(StorePublication *publication)
 /* On a loop: the group that the record is in becomes durable meanwhile. */
 static void put_later(S3Req *s, const StorePut *put)
 {
-    StorePublication *publication = arena_new(s->arena, StorePublication);
+    StorePublication *publication = arena_new(s->arena, StorePublication); /* zeroed: most of it is its Err */
     Err err;
-    *publication = (StorePublication){ .put = *put, .done = publication_over, .arg = s, .md5_wanted = s->md5_later };
+    publication->put = *put;
+    publication->done = publication_over;
+    publication->arg = s;
+    publication->md5_wanted = s->md5_later;
     s->staged = NULL;
     http_req_park(s->r);
     Code code = api_object_put_later(&s->call, publication, &err);
