@@ -13,7 +13,7 @@
 
 enum {
     JSON_DEPTH_TOP = 1024, /* no limit may be higher: writing recurses */
-    JSON_FEW_KEYS = 8,     /* objects up to here are searched for duplicates pair by pair */
+    JSON_FEW_KEYS = 16,    /* objects up to here are searched for duplicates pair by pair */
     JSON_NUMBER_TEXT_MAX = 64,
     JSON_NUMBER_POOL = 2048 /* what yyjson wants to write one number */
 };
@@ -92,7 +92,17 @@ static int key_order(const void *a, const void *b)
     return str_cmp(*(const Str *)a, *(const Str *)b);
 }
 
-/* The first key that an object has twice, or STR_NONE. */
+/* Most objects have few keys, of different lengths: comparing all pairs costs less than their order. */
+static Str duplicate_of_few(const Str *keys, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        for (size_t k = 0; k < i; k++)
+            if (str_eq(keys[i], keys[k]))
+                return keys[i];
+    return STR_NONE;
+}
+
+/* A key that an object has twice, or STR_NONE. */
 static Str duplicate_key(const Json *object)
 {
     size_t count = json_len(object);
@@ -102,6 +112,8 @@ static Str duplicate_key(const Json *object)
     size_t at = 0;
     for (JsonIter it = json_iter(object); json_next(&it);)
         keys[at++] = it.key;
+    if (count <= JSON_FEW_KEYS)
+        return duplicate_of_few(keys, count);
     qsort(keys, count, sizeof *keys, key_order);
     for (size_t i = 1; i < count; i++)
         if (str_eq(keys[i - 1], keys[i]))

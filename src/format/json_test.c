@@ -3,6 +3,7 @@
 #include "format/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const Json *parsed(Arena *arena, Str text)
@@ -206,4 +207,41 @@ TEST(json_canonical_rfc8785)
         json_canonical(&out, parsed(&arena, str_z(rows[i].text)));
         CHECK_STR(buf_str(&out), str_z(rows[i].wanted));
     }
+}
+
+/* Each byte at each place of texts of each length up to three words: as one at a time would have it. */
+TEST(json_quotes_each_byte_at_each_place)
+{
+    enum { LEN_MAX = 24 };
+    for (size_t len = 0; len <= LEN_MAX; len++)
+        for (size_t at = 0; at < len; at++)
+            for (int c = 0; c < 256; c++) {
+                char text[LEN_MAX], wanted[64] = "\"";
+                memset(text, 'z', len);
+                text[at] = (char)c;
+                const char *escape = c == '"' ? "\\\"" : c == '\\' ? "\\\\" : c == '\b' ? "\\b" : c == '\f' ? "\\f" :
+                                     c == '\n' ? "\\n" : c == '\r' ? "\\r" : c == '\t' ? "\\t" : NULL;
+                int end = 1 + (int)at;
+                memset(wanted + 1, 'z', at);
+                if (escape)
+                    end += snprintf(wanted + end, sizeof wanted - (size_t)end, "%s", escape);
+                else if (c < 0x20)
+                    end += snprintf(wanted + end, sizeof wanted - (size_t)end, "\\u%04x", (unsigned)c);
+                else if (c < 0x80)
+                    wanted[end++] = (char)c;
+                else
+                    end += snprintf(wanted + end, sizeof wanted - (size_t)end, "\xEF\xBF\xBD");
+                memset(wanted + end, 'z', len - at - 1);
+                end += (int)(len - at - 1);
+                wanted[end++] = '"';
+                Buf out AUTO(buf_done);
+                buf_init(&out, 100);
+                json_quote(&out, str_of(text, len));
+                if (!str_eq(buf_str(&out), str_of(wanted, (size_t)end)))
+                    test_failed(__FILE__, __LINE__, "byte %d at %zu of %zu", c, at, len);
+            }
+    Buf small AUTO(buf_done);
+    buf_init(&small, 4);
+    json_quote(&small, STR("abc"));
+    CHECK(small.over);
 }

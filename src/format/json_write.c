@@ -1,5 +1,7 @@
 #include "format/json.h"
 
+#include <string.h>
+
 static const char hex_digits[] = "0123456789abcdef";
 
 /* How many bytes at `at` are one well-formed UTF-8 character (RFC 3629); 0: none. */
@@ -46,8 +48,39 @@ static void put_escape(Buf *out, uint8_t c)
     }
 }
 
+/* Printable ASCII without what JSON escapes, as names and numbers in texts are: eight bytes at a time. For bytes
+ * below 0x80, `x - k` borrows into the high bit when x is below k, and x ^ c is 0 for the byte c alone. */
+static bool is_plain(Str text)
+{
+    static const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+    for (size_t at = 0; at < text.len; at += sizeof ones) {
+        uint64_t word = ones * 'a';
+        memcpy(&word, text.ptr + at, MIN(text.len - at, sizeof word));
+        uint64_t quotes = word ^ ones * '"', slashes = word ^ ones * '\\';
+        if ((word | (word - ones * 0x20) | (quotes - ones) | (slashes - ones)) & highs)
+            return false;
+    }
+    return true;
+}
+
+static void put_plain(Buf *out, Str text)
+{
+    if (!buf_reserve(out, text.len + 2))
+        return;
+    char *at = out->ptr + out->len;
+    at[0] = '"';
+    if (text.len)
+        memcpy(at + 1, text.ptr, text.len);
+    at[text.len + 1] = '"';
+    out->len += text.len + 2;
+}
+
 void json_quote(Buf *out, Str text)
 {
+    if (is_plain(text)) {
+        put_plain(out, text);
+        return;
+    }
     bool clean = str_is_utf8(text);
     size_t start = 0;
     buf_put_char(out, '"');

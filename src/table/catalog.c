@@ -325,19 +325,29 @@ static TableVersion *cache_get(Catalog *catalog, const MetaTable *row)
     return NULL;
 }
 
-/* Takes a reference of its own. The one that was used longest ago makes room. */
+/* Where the next version of the table goes: over the one before, which nobody asks for any more; else at the end,
+ * or over the one that was used longest ago. */
+static size_t cache_place(const Catalog *catalog, Uuid table)
+{
+    size_t oldest = 0;
+    for (size_t i = 0; i < catalog->cache_count; i++) {
+        if (uuid_eq(catalog->cache[i]->entry.uuid, table))
+            return i;
+        oldest = catalog->cache[i]->used < catalog->cache[oldest]->used ? i : oldest;
+    }
+    return catalog->cache_count < catalog->cache_max ? catalog->cache_count : oldest;
+}
+
+/* Takes a reference of its own. Whoever holds the version that makes room keeps it. */
 void catalog_cache_put(Catalog *catalog, TableVersion *version)
 {
     TableVersion *AUTO(table_version_free) old = NULL;
     MUTEX_HELD(&catalog->cache_mutex);
-    size_t at = 0;
-    if (catalog->cache_count < catalog->cache_max) {
-        at = catalog->cache_count++;
-    } else {
-        for (size_t i = 1; i < catalog->cache_count; i++)
-            at = catalog->cache[i]->used < catalog->cache[at]->used ? i : at;
+    size_t at = cache_place(catalog, version->entry.uuid);
+    if (at < catalog->cache_count)
         old = catalog->cache[at];
-    }
+    else
+        catalog->cache_count++;
     version->used = ++catalog->cache_tick;
     catalog->cache[at] = table_version_ref(version);
 }

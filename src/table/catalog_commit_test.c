@@ -448,3 +448,30 @@ TEST(catalog_replace_of_many_manifests_writes_no_empty_one)
     table_version_free(&version);
     rig_lake_close(&lake);
 }
+
+/* What was superseded is kept by who reads it, not by the cache: a version of 500 snapshots takes a megabyte and more. */
+TEST(catalog_cache_keeps_one_version_of_a_table)
+{
+    RigLake lake;
+    CommitResult result;
+    rig_lake_open(&lake);
+    rig_table_make(&lake, "t", false);
+    rig_table_make(&lake, "u", false);
+    TableVersion *AUTO(table_version_free) held = rig_loaded(&lake, "t");
+    for (int i = 0; i < 5; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        DataFile file = rig_file_of(&lake, name, 1, -1);
+        CHECK_OK(rig_commit_files(&lake, COMMIT_APPEND, "t", &file, 1, NULL, 0, &result), &lake.err);
+        CHECK_INT(rig_files_now(&lake, "t"), i + 1);
+        CHECK_INT(rig_files_now(&lake, "u"), 0);
+    }
+    CHECK_INT(lake.catalog->cache_count, 2);
+    CHECK_INT(table_version_metadata(held)->snapshot_count, 0);
+    size_t versions = 0;
+    for (const TableVersion *version = lake.catalog->versions; version; version = version->after)
+        versions++;
+    CHECK_INT(versions, 3);
+    table_version_free(&held);
+    rig_lake_close(&lake);
+}
