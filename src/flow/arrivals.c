@@ -14,7 +14,7 @@
 
 #define CONSUMER STR("flow.arrivals")
 
-enum { PAGE = 1000, SKIPPED_MAX = 10000, LOOK_US = 20000, RETRY_MS = 1000, RETRY_MS_MAX = 60000 };
+enum { PAGE = 1000, SKIPPED_MAX = 10000, LOOK_US = 20000, RETRY_MS = 1000, RETRY_MS_MAX = 60000, TRIES_MAX = 10 };
 
 struct FlowArrivals {
     FlowArrivalsOptions options;
@@ -28,6 +28,7 @@ struct FlowArrivals {
     size_t name_count;
     int64_t first_us, last_us;
     int64_t retry_ms;
+    int tries;          /* runs for these names */
     Mutex mutex;        /* guards what follows */
     FlowArrivalsState state;
 };
@@ -243,6 +244,7 @@ static void names_clear(FlowArrivals *arrivals)
     arrivals->names = NULL;
     arrivals->name_count = 0;
     arrivals->retry_ms = 0;
+    arrivals->tries = 0;
 }
 
 static void count_run(FlowArrivals *arrivals, bool ran, bool failed)
@@ -276,6 +278,50 @@ static void failure_record(FlowArrivals *arrivals, const Err *why)
         log_line(LOG_WARN, "event=arrival error=%s", err.text);
 }
 
+/* A model was cut off by the end of the server, whatever became of the others. */
+static bool was_cut_off(const FlowArrivals *arrivals, const FlowReport *report)
+{
+    bool cancelled = false;
+    for (size_t i = 0; i < report->count; i++)
+        cancelled |= report->models[i].state == FLOW_CANCELLED;
+    return cancelled && __atomic_load_n(&arrivals->stop, __ATOMIC_ACQUIRE);
+}
+
+/* A model failed for what passes: no space, a table that became another one while its model ran. What takes too
+ * long takes too long again. */
+static bool may_pass(const FlowArrivals *arrivals, const FlowReport *report, Err *err)
+{
+    for (size_t i = 0; i < report->count && arrivals->tries < TRIES_MAX; i++) {
+        const FlowModelReport *model = &report->models[i];
+        if (model->state != FLOW_FAILED_STATE || !model->error ||
+            (model->error->code != E_NO_SPACE && model->error->code != E_CONFLICT &&
+             model->error->code != E_UNAVAILABLE))
+            continue;
+        *err = *model->error;
+        return true;
+    }
+    return false;
+}
+
+/* What arrived waits, its place with it, with growing pauses. */
+static void run_again(FlowArrivals *arrivals, const Err *why)
+{
+    arrivals->retry_ms = MIN(MAX(2 * arrivals->retry_ms, (int64_t)RETRY_MS), (int64_t)RETRY_MS_MAX);
+    log_line(LOG_WARN, "event=arrival models=%zu error=%s", arrivals->name_count, why->text);
+}
+
+/* A run that could write nothing is not begun. */
+static bool waits_for_space(FlowArrivals *arrivals)
+{
+    StoreSpace space;
+    store_space(arrivals->store, &space);
+    if (space.level == SPACE_FULL && arrivals->retry_ms == 0)
+        log_line(LOG_WARN, "event=arrival models=%zu waits=space", arrivals->name_count);
+    if (space.level == SPACE_FULL)
+        arrivals->retry_ms = MAX(arrivals->retry_ms, (int64_t)RETRY_MS);
+    return space.level == SPACE_FULL;
+}
+
 static void run_begin(FlowArrivals *arrivals)
 {
     Arena arena AUTO(arena_done) = { 0 };
@@ -286,15 +332,20 @@ static void run_begin(FlowArrivals *arrivals)
     Code code = run_once(arrivals, &arena, &report, &err);
     if (code == E_UNAVAILABLE)
         return; /* somebody was quicker: behind his run */
-    if (code == E_OK && report.state == FLOW_CANCELLED && __atomic_load_n(&arrivals->stop, __ATOMIC_ACQUIRE))
-        return; /* the server ends: again at its next start */
+    if (code == E_OK && was_cut_off(arrivals, &report))
+        return; /* again at the next start */
+    arrivals->tries++;
+    if (code == E_OK && may_pass(arrivals, &report, &err)) {
+        run_again(arrivals, &err);
+        count_run(arrivals, true, true);
+        return;
+    }
     if (code == E_OK)
         code = place_move(arrivals, &err);
     if (code != E_OK) {
         if (arrivals->retry_ms == 0)
             failure_record(arrivals, &err);
-        arrivals->retry_ms = MIN(MAX(2 * arrivals->retry_ms, (int64_t)RETRY_MS), (int64_t)RETRY_MS_MAX);
-        log_line(LOG_WARN, "event=arrival models=%zu error=%s", arrivals->name_count, err.text);
+        run_again(arrivals, &err);
         count_run(arrivals, false, true);
         return;
     }
@@ -339,7 +390,8 @@ static void *arrivals_run(void *arg)
         }
         if (left_us(arrivals) == 0 && !__atomic_load_n(&arrivals->stop, __ATOMIC_ACQUIRE)) {
             arrivals->last_us = arrivals->first_us = os_monotonic_us(arrivals->os); /* of a retry */
-            run_begin(arrivals);
+            if (!waits_for_space(arrivals))
+                run_begin(arrivals);
         }
     }
     return NULL;

@@ -275,6 +275,73 @@ TEST(arrivals_let_a_run_wait_for_its_turn)
     watched_done(&w);
 }
 
+typedef struct Ended {
+    FlowArrivals *arrivals;
+    Watched *w;
+    Thread thread;
+} Ended;
+
+static void *ended_run(void *arg)
+{
+    flow_arrivals_free(&((Ended *)arg)->arrivals);
+    return NULL;
+}
+
+/* Its table goes while its model runs: the run is tried again, and makes it anew with everything. */
+TEST(arrivals_survive_a_drop_of_the_table)
+{
+    TestLake lake AUTO(test_lake_done);
+    Watched w;
+    test_lake_open(&lake);
+    test_load(&lake, PROJECT, ARRAY_LEN(PROJECT));
+    FlowArrivals *arrivals AUTO(flow_arrivals_free) = watched_open(&lake, &w);
+    w.open = true;
+    put(&lake, "t/1/a.csv", "id\n1\n");
+    decided(&lake, arrivals, 1);
+    gate_set(&w, false);
+    w.held = 0;
+    put(&lake, "t/2/a.csv", "id\n2\n");
+    held_wait(&w);
+    CHECK_OK(catalog_table_drop(lake.catalog, (TableName){ STR("silver"), STR("s") }, NULL, &lake.err), &lake.err);
+    gate_set(&w, true);
+    FlowArrivalsState state = decided(&lake, arrivals, 3);
+    CHECK_INT(state.runs, 3);
+    CHECK_INT(state.failures, 1);
+    CHECK_STR(test_text(&lake, "SELECT n FROM gold.g"), STR("2"));
+    flow_arrivals_free(&arrivals);
+    watched_done(&w);
+}
+
+/* The server ends while one model runs and after another has failed: what was cut off is begun again. */
+TEST(arrivals_cut_off_beside_a_failure_go_on)
+{
+    static const FlowFile project[] = {
+        MODEL_FILE("f", "MODEL (name silver.f, on arrival); SELECT error('it broke') AS x FROM source('t', 'a.csv', all := true)"),
+        MODEL_FILE("s", "MODEL (name silver.s, on arrival, columns (id BIGINT)); "
+                        "SELECT id FROM source('t', 'a.csv', all := true)"),
+        MODEL_FILE("g", "MODEL (name gold.g, gate (min_score 0)); SELECT count(*) AS n FROM silver.s"),
+    };
+    TestLake lake AUTO(test_lake_done);
+    Watched w;
+    test_lake_open(&lake);
+    test_load(&lake, project, ARRAY_LEN(project));
+    FlowArrivals *arrivals = watched_open(&lake, &w);
+    put(&lake, "t/1/a.csv", "id\n1\n");
+    held_wait(&w); /* silver.s; gold.g waits behind it */
+    Ended ended = { .arrivals = arrivals, .w = &w };
+    CHECK_OK(thread_start(&ended.thread, "end", ended_run, &ended, &lake.err), &lake.err);
+    for (int i = 0; i < 6000 && !__atomic_load_n(w.cancel, __ATOMIC_SEQ_CST); i++)
+        store_feed_wait(lake.store, UINT64_MAX, 10000, NULL);
+    gate_set(&w, true);
+    thread_join(&ended.thread);
+    CHECK_STR(test_text(&lake, "SELECT count(*) FROM gold.g"), STR("NOT_FOUND: there is no table gold.g"));
+    arrivals = arrivals_open(&lake);
+    decided(&lake, arrivals, 1);
+    CHECK_STR(test_text(&lake, "SELECT n FROM gold.g"), STR("1"));
+    flow_arrivals_free(&arrivals);
+    watched_done(&w);
+}
+
 /* It is not begun again by itself; the next file begins the next one. */
 TEST(arrivals_run_that_is_cancelled_stays_so)
 {

@@ -206,6 +206,48 @@ TEST(flow_intervals_fill_and_flag_incomplete_days)
     check_published(&report);
     CHECK_INT(report.models[0].rows_out, 2);
     CHECK_STR(test_text(&lake, "SELECT count(*) FROM silver.d"), STR("6"));
+    /* Dropped: no day of it is there any more, whatever the ledger had. */
+    CHECK_OK(catalog_table_drop(lake.catalog, (TableName){ STR("silver"), STR("d") }, NULL, &lake.err), &lake.err);
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 1);
+    CHECK_INT(plan.steps[0].reason, FLOW_NEW);
+    CHECK_INT(plan.steps[0].days, 4);
+    report = test_run(&lake, &ALL);
+    check_published(&report);
+    CHECK_STR(test_text(&lake, "SELECT count(*) FROM silver.d"), STR("6"));
+    CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+    CHECK_INT(plan.count, 0);
+}
+
+TEST(flow_makes_anew_what_was_dropped)
+{
+    TestLake lake AUTO(test_lake_done);
+    test_lake_open(&lake);
+    test_ingest(&lake, "a.csv", STR("id\n1\n"));
+    const FlowFile files[] = {
+        MODEL_FILE("a", "MODEL (name silver.a, columns (id BIGINT)); SELECT id FROM source('t', 'a.csv')"),
+        MODEL_FILE("v", "MODEL (name silver.v, kind VIEW); SELECT id FROM silver.a"),
+        MODEL_FILE("b", "MODEL (name gold.b); SELECT sum(id) AS s FROM silver.v"),
+    };
+    test_load(&lake, files, ARRAY_LEN(files));
+    FlowReport report = test_run(&lake, &ALL);
+    check_published(&report);
+    static const char *const names[] = { "v", "a" };
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        CHECK_OK(catalog_table_drop(lake.catalog, (TableName){ STR("silver"), str_z(names[i]) }, NULL, &lake.err),
+                 &lake.err);
+        FlowPlan plan;
+        FlowPlanQuery failed = { .failed = true };
+        CHECK_OK(flow_plan(lake.flow, &failed, &lake.arena, &plan, &lake.err), &lake.err);
+        CHECK_INT(plan.count, 0);
+        report = test_run(&lake, &ALL);
+        check_published(&report);
+        CHECK_STR(report.models[0].model, i == 0 ? STR("silver.v") : STR("silver.a"));
+        CHECK_STR(test_text(&lake, "SELECT s FROM gold.b"), STR("1"));
+        CHECK_STR(test_text(&lake, "SELECT count(*) FROM silver.v"), STR("1"));
+        CHECK_OK(flow_plan(lake.flow, &ALL, &lake.arena, &plan, &lake.err), &lake.err);
+        CHECK_INT(plan.count, 0);
+    }
 }
 
 TEST(flow_refuses_what_cannot_be_a_project)

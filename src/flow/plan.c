@@ -101,7 +101,7 @@ static Code plan_whole(Planner *p, PlanNode *at, const LastPublish *last, const 
     else if (p->query->failed)
         return E_OK;
     else if (last->fingerprint.len == 0)
-        add_step(p, at, FLOW_NEW, STR("it was never published"));
+        add_step(p, at, FLOW_NEW, STR("it was never published, or dropped"));
     else if (!str_eq(last->fingerprint, fingerprint) || count == 0)
         add_step(p, at, FLOW_CHANGED, STR("its text or its suite changed"));
     else if (at->node->model.kind == MODEL_VIEW)
@@ -183,8 +183,21 @@ static void find_after(Planner *p, PlanNode *at)
     }
 }
 
+/* What was published and is not there any more was dropped or renamed: nothing of it counts as done. */
+static Code is_gone(Planner *p, const FlowNode *node, const LastPublish *last, bool *ret_gone)
+{
+    TableVersion *version AUTO(table_version_free) = NULL;
+    *ret_gone = false;
+    if (last->fingerprint.len == 0)
+        return E_OK;
+    Code code = catalog_load(p->flow->options.catalog, node->model.ns, node->model.table, &version, p->err);
+    *ret_gone = code == E_NOT_FOUND;
+    return code == E_NOT_FOUND ? E_OK : code;
+}
+
 static Code plan_node(Planner *p, PlanNode *at)
 {
+    bool gone;
     LastPublish last;
     MetaLedger *rows;
     size_t count;
@@ -195,6 +208,11 @@ static Code plan_node(Planner *p, PlanNode *at)
     TRY(last_publish(p, at->node, &last));
     TRY(meta_list_ledger(p->read, at->node->model.name, at->node->fingerprint, p->arena, &rows,
                          &count, p->err));
+    TRY(is_gone(p, at->node, &last, &gone));
+    if (gone && !p->query->failed) {
+        last = (LastPublish){ 0 };
+        count = 0;
+    }
     TRY(flow_signature(p->flow, p->project, at->node, p->arena, &signature, p->err));
     return at->node->model.kind == MODEL_INCREMENTAL
                ? plan_intervals(p, at, &last, rows, count, signature)

@@ -186,13 +186,23 @@ static Code carry_over(Work *work, bool *ret_append)
     return E_OK;
 }
 
+/* The next plan makes it anew. */
+static Code dropped_meanwhile(const Work *work)
+{
+    return err_set(work->err, E_CONFLICT, "the table " STR_FMT " was dropped while its model ran",
+                   STR_ARG(work->node->model.name));
+}
+
 /* Somebody changed the table while its model ran: on from what it is now. */
 static Code target_refresh(Work *work)
 {
     const Model *model = &work->node->model;
     Target *target = &work->target;
     TableVersion *version AUTO(table_version_free) = NULL;
-    TRY(catalog_load(work->flow->options.catalog, model->ns, model->table, &version, work->err));
+    Code code = catalog_load(work->flow->options.catalog, model->ns, model->table, &version, work->err);
+    if (code == E_NOT_FOUND)
+        return dropped_meanwhile(work);
+    TRY(code);
     const TableMetadata *m = table_version_metadata(version);
     if (!m || !uuid_eq(m->uuid, target->uuid) || m->current_schema_id != target->metadata->current_schema_id ||
         m->default_spec_id != target->metadata->default_spec_id)
@@ -224,7 +234,10 @@ static Code publish_once(Work *work)
     if (work->target.version && !append && !is_whole(work))
         main.base_snapshot_id = work->target.snapshot_id ? work->target.snapshot_id : -1;
     commits[count++] = main;
-    TRY(catalog_commit(work->flow->options.catalog, commits, count, &work->txn, results, work->err));
+    Code code = catalog_commit(work->flow->options.catalog, commits, count, &work->txn, results, work->err);
+    if (code == E_NOT_FOUND && work->target.version)
+        return dropped_meanwhile(work);
+    TRY(code);
     work->run->report->snapshot_id = results[count - 1].snapshot_id;
     return E_OK;
 }

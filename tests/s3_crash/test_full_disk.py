@@ -181,6 +181,39 @@ def deletes_land_on_a_full_disk():
         del SETTINGS[-2:]
 
 
+@case
+def what_arrived_waits_for_space():
+    """A file came, then the disk got full, then the time of its run: the run begins when there is room again, once."""
+    SETTINGS.extend(["--set", "flow.arrivals_quiet=3s"])
+    disk = Disk(512)
+    try:
+        lake, project, ballast = disk.lake, disk.path / "project", disk.path / "ballast"
+        (project / "models").mkdir(parents=True)
+        (project / "models/n.sql").write_text("MODEL (name silver.n, on arrival, columns (id BIGINT)); "
+                                              "SELECT id FROM source('t', 'a.csv', all := true)")
+        equal(lake.cli("model", "load", project).returncode, 0)
+        equal(lake.ingest("t", "a.csv", b"id\n1\n2\n").status // 100, 2)
+        with open(ballast, "wb", 0) as file:
+            while os.statvfs(disk.path).f_bavail * os.statvfs(disk.path).f_frsize > 14 * MIB:
+                file.write(POOL[:MIB])
+        started, log = time.monotonic(), Path(lake.log.name)
+        while "waits=space" not in log.read_text():
+            holds(time.monotonic() - started < WAIT_SECONDS, "it waits")
+            time.sleep(0.1)
+        time.sleep(3)
+        equal(lake.rows("SELECT count(*) FROM tarn.runs"), [[0]], "runs on a full disk")
+        ballast.unlink()
+        while lake.rows("SELECT count(*) FROM tarn.runs WHERE model IS NULL AND state = 'published'") != [[1]]:
+            holds(time.monotonic() - started < 2 * WAIT_SECONDS, "it runs")
+            time.sleep(0.1)
+        equal(lake.rows("SELECT count(*) FROM silver.n"), [[2]])
+        time.sleep(4)
+        equal(lake.rows("SELECT count(*) FROM tarn.runs WHERE model IS NULL"), [[1]], "runs")
+    finally:
+        disk.end()
+        del SETTINGS[-2:]
+
+
 def busy(lake, stop, number):
     """Writes of three kinds, rows of a table, until the server is gone; what is answered does not matter here."""
     s3, at = S3(lake.admin), 0
