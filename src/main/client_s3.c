@@ -143,6 +143,10 @@ Code s3_client_open(const Args *args, S3Client **ret_client, Err *err)
     client->access = str_z(getenv("TARN_ACCESS_KEY"));
     client->secret = str_z(getenv("TARN_SECRET_KEY"));
     client->region = str_z(getenv("TARN_S3_REGION"));
+    if (!client->access.len != !client->secret.len) /* or another key than the one that was meant would sign */
+        return err_hint(err, err_set(err, E_INVALID, "%s is set without %s", client->access.len ? "TARN_ACCESS_KEY"
+                                     : "TARN_SECRET_KEY", client->access.len ? "TARN_SECRET_KEY" : "TARN_ACCESS_KEY"),
+                        "set both, or neither: then the key of DIR/admin.json signs");
     Str url = args_get(args, "--url");
     if (!client->endpoint.len && url.len) /* DIR/admin.json may be of another server */
         return err_hint(err, err_set(err, E_INVALID, "--url " STR_FMT " is no S3 door", STR_ARG(url)),

@@ -165,6 +165,8 @@ def a_key_that_is_wrong_is_told_from_which_place_it_came():
     told("object ls photos", 4, "TARNNONE", "tarn key access list", env={"TARN_ACCESS_KEY": "TARNNONE", "TARN_SECRET_KEY": "x"})
     told("object ls photos", 4, lake.admin["access_key"], "TARN_SECRET_KEY",
          env={"TARN_ACCESS_KEY": lake.admin["access_key"], "TARN_SECRET_KEY": "x"})
+    told("object ls photos", 2, "TARN_SECRET_KEY is set without TARN_ACCESS_KEY", "set both", env={"TARN_SECRET_KEY": "x"})
+    told("object ls photos", 2, "TARN_ACCESS_KEY is set without TARN_SECRET_KEY", "set both", env={"TARN_ACCESS_KEY": "TARNNONE"})
 
 
 @case
