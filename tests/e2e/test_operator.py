@@ -1,7 +1,9 @@
 """What an operator gets wrong: every verb of key, bucket, object, doctor, backup and config. Each refusal names the thing, the place and the
 next command; each verb has its own help with an example."""
+import atexit
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from lake import Lake, TARN, case, equal, holds, main
 
 lake = Lake()
 work = Path(tempfile.mkdtemp(prefix="tarn-operator-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 (work / "f").write_text("bytes\n")
 lake.cli("bucket", "create", "photos")
 lake.cli("object", "put", work / "f", "photos/f")
@@ -83,7 +86,7 @@ WRONG = [
     ("key principal set admin", 2, "'admin'", "--role ROLE"),
     ("key principal crate x", 2, "'crate'", "tarn key principal create"),
     ("doctor x", 2, "'x'", "--data DIR"),
-    ("doctor", 7, "is in use", "stop its server"),
+    ("doctor --set store.space_alarm=100 --set store.space_background=100 --set store.space_full=100", 7, "is in use", "stop its server"),
     ("backup", 2, "a directory", "tarn backup /mnt"),
     ("backup ls", 2, "missing behind `tarn backup ls`", "ls DIR"),
     ("backup ls /nothere", 3, "/nothere", "tarn backup DIR"),

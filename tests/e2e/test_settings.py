@@ -1,7 +1,8 @@
 """What SIGHUP takes of the settings of S3 and of the store, and what waits: the log and `tarn config explain` say the same, at each SIGHUP."""
+import atexit
 import json
-import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ from lake import Lake, TARN, case, equal, holds, main
 
 data = Path(tempfile.mkdtemp(prefix="tarn-settings-")) / "lake"
 data.mkdir()
+atexit.register(shutil.rmtree, data.parent, ignore_errors=True)
 FILE = data / "tarn.yaml"
 OTHER = {"s3.listen": "127.0.0.1:1", "s3.listen_tls": "127.0.0.1:2", "s3.region": "eu-north-1", "s3.domain": "s3.example.org",
          "s3.public_host": "s3.example.org", "store.trash": "2h", "store.space_alarm": 86, "store.space_background": 91, "store.space_full": 96,
