@@ -185,6 +185,11 @@ Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *e
     return E_OK;
 }
 
+bool api_put_later_hashes(void)
+{
+    return store_publish_later_hashes();
+}
+
 Code api_object_put_later(ApiCall *call, StorePublication *publication, Err *err)
 {
     return store_publish_later(call->lake->store, publication, call->arena, err);

@@ -65,6 +65,7 @@ Code api_object_put(ApiCall *call, StorePut *put, uint64_t *ret_sequence, Err *e
  * api_object_put_over gives what came of it. */
 Code api_object_put_later(ApiCall *call, StorePublication *publication, Err *err) CHECKED;
 Code api_object_put_over(ApiCall *call, StorePublication *publication, Err *err) CHECKED;
+bool api_put_later_hashes(void); /* as store_publish_later_hashes */
 /* Whether api_signer and api_bucket_enter answer without reading a file. */
 bool api_bucket_known(const ApiLake *lake, Str access_key_id, Str bucket);
 /* As store_head_version: 0 is the newest, a delete marker is given too. */

@@ -12,6 +12,7 @@
 #include "store/store_priv.h"
 
 #include "format/md5_many.h"
+#include "format/sha256_many.h"
 
 #include <string.h>
 
@@ -292,9 +293,24 @@ static Code ops_check(Group *group, Store *store, Request *request, Err *err)
     return E_OK;
 }
 
+bool sha256_differs(const CommitOp *op)
+{
+    return memcmp(op->sha256_wanted, op->record.info.sha256, SHA256_LEN) != 0;
+}
+
+static Code digests_check(const Request *request, Err *err)
+{
+    for (size_t i = 0; i < request->count; i++)
+        if (request->ops[i].sha256_wanted && sha256_differs(&request->ops[i]))
+            return err_set(err, E_INVALID, "the bytes of '" STR_FMT "' have another SHA-256 than was said",
+                           STR_ARG(request->ops[i].record.info.key));
+    return E_OK;
+}
+
 /* Numbers the ops, encodes them, changes the plan. On failure nothing of the request is left, or `plan_code` is set. */
 static Code request_plan(Group *group, Store *store, Request *request, int64_t now_us, Err *err)
 {
+    TRY(digests_check(request, err));
     TRY(ops_check(group, store, request, err));
     Commit commit = { .next_sequence = group->next_sequence,
                       .ops = request->ops,
@@ -398,31 +414,58 @@ static void crash_points(const Group *group, CrashStage stage)
             crash_point_of(&request->ops[0], stage);
 }
 
-/* Many at once take a fraction of what one after the other takes. */
-static void group_md5(Group *group)
+static size_t group_ops(const Group *group)
 {
-    Arena *arena = &group->plan.arena;
-    size_t count = 0, at = 0;
+    size_t count = 0;
     for (const Request *request = group->first; request; request = request->next)
-        for (size_t i = 0; i < request->count; i++)
-            count += request->ops[i].md5_wanted;
-    if (count == 0)
-        return;
+        count += request->count;
+    return count;
+}
+
+/* Many at once take a fraction of what one after the other takes. */
+static void group_md5(CommitOp *const *ops, size_t count, Arena *arena)
+{
     Str *texts = arena_array(arena, Str, count);
     uint8_t (*digests)[MD5_LEN] = arena_array_raw(arena, count, sizeof *digests);
-    for (const Request *request = group->first; request; request = request->next)
-        for (size_t i = 0; i < request->count; i++)
-            if (request->ops[i].md5_wanted)
-                texts[at++] = request->ops[i].body;
+    for (size_t i = 0; i < count; i++)
+        texts[i] = ops[i]->body;
     md5_many(texts, count, digests);
-    at = 0;
-    for (Request *request = group->first; request; request = request->next)
-        for (size_t i = 0; i < request->count; i++)
-            if (request->ops[i].md5_wanted) {
-                ObjectInfo *info = &request->ops[i].record.info;
-                memcpy(info->md5, digests[at++], MD5_LEN);
-                info->has_md5 = true;
-            }
+    for (size_t i = 0; i < count; i++) {
+        memcpy(ops[i]->record.info.md5, digests[i], MD5_LEN);
+        ops[i]->record.info.has_md5 = true;
+    }
+}
+
+static void group_sha256(CommitOp *const *ops, size_t count, Arena *arena)
+{
+    Str *texts = arena_array(arena, Str, count);
+    uint8_t (*digests)[SHA256_LEN] = arena_array_raw(arena, count, sizeof *digests);
+    for (size_t i = 0; i < count; i++)
+        texts[i] = ops[i]->body;
+    sha256_many(texts, count, digests);
+    for (size_t i = 0; i < count; i++) {
+        memcpy(ops[i]->record.info.sha256, digests[i], SHA256_LEN);
+        ops[i]->record.info.has_sha256 = true;
+    }
+}
+
+static void group_hash(Group *group)
+{
+    Arena *arena = &group->plan.arena;
+    size_t most = group_ops(group), md5 = 0, sha256 = 0;
+    CommitOp **of_md5 = arena_array(arena, CommitOp *, most), **of_sha256 = arena_array(arena, CommitOp *, most);
+    for (const Request *request = group->first; request; request = request->next)
+        for (size_t i = 0; i < request->count; i++) {
+            CommitOp *op = &request->ops[i];
+            if (op->md5_wanted)
+                of_md5[md5++] = op;
+            if (op->sha256_wanted)
+                of_sha256[sha256++] = op;
+        }
+    if (md5 > 0)
+        group_md5(of_md5, md5, arena);
+    if (sha256 > 0)
+        group_sha256(of_sha256, sha256, arena);
 }
 
 static size_t group_requests(const Group *group)
@@ -462,7 +505,7 @@ static Code group_look(Group *group, Store *store, Err *err)
 
 static Code group_commit(Group *group, Store *store, Err *err)
 {
-    group_md5(group);
+    group_hash(group);
     IGNORE(group_look(group, store, NULL) != E_OK); /* what it did not find is looked for, and told, by its request */
     int64_t now_us = os_now_us(store->os);
     for (Request *request = group->first; request && group->plan_code == E_OK; request = request->next)

@@ -5,6 +5,8 @@
  * 2. What was published later is in the same groups as what others wait for: one queue, one order. */
 #include "store/store_priv.h"
 
+#include "format/sha256_many.h"
+
 #include <string.h>
 
 typedef struct Later {
@@ -50,8 +52,15 @@ static void publication_over(Request *request)
     publication->code = request->code;
     publication->sequence = later->op.record.info.sequence;
     memcpy(publication->md5, later->op.record.info.md5, sizeof publication->md5);
+    memcpy(publication->sha256, later->op.record.info.sha256, sizeof publication->sha256);
+    publication->sha256_differs = request->code == E_INVALID && later->op.sha256_wanted && sha256_differs(&later->op);
     staged_after_commit(&publication->put.take_staged, request->code);
     publication->done(publication); /* the arena may go with it */
+}
+
+bool store_publish_later_hashes(void)
+{
+    return sha256_many_pays();
 }
 
 Code store_publish_later(Store *store, StorePublication *publication, Arena *arena, Err *err)
@@ -61,6 +70,7 @@ Code store_publish_later(Store *store, StorePublication *publication, Arena *are
     if (later->op.record.place == PLACE_BLOB)
         return err_set(err, E_UNSUPPORTED, "the names of a large object are synced by who publishes it");
     later->op.md5_wanted = publication->md5_wanted;
+    later->op.sha256_wanted = publication->sha256_wanted;
     later->store = store;
     later->publication = publication;
     later->request = (Request){ .ops = &later->op, .count = 1, .err = &publication->err, .over = publication_over };

@@ -164,6 +164,62 @@ TEST(group_of_many_puts_of_few_keys)
     }
 }
 
+static void over_any(StorePublication *publication)
+{
+    Over *o = publication->arg;
+    MUTEX_HELD(&o->mutex);
+    o->count++;
+    cond_signal(&o->changed);
+}
+
+enum { SAID = 30 };
+
+/* Every third says another SHA-256 than its bytes have: it is refused alone, with what they have, and nothing is there. */
+TEST(group_refuses_bytes_of_another_sha256)
+{
+    Store *store AUTO(store_free) = NULL;
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Over o = { 0 };
+    StorePublication *all = arena_array(&arena, StorePublication, SAID);
+    uint8_t real[SAID][SHA256_LEN], said[SAID][SHA256_LEN];
+    mutex_init(&o.mutex);
+    cond_init(&o.changed);
+    opened("memory", &store);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    for (size_t i = 0; i < SAID; i++) {
+        char *bytes = arena_alloc(&arena, 100 * i + 1);
+        StagedObject *staged;
+        pattern_fill(bytes, 100 * i, i, 0);
+        sha256_of(str_of(bytes, 100 * i), real[i]);
+        memcpy(said[i], real[i], SHA256_LEN);
+        said[i][31] ^= i % 3 == 0;
+        CHECK_OK(store_stage(store, &staged, &err), &err);
+        store_stage_unhashed(staged);
+        CHECK_OK(store_stage_lend(staged, str_of(bytes, 100 * i), &err), &err);
+        CHECK_OK(store_stage_finish(staged, &err), &err);
+        all[i] = (StorePublication){ .put = { .take_staged = staged, .bucket = BUCKET, .key = str_format(&arena, "s%zu", i) },
+                                     .done = over_any, .arg = &o, .sha256_wanted = said[i] };
+        CHECK_OK(store_publish_later(store, &all[i], &arena, &err), &err);
+    }
+    mutex_lock(&o.mutex);
+    while (o.count < SAID)
+        cond_wait(&o.changed, &o.mutex);
+    mutex_unlock(&o.mutex);
+    for (size_t i = 0; i < SAID; i++) {
+        ObjectInfo info;
+        bool wrong = i % 3 == 0;
+        CHECK_INT(all[i].code, wrong ? E_INVALID : E_OK);
+        CHECK_INT(all[i].sha256_differs, wrong);
+        CHECK(memcmp(all[i].sha256, real[i], SHA256_LEN) == 0);
+        CHECK_INT(store_head(store, BUCKET, all[i].put.key, &arena, &info, NULL), wrong ? E_NOT_FOUND : E_OK);
+        CHECK(wrong || (info.has_sha256 && pattern_is(store, BUCKET, all[i].put.key, 100 * i, i)));
+        store_stage_abort(&all[i].put.take_staged);
+    }
+    cond_done(&o.changed);
+    mutex_done(&o.mutex);
+}
+
 /* Of one key the last write of a batch counts, whichever it is. */
 TEST(index_batches_keep_the_order_of_a_key)
 {

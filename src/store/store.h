@@ -108,11 +108,18 @@ typedef struct StorePublication {
     void *arg;
     bool md5_wanted; /* in place of put.md5: made with those of the others in its group */
     uint8_t md5[16]; /* then, when it was published */
+    /* What the SHA-256 of the bytes has to be, of an object that was staged unhashed: made with those of its group.
+     * Where it is another, the put is refused with INVALID, and `sha256` says which. NULL: nothing is compared. */
+    const uint8_t *sha256_wanted;
+    bool sha256_differs;
+    uint8_t sha256[32];
     Code code; /* set before `done`, with `err` or `sequence` */
     Err err;
     uint64_t sequence;
 } StorePublication;
 
+/* Whether many SHA-256 at once are worth waiting for on this machine. */
+bool store_publish_later_hashes(void);
 /* As store_publish of one small object (store_stage_small), without waiting. Unless it fails at
  * once the publication, the arena and what `put` points to are the store's until `done`. */
 Code store_publish_later(Store *store, StorePublication *publication, Arena *arena, Err *err) CHECKED;

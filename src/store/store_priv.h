@@ -81,6 +81,7 @@ typedef struct CommitOp {
     const StoreProperty *property; /* OP_BUCKET_SET: what changes; NULL: the versioning */
     Str body;
     bool md5_wanted; /* of `body`: the leader makes it */
+    const uint8_t *sha256_wanted; /* the same, and refuses the change where it is another; NULL: not asked for */
     bool skip;
 } CommitOp;
 
@@ -451,6 +452,8 @@ typedef struct Request {
      * leader's last touch of the request. NULL: somebody waits in store_commit. */
     void (*over)(struct Request *request);
 } Request;
+
+bool sha256_differs(const CommitOp *op); /* from what it has to be */
 
 /* Rows of buckets, by name: each request asks for one. Emptied when any of them changes. */
 enum { BUCKET_CACHE_MAX = 64, BUCKET_CACHE_ROW_MAX = 16 << 10 };

@@ -5,7 +5,8 @@
  * before the right to it.
  * 2. A request is answered once; what it staged and did not publish is removed by s3_body_free.
  * 3. The bytes of a body reach the store only through s3_body_take, and are published only after
- * s3_body_end has compared every length, digest and signature that was given. */
+ * s3_body_end has compared every length, digest and signature that was given; but for the SHA-256 of a small
+ * body, which the store compares itself (StorePublication.sha256_wanted), before anything of it is written. */
 #include "front/s3/s3_priv.h"
 
 #include "base/text.h"

@@ -190,6 +190,17 @@ static bool md5_check_form(S3Req *s)
     return s3_fail_with(s, S3_InvalidDigest, STR_NONE, "Content-MD5", wanted);
 }
 
+/* Compared by the store, with those of the others of its group; what it would be compared behind is not there. */
+static bool sha256_is_later(S3Req *s)
+{
+    Str bytes;
+    if (!s->md5_later || s->checksum_kind != DIGEST_NONE || !api_put_later_hashes() ||
+        !hex_parse(s->arena, str_lower(s->arena, s->claim.payload), &bytes) || bytes.len != sizeof s->sha256_wanted)
+        return false;
+    memcpy(s->sha256_wanted, bytes.ptr, sizeof s->sha256_wanted);
+    return true;
+}
+
 bool s3_body_begin(S3Req *s)
 {
     Err err;
@@ -227,6 +238,8 @@ bool s3_body_begin(S3Req *s)
     if (length > 0)
         api_stage_expect(s->staged, (uint64_t)length);
     if (s->aws_chunked || str_eq(s->claim.payload, STR("UNSIGNED-PAYLOAD")))
+        api_stage_unhashed(s->staged);
+    else if ((s->sha256_later = sha256_is_later(s)))
         api_stage_unhashed(s->staged);
     else if ((s->md5_staged = !s->md5_later))
         api_stage_md5(s->staged, &s->md5);
@@ -419,7 +432,7 @@ static bool payload_compare(S3Req *s)
     DigestValue sha = { .kind = DIGEST_SHA256 };
     if (s->staged && api_stage_finish(s->staged, &err) != E_OK)
         return s3_fail_err(s, &err);
-    if (s->aws_chunked || str_eq(payload, STR("UNSIGNED-PAYLOAD")))
+    if (s->aws_chunked || s->sha256_later || str_eq(payload, STR("UNSIGNED-PAYLOAD")))
         return true;
     if (s->staged)
         memcpy(sha.bytes, api_stage_sha256(s->staged), 32);
@@ -429,6 +442,11 @@ static bool payload_compare(S3Req *s)
         str_eq(wanted, digest_str(&sha)))
         return true;
     return sha_wrong(s, hex_format(s->arena, digest_str(&sha)));
+}
+
+bool s3_sha256_wrong(S3Req *s, const uint8_t sha256[32])
+{
+    return sha_wrong(s, hex_format(s->arena, str_of(sha256, 32)));
 }
 
 /* A request without a body says its SHA-256 too. */

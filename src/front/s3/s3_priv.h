@@ -97,6 +97,8 @@ struct S3Req {
     uint8_t md5_bytes[16];
     bool md5_staged;         /* the staged bytes feed `md5`, together with their SHA-256 */
     bool block_stays;        /* what on_body has given is the whole body: it is there until on_free */
+    bool sha256_later;       /* the same of the SHA-256 that was said, which the store compares */
+    uint8_t sha256_wanted[32];
     bool md5_later;          /* the store makes it, with those of the others of its group */
     DigestValue checksum_value; /* what was computed, when one was asked for */
     /* of a form */
@@ -194,6 +196,7 @@ bool s3_length_said(S3Req *s); /* of the bytes of an object; answers when it is 
 bool s3_body_begin(S3Req *s);
 bool s3_body_take(S3Req *s, Str bytes);
 bool s3_body_end(S3Req *s);
+bool s3_sha256_wrong(S3Req *s, const uint8_t sha256[32]); /* false, having said which it is */
 void s3_body_free(S3Req *s);
 extern const Str s3_algorithms_text;    /* which are known */
 bool s3_many_checksums(S3Req *s);       /* answers that only one is taken */

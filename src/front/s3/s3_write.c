@@ -56,7 +56,10 @@ static void publication_over(StorePublication *publication)
     if (publication->md5_wanted)
         memcpy(s->md5_bytes, publication->md5, sizeof s->md5_bytes);
     Code code = api_object_put_over(&s->call, publication, &err);
-    put_over(s, code, publication->sequence, &err);
+    if (publication->sha256_differs)
+        s3_sha256_wrong(s, publication->sha256);
+    else
+        put_over(s, code, publication->sequence, &err);
     http_req_resume(s->r);
 }
 
@@ -69,6 +72,7 @@ static void put_later(S3Req *s, const StorePut *put)
     publication->done = publication_over;
     publication->arg = s;
     publication->md5_wanted = s->md5_later;
+    publication->sha256_wanted = s->sha256_later ? s->sha256_wanted : NULL;
     s->staged = NULL;
     http_req_park(s->r);
     Code code = api_object_put_later(&s->call, publication, &err);
