@@ -4,6 +4,7 @@
 
 #include "base/test.h"
 #include "store/store_conformance.h"
+#include "store/store_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,11 +13,10 @@
 #define COUNTED STR("counted")
 enum { SMALL = 300, LARGE = 200000, ROWS_MAX = 200 };
 
-#if defined(__SANITIZE_THREAD__)
-static const char *const kept_index = "memory"; /* RocksDB is not instrumented */
-#else
-static const char *const kept_index = "rocksdb";
-#endif
+static const char *kept_index(void)
+{
+    return fixture_has_rocksdb ? "rocksdb" : "memory";
+}
 
 static Code compare_open(const char *index, Store **store, Err *err)
 {
@@ -192,7 +192,7 @@ TEST(compare_makes_the_next_start_put_it_right)
     StoreVerified verified = { 0 };
     OsStat stat;
     Row rows[ROWS_MAX];
-    CHECK_OK(compare_open(kept_index, &store, &err), &err);
+    CHECK_OK(compare_open(kept_index(), &store, &err), &err);
     fill(store);
     store_feed_release(store, 4); /* given back, and not removed yet */
     CHECK_INT(compared(store).count, 0);
@@ -206,7 +206,7 @@ TEST(compare_makes_the_next_start_put_it_right)
     const char *beside = str_copy_z(&arena, str_format(&arena, "%s/store/index.shadow", test_dir()));
     CHECK_CODE(os_stat(os_real(), beside, &stat, &err), E_NOT_FOUND);
     store_free(&store);
-    CHECK_OK(compare_open(kept_index, &store, &err), &err);
+    CHECK_OK(compare_open(kept_index(), &store, &err), &err);
     CHECK_INT(compared(store).count, 0);
     CHECK_INT(rows_of(store, &arena, rows), count);
 }

@@ -5,6 +5,7 @@
 #include "base/test.h"
 #include "os/thread.h"
 #include "store/store_conformance.h"
+#include "store/store_fixture.h"
 #include "store/upload.h"
 
 #include <stdio.h>
@@ -12,11 +13,10 @@
 
 #define BUCKET STR("feeds")
 
-#if defined(__SANITIZE_THREAD__)
-static const char *const kept_index = "memory"; /* RocksDB is not instrumented */
-#else
-static const char *const kept_index = "rocksdb";
-#endif
+static const char *kept_index(void)
+{
+    return fixture_has_rocksdb ? "rocksdb" : "memory";
+}
 
 static Code feed_open_bound(const char *index, uint64_t journal_bytes, Store **store, Err *err)
 {
@@ -45,7 +45,7 @@ TEST(feed_says_what_was_put)
     Err err;
     Arena arena AUTO(arena_done) = { 0 };
     Store *store AUTO(store_free) = NULL;
-    CHECK_OK(feed_open(kept_index, &store, &err), &err);
+    CHECK_OK(feed_open(kept_index(), &store, &err), &err);
     CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
     CHECK_OK(store_bucket_set_versioning(store, BUCKET, VERSIONING_ENABLED, &err), &err);
     StoreTag tags[] = { { STR("source"), STR("skies") }, { STR("consent"), STR("a,b") } };
@@ -125,7 +125,7 @@ TEST(feed_forgets_what_was_given_back)
     Store *store AUTO(store_free) = NULL;
     StoreChange *changes;
     size_t count;
-    CHECK_OK(feed_open(kept_index, &store, &err), &err);
+    CHECK_OK(feed_open(kept_index(), &store, &err), &err);
     CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
     for (int i = 1; i < PUTS; i++)
         CHECK_OK(pattern_put(store, BUCKET, str_format(&arena, "k%d", i), 10, 1, &err), &err);
@@ -139,9 +139,9 @@ TEST(feed_forgets_what_was_given_back)
     CHECK_OK(store_delete(store, BUCKET, STR("k2"), &err), &err);
     CHECK_INT(changes_of(store, GIVEN, &arena, &changes), PUTS - GIVEN + 2);
     store_free(&store);
-    CHECK_OK(feed_open(kept_index, &store, &err), &err);
+    CHECK_OK(feed_open(kept_index(), &store, &err), &err);
     CHECK_INT(changes_of(store, GIVEN, &arena, &changes), PUTS - GIVEN + 2);
-    if (!str_eq(str_z(kept_index), STR("memory")))
+    if (!str_eq(str_z(kept_index()), STR("memory")))
         CHECK_CODE(store_feed_read(store, 0, 0, &arena, &changes, &count, &err), E_GONE);
     store_free(&store);
     CHECK_OK(feed_open("memory", &store, &err), &err); /* the journal still has all */
