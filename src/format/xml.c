@@ -3,6 +3,7 @@
 #include "format/xml.h"
 
 #include <libxml/parser.h>
+#include <pthread.h>
 #include <string.h>
 
 typedef struct Build {
@@ -112,6 +113,13 @@ static bool attributes_fit(Str text)
     return true;
 }
 
+/* Before the first of several threads: libxml2 begins by itself, but not for two at once. */
+static void library_begin(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, xmlInitParser);
+}
+
 Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
 {
     xmlSAXHandler handler = { .initialized = XML_SAX2_MAGIC, .startElementNs = element_start,
@@ -128,6 +136,7 @@ Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
         return err_set(err, E_SYNTAX, "no well-formed XML: its bytes are not UTF-8");
     if (!attributes_fit(text))
         return err_set(err, E_LIMIT, "an element has more than %d attributes", XML_ATTRIBUTES_MAX);
+    library_begin();
     build.parser = xmlCreatePushParserCtxt(&handler, &build, NULL, 0, NULL);
     ASSERT(build.parser != NULL);
     xmlCtxtUseOptions(build.parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |

@@ -2,7 +2,34 @@
 
 #include "base/test.h"
 
+#include <pthread.h>
 #include <string.h>
+
+enum { FIRST_THREADS = 4 };
+
+static void *parse_first(void *arg)
+{
+    pthread_barrier_t *start = arg;
+    Arena arena AUTO(arena_done) = { 0 };
+    const XmlNode *root;
+    Err err;
+    pthread_barrier_wait(start);
+    CHECK_OK(xml_parse(&arena, STR("<a><b>c</b></a>"), &root, &err), &err);
+    return NULL;
+}
+
+/* The first documents of a process may come at once: the library is begun before. */
+TEST(xml_first_documents_at_once)
+{
+    pthread_t threads[FIRST_THREADS];
+    pthread_barrier_t start;
+    CHECK_INT(pthread_barrier_init(&start, NULL, FIRST_THREADS), 0);
+    for (size_t i = 0; i < FIRST_THREADS; i++)
+        CHECK_INT(pthread_create(&threads[i], NULL, parse_first, &start), 0);
+    for (size_t i = 0; i < FIRST_THREADS; i++)
+        CHECK_INT(pthread_join(threads[i], NULL), 0);
+    CHECK_INT(pthread_barrier_destroy(&start), 0);
+}
 
 TEST(xml_reads_a_tree)
 {
