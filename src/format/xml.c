@@ -3,7 +3,6 @@
 #include "format/xml.h"
 
 #include <libxml/parser.h>
-#include <pthread.h>
 #include <string.h>
 
 typedef struct Build {
@@ -113,11 +112,10 @@ static bool attributes_fit(Str text)
     return true;
 }
 
-/* Before the first of several threads: libxml2 begins by itself, but not for two at once. */
-static void library_begin(void)
+/* libxml2 begins by itself, but not for two threads at once. */
+__attribute__((constructor)) static void library_begin(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, xmlInitParser);
+    xmlInitParser();
 }
 
 Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
@@ -136,7 +134,6 @@ Code xml_parse(Arena *arena, Str text, const XmlNode **ret_root, Err *err)
         return err_set(err, E_SYNTAX, "no well-formed XML: its bytes are not UTF-8");
     if (!attributes_fit(text))
         return err_set(err, E_LIMIT, "an element has more than %d attributes", XML_ATTRIBUTES_MAX);
-    library_begin();
     build.parser = xmlCreatePushParserCtxt(&handler, &build, NULL, 0, NULL);
     ASSERT(build.parser != NULL);
     xmlCtxtUseOptions(build.parser, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
