@@ -134,8 +134,10 @@ void http_reply_cuts(HttpReq *r, const HttpCuts *cuts, void *self)
 /* The cut begins when all before has left memory, and is charged nothing. */
 bool cuts_go(HttpReq *r)
 {
+    if (r->phase != REQ_SENDING || r->finishing || r->running)
+        return false; /* before anything that a worker writes is looked at */
     HttpCutting *c = r->cutting;
-    if (!c || r->phase != REQ_SENDING || r->finishing || r->running || !r->head_sent || r->pull_self != c->self)
+    if (!c || !r->head_sent || r->pull_self != c->self)
         return false;
     if (c->sending)
         return true;
