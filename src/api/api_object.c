@@ -230,6 +230,14 @@ Code api_object_read_now(ApiCall *call, Str bucket, Str key, ObjectReader **ret_
     return E_OK;
 }
 
+Code api_object_read_head(ApiCall *call, Str bucket, Str key, uint64_t sequence, bool now, ObjectReader **ret_reader,
+                          Err *err)
+{
+    TRY(store_reader_head(call->lake->store, bucket, key, sequence, now, ret_reader, err));
+    api_count(call, API_COUNT_object_reads, 1);
+    return E_OK;
+}
+
 Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
                        StoreDeleted *ret_deleted, Err *err)
 {

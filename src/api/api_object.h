@@ -75,6 +75,9 @@ Code api_object_read(ApiCall *call, Str bucket, Str key, uint64_t sequence,
                      ObjectReader **ret_reader, Err *err) CHECKED;
 /* The newest version, without waiting for the drive: after any error ask api_object_read. */
 Code api_object_read_now(ApiCall *call, Str bucket, Str key, ObjectReader **ret_reader, Err *err) CHECKED;
+/* As these two, for the info alone (store_reader_head). */
+Code api_object_read_head(ApiCall *call, Str bucket, Str key, uint64_t sequence, bool now, ObjectReader **ret_reader,
+                          Err *err) CHECKED;
 Code api_object_delete(ApiCall *call, const StoreDelete *deletes, size_t count,
                        StoreDeleted *ret_deleted, Err *err) CHECKED;
 /* Replaces the tags of a version. */

@@ -4,6 +4,8 @@
  * keys below a common prefix. So its cost is that of its results. */
 #include "store/store_priv.h"
 
+#include <string.h>
+
 static bool bucket_char_ok(char c, bool edge)
 {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (!edge && (c == '-' || c == '.'));
@@ -139,12 +141,14 @@ Code store_bucket_list(Store *store, Arena *arena, StoreBucket **ret_buckets, si
     return code;
 }
 
+enum { OBJECTS_AT_FIRST = 16 };
+
 typedef struct Listing {
     const StoreListQuery *query;
     Arena *arena;
     Cursor cursor;
     Buf seek;
-    size_t limit;
+    size_t limit, room; /* of results; of page.objects: a page of folders has few */
     StoreListPage page;
 } Listing;
 
@@ -204,6 +208,13 @@ static Code listing_skip(Listing *listing, Err *err)
 static Code object_take(Listing *listing, Str key, const ObjectRecord *record, Err *err)
 {
     StoreListPage *page = &listing->page;
+    if (page->object_count == listing->room) {
+        size_t room = MIN(listing->room * 4, listing->limit);
+        ObjectInfo *wider = arena_array(listing->arena, ObjectInfo, room);
+        memcpy(wider, page->objects, page->object_count * sizeof *wider);
+        page->objects = wider;
+        listing->room = room;
+    }
     ObjectInfo *info = &page->objects[page->object_count++];
     *info = record->info;
     info->bucket = listing->query->bucket;
@@ -268,7 +279,8 @@ Code store_list(Store *store, const StoreListQuery *query, Arena *arena, StoreLi
     size_t limit = query->limit ? MIN(query->limit, (size_t)STORE_LIST_MAX) : STORE_LIST_MAX;
     Listing listing AUTO(listing_done) = { .query = query, .arena = arena, .limit = limit };
     buf_init(&listing.seek, INDEX_KEY_MAX);
-    listing.page.objects = arena_array(arena, ObjectInfo, limit);
+    listing.room = query->delimiter.len > 0 ? MIN(limit, (size_t)OBJECTS_AT_FIRST) : limit;
+    listing.page.objects = arena_array(arena, ObjectInfo, listing.room);
     listing.page.prefixes = arena_array(arena, Str, limit);
     Buf own AUTO(buf_done);
     buf_init(&own, INDEX_KEY_MAX);

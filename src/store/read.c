@@ -19,6 +19,7 @@ struct ObjectReader {
     Buf body;
     Blob *blob;            /* of PLACE_PARTS: the part that was read last */
     BlobId *part_blobs;    /* in the arena */
+    bool bare;             /* only its info was asked for */
     Pin pin;               /* of PLACE_PARTS */
     uint64_t *part_starts; /* in the arena: where each begins; one more: the end */
     Mutex mutex;           /* guards what follows and, of PLACE_PARTS, `blob` */
@@ -150,8 +151,8 @@ static bool same_place(const ObjectRecord *a, const ObjectRecord *b)
     return a->place == b->place && a->at == b->at && a->info.sequence == b->info.sequence;
 }
 
-Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
-                       ObjectReader **ret_reader, Err *err)
+static Code reader_open(Store *store, Str bucket, Str key, uint64_t sequence, bool bare, ObjectReader **ret_reader,
+                        Err *err)
 {
     TRY(key_check(bucket, key, err));
     ObjectRecord tried = { 0 };
@@ -170,7 +171,8 @@ Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
             return err_wrap(err, code == E_NOT_FOUND ? E_CORRUPT : code,
                             "s3://" STR_FMT "/" STR_FMT, STR_ARG(bucket), STR_ARG(key));
         reader->info = record.info;
-        code = bytes_open(reader, &record, err);
+        reader->bare = bare;
+        code = bare ? E_OK : bytes_open(reader, &record, err);
         if (code == E_OK) {
             *ret_reader = TAKE(reader);
             return E_OK;
@@ -180,20 +182,40 @@ Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
     return code;
 }
 
-Code store_reader_open_now(Store *store, Str bucket, Str key, ObjectReader **ret_reader, Err *err)
+Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
+                       ObjectReader **ret_reader, Err *err)
+{
+    return reader_open(store, bucket, key, sequence, false, ret_reader, err);
+}
+
+static Code reader_open_now(Store *store, Str bucket, Str key, bool bare, ObjectReader **ret_reader, Err *err)
 {
     TRY(key_check(bucket, key, err));
     ObjectReader *reader AUTO(object_reader_free) = reader_empty(store);
     ObjectRecord record;
     bool found;
     TRY(store_lookup_now(store, bucket, key, &reader->arena, &record, &found, err));
-    if (!found || record.info.delete_marker || (record.place != PLACE_NONE && record.place != PLACE_JOURNAL))
+    bool small = record.place == PLACE_NONE || record.place == PLACE_JOURNAL;
+    if (!found || record.info.delete_marker || (!bare && !small))
         return err_set(err, E_UNAVAILABLE, "no small object");
-    if (record.place == PLACE_JOURNAL)
+    if (!bare && record.place == PLACE_JOURNAL)
         TRY(store->backend_ops->body_read(store->backend, record.at, record.info.size_bytes, true, &reader->body, err));
     reader->info = record.info;
+    reader->bare = bare;
     *ret_reader = TAKE(reader);
     return E_OK;
+}
+
+Code store_reader_open_now(Store *store, Str bucket, Str key, ObjectReader **ret_reader, Err *err)
+{
+    return reader_open_now(store, bucket, key, false, ret_reader, err);
+}
+
+Code store_reader_head(Store *store, Str bucket, Str key, uint64_t sequence, bool now, ObjectReader **ret_reader,
+                       Err *err)
+{
+    return now && sequence == 0 ? reader_open_now(store, bucket, key, true, ret_reader, err)
+                                : reader_open(store, bucket, key, sequence, true, ret_reader, err);
 }
 
 const ObjectInfo *object_reader_info(const ObjectReader *reader)
@@ -206,6 +228,8 @@ Code object_pread(ObjectReader *reader, void *bytes, size_t len, uint64_t at, si
 {
     uint64_t size = reader->info.size_bytes;
     size_t part = at >= size ? 0 : (size_t)MIN((uint64_t)len, size - at);
+    if (reader->bare)
+        return err_set(err, E_INVALID, "bytes of an object of which only the head was asked for");
     if (part > 0 && reader->part_blobs)
         TRY(parts_pread(reader, bytes, part, at, err));
     else if (part > 0 && reader->blob)

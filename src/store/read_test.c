@@ -104,6 +104,15 @@ TEST(store_reads_what_is_in_memory_at_once)
     CHECK_OK(store_put(store, &put, str_of(large, sizeof large), NULL, &err), &err);
     CHECK_CODE(store_reader_open_now(store, BUCKET, STR("large"), &reader, NULL), E_UNAVAILABLE);
     CHECK_CODE(store_reader_open_now(store, BUCKET, STR("k"), &reader, NULL), E_UNAVAILABLE);
+    for (int now = 0; now < 2; now++) { /* its head says all but its bytes */
+        size_t got = 0;
+        CHECK_OK(store_reader_head(store, BUCKET, STR("large"), 0, now, &reader, &err), &err);
+        CHECK_INT(object_reader_info(reader)->size_bytes, sizeof large);
+        CHECK_CODE(object_pread(reader, large, 1, 0, &got, NULL), E_INVALID);
+        object_reader_free(&reader);
+    }
+    CHECK_CODE(store_reader_head(store, BUCKET, STR("k"), 0, true, &reader, NULL), E_UNAVAILABLE);
+    CHECK_CODE(store_reader_head(store, BUCKET, STR("k"), 0, false, &reader, NULL), E_NOT_FOUND);
     put.key = STR("k");
     CHECK_OK(store_put(store, &put, STR("bytes"), NULL, &err), &err);
     CHECK_OK(store_reader_open_now(store, BUCKET, STR("k"), &reader, &err), &err);

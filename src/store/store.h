@@ -141,6 +141,10 @@ Code store_reader_open(Store *store, Str bucket, Str key, uint64_t sequence,
 /* The newest version of a small object, without waiting for the drive: any error says no more than that
  * store_reader_open has to be asked. */
 Code store_reader_open_now(Store *store, Str bucket, Str key, ObjectReader **ret_reader, Err *err) CHECKED;
+/* As store_reader_open, or, `now` and `sequence` 0, store_reader_open_now, of objects of any size: for the info
+ * alone. No body is opened; object_pread gives INVALID. */
+Code store_reader_head(Store *store, Str bucket, Str key, uint64_t sequence, bool now, ObjectReader **ret_reader,
+                       Err *err) CHECKED;
 const ObjectInfo *object_reader_info(const ObjectReader *reader);
 /* How many of the `len` bytes from `at` on stand verified in a file, from `ret_file_at` on, and are in the
  * page cache at this moment; 0: they are not, or they are damaged: object_pread says. It does not wait for

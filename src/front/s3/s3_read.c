@@ -250,6 +250,15 @@ static void bytes_send(S3Req *s, ObjectReader *take_reader, const Span *span, in
     }
 }
 
+/* A HEAD opens no body. On a loop nothing is waited for (`s->now`). */
+static Code reader_take(S3Req *s, uint64_t sequence, ObjectReader **ret_reader, Err *err)
+{
+    if (str_eq(http_req_method(s->r), STR("HEAD")))
+        return api_object_read_head(&s->call, s->bucket, s->key, sequence, s->now, ret_reader, err);
+    return s->now ? api_object_read_now(&s->call, s->bucket, s->key, ret_reader, err)
+                  : api_object_read(&s->call, s->bucket, s->key, sequence, ret_reader, err);
+}
+
 void s3_get_object(S3Req *s)
 {
     uint64_t sequence;
@@ -262,12 +271,11 @@ void s3_get_object(S3Req *s)
         s3_fail_text(s, S3_InvalidRequest, STR("The encryption parameters are not applicable to this object."));
         return;
     }
-    if (s->now && api_object_read_now(&s->call, s->bucket, s->key, &reader, &err) != E_OK) {
-        http_req_move(s->r);
-        return;
-    }
-    if (!s->now && api_object_read(&s->call, s->bucket, s->key, sequence, &reader, &err) != E_OK) {
-        missing_answer(s, sequence, &err);
+    if (reader_take(s, sequence, &reader, &err) != E_OK) {
+        if (s->now)
+            http_req_move(s->r);
+        else
+            missing_answer(s, sequence, &err);
         return;
     }
     const ObjectInfo *info = object_reader_info(reader);
