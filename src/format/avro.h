@@ -142,7 +142,6 @@ typedef struct AvroWriterOptions {
 typedef struct AvroWriter AvroWriter;
 Code avro_writer_open(Buf *out, const AvroWriterOptions *options, AvroWriter **ret_writer,
                       Err *err) CHECKED;
-const AvroSchema *avro_writer_schema(const AvroWriter *writer);
 Code avro_writer_put(AvroWriter *writer, const AvroValue *value, Err *err) CHECKED;
 Code avro_writer_finish(AvroWriter *writer, Err *err) CHECKED; /* LIMIT when `out` was too small */
 void avro_writer_free(AvroWriter **writer);                    /* also without finish */

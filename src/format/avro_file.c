@@ -216,11 +216,6 @@ Code avro_writer_open(Buf *out, const AvroWriterOptions *options, AvroWriter **r
     return E_OK;
 }
 
-const AvroSchema *avro_writer_schema(const AvroWriter *writer)
-{
-    return writer->schema;
-}
-
 static Code flush_block(AvroWriter *writer, Err *err)
 {
     TRY(buf_end(&writer->block, "Avro block", err));

@@ -677,14 +677,6 @@ Code parquet_footer_decode(Str footer, uint64_t file_bytes, Arena *arena, Parque
     return E_OK;
 }
 
-Str parquet_key_value(const ParquetFooter *footer, Str key)
-{
-    for (size_t i = 0; i < footer->key_value_count; i++)
-        if (str_eq(footer->key_values[i].key, key))
-            return footer->key_values[i].value;
-    return STR_NONE;
-}
-
 const ParquetNode *parquet_leaf_by_id(const ParquetFooter *footer, int32_t field_id)
 {
     for (size_t i = 0; i < footer->leaf_count; i++)

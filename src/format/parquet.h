@@ -128,8 +128,6 @@ Code parquet_footer_size(Str tail, uint64_t file_bytes, uint64_t *ret_footer_byt
 Code parquet_footer_decode(Str footer, uint64_t file_bytes, Arena *arena, ParquetFooter *ret_footer,
                            Err *err) CHECKED;
 
-Str parquet_key_value(const ParquetFooter *footer, Str key); /* no pointer: no such key */
-
 /* The leaf with that field id, or NULL. */
 const ParquetNode *parquet_leaf_by_id(const ParquetFooter *footer, int32_t field_id);
 

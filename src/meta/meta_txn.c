@@ -14,11 +14,6 @@ void meta_txn_set_commit(MetaTxn *txn, Uuid commit)
     txn->commit = commit;
 }
 
-bool meta_txn_is_empty(const MetaTxn *txn)
-{
-    return txn->len == 0;
-}
-
 static MetaItem *item_push(MetaTxn *txn)
 {
     if (txn->len == txn->cap) {

@@ -24,7 +24,6 @@ typedef struct MetaTxn {
 
 void meta_txn_init(MetaTxn *txn, Arena *arena);
 void meta_txn_set_commit(MetaTxn *txn, Uuid commit); /* a version 7 UUID of os_uuid() */
-bool meta_txn_is_empty(const MetaTxn *txn);
 /* Adds copies of the other's items; the commit UUID stays. So table/ takes flow's and api's items. */
 void meta_append(MetaTxn *txn, const MetaTxn *other);
 

@@ -70,7 +70,6 @@ Code border_open(const BorderOptions *options, Border **ret_border, Err *err) CH
 void border_close(Border **border);
 Code border_connect(Border *border, BorderConn **ret_conn, Err *err) CHECKED;
 void border_disconnect(BorderConn **conn);
-const char *border_version(void); /* "v1.5.6" */
 /* What the allocator of all instances keeps for a next query goes back to the kernel. */
 void border_trim(void);
 

@@ -493,11 +493,6 @@ const struct ArrowSchema *engine_result_schema(const EngineResult *result)
     return &result->schema;
 }
 
-size_t engine_result_columns(const EngineResult *result)
-{
-    return border_query_columns(result->query);
-}
-
 Str engine_result_column_type(const EngineResult *result, size_t column)
 {
     return border_query_column_type(result->query, column);

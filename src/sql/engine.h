@@ -82,7 +82,6 @@ typedef struct EngineStats {
 Code engine_query(EngineLease *lease, const EngineQuery *query, EngineResult **ret_result,
                   Err *err) CHECKED;
 const struct ArrowSchema *engine_result_schema(const EngineResult *result);
-size_t engine_result_columns(const EngineResult *result);
 Str engine_result_column_type(const EngineResult *result, size_t column); /* the SQL type */
 BorderQuery *engine_result_query(EngineResult *result); /* borrowed: names, tuples */
 /* The next batch, never empty; its release is NULL at the end. The caller releases it. */

@@ -304,11 +304,6 @@ const TableEntry *table_version_entry(const TableVersion *version)
     return &version->entry;
 }
 
-Catalog *table_version_catalog(const TableVersion *version)
-{
-    return version->catalog;
-}
-
 /* A renamed table keeps its metadata location, so the name is compared too. */
 static TableVersion *cache_get(Catalog *catalog, const MetaTable *row)
 {

@@ -106,7 +106,6 @@ TableVersion *table_version_ref(TableVersion *version);
 void table_version_free(TableVersion **version);
 const TableMetadata *table_version_metadata(const TableVersion *version); /* NULL for a view */
 const TableEntry *table_version_entry(const TableVersion *version);
-Catalog *table_version_catalog(const TableVersion *version);
 
 /* Schema changes, applied in order. Renames of nested fields are refused (UNSUPPORTED). */
 typedef enum SchemaChangeKind {

@@ -19,11 +19,6 @@ IceValue ice_value_str(Str bytes)
     return (IceValue){ .present = true, .bytes = bytes };
 }
 
-IceValue ice_value_decimal(__int128 unscaled)
-{
-    return (IceValue){ .present = true, .decimal = unscaled };
-}
-
 static Str le_bytes(Arena *arena, uint64_t number, size_t len)
 {
     char bytes[8];

@@ -22,7 +22,6 @@ typedef struct IceValue {
 IceValue ice_value_i64(int64_t number);
 IceValue ice_value_f64(double real);
 IceValue ice_value_str(Str bytes);
-IceValue ice_value_decimal(__int128 unscaled);
 
 /* Spec, appendix D: binary single-value serialization (bounds, partition summaries). */
 Code ice_value_encode(Arena *arena, const IceType *type, const IceValue *value, Str *ret_bytes,
