@@ -279,11 +279,16 @@ def a_fetch_that_is_cut_off_leaves_nothing():
     holds(not (work / "cut").exists(), "no half file under the name")
 
 
+def heeds_ctrl_c():
+    """What a shell starts in the background ignores it, and so does what the tests start there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @case
 def stopped_in_the_middle_nothing_is_half():
     bucket("stopped")
     process = subprocess.Popen([TARN, "object", "put", "-", "stopped/half", "--data", lake.data], stdin=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+                               stderr=subprocess.PIPE, preexec_fn=heeds_ctrl_c)
     process.stdin.write(RANDOM.randbytes(40 * MIB))  # several parts are on the server
     process.stdin.flush()
     process.send_signal(signal.SIGINT)
@@ -299,7 +304,7 @@ def stopped_in_the_middle_nothing_is_half():
     target = work / "fetched"
     target.mkdir()
     process = subprocess.Popen([TARN, "object", "get", "stopped/big", target / "big", "--data", lake.data],
-                               stderr=subprocess.DEVNULL)
+                               stderr=subprocess.DEVNULL, preexec_fn=heeds_ctrl_c)
     while not list(target.iterdir()):
         equal(process.poll(), None, "it goes on")
     process.send_signal(signal.SIGINT)
