@@ -9,8 +9,6 @@
 #include "flow/ledger.h"
 #include "format/json.h"
 
-enum { PUBLISH_ATTEMPTS_MAX = 3 };
-
 static void put_day(Work *work, int64_t start_us, size_t day, Str state)
 {
     Str its = work->passed && work->day_low[day] ? STR("incomplete") : state;
@@ -208,9 +206,10 @@ static Code target_refresh(Work *work)
         m->default_spec_id != target->metadata->default_spec_id)
         return err_set(work->err, E_CONFLICT, "the table " STR_FMT " became another one while its model ran",
                        STR_ARG(model->name));
-    target_done(target);
+    target->former[target->former_count++] = target->version;
     target->version = TAKE(version);
     target->metadata = m;
+    target->location = m->location;
     target->spec = table_spec_default(m);
     target->sort = table_sort_order_default(m);
     target->snapshot_id = MAX(m->current_snapshot_id, 0);

@@ -4,6 +4,8 @@
 #define TEST_WORKERS_STARTED
 #include "flow/lake_test.h"
 
+#include <stdio.h>
+
 #define MODEL_FILE(name, text) { STR_INIT("models/" name ".sql"), STR_INIT(text) }
 
 typedef struct Meanwhile {
@@ -32,6 +34,9 @@ static FlowReport run_with(TestLake *lake, const FlowPlanQuery *query, const cha
     CHECK_OK(flow_plan(lake->flow, query, &lake->arena, &plan, &lake->err), &lake->err);
     CHECK_OK(flow_run(lake->flow, &plan, &options, &lake->arena, &report, &lake->err), &lake->err);
     CHECK(m.done);
+    for (size_t i = 0; i < report.count; i++)
+        if (report.models[i].error)
+            printf("      " STR_FMT ": %s\n", STR_ARG(report.models[i].model), report.models[i].error->text);
     return report;
 }
 

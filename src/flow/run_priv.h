@@ -13,8 +13,12 @@
 #include "sql/raw.h"
 
 /* A table that may not exist yet. */
+enum { PUBLISH_ATTEMPTS_MAX = 3 };
+
 typedef struct Target {
     TableVersion *version;         /* NULL: it is made with the first publish */
+    TableVersion *former[PUBLISH_ATTEMPTS_MAX]; /* that were current before: schema and files are by their metadata */
+    size_t former_count;
     TableDraft draft;              /* when it is made */
     const TableMetadata *metadata; /* of the version or the draft */
     const IceSchema *schema;       /* of the files to write */

@@ -5,6 +5,8 @@
 void target_done(Target *target)
 {
     table_version_free(&target->version);
+    while (target->former_count > 0)
+        table_version_free(&target->former[--target->former_count]);
 }
 
 /* day(ts), bucket(16, id), truncate(4, name), origin */
