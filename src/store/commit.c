@@ -422,14 +422,19 @@ static size_t group_ops(const Group *group)
     return count;
 }
 
+static Str *bodies_of(CommitOp *const *ops, size_t count, Arena *arena)
+{
+    Str *bodies = arena_array(arena, Str, count);
+    for (size_t i = 0; i < count; i++)
+        bodies[i] = ops[i]->body;
+    return bodies;
+}
+
 /* Many at once take a fraction of what one after the other takes. */
 static void group_md5(CommitOp *const *ops, size_t count, Arena *arena)
 {
-    Str *texts = arena_array(arena, Str, count);
     uint8_t (*digests)[MD5_LEN] = arena_array_raw(arena, count, sizeof *digests);
-    for (size_t i = 0; i < count; i++)
-        texts[i] = ops[i]->body;
-    md5_many(texts, count, digests);
+    md5_many(bodies_of(ops, count, arena), count, digests);
     for (size_t i = 0; i < count; i++) {
         memcpy(ops[i]->record.info.md5, digests[i], MD5_LEN);
         ops[i]->record.info.has_md5 = true;
@@ -438,11 +443,8 @@ static void group_md5(CommitOp *const *ops, size_t count, Arena *arena)
 
 static void group_sha256(CommitOp *const *ops, size_t count, Arena *arena)
 {
-    Str *texts = arena_array(arena, Str, count);
     uint8_t (*digests)[SHA256_LEN] = arena_array_raw(arena, count, sizeof *digests);
-    for (size_t i = 0; i < count; i++)
-        texts[i] = ops[i]->body;
-    sha256_many(texts, count, digests);
+    sha256_many(bodies_of(ops, count, arena), count, digests);
     for (size_t i = 0; i < count; i++) {
         memcpy(ops[i]->record.info.sha256, digests[i], SHA256_LEN);
         ops[i]->record.info.has_sha256 = true;
