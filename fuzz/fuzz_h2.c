@@ -8,6 +8,7 @@
 #include "os/net.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -117,6 +118,8 @@ static void say(int fd, Str bytes)
 {
     while (bytes.len > 0) {
         ssize_t sent = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
         if (sent <= 0)
             return; /* the server has closed: what it said is still to be read */
         bytes = str_from(bytes, (size_t)sent);
@@ -149,7 +152,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     bool begins = bytes[0] & 1;
     Str in = str_of(bytes + 1, len - 1);
     size_t cut = in.len * (bytes[0] >> 1) / 128;
-    ASSERT(net_connect(&address, WAIT_MS, &fd, NULL) == E_OK);
+    Err err;
+    err_clear(&err);
+    if (net_connect(&address, WAIT_MS, &fd, &err) != E_OK) {
+        fprintf(stderr, "fuzz_h2: %s\n", err.text);
+        abort();
+    }
     if (begins)
         say(fd, str_of(PREFACE, sizeof PREFACE - 1));
     say(fd, str_sub(in, 0, cut));
@@ -158,7 +166,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     buf_init(&reply, REPLY_BYTES_MAX);
     for (ssize_t got = 1; got > 0;) {
         ASSERT(buf_reserve(&reply, 65536));
-        got = recv(fd, reply.ptr + reply.len, 65536, 0);
+        do
+            got = recv(fd, reply.ptr + reply.len, 65536, 0);
+        while (got < 0 && errno == EINTR); /* the fuzzer's own clock */
         ASSERT(got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)); /* it closes in time */
         reply.len += got > 0 ? (size_t)got : 0;
     }

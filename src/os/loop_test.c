@@ -1,4 +1,4 @@
-/* Covers loop.c, loop_conn.c, loop_out.c, net.c. */
+/* Covers loop.c, loop_conn.c, loop_out.c, and of net.c what they need. */
 #include "os/loop.h"
 
 #include "base/test.h"

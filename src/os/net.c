@@ -222,7 +222,11 @@ static bool connect_within(int fd, const NetAddress *address, int64_t timeout_ms
     if (timeout_ms > 0 && (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) != 0 ||
                            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof time) != 0))
         return false;
-    return connect(fd, &address->inner.any, address->len) == 0;
+    while (connect(fd, &address->inner.any, address->len) != 0) {
+        if (errno != EINTR) /* a signal ends the call and not the connecting: Linux goes on waiting when asked again */
+            return false;
+    }
+    return true;
 }
 
 Code net_connect(const NetAddress *address, int64_t timeout_ms, int *ret_fd, Err *err)

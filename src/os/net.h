@@ -54,7 +54,7 @@ void net_unsent(int fd, uint32_t unsent_bytes); /* of one socket; 0: as the mach
 int net_accept(int listen_fd, NetAddress *ret_peer);
 
 /* Connects and gives a blocking descriptor, with `timeout_ms` for the connect and each later read
- * and write (0: none). */
+ * and write (0: none). A signal does not end it; it begins the time of the connect anew. */
 Code net_connect(const NetAddress *address, int64_t timeout_ms, int *ret_fd, Err *err) CHECKED;
 
 /* Not blocking: bytes moved; 0: the end (read only); -1: would block; -2: broken. */
