@@ -241,7 +241,7 @@ static Code publish_once(Work *work)
     return E_OK;
 }
 
-/* What is carried over is read again when the table has moved on: PROTOCOLS.md 14. */
+/* What is carried over is read again when the table has moved on. */
 static Code publish_files(Work *work)
 {
     const Files good = work->good;

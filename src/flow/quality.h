@@ -44,7 +44,7 @@ typedef struct QualityResult {
 Code quality_check(const QualityQuery *query, Arena *arena, QualityResult *ret_result,
                    Err *err) CHECKED;
 
-/* Score, veto and percent of checks that were made: the rule of PROTOCOLS.md 14, alone. */
+/* Score, veto and percent of checks that were made: the rule of README.md, alone. */
 void quality_score(const Suite *suite, ModelOnFail on_fail, QualityResult *result);
 /* GX's suite result over all checks. */
 void quality_put_json(Buf *buf, const Suite *suite, const QualityResult *result);

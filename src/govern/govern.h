@@ -62,7 +62,7 @@ Str govern_role_name(GovernRole role);
 void govern_audit(Govern *govern, MetaTxn *txn, Str principal, Str verb, Str target, Str outcome,
                   Str detail_json);
 
-/* ---- policies: filters and masks that sql/ places where a name is resolved (PROTOCOLS.md 10) ---- */
+/* ---- policies: filters and masks that sql/ places where a name is resolved ---- */
 typedef struct PolicyMask {
     Str column;
     Str expression; /* SQL over the table's columns, in place of the column */

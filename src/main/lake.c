@@ -181,7 +181,7 @@ uint64_t lake_memory(const Conf *conf)
     return total ? total : machine_memory() / 10 * 6;
 }
 
-/* The one division of memory (PROTOCOLS.md 13): half of the whole for the engines, an eighth for bodies that are
+/* The one division of memory: half of the whole for the engines, an eighth for bodies that are
  * held, the rest for workers, index cache, SQLite and headroom. */
 static uint64_t engine_memory(const Conf *conf)
 {

@@ -34,7 +34,7 @@ Code meta_open(Os *os, const MetaOptions *options, Meta **ret_meta, Err *err) CH
 void meta_free(Meta **meta);
 uint32_t meta_version(const Meta *meta); /* number of the last migration in the database */
 
-/* All items of the transaction or none, durable on return (PROTOCOLS.md 2, step 4). A requirement
+/* All items of the transaction or none, durable on return. A requirement
  * that does not hold gives the code of its row in ops.def and names it. A transaction whose commit
  * UUID is in the database already was applied before: E_OK, and nothing happens; so a transaction
  * may be replayed after UNKNOWN_OUTCOME. */

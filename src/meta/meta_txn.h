@@ -41,7 +41,7 @@ void meta_require_table_exists(MetaTxn *txn, Uuid table);                    /* 
 void meta_require_table_absent(MetaTxn *txn, Str namespace_name, Str name);  /* EXISTS */
 void meta_require_location_free(MetaTxn *txn, Str location);                 /* EXISTS: overlap */
 void meta_add_table(MetaTxn *txn, const MetaTable *row);
-/* The compare-and-swap of PROTOCOLS.md 2: CONFLICT when the pointer is not at `from`. */
+/* The compare-and-swap of a commit: CONFLICT when the pointer is not at `from`. */
 void meta_table_swap(MetaTxn *txn, Uuid table, Str from, Str to, int64_t time_us);
 void meta_table_set_view_sql(MetaTxn *txn, Uuid table, Str view_sql, int64_t time_us);
 void meta_table_rename(MetaTxn *txn, Uuid table, Str namespace_name, Str name); /* EXISTS: taken */

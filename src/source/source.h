@@ -6,7 +6,7 @@
  * Limits:  the enum below.
  * Units:   bytes; _us: microseconds since 1970 UTC.
  *
- * Addresses (PROTOCOLS.md 15): s3://bronze/SOURCE/ingest_date=YYYY-MM-DD/NAME. The same bytes from the
+ * Addresses: s3://bronze/SOURCE/ingest_date=YYYY-MM-DD/NAME. The same bytes from the
  * same source again: nothing is written, the first address comes back with `duplicate`. The same name
  * with other bytes: NAME becomes STEM~HASH8.EXT, HASH8 being the first 8 digits of the SHA-256.
  *

@@ -13,7 +13,7 @@ static Code file_open(void *self, Str address, void **ret_file, BorderFileInfo *
         return err_place(err, code, STR_FMT, STR_ARG(address));
     const ObjectInfo *info = object_reader_info(reader);
     if (info->trust != TRUST_OURS &&
-        info->trust != TRUST_CHECKED) { /* PROTOCOLS: no in-process path */
+        info->trust != TRUST_CHECKED) { /* not in this process, ever */
         object_reader_free(&reader);
         err_set(err, E_FORBIDDEN, "the object was not checked, so it is read by scan workers only");
         return err_place(err, E_FORBIDDEN, STR_FMT, STR_ARG(address));

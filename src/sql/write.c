@@ -328,7 +328,7 @@ static Code describe_file(Write *w, StageFile *staged, DataFile *ret_file, Err *
     return E_OK;
 }
 
-/* One metadata commit for the whole write (PROTOCOLS.md 2, step 1). */
+/* One metadata commit for the whole write: the intents, before a file has its name. */
 static Code intend(const Write *w, const DataFile *files, size_t count, Err *err)
 {
     const WriteJob *job = w->job;

@@ -38,7 +38,7 @@ enum {
 #define STORE_FEED_JOURNAL_BYTES ((uint64_t)1 << 30) /* by default */
 #define STORE_OBJECT_MAX ((uint64_t)1 << 40)
 
-/* PROTOCOLS: trust is a property of the object's version. */
+/* Trust is a property of the object's version. */
 typedef enum ObjectTrust { TRUST_UNKNOWN, TRUST_OURS, TRUST_CHECKED, TRUST_REFUSED } ObjectTrust;
 
 typedef struct StoreTag {

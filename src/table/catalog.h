@@ -1,7 +1,7 @@
 /* catalog.h: namespaces, tables and views of the lake, and the commit that changes them.
  * Owner:   main/ opens one Catalog; a TableVersion is counted, each holder frees its own reference.
- * Threads: any. Commits of one table queue; adjacent blind appends share one snapshot (PROTOCOLS.md
- * 3). Errors:  NOT_FOUND with the nearest name; EXISTS; CONFLICT when a base or a removed file is
+ * Threads: any. Commits of one table queue; adjacent blind appends share one snapshot.
+ * Errors:  NOT_FOUND with the nearest name; EXISTS; CONFLICT when a base or a removed file is
  * gone; PRECONDITION; UNKNOWN_OUTCOME only when the metadata database cannot say. Limits:  names of
  * ICE_NAME_MAX bytes; COMMIT_FILES_MAX files a commit; CATALOG_GROUP_MAX a group. Units:   _ms and
  * _us since 1970 UTC. */
@@ -194,7 +194,7 @@ Code catalog_stage_files(Catalog *catalog, Str run_id, Uuid table, const TableMe
 Code catalog_stage_list(Catalog *catalog, Str run_id, Uuid table, const TableMetadata *metadata,
                         Arena *arena, DataFile **ret_files, size_t *ret_count, Err *err) CHECKED;
 Code catalog_stage_drop(Catalog *catalog, Str run_id, Err *err) CHECKED; /* and its objects */
-/* PROTOCOLS.md 2, recovery: objects of intents from before `before_us` that no commit ended. Safe
+/* Recovery: objects of intents from before `before_us` that no commit ended. Safe
  * at any time: a commit whose intents were swept gives CONFLICT. `stop` is read atomically before
  * each object: true ends the sweep early; NULL: never. */
 Code catalog_sweep(Catalog *catalog, int64_t before_us, const bool *stop, size_t *ret_objects,

@@ -38,7 +38,7 @@ static Code object_stage(Catalog *catalog, const ObjectOut *object, StorePut *pu
     TRY(address_parts(object->address, &bucket, &key, err));
     StagedObject *AUTO(store_stage_abort) staged = NULL;
     TRY(store_stage(catalog->store, &staged, err));
-    store_stage_from_reserve(staged); /* deletes and expiry commit too (PROTOCOLS.md 7) */
+    store_stage_from_reserve(staged); /* deletes and expiry commit too */
     TRY(store_stage_write(staged, object->bytes, err));
     TRY(store_stage_finish(staged, err));
     *put = (StorePut){ .take_staged = TAKE(staged),

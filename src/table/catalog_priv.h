@@ -162,7 +162,7 @@ Str staged_run_of(Arena *arena, Uuid commit); /* the run id of a commit's own ob
 MetaTable draft_row(const TableDraft *draft, Arena *arena, int64_t now_us);
 void draft_txn(MetaTxn *txn, const TableDraft *draft, Arena *arena, Str metadata_location, int64_t now_us);
 
-/* commit.c: steps 1 and 3 of PROTOCOLS.md 2 for one or more builds; `txn` is step 4. */
+/* commit.c: intents and metadata files of one or more builds; `txn` is what makes them a commit. */
 Code builds_publish(Catalog *catalog, TableBuild *const *builds, const Uuid *tables, size_t count,
                     Err *err) CHECKED;
 void builds_undo(Catalog *catalog, TableBuild *const *builds, size_t count);

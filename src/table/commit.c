@@ -1,4 +1,4 @@
-/* The commit of tables (PROTOCOLS.md 2) and the queue before it (PROTOCOLS.md 3).
+/* The commit of tables and the queue before it (docs/ARCHITECTURE.md, "The commit of a table").
  *
  * Invariants
  *  1. One thread at a time changes a table: whoever sets `busy` of its queue. It takes the waiting
