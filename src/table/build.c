@@ -268,19 +268,24 @@ static Code owner_check(const TableBuild *build, const DataFile *file, Err *err)
     return E_OK;
 }
 
-/* Did a snapshot after `base` add files? Walks the parents of the current one. */
-static Code base_check(const TableMetadata *m, const TableCommit *commit, Err *err)
+/* Did a snapshot after `base` add files, or, where all files are replaced, remove rows? Walks the parents of the
+ * current one; what was appended before in the same group is the newest. */
+static Code base_check(const TableBuild *build, const TableCommit *commit, Err *err)
 {
+    const TableMetadata *m = build->m;
     int64_t base = commit->base_snapshot_id;
     if (!base || commit->snapshot_isolation)
         return E_OK;
+    if (build->pending.open)
+        return err_set(err, E_CONFLICT, "the table was changed by snapshot %lld after %lld",
+                       (long long)build->pending.snapshot_id, (long long)base);
     for (int64_t id = m->current_snapshot_id; id != base;) {
         const IceSnapshot *snapshot = table_snapshot(m, id);
         if (!snapshot)
             return err_set(err, E_CONFLICT, "snapshot %lld is not in the table's history",
                            (long long)base);
-        if (!str_eq(snapshot->operation, STR("replace")) &&
-            !str_eq(snapshot->operation, STR("delete")))
+        bool removed = str_eq(snapshot->operation, STR("delete")) && commit->kind != COMMIT_REPLACE;
+        if (!removed && !str_eq(snapshot->operation, STR("replace")))
             return err_set(err, E_CONFLICT, "the table was changed by snapshot %lld after %lld",
                            (long long)id, (long long)base);
         id = snapshot->parent_id;
@@ -307,7 +312,7 @@ static Code commit_check(TableBuild *build, const TableCommit *commit, Err *err)
     }
     if (commit->kind == COMMIT_OVERWRITE || commit->kind == COMMIT_DELETE ||
         commit->kind == COMMIT_REPLACE)
-        TRY(base_check(m, commit, err));
+        TRY(base_check(build, commit, err));
     return E_OK;
 }
 

@@ -144,8 +144,9 @@ typedef struct TableCommit {
     size_t add_count;
     const Str *remove; /* addresses; CONFLICT when one is not in the table any more */
     size_t remove_count;
-    int64_t base_snapshot_id; /* 0: any. OVERWRITE: CONFLICT when files were added since
-                                 (serializable); -1: the table had no snapshot */
+    int64_t base_snapshot_id; /* 0: any. OVERWRITE, DELETE, REPLACE: CONFLICT when files were added
+                                 since, REPLACE also when rows were removed (serializable); -1: the
+                                 table had no snapshot */
     bool snapshot_isolation;  /* then only removed files are checked */
     int32_t base_schema_id;   /* of the written files when has_base_schema; CONFLICT when a field is
                                  gone */

@@ -307,6 +307,56 @@ static void *append_run(void *arg)
     return NULL;
 }
 
+/* Rows that are carried over from before a DELETE would be there again. */
+TEST(catalog_serializable_replacement_conflicts_with_a_delete)
+{
+    RigLake lake;
+    CommitResult first, result;
+    rig_lake_open(&lake);
+    rig_table_make(&lake, "t", false);
+    DataFile files[] = { rig_file_of(&lake, "a", 10, -1), rig_file_of(&lake, "b", 20, -1) };
+    DataFile copy = rig_file_of(&lake, "c", 30, -1);
+    CHECK_OK(rig_commit_files(&lake, COMMIT_APPEND, "t", files, 2, NULL, 0, &first), &lake.err);
+    CHECK_OK(rig_commit_files(&lake, COMMIT_DELETE, "t", NULL, 0, &files[0].address, 1, &result), &lake.err);
+    TableCommit commit = { .name = { STR("silver"), STR("t") }, .kind = COMMIT_REPLACE, .add = &copy,
+                           .add_count = 1, .base_snapshot_id = first.snapshot_id };
+    CHECK_CODE(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), E_CONFLICT);
+    commit.kind = COMMIT_OVERWRITE; /* names what it removes: that is there still */
+    commit.remove = &files[1].address;
+    commit.remove_count = 1;
+    CHECK_OK(catalog_commit(lake.catalog, &commit, 1, NULL, &result, &lake.err), &lake.err);
+    CHECK_INT(result.total_records, 30);
+    rig_lake_close(&lake);
+}
+
+/* What was appended before it in the same group has changed the table too, and so for a table without a snapshot. */
+TEST(catalog_serializable_commit_conflicts_with_an_append_of_its_group)
+{
+    RigLake lake;
+    CommitResult first, ignored;
+    rig_lake_open(&lake);
+    rig_table_make(&lake, "t", false);
+    DataFile a = rig_file_of(&lake, "a", 10, -1), b = rig_file_of(&lake, "b", 20, -1), c = rig_file_of(&lake, "c", 1, -1);
+    for (int snapshots = 0; snapshots < 2; snapshots++) {
+        first.snapshot_id = -1;
+        if (snapshots)
+            CHECK_OK(rig_commit_files(&lake, COMMIT_APPEND, "t", &a, 1, NULL, 0, &first), &lake.err);
+        TableVersion *AUTO(table_version_free) version = rig_loaded(&lake, "t");
+        TableBuild build;
+        TableCommit append = { .kind = COMMIT_APPEND, .add = &b, .add_count = 1 };
+        TableCommit replace = { .kind = COMMIT_REPLACE, .add = &c, .add_count = 1,
+                                .base_snapshot_id = first.snapshot_id };
+        build_init(&build, lake.catalog, &lake.arena, table_version_metadata(version),
+                   table_version_entry(version)->metadata_location, os_uuid(os_real()));
+        CHECK_OK(build_apply(&build, &append, &ignored, &lake.err), &lake.err);
+        CHECK_CODE(build_apply(&build, &replace, &ignored, &lake.err), E_CONFLICT);
+        replace.base_snapshot_id = 0;
+        CHECK_OK(build_apply(&build, &replace, &ignored, &lake.err), &lake.err);
+        CHECK_OK(build_finish(&build, &lake.err), &lake.err);
+    }
+    rig_lake_close(&lake);
+}
+
 TEST(catalog_group_committer_loses_nothing_and_fails_alone)
 {
     RigLake lake;
