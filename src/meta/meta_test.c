@@ -245,6 +245,7 @@ CONFORMANCE(namespaces_and_tables_say_what_failed)
 CONFORMANCE(other_items_say_what_failed)
 {
     FAILS(CONFLICT, "require_staged_file", "'f'", meta_require_staged_file, STR("r"), STR("f"));
+    FAILS(CONFLICT, "complete_staged_file", "'f'", meta_complete_staged_file, STR("r"), STR("f"), 1, STR("{}"));
     FAILS(NOT_FOUND, "delete_model", "'m'", meta_delete_model, STR("m"));
     FAILS(CONFLICT, "require_ledger_state", "'published'", meta_require_ledger_state,
           &(MetaLedger){ .model = STR("m"), .state = STR("published") });

@@ -155,6 +155,11 @@ void meta_add_staged_file(MetaTxn *txn, const MetaStagedFile *row)
     row_add(txn, OP_add_staged_file, row);
 }
 
+void meta_complete_staged_file(MetaTxn *txn, Str run_id, Str address, int64_t created_us, Str data_file_json)
+{
+    ITEM(txn, OP_complete_staged_file, TEXT(run_id), TEXT(address), NUMBER(created_us), TEXT(data_file_json));
+}
+
 void meta_delete_staged_file(MetaTxn *txn, Str run_id, Str address)
 {
     ITEM(txn, OP_delete_staged_file, TEXT(run_id), TEXT(address));

@@ -52,6 +52,8 @@ void meta_delete_table(MetaTxn *txn, Uuid table); /* from the trash, when its fi
 /* Intents: files written for a table that no commit names yet. */
 void meta_require_staged_file(MetaTxn *txn, Str run_id, Str address); /* CONFLICT: swept */
 void meta_add_staged_file(MetaTxn *txn, const MetaStagedFile *row);
+void meta_complete_staged_file(MetaTxn *txn, Str run_id, Str address, int64_t created_us,
+                               Str data_file_json); /* CONFLICT: swept */
 void meta_delete_staged_file(MetaTxn *txn, Str run_id, Str address); /* absent is fine */
 void meta_delete_staged_run(MetaTxn *txn, Str run_id);               /* absent is fine */
 

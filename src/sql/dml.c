@@ -163,8 +163,7 @@ Code sql_write(Sql *sql, const SqlWrite *write, Arena *arena, DataFile **ret_fil
     TRY(write_files(sql, &write->select, sql_text_str(&text), &resolved, &target, arena, &files,
                     &count, &stats, err));
     if (!uuid_is_none(write->table) && write->metadata != NULL && count > 0)
-        TRY(catalog_stage_files(sql->options.catalog, write->run_id, write->table, write->metadata,
-                                files, count, err));
+        TRY(catalog_stage_files(sql->options.catalog, write->run_id, write->metadata, files, count, err));
     if (stats.rows >= TRIM_ROWS)
         border_trim();
     *ret_files = files;

@@ -190,8 +190,8 @@ Code catalog_schema_apply(const TableMetadata *metadata, const SchemaChange *cha
  * is recorded before its bytes are published (the intent), completed with statistics afterwards. */
 Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *addresses,
                           size_t count, Err *err) CHECKED;
-Code catalog_stage_files(Catalog *catalog, Str run_id, Uuid table, const TableMetadata *metadata,
-                         const DataFile *files, size_t count, Err *err) CHECKED;
+Code catalog_stage_files(Catalog *catalog, Str run_id, const TableMetadata *metadata,
+                         const DataFile *files, size_t count, Err *err) CHECKED; /* CONFLICT: swept */
 Code catalog_stage_list(Catalog *catalog, Str run_id, Uuid table, const TableMetadata *metadata,
                         Arena *arena, DataFile **ret_files, size_t *ret_count, Err *err) CHECKED;
 Code catalog_stage_drop(Catalog *catalog, Str run_id, Err *err) CHECKED; /* and its objects */

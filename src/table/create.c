@@ -314,8 +314,8 @@ Code catalog_stage_intend(Catalog *catalog, Str run_id, Uuid table, const Str *a
     return txn_commit(catalog, &txn, err);
 }
 
-Code catalog_stage_files(Catalog *catalog, Str run_id, Uuid table, const TableMetadata *metadata,
-                         const DataFile *files, size_t count, Err *err)
+Code catalog_stage_files(Catalog *catalog, Str run_id, const TableMetadata *metadata, const DataFile *files,
+                         size_t count, Err *err)
 {
     Arena AUTO(arena_done) tmp = { 0 };
     MetaTxn txn;
@@ -326,12 +326,7 @@ Code catalog_stage_files(Catalog *catalog, Str run_id, Uuid table, const TableMe
         Buf AUTO(buf_done) json;
         buf_init(&json, METADATA_BYTES_MAX);
         TRY(data_file_encode(&json, &files[i], metadata, err));
-        meta_delete_staged_file(&txn, run_id, files[i].address); /* the intent */
-        meta_add_staged_file(&txn, &(MetaStagedFile){ .run_id = run_id,
-                                                      .address = files[i].address,
-                                                      .table_uuid = table,
-                                                      .created_us = now_us,
-                                                      .data_file_json = buf_str(&json) });
+        meta_complete_staged_file(&txn, run_id, files[i].address, now_us, buf_str(&json)); /* its intent */
     }
     return txn_commit(catalog, &txn, err);
 }
