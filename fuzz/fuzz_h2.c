@@ -16,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
-enum { REPLY_BYTES_MAX = 64 << 20, STREAM_BYTES = 300000, WAIT_MS = 20000 };
+enum { REPLY_BYTES_MAX = 64 << 20, STREAM_BYTES = 300000, WAIT_MS = 20000, ADDRESSES = 250 };
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" "\0\0\0\4\0\0\0\0\0"
 
 /* ---- routes ---- */
@@ -103,7 +103,7 @@ static void server_end(void)
 
 static void server_begin(void)
 {
-    HttpOptions options = { .os = os_real(), .listen = STR("127.0.0.1:0"), .routes = routes, .route_count = ARRAY_LEN(routes),
+    HttpOptions options = { .os = os_real(), .listen = STR("0.0.0.0:0"), .routes = routes, .route_count = ARRAY_LEN(routes),
                             .loops = 1, .io_workers = 1, .query_workers = 1 };
     Err err;
     err_clear(&err);
@@ -113,6 +113,22 @@ static void server_begin(void)
 }
 
 /* ---- one connection ---- */
+
+/* Another address of loopback each time: each connection leaves a port in TIME_WAIT, and there are more of them than
+ * ports. */
+static int connected(void)
+{
+    static uint32_t count;
+    Err err;
+    int fd = -1;
+    err_clear(&err);
+    address.inner.four.sin_addr.s_addr = htonl(INADDR_LOOPBACK + count++ % ADDRESSES);
+    if (net_connect(&address, WAIT_MS, &fd, &err) != E_OK) {
+        fprintf(stderr, "fuzz_h2: %s\n", err.text);
+        abort();
+    }
+    return fd;
+}
 
 static void say(int fd, Str bytes)
 {
@@ -144,7 +160,6 @@ static void check_frames(Str all)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     Buf reply;
-    int fd = -1;
     if (!server)
         server_begin();
     if (len < 1)
@@ -152,12 +167,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     bool begins = bytes[0] & 1;
     Str in = str_of(bytes + 1, len - 1);
     size_t cut = in.len * (bytes[0] >> 1) / 128;
-    Err err;
-    err_clear(&err);
-    if (net_connect(&address, WAIT_MS, &fd, &err) != E_OK) {
-        fprintf(stderr, "fuzz_h2: %s\n", err.text);
-        abort();
-    }
+    int fd = connected();
     if (begins)
         say(fd, str_of(PREFACE, sizeof PREFACE - 1));
     say(fd, str_sub(in, 0, cut));
