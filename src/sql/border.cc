@@ -253,8 +253,8 @@ void set_options(DBConfig &config, const BorderOptions &options)
 
 /* What can be set only once the extensions are there; the last one shuts the door. */
 const char *const AFTER_OPEN[] = {
-    "SET TimeZone = 'UTC'",
-    "SET Calendar = 'gregorian'",
+    "SET GLOBAL TimeZone = 'UTC'",
+    "SET GLOBAL Calendar = 'gregorian'",
     "SET allow_persistent_secrets = false",
     "SET allow_community_extensions = false",
     "SET parquet_metadata_cache = true",

@@ -18,6 +18,16 @@ TEST(sql_selects_without_tables)
     ROWS(lake, "select 1 / 0, 5 % 0, 5 // 0, 1.5 / 0", ",,,");
 }
 
+/* test_begin() has set the machine's zone to UTC+14. */
+TEST(sql_speaks_utc_in_every_zone)
+{
+    Lake *lake AUTO(lake_free) = lake_new();
+    ROWS(lake, "select (timestamptz '2026-01-01 12:30:00+00')::varchar, (timestamptz '2026-01-01 12:30:00+00')::date",
+         "2026-01-01 12:30:00+00,2026-01-01");
+    ROWS(lake, "select timestamptz '2026-01-01 12:30:00' = timestamptz '2026-01-01 12:30:00+00'", "true");
+    ROWS(lake, "select hour(timestamptz '2026-01-01 12:30:00+00')", "12");
+}
+
 TEST(sql_tables_from_create_to_drop)
 {
     Lake *lake AUTO(lake_free) = lake_new();
