@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lake import DEPS, TOP, Lake, case, equal, holds, main
 
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", (TOP / "docs/operate-s3.md").read_text(), re.M | re.S)
+PAGE = (TOP / "docs/operate-s3.md").read_text()
+BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S)
 work = Path(tempfile.mkdtemp(prefix="tarn-recipes-"))
 atexit.register(shutil.rmtree, work, ignore_errors=True)
 lake = Lake()
@@ -52,6 +53,24 @@ def awscli_and_rclone_and_s3cmd():
     holds("dir/one" in listed("photos"), "by rclone")
     shown = shell(recipe("s3cmd "))
     holds("s3://photos/big.tar" in shown and "s3://photos/dir/" in shown, shown)
+
+
+@case
+def moving_in():
+    """From a bucket of the same server: what the page says moves with an object has moved."""
+    access, secret = lake.admin["access_key"], lake.admin["secret_key"]
+    config = re.search(r"^```ini\n(.*?)^```", PAGE, re.M | re.S).group(1)
+    config = re.sub(r"endpoint = .*", f"endpoint = http://{lake.admin['s3']}", config)
+    config = config.replace("access_key_id = ...", f"access_key_id = {access}").replace("secret_access_key = ...",
+                                                                                       f"secret_access_key = {secret}")
+    (work / ".config/rclone").mkdir(parents=True, exist_ok=True)
+    (work / ".config/rclone/rclone.conf").write_text(config)
+    shell(recipe("export") + "\naws s3 cp --metadata colour=blue --content-type text/x-odd dir/one 's3://photos/p q/ü+%'")
+    equal(lake.cli("bucket", "create", "moved").returncode, 0)
+    moved = next(block for block in BLOCKS if "tarn:moved" in block)
+    shell("\n".join(line for line in moved.splitlines() if line.startswith("rclone ")))
+    shown = lake.cli("object", "stat", "moved/p q/ü+%").stdout
+    holds("text/x-odd" in shown and "x-amz-meta-colour" in shown, shown)
 
 
 if __name__ == "__main__":
