@@ -3,7 +3,7 @@
  *    began, in the transaction of the commit that holds the step's rows, or where there were none.
  * 2. `landed` is a place that was committed: a version of the table that is loaded later has every row
  *    up to it.
- * 3. After a step whose outcome is not known the place is read again before the next.
+ * 3. After a step that failed the place is read again before the next, which waits until it can be read.
  * 4. What the feed may forget is at or before the place of every reader, and of every query that is not done:
  *    a query that knows an older version of the table still finds its tail, however long it takes. */
 #include "source/landing.h"
@@ -28,6 +28,7 @@ struct Landing {
     bool stop;        /* read atomically */
     uint64_t durable; /* the row of feed_cursors; the stepper's */
     uint64_t seen;    /* up to here nothing is to be landed; the stepper's, at least `durable` */
+    bool lost_place;  /* `durable` and `seen` are not what they should be: invariant 3; the stepper's */
     Mutex mutex;      /* guards what follows */
     Cond changed;     /* `stop` */
     uint64_t landed;
@@ -80,7 +81,8 @@ static Code place_load(Landing *landing, Err *err)
     TRY(meta_read_begin(landing->options.meta, &read, err));
     TRY(meta_get_feed_cursor(read, CONSUMER, &sequence, err));
     landing->durable = (uint64_t)sequence;
-    __atomic_store_n(&landing->seen, MAX(landing->seen, landing->durable), __ATOMIC_RELAXED);
+    __atomic_store_n(&landing->seen, landing->durable, __ATOMIC_RELAXED);
+    landing->lost_place = false;
     MUTEX_HELD(&landing->mutex);
     landing->landed = landing->durable;
     return E_OK;
@@ -279,16 +281,18 @@ static Code step(Landing *landing, uint64_t *ret_rows, Err *err)
 
 Code landing_step(Landing *landing, uint64_t *ret_rows, Err *err)
 {
-    Code code = step(landing, ret_rows, err);
+    Code code = landing->lost_place ? place_load(landing, err) : E_OK;
+    if (code == E_OK)
+        code = step(landing, ret_rows, err);
     if (code == E_OK)
         return E_OK;
     {
         MUTEX_HELD(&landing->mutex);
         landing->failures++;
     }
-    __atomic_store_n(&landing->seen, 0, __ATOMIC_RELAXED); /* invariant 3 */
-    Code loaded = place_load(landing, NULL);
-    return loaded == E_OK ? code : loaded;
+    landing->lost_place = true;
+    IGNORE(place_load(landing, NULL)); /* at once, for those who ask how far it is; else before the next step */
+    return code;
 }
 
 /* ---- the thread ---- */

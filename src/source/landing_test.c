@@ -4,6 +4,7 @@
 
 #include "base/test.h"
 #include "format/arrow.h"
+#include "os/os_sim.h"
 #include "store/store_keep.h"
 #include "store/upload.h"
 
@@ -21,7 +22,8 @@ typedef struct House {
     Err err;
 } House;
 
-static void house_open(House *house, uint64_t rows_max)
+/* `places`: where the landing looks for its place; NULL: in the house's own metadata. */
+static void house_open_on(House *house, uint64_t rows_max, Meta *places)
 {
     Os *os = os_real();
     static char dir[OS_PATH_MAX], db[OS_PATH_MAX];
@@ -38,10 +40,15 @@ static void house_open(House *house, uint64_t rows_max)
     CHECK_OK(sql_open(&sql, &house->sql, &house->err), &house->err);
     SourceOptions source = { .os = os, .store = house->store };
     CHECK_OK(source_open(&source, &house->source, &house->err), &house->err);
-    LandingOptions landing = { .os = os, .store = house->store, .meta = house->meta, .catalog = house->catalog,
-                               .sql = house->sql, .source = house->source, .interval_ms = 1,
+    LandingOptions landing = { .os = os, .store = house->store, .meta = places ? places : house->meta,
+                               .catalog = house->catalog, .sql = house->sql, .source = house->source, .interval_ms = 1,
                                .rows_max = rows_max };
     CHECK_OK(landing_open(&landing, &house->landing, &house->err), &house->err);
+}
+
+static void house_open(House *house, uint64_t rows_max)
+{
+    house_open_on(house, rows_max, NULL);
 }
 
 static void house_close(House *house)
@@ -222,6 +229,37 @@ TEST(landing_moves_place_and_rows_together)
     CHECK_INT(landing_state(house.landing).landed, (uint64_t)second);
     CHECK_INT(land(&house), 7 - 2);
     ASK(&house, EVENTS, "put %FF%25 3; delete a -1; put big 200000; delete_marker big -1; tags %FF%25 -1");
+}
+
+/* The rows are committed, then the metadata cannot be read any more: neither what the feed may forget nor the place. */
+TEST(landing_that_does_not_know_its_place_lands_nothing)
+{
+    House house = { 0 };
+    OsSim *sim = os_sim_new(test_seed());
+    Meta *places = NULL;
+    MetaRead *busy = NULL; /* the one connection that is open */
+    MetaTxn txn;
+    uint64_t rows = 0;
+    CHECK_OK(os_dir_make(os_sim_os(sim), "/m", &house.err), &house.err);
+    CHECK_OK(meta_open(os_sim_os(sim), &(MetaOptions){ .path = "/m/tarn.db" }, &places, &house.err), &house.err);
+    house_open_on(&house, 0, places);
+    events(&house);
+    CHECK_OK(meta_read_begin(places, &busy, &house.err), &house.err);
+    os_sim_fail_at(sim, os_sim_calls(sim) + 1, 1000000, E_IO);
+    CHECK_CODE(landing_step(house.landing, &rows, &house.err), E_IO);
+    put(&house, "users", "late", "1");
+    CHECK_CODE(landing_step(house.landing, &rows, &house.err), E_IO);
+    os_sim_fail_at(sim, 0, 0, E_OK);
+    meta_read_end(&busy);
+    ASK(&house, "SELECT count(*), count(DISTINCT sequence) FROM bronze.objects", "8 8");
+    meta_txn_init(&txn, &house.arena);
+    meta_put_feed_cursor(&txn, STR("bronze.objects"), (int64_t)landing_state(house.landing).landed);
+    CHECK_OK(meta_commit(places, &txn, &house.err), &house.err);
+    CHECK_INT(land(&house), 1);
+    ASK(&house, "SELECT count(*), count(DISTINCT sequence) FROM bronze.objects", "8 8");
+    house_close(&house);
+    meta_free(&places);
+    os_sim_free(&sim);
 }
 
 TEST(landing_alone_writes_its_table)
