@@ -24,6 +24,7 @@ typedef struct BackupFile {
     uint64_t size;
     uint32_t crc;
     bool fresh; /* copied by this backup: not compared yet */
+    bool found; /* a killed one had copied it */
 } BackupFile;
 
 typedef struct BackupList {
@@ -40,10 +41,12 @@ typedef struct BackupHead {
     uint64_t left_out; /* bodies that were damaged already */
     bool keys;
     uint32_t list_crc;
+    Code code;       /* not E_OK: nothing but the name is known, */
+    const char *why; /* for this reason */
 } BackupHead;
 
 /* ---- what lies there (backup_set.c) ---- */
-/* Whole ones, the oldest first; `ret_part`: the name of one that was not finished, empty: none. */
+/* Those that were finished, the oldest first; `ret_part`: the name of one that was not, empty: none. */
 Code backup_heads(const char *dir, Arena *arena, BackupHead **ret_heads, size_t *ret_count, Str *ret_part,
                   Err *err) CHECKED;
 /* By its name; empty: the newest. */
@@ -73,6 +76,7 @@ typedef struct Backup {
     /* Since the last one: */
     BackupHead before; /* no name: there was none */
     BackupList before_list;
+    bool same_journal; /* what it has of the journal lies in front of ours */
     /* On the way: */
     BackupList list;
     const char *tree; /* DIR/NAME.part */

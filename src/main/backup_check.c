@@ -75,11 +75,14 @@ Code backup_verify(const char *dir, const BackupHead *head, BackupFinding *findi
         return E_OK;
     Code code = err_set(err, E_CORRUPT, "%llu of %llu files of the backup " STR_FMT " are damaged",
                         (unsigned long long)*ret_found, (unsigned long long)head->files, STR_ARG(head->name));
-    return err_hint(err, code, "remove %s/" STR_FMT " and the backups behind it that share those files, then make a "
-                    "new one; check the disk", dir, STR_ARG(head->name));
+    return err_hint(err, code, "`tarn backup verify %s --all` names every backup that shares those files: remove "
+                    "them all, then make a new one; check the disk", dir);
 }
 
 /* ---- restore ---- */
+
+/* Until everything is there, FORMAT says that it is not: no server starts on a part of a lake. */
+static const Str unfinished = STR_INIT(LAKE_UNFINISHED), format_name = STR_INIT("FORMAT");
 
 static Code empty_check(const char *to, Err *err)
 {
@@ -103,30 +106,55 @@ static Code parent_make(Arena *arena, const char *to, Str path, Str *last, Err *
     return lake_dirs_make(backup_path(arena, "%s/" STR_FMT, to, STR_ARG(parent)), err);
 }
 
+static Code file_restore(const char *dir, const BackupHead *head, const BackupFile *file, const char *to, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    uint32_t crc;
+    uint64_t size;
+    const char *from = backup_path(&tmp, "%s/" STR_FMT "/data/" STR_FMT, dir, STR_ARG(head->name),
+                                   STR_ARG(file->path));
+    TRY(file_pass(from, to, &crc, &size, err));
+    if (size == file->size && crc == file->crc)
+        return E_OK;
+    return err_hint(err, err_set(err, E_CORRUPT, "%s is not as it was copied", from),
+                    "`tarn backup verify %s --all` tells which backups are whole", dir);
+}
+
+/* The last step: from here on it is a lake. */
+static Code format_restore(const char *dir, const BackupHead *head, const BackupList *list, const char *to, Err *err)
+{
+    Arena tmp AUTO(arena_done) = { 0 };
+    const BackupFile *file = backup_list_get(list, format_name);
+    const char *fresh = backup_path(&tmp, "%s/FORMAT.new", to);
+    if (!file)
+        return err_set(err, E_CORRUPT, "the backup " STR_FMT " has no file FORMAT", STR_ARG(head->name));
+    TRY(file_restore(dir, head, file, fresh, err));
+    TRY(os_filesystem_sync(to, err));
+    TRY(os_rename(os_real(), fresh, backup_path(&tmp, "%s/" STR_FMT, to, STR_ARG(format_name)), err));
+    return os_dir_sync(os_real(), to, err);
+}
+
 Code backup_restore(const char *dir, const BackupHead *head, const char *to, Err *err)
 {
     BackupList list AUTO(backup_list_done) = { 0 };
     Arena tmp AUTO(arena_done) = { 0 };
     Str last = STR_NONE;
     uint64_t done = 0;
+    TRY(backup_list_read(dir, head, &list, err));
     TRY(lake_dirs_make(to, err));
     TRY(empty_check(to, err));
+    TRY(os_write_whole(os_real(), backup_path(&tmp, "%s/" STR_FMT, to, STR_ARG(format_name)), unfinished, err));
     TRY(lake_dirs_make(backup_path(&tmp, "%s/store/objects", to), err)); /* also when nothing lies in it */
-    TRY(backup_list_read(dir, head, &list, err));
     for (size_t i = 0; i < list.files.len; i++) {
         const BackupFile *file = &list.files.items[i];
-        uint32_t crc;
-        uint64_t size;
         arena_reset(&tmp);
-        const char *from = backup_path(&tmp, "%s/" STR_FMT "/data/" STR_FMT, dir, STR_ARG(head->name),
-                                       STR_ARG(file->path));
+        if (str_eq(file->path, format_name))
+            continue;
         TRY(parent_make(&tmp, to, file->path, &last, err));
-        TRY(file_pass(from, backup_path(&tmp, "%s/" STR_FMT, to, STR_ARG(file->path)), &crc, &size, err));
-        if (size != file->size || crc != file->crc)
-            return err_hint(err, err_set(err, E_CORRUPT, "%s is not as it was copied", from),
-                            "`tarn backup verify %s --all` tells which backups are whole", dir);
+        TRY(file_restore(dir, head, file, backup_path(&tmp, "%s/" STR_FMT, to, STR_ARG(file->path)), err));
         passed("restored", done += file->size, head->bytes);
     }
     render_progress_end();
-    return os_filesystem_sync(to, err);
+    TRY(os_filesystem_sync(to, err));
+    return format_restore(dir, head, &list, to, err);
 }

@@ -3,11 +3,13 @@
  * Invariants
  * 1. Nothing that is in an older backup is ever written: what both have gets a second name, all else a new file.
  * 2. Bodies are named last, under `.new` until their last byte, so what a killed backup left is taken over by the next
- *    one by its name and length, and compared as if it were new.
+ *    one by its name and length, and compared as if it were new; one that a power cut has damaged is copied again.
  * 3. Of the journal just the bytes in front of the place are copied; behind them are zeros, as in a new segment.
  * 4. Everything new is read back from the copy before the tree gets its name: bodies against the checksums they carry,
  *    the rest against what was read.
- * 5. The lake's files are read and given second names, never written. */
+ * 5. The lake's files are read and given second names, never written.
+ * 6. A segment is shared with the backup before if the journal in front of that one's place is ours: a lake that was
+ *    restored from an older backup writes other records into segments of the same names. */
 #include "main/backup.h"
 
 #include "format/checksum.h"
@@ -44,16 +46,21 @@ static Code absent_make(const char *path, Err *err)
     return code == E_NOT_FOUND ? E_OK : code;
 }
 
-static Code stepped(void *arg, uint64_t bytes, Err *err)
+static Code held(Backup *b, Err *err)
 {
-    Backup *b = arg;
-    b->done += bytes;
-    render_progress("copied", b->total ? (double)b->done / (double)b->total : 0, "");
     int64_t now_us = os_monotonic_us(os_real());
     if (!b->renew || now_us < b->next_renew_us)
         return E_OK;
     b->next_renew_us = now_us + BACKUP_RENEW_US;
     return b->renew(b->arg, err);
+}
+
+static Code stepped(void *arg, uint64_t bytes, Err *err)
+{
+    Backup *b = arg;
+    b->done += bytes;
+    render_progress("copied", b->total ? (double)b->done / (double)b->total : 0, "");
+    return held(b, err);
 }
 
 static void listed(Backup *b, Str path, uint64_t size, uint32_t crc, bool fresh)
@@ -119,14 +126,68 @@ static bool heads_same(const char *a, const char *b)
            len_b == sizeof two && memcmp(one, two, sizeof one) == 0;
 }
 
-/* A segment that was full when the backup before was made is the same still, if it is of the same journal. */
+static bool piece_same(OsFile *one, OsFile *two, Buf *bytes, size_t len, uint64_t at)
+{
+    size_t got_one = 0, got_two = 0;
+    char *half = bytes->ptr + PIECE_BYTES;
+    return os_file_pread(one, bytes->ptr, len, at, &got_one, NULL) == E_OK &&
+           os_file_pread(two, half, len, at, &got_two, NULL) == E_OK && got_one == len && got_two == len &&
+           memcmp(bytes->ptr, half, len) == 0;
+}
+
+/* The first `len` bytes of a segment, here and in the backup before. */
+static Code segment_same(Backup *b, uint64_t id, uint64_t len, bool *ret_same, Err *err)
+{
+    AUTO(os_file_close) OsFile *ours = NULL;
+    AUTO(os_file_close) OsFile *theirs = NULL;
+    Arena tmp AUTO(arena_done) = { 0 };
+    Buf bytes AUTO(buf_done);
+    Str path = segment_name(b, id);
+    buf_init(&bytes, 2 * PIECE_BYTES);
+    buf_put_zeros(&bytes, 2 * PIECE_BYTES);
+    *ret_same = os_file_open(os_real(), from_of(b, &tmp, path), OS_READ, &ours, NULL) == E_OK &&
+                os_file_open(os_real(), before_of(b, &tmp, path), OS_READ, &theirs, NULL) == E_OK;
+    for (uint64_t at = 0; *ret_same && at < len; at += PIECE_BYTES) {
+        *ret_same = piece_same(ours, theirs, &bytes, (size_t)MIN(len - at, (uint64_t)PIECE_BYTES), at);
+        TRY(held(b, err));
+    }
+    return E_OK;
+}
+
+/* Two lakes that went different ways have different records (times, checksums) from there on: the last bytes of the
+ * backup before and the segment in front of them tell for all segments that are older. */
+static Code journal_look(Backup *b, Err *err)
+{
+    uint64_t size = b->before.segment_bytes, end = b->before.end;
+    b->same_journal = b->before.name.len && end && size == b->head.segment_bytes;
+    if (!b->same_journal)
+        return E_OK;
+    uint64_t last = (end - 1) / size;
+    TRY(segment_same(b, last, end - last * size, &b->same_journal, err));
+    if (b->same_journal && last > b->before.begin / size && last > b->head.begin / size)
+        TRY(segment_same(b, last - 1, size, &b->same_journal, err));
+    return E_OK;
+}
+
+/* A segment that was full when the backup before was made is the same still. */
 static const BackupFile *segment_before(Backup *b, Arena *tmp, uint64_t id, Str path)
 {
-    if (!b->before.name.len || b->before.segment_bytes != b->head.segment_bytes ||
-        b->before.end < (id + 1) * b->head.segment_bytes)
+    if (!b->same_journal || b->before.end < (id + 1) * b->head.segment_bytes)
         return NULL;
     const BackupFile *before = backup_list_get(&b->before_list, path);
     return before && heads_same(from_of(b, tmp, path), before_of(b, tmp, path)) ? before : NULL;
+}
+
+/* A second name of what the backup before has; false: it has it no more, or it was cut off. */
+static bool shared(Backup *b, Arena *tmp, const BackupFile *before, const char *to)
+{
+    OsStat stat;
+    if (os_link(before_of(b, tmp, before->path), to, NULL) != E_OK)
+        return false;
+    if (os_stat(os_real(), to, &stat, NULL) == E_OK && stat.size_bytes == before->size)
+        return true;
+    IGNORE(os_unlink(os_real(), to, NULL)); /* whoever makes it removes it before */
+    return false;
 }
 
 static Code segment_take(Backup *b, uint64_t id, Err *err)
@@ -137,9 +198,9 @@ static Code segment_take(Backup *b, uint64_t id, Err *err)
     const BackupFile *before = segment_before(b, &tmp, id, path);
     const char *to = to_of(b, &tmp, path);
     TRY(absent_make(to, err));
-    if (before && os_link(before_of(b, &tmp, path), to, NULL) == E_OK) {
+    if (before && shared(b, &tmp, before, to)) {
         listed(b, path, before->size, before->crc, false);
-        return E_OK;
+        return stepped(b, 0, err);
     }
     return bytes_copy(b, path, from_of(b, &tmp, path), MIN(size, b->head.end - id * size), size, err);
 }
@@ -153,6 +214,7 @@ static Code journal_take(Backup *b, Err *err)
     if (os_stat(os_real(), dir, &stat, NULL) == E_OK)
         TRY(backup_remove(dir, err)); /* of another place */
     TRY(lake_dirs_make(dir, err));
+    TRY(journal_look(b, err));
     for (uint64_t id = b->head.begin / size; id <= (b->head.end - 1) / size; id++)
         TRY(segment_take(b, id, err));
     return E_OK;
@@ -167,6 +229,7 @@ static Code body_copy(Backup *b, Arena *tmp, Str path, uint64_t size, Err *err)
     OsStat there;
     if (os_stat(os_real(), to, &there, NULL) == E_OK && there.size_bytes == size) { /* of a killed one */
         listed(b, path, size, 0, true);
+        vec_last(&b->list.files)->found = true;
         return stepped(b, size, err);
     }
     TRY(absent_make(to, err));
@@ -189,8 +252,7 @@ static Code body_take(Backup *b, Str path, Err *err)
         return E_OK;
     TRY(code);
     const BackupFile *before = backup_list_get(&b->before_list, path);
-    if (before && before->size == stat.size_bytes &&
-        os_link(before_of(b, &tmp, path), to_of(b, &tmp, path), NULL) == E_OK) {
+    if (before && before->size == stat.size_bytes && shared(b, &tmp, before, to_of(b, &tmp, path))) {
         listed(b, path, before->size, before->crc, false);
         return stepped(b, 0, err);
     }
@@ -240,8 +302,12 @@ static Code small_take(Backup *b, Str path, Err *err)
     OsDirEntry *entries;
     size_t count;
     const char *from = from_of(b, &tmp, path);
-    if (os_stat(os_real(), from, &stat, NULL) != E_OK)
+    Code code = os_stat(os_real(), from, &stat, err);
+    if (code == E_NOT_FOUND)
         return E_OK;
+    TRY(code);
+    if (str_find_char(path, '\n') >= 0)
+        return err_hint(err, err_set(err, E_INVALID, "the name of %s has a line's end in it", from), "rename the file");
     if (!stat.is_dir)
         return bytes_copy(b, path, from, stat.size_bytes, stat.size_bytes, err);
     TRY(lake_dirs_make(to_of(b, &tmp, path), err));
@@ -291,30 +357,81 @@ static bool is_body(Str path)
     return str_starts(path, STR("store/objects/"));
 }
 
-/* `*ret_stays` false: it is not of the backup. */
-static Code body_verify(Backup *b, BackupFile *file, Arena *tmp, bool *ret_stays, Err *err)
+/* What is read next comes from the disk, as far as it was written there. */
+static void memory_leave(const char *path)
 {
-    bool whole = true;
-    OsStat stat;
+    AUTO(os_file_close) OsFile *file = NULL;
+    if (os_file_open(os_real(), path, OS_READ, &file, NULL) == E_OK)
+        os_file_cool(file);
+}
+
+static Code body_check(const char *path, Str body, bool *ret_whole, uint32_t *ret_crc, Err *err)
+{
+    return store_file_check(os_real(), path, str_from(body, (size_t)str_rfind_char(body, '/') + 1), ret_whole, ret_crc,
+                            err);
+}
+
+/* The lake has it whole, the copy is not: once more. */
+static Code body_again(Backup *b, BackupFile *file, Arena *tmp, bool *ret_whole, Err *err)
+{
     const char *to = to_of(b, tmp, file->path);
-    Str name = str_from(file->path, (size_t)str_rfind_char(file->path, '/') + 1);
-    Code code = store_file_check(os_real(), to, name, &whole, &file->crc, err);
-    *ret_stays = code == E_OK && whole;
-    if (code != E_OK && code != E_CORRUPT)
-        return code;
-    if (*ret_stays)
-        return os_stat(os_real(), to, &stat, err) == E_OK ? (file->size = stat.size_bytes, E_OK) : err->code;
-    bool upload = code == E_OK && (os_stat(os_real(), from_of(b, tmp, file->path), &stat, NULL) != E_OK ||
-                                   stat.modified_us > b->head.made_us - UPLOAD_US);
+    CopyWay way;
+    TRY(os_copy(from_of(b, tmp, file->path), to, true, NULL, NULL, &way, err));
+    TRY(os_filesystem_sync(b->dir, err));
+    memory_leave(to);
+    return body_check(to, file->path, ret_whole, &file->crc, err);
+}
+
+/* A copy that is not whole, and is gone: `*ret_stays` true: it was made again. */
+static Code body_judge(Backup *b, BackupFile *file, Code copy, Arena *tmp, bool *ret_stays, Err *err)
+{
+    bool whole = false;
+    uint32_t crc;
+    OsStat stat;
+    const char *from = from_of(b, tmp, file->path);
+    bool there = os_stat(os_real(), from, &stat, NULL) == E_OK;
+    Code code = there ? body_check(from, file->path, &whole, &crc, err) : E_NOT_FOUND;
+    if (code == E_NOT_FOUND) { /* also when it went just now */
+        there = false;
+        code = E_OK;
+    } else if (code == E_OK && whole) {
+        TRY(body_again(b, file, tmp, ret_stays, err));
+        return *ret_stays ? E_OK : err_set(err, E_CORRUPT, "the copy of " STR_FMT " has no end", STR_ARG(file->path));
+    }
+    if (!there && file->found)
+        return err_hint(err, err_set(err, E_CORRUPT, "what was left of " STR_FMT " by a backup before was damaged",
+                                     STR_ARG(file->path)), "start the backup again: it goes on without it");
     b->head.new_bytes -= file->size;
-    if (upload) {
-        b->unfinished++;
-        return os_unlink(os_real(), to, err);
+    if (copy == E_OK && code == E_OK && (!there || stat.modified_us > b->head.made_us - UPLOAD_US)) {
+        b->unfinished++; /* an upload, or one that was given up */
+        return E_OK;
     }
     b->head.left_out++;
     render_progress_end();
-    fprintf(stderr, "damaged in the lake already: " STR_FMT ": %s\n", STR_ARG(file->path),
-            code == E_OK ? "its end is damaged" : err->text);
+    fprintf(stderr, "damaged in the lake already%s: " STR_FMT ": %s\n", there ? "" : ", or deleted by now",
+            STR_ARG(file->path), code == E_OK && copy == E_OK ? "its end is damaged" : err->text);
+    return E_OK;
+}
+
+/* `*ret_stays` false: it is not of the backup. */
+static Code body_verify(Backup *b, BackupFile *file, Arena *tmp, bool *ret_stays, Err *err)
+{
+    OsStat stat;
+    const char *to = to_of(b, tmp, file->path);
+    memory_leave(to);
+    *ret_stays = false;
+    Code code = body_check(to, file->path, ret_stays, &file->crc, err);
+    if (code != E_OK && code != E_CORRUPT)
+        return code;
+    if (code != E_OK || !*ret_stays) {
+        *ret_stays = false;
+        TRY(os_unlink(os_real(), to, err));
+        TRY(body_judge(b, file, code, tmp, ret_stays, err));
+    }
+    if (!*ret_stays)
+        return E_OK;
+    TRY(os_stat(os_real(), to, &stat, err));
+    file->size = stat.size_bytes;
     return E_OK;
 }
 
@@ -322,7 +439,9 @@ static Code small_verify(Backup *b, const BackupFile *file, Arena *tmp, Err *err
 {
     uint32_t crc;
     uint64_t size;
-    TRY(backup_crc(to_of(b, tmp, file->path), &crc, &size, err));
+    const char *to = to_of(b, tmp, file->path);
+    memory_leave(to);
+    TRY(backup_crc(to, &crc, &size, err));
     if (crc == file->crc && size == file->size)
         return E_OK;
     return err_hint(err, err_set(err, E_CORRUPT, "the copy of " STR_FMT " is not what was read", STR_ARG(file->path)),
@@ -413,6 +532,7 @@ Code backup_plan(Backup *b, uint64_t *ret_new_bytes, uint64_t *ret_all_bytes, Er
     *ret_new_bytes = *ret_all_bytes = 0;
     if (!b->head.segment_bytes)
         b->head.segment_bytes = b->before.segment_bytes;
+    TRY(journal_look(b, err));
     for (size_t i = 0; i < ARRAY_LEN(paths); i++)
         TRY(planned(b, str_z(paths[i]), ret_new_bytes, ret_all_bytes, err));
     return E_OK;

@@ -101,12 +101,18 @@ Code backup_heads(const char *dir, Arena *arena, BackupHead **ret_heads, size_t 
     BackupHead *heads = arena_array(arena, BackupHead, count);
     *ret_part = STR_NONE;
     for (size_t i = 0; i < count; i++) {
+        BackupHead *head = &heads[whole];
         if (!entries[i].is_dir || !name_is(entries[i].name) || str_ends(entries[i].name, gone_end))
             continue;
-        if (str_ends(entries[i].name, STR(".part")))
+        if (str_ends(entries[i].name, STR(".part"))) {
             *ret_part = entries[i].name;
-        else
-            TRY(head_read(dir, entries[i].name, arena, &heads[whole++], err));
+            continue;
+        }
+        Code code = head_read(dir, entries[i].name, arena, head, err);
+        if (code != E_OK) /* the others are none the worse for it */
+            *head = (BackupHead){ .name = entries[i].name, .why = str_copy_z(arena, str_z(err->text)),
+                                  .code = code == E_UNSUPPORTED || code == E_FORBIDDEN ? code : E_CORRUPT };
+        whole++;
     }
     *ret_heads = heads;
     *ret_count = whole;
@@ -123,7 +129,11 @@ Code backup_find(const char *dir, Str name, Arena *arena, BackupHead *ret_head, 
         if (name.len && !str_eq(heads[i - 1].name, name))
             continue;
         *ret_head = heads[i - 1];
-        return E_OK;
+        if (ret_head->code == E_OK)
+            return E_OK;
+        err_set(err, ret_head->code, "the backup " STR_FMT " cannot be used: %s", STR_ARG(ret_head->name),
+                ret_head->why);
+        return err_hint(err, ret_head->code, "take another one with --name: `tarn backup ls %s` shows them", dir);
     }
     if (name.len)
         return err_hint(err, err_set(err, E_NOT_FOUND, "there is no backup " STR_FMT " in %s", STR_ARG(name), dir),
@@ -172,8 +182,13 @@ static bool line_parse(Str line, BackupFile *ret_file)
     }
     ret_file->crc = (uint32_t)number;
     ret_file->path = rest;
-    ret_file->fresh = false;
-    return str_u64(size, &ret_file->size) && !str_starts(rest, STR("/")) && str_find(rest, STR("..")) < 0;
+    ret_file->fresh = ret_file->found = false;
+    if (!str_u64(size, &ret_file->size) || str_starts(rest, STR("/")))
+        return false;
+    for (Str name; rest.len && str_split(&rest, '/', &name);)
+        if (str_eq(name, STR("..")))
+            return false;
+    return true;
 }
 
 Code backup_list_read(const char *dir, const BackupHead *head, BackupList *ret_list, Err *err)

@@ -25,6 +25,12 @@ const OptionRow backup_options[] = {
 
 enum { ANSWER_MAX = 64 << 10 };
 
+/* Of one that cannot be used; the others can. */
+static void broken_tell(const BackupHead *head)
+{
+    fprintf(stderr, "the backup " STR_FMT " cannot be used: %s\n", STR_ARG(head->name), head->why);
+}
+
 /* Whoever holds still: a server, or this process with the lake open. */
 typedef struct Holder {
     Client *client; /* NULL: `lake` */
@@ -160,6 +166,39 @@ static Code target_take(const char *dir, const char *from, OsFile **ret_lock, Er
     return code;
 }
 
+static Str name_make(Arena *arena, int64_t at_us)
+{
+    Str text = time_format(arena, at_us); /* 2026-01-31T12:00:00.000000Z */
+    Buf name AUTO(buf_done);
+    buf_init(&name, BACKUP_NAME_MAX);
+    for (size_t i = 0; i < 19; i++)
+        if (text.ptr[i] != '-' && text.ptr[i] != ':')
+            buf_put_char(&name, text.ptr[i]);
+    buf_put_char(&name, 'Z');
+    return str_copy(arena, buf_str(&name));
+}
+
+/* The time that a name stands for; false: somebody gave it another one. */
+static bool name_time(Arena *arena, Str name, int64_t *ret_us)
+{
+    Str day = str_sub(name, 0, 8), time = str_sub(name, 9, 6);
+    Str text = str_format(arena, STR_FMT "-" STR_FMT "-" STR_FMT "T" STR_FMT ":" STR_FMT ":" STR_FMT "Z",
+                          STR_ARG(str_sub(day, 0, 4)), STR_ARG(str_sub(day, 4, 2)), STR_ARG(str_sub(day, 6, 2)),
+                          STR_ARG(str_sub(time, 0, 2)), STR_ARG(str_sub(time, 2, 2)), STR_ARG(str_sub(time, 4, 2)));
+    return time_parse(text, ret_us);
+}
+
+/* Behind those of all that are there: the newest name is that of the newest one, also when the clock went back. */
+static Str name_behind(Arena *arena, int64_t made_us, const BackupHead *heads, size_t count)
+{
+    Str name = name_make(arena, made_us);
+    int64_t at_us;
+    for (size_t i = 0; i < count; i++)
+        if (str_cmp(name, heads[i].name) <= 0 && name_time(arena, heads[i].name, &at_us))
+            name = name_make(arena, at_us + 1000000);
+    return name;
+}
+
 /* What is there: the newest whole one, and what a killed one left, which gets our name. */
 static Code before_find(Backup *backup, bool look_only, Err *err)
 {
@@ -167,11 +206,17 @@ static Code before_find(Backup *backup, bool look_only, Err *err)
     size_t count;
     Str part;
     TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
+    backup->head.name = name_behind(backup->arena, backup->head.made_us, heads, count);
     if (part.len && !look_only) {
         fprintf(stderr, "goes on with " STR_FMT ", which was not finished\n", STR_ARG(part));
         TRY(os_rename(os_real(), backup_path(backup->arena, "%s/" STR_FMT, backup->dir, STR_ARG(part)),
                       backup_path(backup->arena, "%s/" STR_FMT ".part", backup->dir, STR_ARG(backup->head.name)), err));
     }
+    for (size_t i = 0; i < count; i++)
+        if (heads[i].code != E_OK)
+            broken_tell(&heads[i]);
+    while (count > 0 && heads[count - 1].code != E_OK)
+        count--;
     if (count == 0)
         return E_OK;
     backup->before = heads[count - 1];
@@ -181,18 +226,6 @@ static Code before_find(Backup *backup, bool look_only, Err *err)
     backup->before.name = STR_NONE;
     backup->before_list.files.len = 0;
     return E_OK;
-}
-
-static Str name_make(Arena *arena, int64_t now_us)
-{
-    Str text = time_format(arena, now_us); /* 2026-01-31T12:00:00.000000Z */
-    Buf name AUTO(buf_done);
-    buf_init(&name, BACKUP_NAME_MAX);
-    for (size_t i = 0; i < 19; i++)
-        if (text.ptr[i] != '-' && text.ptr[i] != ':')
-            buf_put_char(&name, text.ptr[i]);
-    buf_put_char(&name, 'Z');
-    return str_copy(arena, buf_str(&name));
 }
 
 static Code held_copy(const Args *args, const Conf *conf, Holder *holder, Backup *backup, Err *err)
@@ -211,33 +244,37 @@ static Code held_copy(const Args *args, const Conf *conf, Holder *holder, Backup
     return code;
 }
 
+/* Also of an option that was not given: 1. */
+static Code keep_read(const Args *args, uint64_t *ret_keep, Err *err)
+{
+    Str text = args_get(args, "--keep");
+    *ret_keep = 1;
+    if (!args_has(args, "--keep") || (str_u64(text, ret_keep) && *ret_keep > 0))
+        return E_OK;
+    return err_hint(err, err_set(err, E_INVALID, "--keep '" STR_FMT "' is no number from 1 on", STR_ARG(text)),
+                    "`--keep 7` leaves this backup and the six before it");
+}
+
 static Code older_remove(const Args *args, Backup *backup, Err *err)
 {
     BackupHead *heads;
     size_t count;
-    uint64_t keep;
+    uint64_t keep, whole = 0;
     Str part, text = args_get(args, "--keep");
     TRY(backup_rests_remove(backup->dir, err));
     if (!text.len)
         return E_OK;
+    TRY(keep_read(args, &keep, err));
     TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
-    if (!str_u64(text, &keep) || keep == 0)
-        return err_hint(err, err_set(err, E_INVALID, "--keep " STR_FMT " is no number from 1 on", STR_ARG(text)),
-                        "`--keep 7` leaves this backup and the six before it");
-    for (size_t i = 0; i + keep < count; i++) {
+    for (size_t i = 0; i < count; i++)
+        whole += heads[i].code == E_OK;
+    for (size_t i = 0; i < count && whole > keep; i++) {
+        if (heads[i].code != E_OK) /* neither counted nor removed: somebody has to look at it */
+            continue;
+        whole--;
         TRY(backup_go(backup->dir, heads[i].name, err));
         fprintf(stderr, "removed %s/" STR_FMT "\n", backup->dir, STR_ARG(heads[i].name));
     }
-    return E_OK;
-}
-
-static Code number_check(const Args *args, Err *err)
-{
-    uint64_t keep = 1;
-    Str text = args_get(args, "--keep");
-    if (text.len && (!str_u64(text, &keep) || keep == 0))
-        return err_hint(err, err_set(err, E_INVALID, "--keep " STR_FMT " is no number from 1 on", STR_ARG(text)),
-                        "`--keep 7` leaves this backup and the six before it");
     return E_OK;
 }
 
@@ -308,10 +345,11 @@ static Code verb_make(const Args *args, Err *err)
     Arena arena AUTO(arena_done) = { 0 };
     Backup backup AUTO(backup_done) = { .arena = &arena, .keys = !args_has(args, "--without-keys") };
     OsStat stat;
+    uint64_t keep;
     if (str_find(args->words[0], STR("://")) >= 0)
         return err_hint(err, err_set(err, E_UNSUPPORTED, "a backup goes to a directory"),
                         "`rclone sync DIR remote:bucket` sends it on");
-    TRY(number_check(args, err));
+    TRY(keep_read(args, &keep, err));
     TRY(settings_load(&conf, args, err));
     backup.from = str_copy_z(&arena, conf_text(&conf, "data.dir"));
     backup.dir = str_copy_z(&arena, args->words[0]);
@@ -319,10 +357,6 @@ static Code verb_make(const Args *args, Err *err)
         return err_hint(err, err_set(err, E_NOT_FOUND, "%s is no data directory", backup.from),
                         "name it with --data DIR");
     backup.head.made_us = os_now_us(os_real());
-    do /* two in one second */
-        backup.head.name = name_make(&arena, backup.head.made_us);
-    while (os_stat(os_real(), backup_path(&arena, "%s/" STR_FMT, backup.dir, STR_ARG(backup.head.name)), &stat, NULL) ==
-               E_OK && (backup.head.made_us += 1000000) > 0);
     Code code = args_has(args, "--dry-run") ? plan_only(args, &backup, err) : backup_run(args, &conf, &backup, err);
     worker_stop();
     return code;
@@ -345,6 +379,10 @@ static Code verb_ls(void *arg, Err *err)
     json_key(&w, STR("items"));
     json_begin_array(&w);
     for (size_t i = 0; i < count; i++) {
+        if (heads[i].code != E_OK) {
+            broken_tell(&heads[i]);
+            continue;
+        }
         json_begin_object(&w);
         json_field_str(&w, "name", heads[i].name);
         json_field_u64(&w, "sequence", heads[i].sequence);
@@ -371,6 +409,9 @@ static void finding_tell(Str path, const char *what)
 static Code one_verify(const char *dir, const BackupHead *head, Err *err)
 {
     uint64_t found;
+    if (head->code != E_OK)
+        return err_hint(err, err_set(err, head->code, "the backup " STR_FMT " cannot be used: %s", STR_ARG(head->name),
+                                     head->why), "if it is damaged, remove %s/" STR_FMT, dir, STR_ARG(head->name));
     TRY(backup_verify(dir, head, finding_tell, &found, err));
     printf(STR_FMT ": %llu files, %llu bytes, all as they were copied\n", STR_ARG(head->name),
            (unsigned long long)head->files, (unsigned long long)head->bytes);
@@ -393,7 +434,10 @@ static Code verb_verify(void *arg, Err *err)
     }
     TRY(backup_heads(dir, &tmp, &heads, &count, &part, err));
     for (size_t i = 0; i < count; i++) {
+        err_clear(&other);
         Code found = one_verify(dir, &heads[i], code == E_OK ? err : &other);
+        if (code != E_OK && found != E_OK)
+            render_error(&other, STR_NONE);
         code = code == E_OK ? found : code;
     }
     return code;

@@ -75,6 +75,10 @@ static Code format_check(Lake *lake, Err *err)
     TRY(code);
     Str line = str_trim(buf_str(&text));
     int64_t layout;
+    if (str_eq(line, STR(LAKE_UNFINISHED))) {
+        code = err_set(err, E_PRECONDITION, "the restore of %s was not finished: it is no whole lake", lake->dir);
+        return err_hint(err, code, "remove the directory and run `tarn backup restore` again");
+    }
     ptrdiff_t space = str_rfind_char(line, ' ');
     if (space < 0 || !str_i64(str_from(line, (size_t)space + 1), &layout))
         return err_place(err, err_set(err, E_CORRUPT, "this is no data directory of tarn"), "%s", path);

@@ -11,6 +11,7 @@
 #include "os/clock.h"
 
 enum { LAKE_FORMAT = 1 }; /* of the data directory: DIR/FORMAT */
+#define LAKE_UNFINISHED "restore: not finished" /* DIR/FORMAT until it is */
 
 typedef struct Lake {
     ApiLake api;

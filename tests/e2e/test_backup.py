@@ -437,6 +437,170 @@ def what_travels_of_the_secrets():
 
 
 @case
+def a_lake_that_went_another_way():
+    """Brought back to an older moment, it writes segments of the same names that hold other changes: none is shared."""
+    one, apart = Lake(work / "ways"), work / "ways-bk"
+    s3 = client(one)
+    s3.create_bucket(Bucket="some")
+    s3.put_object(Bucket="some", Key="first", Body=b"first")
+    old = backup(to=apart, data=one.data)
+
+    def fill(of, mark):
+        its = client(of)
+        for number in range(620):  # 120 KiB travel in the journal: more than a segment of 64 MiB
+            its.put_object(Bucket="some", Key=f"{mark}/{number}", Body=mark.encode() * 120000)
+
+    fill(one, "a")
+    backup(to=apart, data=one.data)
+    equal(one.stop(), 0)
+    two = restored("ways-again", "--name", old["name"], of=apart)
+    fill(two, "b")
+    backup(to=apart, data=two.data)
+    equal(two.stop(), 0)
+    tarn("backup", "verify", apart, data=None)
+    three = restored("ways-third", of=apart)
+    its = client(three)
+    for number in range(0, 620, 31):
+        equal(its.get_object(Bucket="some", Key=f"b/{number}")["Body"].read(), b"b" * 120000, f"b/{number}")
+    equal(its.list_objects_v2(Bucket="some", Prefix="a/").get("KeyCount"), 0, "of the other way")
+    equal(three.stop(), 0)
+
+
+def names(of):
+    return [row["name"] for row in json.loads(tarn("backup", "ls", of, "--json", data=None).stdout)["items"]]
+
+
+@case
+def a_clock_that_went_back():
+    """The newest backup is the one that was made last, whatever the machine's clock said: --keep removes the others."""
+    apart = work / "clock-bk"
+    (apart / backup(to=apart)["name"]).rename(apart / "20991231T235959Z")
+    made = backup("--keep", "1", to=apart)
+    equal(names(apart), [made["name"]], "the one just made stays, the older goes")
+    holds(made["name"] > "20991231T235959Z", made)
+    second = backup("--keep", "1", to=apart)
+    equal(names(apart), [second["name"]])
+    tarn("backup", "verify", apart, data=None)
+
+
+@case
+def one_damaged_backup_does_not_spoil_the_others():
+    """As a `rm -r` that was killed leaves it: without a head."""
+    apart = work / "heads-bk"
+    first, second, third = (backup(to=apart)["name"] for _ in range(3))
+    (apart / first / "backup.json").unlink()
+    (apart / second / "backup.json").write_text("{")
+    equal(names(apart), [third])
+    holds(first in tarn("backup", "ls", apart, data=None).stderr, "it is told")
+    tarn("backup", "verify", apart, data=None)
+    tarn("backup", "verify", apart, "--name", third, data=None)
+    out = tarn("backup", "verify", apart, "--all", data=None, status=1)
+    holds(first in out.stderr and second in out.stderr and third in out.stdout, out.stdout + out.stderr)
+    tarn("backup", "verify", apart, "--name", first, data=None, status=1)
+    out = tarn("backup", target.parent / "heads-bk", "--keep", "1", "--json")
+    holds(first in out.stderr and second in out.stderr, out.stderr)
+    fourth = json.loads(out.stdout)["name"]
+    equal(names(apart), [fourth])
+    holds((apart / first).exists() and (apart / second).exists(), "what is damaged is left to a person")
+    restored("heads", of=apart).stop()
+    (apart / fourth / "backup.json").write_text("{}")
+    out = tarn("backup", "restore", apart, work / "heads-none", data=None, status=1)
+    holds(fourth in out.stderr and "--name" in out.stderr, "the newest is damaged: an older one is asked for by name")
+
+
+@case
+def names_of_files_with_dots():
+    (lake.data / "tls").mkdir(exist_ok=True)
+    odd = lake.data / "tls/server..old.pem"
+    odd.write_text("old")
+    try:
+        apart = work / "dots-bk"
+        made = backup(to=apart)
+        tarn("backup", "verify", apart, data=None)
+        equal((apart / made["name"] / "data/tls" / odd.name).read_text(), "old")
+        (lake.data / "tls/new\nline.pem").write_text("x")
+        out = tarn("backup", apart, status=2)
+        holds("name" in out.stderr and "line.pem" in out.stderr, out.stderr)
+        equal(names(apart), [made["name"]])
+    finally:
+        shutil.rmtree(lake.data / "tls")
+
+
+@case
+def a_restore_that_was_not_finished_is_no_lake():
+    apart, to = work / "half-bk", work / "half"
+    made = backup(to=apart)
+    victim = max((apart / made["name"] / "data").rglob("store/journal/*.seg"))
+    kept = victim.read_bytes()
+    victim.unlink()
+    victim.write_bytes(kept[:-1] + b"x")
+    tarn("backup", "restore", apart, to, data=None, status=1)
+    holds((to / "meta/tarn.db").exists(), "it is half there")
+    out = subprocess.run([TARN, "serve", "--data", to, "--http", "127.0.0.1:0"], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, timeout=60)
+    holds(out.returncode == 5 and "was not finished" in out.stderr and "tarn backup restore" in out.stderr,
+          (out.returncode, out.stderr))
+    victim.write_bytes(kept)
+    holds("not empty" in tarn("backup", "restore", apart, to, data=None, status=5).stderr, "not over it")
+    shutil.rmtree(to)
+    tarn("backup", "restore", apart, to, data=None)
+    holds("all is well" in tarn("doctor", data=to).stdout, "whole")
+
+
+def left_of(apart, made, change):
+    """What a backup that was killed and a power cut may leave: `change` is done to the files of its bodies."""
+    part = apart / (made["name"] + ".part")
+    (apart / made["name"]).rename(part)
+    (part / "backup.json").unlink()
+    bodies = sorted(part.rglob("store/objects/*/*"))
+    for path in bodies:
+        bytes_of = path.read_bytes()
+        path.unlink()
+        path.write_bytes(change(bytes_of))
+    return bodies
+
+
+@case
+def what_a_power_cut_leaves_of_a_killed_one():
+    """Of the right length, but damaged: it is copied again, and the lake is not blamed for it."""
+    one, apart = Lake(work / "cut"), work / "cut-bk"
+    s3 = client(one)
+    s3.create_bucket(Bucket="some")
+    for number in range(3):
+        s3.put_object(Bucket="some", Key=str(number), Body=body(number, 200000))
+    for change in (lambda b: bytes(len(b)), lambda b: bytes(4096) + b[4096:]):
+        made = backup(to=apart, data=one.data)
+        equal(len(left_of(apart, made, change)), 3)
+        out = tarn("backup", apart, data=one.data)
+        holds("goes on with" in out.stderr and "damaged in the lake" not in out.stderr, out.stderr)
+        tarn("backup", "verify", apart, data=None)
+        copy = restored("cut-again", of=apart)
+        for number in range(3):
+            equal(client(copy).get_object(Bucket="some", Key=str(number))["Body"].read(), body(number, 200000))
+        equal(copy.stop(), 0)
+        shutil.rmtree(copy.data)
+        shutil.rmtree(apart)
+    equal(one.stop(), 0)
+
+
+@case
+def an_older_one_that_was_cut_off():
+    """What is shared with it is looked at: a file that is shorter than it was is copied again."""
+    one, apart = Lake(work / "short"), work / "short-bk"
+    s3 = client(one)
+    s3.create_bucket(Bucket="some")
+    s3.put_object(Bucket="some", Key="k", Body=body(1, 200000))
+    made = backup(to=apart, data=one.data)
+    path = next((apart / made["name"]).rglob("store/objects/*/*"))
+    kept = path.read_bytes()
+    path.unlink()
+    path.write_bytes(kept[:1000])
+    backup(to=apart, data=one.data)
+    tarn("backup", "verify", apart, data=None)
+    equal(one.stop(), 0)
+
+
+@case
 def who_may_and_what_is_refused():
     left = set((lake.data / "tmp").iterdir())  # of the one that was killed, for a minute
     made = backup()
