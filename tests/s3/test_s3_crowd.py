@@ -204,6 +204,30 @@ def batches_of_deletes_wait_before_they_delete():
 
 
 @case
+def calls_with_large_bodies_wait_for_room():
+    """A hundred KiB each, of many at once: batches of deletes at one door, statements at the other."""
+    keys = "".join(f"<Object><Key>none-{n:04}-{'long' * 40}</Key></Object>" for n in range(500))
+    body = f"<Delete>{keys}</Delete>".encode()
+    deletes = [wire_from(f"127.0.0.{2 + n % 4}", s3.address) for n in range(60)]
+    for wire in deletes:
+        wire.send(b"".join(s3.head("POST", "/bkt", "delete", body=body)))
+    text = b"SELECT 42 AS answer /* " + b"long " * 20000 + b"*/"
+    head = (f"POST /v1/sql HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {lake.token}\r\nContent-Type: text/plain\r\n"
+            f"Accept: text/csv\r\nContent-Length: {len(text)}\r\n\r\n").encode()
+    calls = [wire_from(f"127.0.0.{2 + n % 4}", lake.address) for n in range(200)]
+    for wire in calls:
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)  # what waits to be read waits here
+        wire.send(head + text[:50000])
+    for wire in calls:
+        wire.send(text[50000:])
+    equal({(reply.status, reply.body[:100] if reply.status == 200 else b"") for reply in all_replies(calls)}, {(200, b"answer\r\n42\r\n")})
+    equal({(reply.status, reply.body.count(b"<Deleted>")) for reply in all_replies(deletes)}, {(200, 500)})
+    for wire in calls + deletes:
+        wire.close()
+    equal((metric("http_waiting_requests"), metric("s3_waiting_requests")), (0, 0))
+
+
+@case
 def it_ends_well():
     wires = [wire_from("127.0.0.9", s3.address, receives=4096) for _ in range(100)]
     for wire in wires:

@@ -3,9 +3,13 @@
  * Invariants:
  * 1. While a worker has a block only `ahead` grows; the two change places when it has done.
  * 2. The first HTTP_FREE_BYTES of a body cost nothing; what grows beyond is charged to the budget until
- *    the request is over. Without budget a block is worked on as it is, and a collected body is
- *    refused, so an upload goes on in small blocks and never waits for another one to end.
- * 3. Once refused, or over, nothing more of the body is taken. */
+ *    the request is over. Without budget a block is worked on as it is, so an upload goes on in small blocks and
+ *    never waits for another one to end.
+ * 3. A collected body is charged whole when it goes beyond what costs nothing, or waits for that with no more in
+ *    memory (http_room.c): all that hold room come to their end. Who may not send it is told before. One whose
+ *    length is not said, or of HTTP/2, which would keep what comes meanwhile, is charged as it grows, and refused
+ *    where there is no room.
+ * 4. Once refused, or over, nothing more of the body is taken. */
 #include "front/http/http_priv.h"
 
 /* ---- the budget ---- */
@@ -99,12 +103,33 @@ void req_refuse(HttpReq *r, int status, Code code, const char *text)
 
 /* ---- bytes that come ---- */
 
+/* What it holds when it waits for its room is what costs nothing. */
+bool body_charged_whole(const HttpReq *r)
+{
+    return !r->route->on_body && r->wire->one && r->head.has_length && r->head.content_length > HTTP_FREE_BYTES;
+}
+
+/* Of what is charged whole; 0: it has to wait, or does. */
+static size_t whole_room(HttpReq *r)
+{
+    size_t all = (size_t)r->head.content_length;
+    if (r->running)
+        return 0;
+    if (r->charged == 0 && r->body.len < HTTP_FREE_BYTES)
+        return HTTP_FREE_BYTES - r->body.len;
+    if (r->charged == 0 && limits_bytes_try(policy_limits(r->server->policy), r->policy.entry, all))
+        r->charged = r->body_room = all;
+    return r->charged > 0 ? all - r->body.len : 0;
+}
+
 size_t req_body_room(HttpReq *r)
 {
     if (r->phase == REQ_DUPLEX)
         return SIZE_MAX;
     if (r->phase != REQ_BODY || r->body_over || r->refusal_status != 0)
         return 0;
+    if (body_charged_whole(r))
+        return whole_room(r);
     if (!r->route->on_body)
         return SIZE_MAX;
     const Buf *to = r->running ? &r->ahead : &r->body;
@@ -141,6 +166,8 @@ size_t req_body_in(HttpReq *r, Str bytes)
     if (r->phase == REQ_DUPLEX)
         return duplex_in(r, bytes);
     Str data = str_sub(bytes, 0, req_body_room(r));
+    if (data.len == 0 && bytes.len > 0 && req_receives(r) && body_charged_whole(r))
+        room_await_body(r);
     if (data.len == 0)
         return 0;
     if (r->wire->consumed)

@@ -201,6 +201,7 @@ bool bytes_crowd(const HttpReq *r);
 bool body_charge(HttpReq *r, size_t bytes);    /* at least so many */
 bool body_charge_to(HttpReq *r, size_t bytes); /* exactly so many */
 void body_charge_force(HttpReq *r, size_t bytes); /* at least so many, whatever the budget has */
+bool body_charged_whole(const HttpReq *r);     /* before more of it is read than costs nothing */
 bool body_reads_ahead(HttpReq *r);
 void block_over(HttpReq *r);
 void refuse_now(HttpReq *r, int status, Code code, const char *text);
@@ -208,6 +209,7 @@ void refuse_now(HttpReq *r, int status, Code code, const char *text);
 /* http_room.c */
 bool room_had(HttpReq *r);                     /* in the lane, before on_end; false: room_await follows */
 void room_await(HttpReq *r);
+void room_await_body(HttpReq *r);              /* it goes on from where it is */
 
 /* http_send.c */
 void reply_begin(HttpReq *r);

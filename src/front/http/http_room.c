@@ -1,11 +1,14 @@
-/* Replies that are made at once: their room in the budget of all is had before they are made, or waited for.
+/* Replies that are made at once: their room in the budget of all is had before they are made, or waited for. So is
+ * that of collected bodies before they are read on.
  *
  * Invariants:
  * 1. Who waits holds nothing of the budget: what was charged for a body that is worked on already is given back
- *    first; a request that keeps its body (collected) does not wait and goes on without room of its own.
+ *    first; a request that keeps its body (collected, of more than HTTP_FREE_BYTES) does not wait for its reply
+ *    and goes on without room of its own.
  * 2. A request that waits is parked: the loop sees it as running. Either `granted` or leaving the line resumes
  *    it, never both.
  * 3. on_end runs once, when there is room. The time limit of the request goes on; over it the answer is 503.
+ *    A body of more than a client ever has room for waits for what it can have, and is refused then.
  * 4. Room that was had is what the reply is charged, until it has begun; a reply that becomes larger is charged
  *    all the same, since it is there. At most as many as there are workers are made at once. */
 #include "front/http/http_priv.h"
@@ -77,9 +80,28 @@ static void room_resumed(LoopPost *post)
     }
 }
 
+static void body_resumed(LoopPost *post)
+{
+    HttpReq *r = (HttpReq *)post;
+    bool had = r->room_granted && r->waiter.bytes >= r->head.content_length && !r->timed_out;
+    if (r->room_granted)
+        r->charged = r->body_room = r->waiter.bytes;
+    r->parked = r->running = r->room_granted = false;
+    http_req_on_cancel(r, NULL, NULL);
+    if (!r->conn) {
+        stage_over(r);
+    } else if (had && r->refusal_status == 0) {
+        r->wire->rest(r, false);
+    } else if (had) {
+        req_refuse(r, r->refusal_status, r->refusal_code, r->refusal_text);
+    } else {
+        r->timed_out = false;
+        refuse_now(r, 503, E_UNAVAILABLE, "the server had no room for the body in time");
+    }
+}
+
 static void resume(HttpReq *r)
 {
-    r->work.post.run = room_resumed;
     loop_post(r->work.loop, &r->work.post);
 }
 
@@ -97,11 +119,23 @@ static void wait_cancel(void *arg)
         resume(r);
 }
 
-void room_await(HttpReq *r)
+static void line_join(HttpReq *r, size_t bytes, void (*resumed)(LoopPost *post))
 {
     ASSERT(r->charged == 0);
     r->parked = r->running = true;
-    r->waiter = (LimitWaiter){ .entry = r->policy.entry, .bytes = r->room_wanted, .granted = granted };
+    r->work.post.run = resumed;
+    r->waiter = (LimitWaiter){ .entry = r->policy.entry, .bytes = bytes, .granted = granted };
     limits_bytes_await(limits_of(r), &r->waiter);
     http_req_on_cancel(r, wait_cancel, r);
+}
+
+void room_await(HttpReq *r)
+{
+    line_join(r, r->room_wanted, room_resumed);
+}
+
+void room_await_body(HttpReq *r)
+{
+    line_join(r, (size_t)r->head.content_length, body_resumed);
+    r->wire->rest(r, true);
 }

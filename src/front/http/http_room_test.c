@@ -1,4 +1,4 @@
-/* Covers http_room.c: replies that wait for room before they are made. */
+/* Covers http_room.c: replies that wait for room before they are made, bodies before they are read on. */
 #include "front/http/http_fake.h"
 #include "front/http/http_policy.h"
 
@@ -61,9 +61,11 @@ static const HttpRoute routes[] = {
       .room_of = room_of, .lane = HTTP_ON_IO_WORKER },
     { "GET", "/short", "short", .on_end = page_end, .on_free = page_free, .room_of = room_of,
       .lane = HTTP_ON_IO_WORKER, .timeout_ms = 20 },
+    { "POST", "/short", "shortPost", .on_end = half_end, .on_free = page_free, .timeout_ms = 20 },
     { "GET", "/plain", "plain", .on_end = page_end },
     { "GET", "/seen", "seen", .on_end = page_end, .flags = HTTP_ROUTE_NO_ADMIT },
     { "POST", "/half", "half", .on_end = half_end },
+    { "POST", "/keyed", "keyed", .right = 1, .on_end = half_end, .on_free = page_free, .lane = HTTP_ON_IO_WORKER },
 };
 
 static Limits *limits_of(Fake *fake)
@@ -222,6 +224,132 @@ TEST(room_who_holds_something_does_not_wait)
     limits_bytes_give(limits_of(&fake), NULL, taken);
     all_given_back(&fake);
     fake_end(&fake);
+}
+
+/* ---- bodies ---- */
+
+enum { BODY_BYTES = 60000 };
+
+/* Its head and the first half of the body. */
+static int body_begin(Fake *fake, const char *path, size_t bytes)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    int fd = fake_connect(fake);
+    char *half = arena_alloc(&arena, BODY_BYTES / 2);
+    memset(half, 'b', BODY_BYTES / 2);
+    fake_say(fd, str_format(&arena, "POST %s HTTP/1.1\r\nContent-Length: %zu\r\n" CLOSE "\r\n", path, bytes));
+    fake_say(fd, str_of(half, BODY_BYTES / 2));
+    return fd;
+}
+
+static void body_go_on(int fd)
+{
+    char half[BODY_BYTES / 2];
+    memset(half, 'b', sizeof half);
+    fake_say(fd, str_of(half, sizeof half));
+}
+
+TEST(room_of_bodies_is_waited_for_and_nobody_holds_a_half)
+{
+    enum { CLIENTS = 16, AT_ONCE = BUDGET / BODY_BYTES };
+    static const char *const paths[] = { "/half", "/worker" };
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
+        Fake fake;
+        Arena arena AUTO(arena_done) = { 0 };
+        int fds[CLIENTS];
+        size_t answers = i ? (size_t)PAGE : BODY_BYTES / 2;
+        start(&fake);
+        for (size_t at = 0; at < CLIENTS; at++) {
+            fds[at] = body_begin(&fake, paths[i], BODY_BYTES);
+            while (limits_bytes_held(limits_of(&fake)) < MIN(at + 1, (size_t)AT_ONCE) * BODY_BYTES)
+                usleep(100); /* they come in this order */
+        }
+        wait_waiting(&fake, CLIENTS - AT_ONCE);
+        CHECK_INT(limits_bytes_held(limits_of(&fake)), AT_ONCE * BODY_BYTES);
+        for (size_t at = 0; at < CLIENTS; at++)
+            body_go_on(fds[at]);
+        for (size_t at = 0; at < CLIENTS; at++) {
+            Str reply = fake_hear_all(fds[at], &arena);
+            if (i == 0) /* a page of those that hold their bodies may find no room */
+                CHECK_INT(fake_status(reply), 200);
+            if (fake_status(reply) == 200)
+                CHECK_INT(fake_body(reply).len, answers);
+            net_close(&fds[at]);
+        }
+        all_given_back(&fake);
+        http_server_free(&fake.server);
+        CHECK_INT(atomic_load(&fake.ends), CLIENTS);
+    }
+}
+
+TEST(room_of_a_body_over_the_time_limit_it_is_503)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, 20 << 10);
+    int fd = body_begin(&fake, "/short", BODY_BYTES);
+    Str reply = fake_hear_all(fd, &arena);
+    CHECK_INT(fake_status(reply), 503);
+    CHECK(str_find(reply, STR("Retry-After: 1\r\n")) > 0);
+    CHECK(str_find(reply, STR("no room for the body")) > 0);
+    net_close(&fd);
+    wait_waiting(&fake, 0);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    http_server_free(&fake.server);
+    CHECK_INT(atomic_load(&fake.ends), 0);
+    CHECK_INT(atomic_load(&fake.frees), 1);
+}
+
+TEST(room_of_a_body_is_for_those_who_may_send_it)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, 0);
+    int fd = body_begin(&fake, "/keyed", BODY_BYTES);
+    CHECK_INT(fake_status(fake_hear_all(fd, &arena)), 401);
+    net_close(&fd);
+    wait_waiting(&fake, 0);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    http_server_free(&fake.server);
+    CHECK_INT(atomic_load(&fake.ends), 0);
+    CHECK_INT(atomic_load(&fake.frees), 0);
+}
+
+TEST(room_of_a_body_that_is_larger_than_all_it_is_503)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    int fd = body_begin(&fake, "/half", BUDGET + 1);
+    CHECK_INT(fake_status(fake_hear_all(fd, &arena)), 503);
+    net_close(&fd);
+    all_given_back(&fake);
+    fake_end(&fake);
+}
+
+TEST(room_of_a_body_who_goes_leaves_the_line)
+{
+    Fake fake;
+    start(&fake);
+    size_t taken = others_take(&fake, 0);
+    int fd = body_begin(&fake, "/half", BODY_BYTES);
+    wait_waiting(&fake, 1);
+    net_close(&fd); /* nobody looks before there is room */
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    taken = others_take(&fake, 0);
+    fd = body_begin(&fake, "/half", BODY_BYTES);
+    int other = body_begin(&fake, "/worker", BODY_BYTES);
+    wait_waiting(&fake, 2);
+    http_server_free(&fake.server); /* while they wait */
+    net_close(&fd);
+    net_close(&other);
+    CHECK_INT(atomic_load(&fake.ends), 0);
+    CHECK(taken > 0);
 }
 
 TEST(room_without_a_wish_it_is_503_but_not_for_who_looks_after_the_server)

@@ -455,7 +455,7 @@ void req_begin(HttpReq *r)
     buf_init(&r->body, r->route->on_body ? HTTP_BLOCK_BYTES : (size_t)r->body_max);
     buf_init(&r->ahead, HTTP_BLOCK_BYTES);
     buf_init(&r->trailers, HTTP_TRAILER_BYTES_MAX);
-    if (r->route->on_head || r->route->on_body || r->head.expects_continue)
+    if (r->route->on_head || r->route->on_body || r->head.expects_continue || body_charged_whole(r))
         stage_go(r, RUN_HEAD);
     else
         body_await(r);
