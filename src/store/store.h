@@ -31,7 +31,7 @@ typedef struct StoreOptions {
     uint64_t reserve_bytes;     /* kept for what frees space; 0: two segments and 32 MiB for the index */
     unsigned space_percent[3]; /* of the file system: where alarm, no background work, no writes begin; 0: 85 90 95 */
     uint64_t feed_journal_bytes; /* of the journal wait for readers of the feed before compaction; 0: 1 GiB */
-    int64_t trash_seconds; /* large bytes stay so long after their last name went; 0: an hour; below 0: not at all */
+    int64_t trash_seconds; /* deleted and replaced bytes stay so long; 0: an hour; below 0: not at all */
 } StoreOptions;
 
 Code store_open(Os *os, const StoreOptions *options, Store **ret_store, Err *err) CHECKED;
