@@ -22,14 +22,6 @@ static void uuid_stamp(Uuid *uuid, uint8_t version)
     uuid->bytes[8] = (uint8_t)((uuid->bytes[8] & 0x3F) | 0x80);
 }
 
-Uuid uuid_v4(const uint8_t random[16])
-{
-    Uuid uuid;
-    memcpy(uuid.bytes, random, sizeof uuid.bytes);
-    uuid_stamp(&uuid, 4);
-    return uuid;
-}
-
 Uuid uuid_v7(int64_t time_us, const uint8_t random[10])
 {
     Uuid uuid;

@@ -16,7 +16,6 @@ enum { UUID_TEXT_LEN = 36 };
 
 bool uuid_eq(Uuid a, Uuid b);
 bool uuid_is_none(Uuid uuid);                       /* all zero */
-Uuid uuid_v4(const uint8_t random[16]);             /* sets version and variant */
 Uuid uuid_v7(int64_t time_us, const uint8_t random[10]);
 Str uuid_format(Arena *arena, Uuid uuid);           /* lower case, with hyphens */
 bool uuid_parse(Str text, Uuid *ret_uuid);

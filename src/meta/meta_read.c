@@ -236,16 +236,6 @@ Code meta_list_staged_before(MetaRead *read, int64_t time_us, META_LIST(MetaStag
                      arena, ret_rows, ret_count, err);
 }
 
-Code meta_get_commit(MetaRead *read, Uuid commit, META_GET(MetaCommit))
-{
-    return row_get(read, READ_get_commit, VALUES(UUID(commit)), arena, ret_row, err);
-}
-
-Code meta_get_model(MetaRead *read, Str name, META_GET(MetaModel))
-{
-    return row_get(read, READ_get_model, VALUES(TEXT(name)), arena, ret_row, err);
-}
-
 Code meta_list_models(MetaRead *read, META_LIST(MetaModel))
 {
     return rows_list(read, READ_list_models, NO_VALUES, arena, ret_rows, ret_count, err);
@@ -277,12 +267,6 @@ Code meta_list_runs(MetaRead *read, int64_t before_us, size_t limit, META_LIST(M
 Code meta_list_quality(MetaRead *read, Str model, size_t limit, META_LIST(MetaQuality))
 {
     return rows_list(read, READ_list_quality, VALUES(TEXT(model), NUMBER(limit_of(limit))),
-                     arena, ret_rows, ret_count, err);
-}
-
-Code meta_list_run_quality(MetaRead *read, Str run_id, META_LIST(MetaQuality))
-{
-    return rows_list(read, READ_list_run_quality, VALUES(TEXT(run_id)),
                      arena, ret_rows, ret_count, err);
 }
 

@@ -36,9 +36,7 @@ Code meta_list_dropped_tables(MetaRead *read, META_LIST(MetaTable)) CHECKED; /* 
 
 Code meta_list_staged_files(MetaRead *read, Str run_id, META_LIST(MetaStagedFile)) CHECKED;
 Code meta_list_staged_before(MetaRead *read, int64_t time_us, META_LIST(MetaStagedFile)) CHECKED;
-Code meta_get_commit(MetaRead *read, Uuid commit, META_GET(MetaCommit)) CHECKED;
 
-Code meta_get_model(MetaRead *read, Str name, META_GET(MetaModel)) CHECKED;
 Code meta_list_models(MetaRead *read, META_LIST(MetaModel)) CHECKED; /* by name */
 /* Intervals of a model by start; an empty fingerprint: of all its versions; empty model: of all. */
 Code meta_list_ledger(MetaRead *read, Str model, Str fingerprint, META_LIST(MetaLedger)) CHECKED;
@@ -49,7 +47,6 @@ Code meta_list_run_parts(MetaRead *read, Str run_id, META_LIST(MetaRun)) CHECKED
 Code meta_list_runs(MetaRead *read, int64_t before_us, size_t limit, META_LIST(MetaRun)) CHECKED;
 /* Newest first; empty model: of all models. */
 Code meta_list_quality(MetaRead *read, Str model, size_t limit, META_LIST(MetaQuality)) CHECKED;
-Code meta_list_run_quality(MetaRead *read, Str run_id, META_LIST(MetaQuality)) CHECKED;
 /* Edges that touch `name` on either side; empty: all. The newest run of each edge. */
 Code meta_list_lineage(MetaRead *read, Str name, META_LIST(MetaLineage)) CHECKED;
 

@@ -324,6 +324,28 @@ CONFORMANCE(a_replayed_commit_applies_once)
     CHECK_INT(meta_read_sequence(read), 1);
 }
 
+static size_t outbox_list(Lake *lake, MetaOutbox **ret_rows)
+{
+    size_t count;
+    AUTO(meta_read_end) MetaRead *read = read_new(lake);
+    CHECK_OK(meta_list_outbox(read, 0, &lake->arena, ret_rows, &count, &lake->err), &lake->err);
+    return count;
+}
+
+CONFORMANCE(a_message_that_has_left_is_gone)
+{
+    MetaOutbox *rows;
+    MetaTxn *txn = txn_new(lake), *left = txn_new(lake);
+    meta_add_outbox(txn, &(MetaOutbox){ .topic = STR("first") });
+    meta_add_outbox(txn, &(MetaOutbox){ .topic = STR("second") });
+    COMMIT(lake, txn);
+    CHECK_INT(outbox_list(lake, &rows), 2);
+    meta_delete_outbox(left, rows[0].id);
+    COMMIT(lake, left);
+    CHECK_INT(outbox_list(lake, &rows), 1);
+    CHECK_STR(rows[0].topic, STR("second"));
+}
+
 CONFORMANCE(the_sequence_outlives_old_commits)
 {
     bool exists = true;

@@ -191,11 +191,6 @@ void meta_put_ledger(MetaTxn *txn, const MetaLedger *row)
     row_add(txn, OP_put_ledger, row);
 }
 
-void meta_delete_ledger(MetaTxn *txn, Str model, Str fingerprint)
-{
-    ITEM(txn, OP_delete_ledger, TEXT(model), TEXT(fingerprint));
-}
-
 void meta_put_run(MetaTxn *txn, const MetaRun *row)
 {
     row_add(txn, OP_put_run, row);

@@ -62,7 +62,6 @@ void meta_put_model(MetaTxn *txn, const MetaModel *row);
 void meta_delete_model(MetaTxn *txn, Str name);
 void meta_require_ledger_state(MetaTxn *txn, const MetaLedger *row); /* CONFLICT: other state */
 void meta_put_ledger(MetaTxn *txn, const MetaLedger *row);
-void meta_delete_ledger(MetaTxn *txn, Str model, Str fingerprint); /* absent is fine */
 void meta_put_run(MetaTxn *txn, const MetaRun *row);
 void meta_put_quality(MetaTxn *txn, const MetaQuality *row);
 void meta_put_lineage(MetaTxn *txn, const MetaLineage *row);
