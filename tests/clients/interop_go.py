@@ -14,9 +14,9 @@ def main():
         print("go is not installed: nothing to run")
         return results.close()
     program = stand.folder / "go-client"
-    environment = {**os.environ, "GOCACHE": os.environ.get("GOCACHE", str(stand.folder / "cache")), "GOFLAGS": "-mod=mod",
+    environment = {"GOCACHE": str(stand.folder / "cache"), "GOPATH": str(stand.folder / "go"), **os.environ, "GOFLAGS": "-mod=mod",
                    "GOTOOLCHAIN": "local", "GOPROXY": "off", "CGO_ENABLED": "0"}
-    subprocess.run([go, "build", "-o", program, "."], cwd=TOP / "tests/clients/go", env=environment, check=True, timeout=300)
+    subprocess.run([go, "build", "-o", program, "."], cwd=TOP / "tests/clients/go", env=environment, check=True, timeout=600)
     for tls in (False, True):
         for version in ("1", "2"):
             label = f"go HTTP/{version}, " + ("TLS" if tls else "clear")

@@ -147,11 +147,12 @@ def a_thousand_at_once(channels):
 def deadline_of_the_client():
     before = seen()
     with channel() as c:
+        c.unary_unary(TEST + "Echo")(b"", timeout=20)  # the connection stands: the call reaches the server in its time
         started = time.monotonic()
-        code, _ = status_of(lambda: c.unary_unary(TEST + "Sleep")(message(10000), timeout=0.2))
-        assert code == Code.DEADLINE_EXCEEDED and time.monotonic() - started < 3
+        code, _ = status_of(lambda: c.unary_unary(TEST + "Sleep")(message(10000), timeout=0.5))
+        assert code == Code.DEADLINE_EXCEEDED and time.monotonic() - started < 5
         assert c.unary_unary(TEST + "Sleep")(message(10), timeout=5) == message("slept")
-    assert soon(lambda: seen()["cancelled"] > before["cancelled"], 3), seen()
+    assert soon(lambda: seen()["cancelled"] > before["cancelled"]), seen()
     all_freed()
 
 
@@ -163,7 +164,7 @@ def cancelled_by_the_client():
         assert soon(lambda: seen()["messages"] >= before["messages"] + 10)
         for call in calls:
             call.cancel()
-        assert soon(lambda: seen()["cancelled"] >= before["cancelled"] + 10, 3), seen()
+        assert soon(lambda: seen()["cancelled"] >= before["cancelled"] + 10, 8), seen()  # the calls sleep for 10 s
         assert c.unary_unary(TEST + "Echo")(message("after"), timeout=5) == message("after")
     all_freed()
 
@@ -183,8 +184,9 @@ def stream_cancelled_in_the_middle(later):
 @case
 def deadline_of_a_chat():
     with channel() as c:
+        c.unary_unary(TEST + "Echo")(b"", timeout=20)  # the connection stands
         asked = queue.Queue()
-        call = c.stream_stream(TEST + "Chat")(iter(asked.get, None), timeout=0.5)
+        call = c.stream_stream(TEST + "Chat")(iter(asked.get, None), timeout=1.5)
         asked.put(message("hello"))
         assert next(call) == message("hello")
         assert status_of(lambda: next(call))[0] == Code.DEADLINE_EXCEEDED

@@ -80,7 +80,7 @@ def files(path):
 
 def wait_for(ports):
     for port in ports:
-        for _ in range(100):
+        for _ in range(400):
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()
                 break

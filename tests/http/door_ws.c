@@ -142,8 +142,8 @@ static const Kind kinds[] = {
     { "small", { .handlers = &echo_handlers, .fragments_max = 100 } },
     { "forgets", { .handlers = &echo_handlers, .deflate = true, .deflate_forgets = true } },
     { "wide", { .handlers = &echo_handlers, .deflate = true, .deflate_bits = 15, .message_max = 16 << 20 } },
-    { "quick", { .handlers = &echo_handlers, .ping_ms = 200, .close_ms = 300 } },
-    { "idle", { .handlers = &echo_handlers, .idle_ms = 300, .close_ms = 300 } },
+    { "quick", { .handlers = &echo_handlers, .ping_ms = 500, .close_ms = 300 } },
+    { "idle", { .handlers = &echo_handlers, .idle_ms = 1200, .close_ms = 300 } },
     { "origin", { .handlers = &echo_handlers, .origins = origins, .origin_count = ARRAY_LEN(origins) } },
     { "command", { .handlers = &command_handlers, .close_ms = 300, .queue_max = 8 << 20 } },
 };

@@ -68,7 +68,7 @@ def nginx():
     process = subprocess.Popen(["nginx", "-p", path, "-c", path / "conf", "-e", path / "error.log"],
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     atexit.register(end, process)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while True:
         try:
             socket.create_connection(("127.0.0.1", front), 1).close()

@@ -70,7 +70,7 @@ const cases = {
   },
   'pings of the server are answered': async () => {
     const socket = await open('/ws/quick');
-    await new Promise((resolve) => setTimeout(resolve, 900));
+    await new Promise((resolve) => setTimeout(resolve, 1800));
     socket.send('alive');
     assert.strictEqual(await next(socket), 'alive');
     await ends(socket);

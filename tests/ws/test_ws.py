@@ -654,7 +654,7 @@ def sum_of_lengths_over_64_bits(s):
 @single("limit", path="/ws/idle")
 def idle_is_closed(s):
     for _ in range(3):
-        time.sleep(0.15)
+        time.sleep(0.5)  # of 1.2 s: three of them are more
         s.send(frame(TEXT, "here")).expect(("text", "here"))
     s.expect(("close", 1000)).send(close(1000)).ends()
 
@@ -670,7 +670,7 @@ def quiet_peer_is_pinged(s):
 def peer_that_answers_no_ping_is_cut(s):
     started = time.monotonic()
     s.ends(("ping", b""))
-    assert 0.3 < time.monotonic() - started < 3
+    assert 0.6 < time.monotonic() - started < 10  # not by the first ping's time, 0.5 s
     saw("1006 /ws/quick")
 
 
@@ -692,7 +692,7 @@ def server_says_goodbye(s, code):
 def server_that_gets_no_answer_ends(s):
     started = time.monotonic()
     s.send(frame(TEXT, "close 4321 bye")).ends(("close", 4321))
-    assert 0.2 < time.monotonic() - started < 3
+    assert 0.2 < time.monotonic() - started < 10
     saw("1006 /ws/command")
 
 
@@ -768,8 +768,8 @@ def echo_to_a_client_that_does_not_read(s):
 
 @single("pressure", path="/ws/command")
 def handler_that_rests(s):
-    s.send(frame(TEXT, "rest 300"), frame(TEXT, "later"))
     started = time.monotonic()
+    s.send(frame(TEXT, "rest 300"), frame(TEXT, "later"))
     s.expect(("text", "later"))
     assert time.monotonic() - started > 0.2
     s.leaves()
@@ -794,7 +794,7 @@ def many_connections_rest_small():
 def drain_says_1001():
     for pipe in BOTH:
         with Door() as door:
-            talks, silent = Socket(door, pipe=pipe), Socket(door, "/ws/quick", pipe)
+            talks, silent = Socket(door, pipe=pipe), Socket(door, "/ws/command", pipe)  # which waits 0.3 s for an answer
             for s in (talks, silent):
                 s.send(frame(TEXT, "Hello")).expect(("text", "Hello"))
             door.process.terminate()
