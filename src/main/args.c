@@ -23,18 +23,26 @@ static const OptionRow *row_find(const OptionRow *rows, Str name)
     return NULL;
 }
 
+static Str undashed(Str name)
+{
+    while (str_starts(name, STR("-")))
+        name = str_from(name, 1);
+    return name;
+}
+
+/* What all options begin with makes none of them near. */
 static Code option_unknown(Str name, const OptionRow *rows, Err *err)
 {
     Str names[OPTIONS_MAX * 2];
     size_t count = 0;
     for (const OptionRow *row = args_common; row->name; row++)
-        names[count++] = str_z(row->name);
+        names[count++] = undashed(str_z(row->name));
     for (; rows && rows->name && count < ARRAY_LEN(names); rows++)
-        names[count++] = str_z(rows->name);
-    Str near = str_nearest(name, names, count);
+        names[count++] = undashed(str_z(rows->name));
+    Str near = str_nearest(undashed(name), names, count);
     Code code = err_set(err, E_INVALID, "unknown option '" STR_FMT "'", STR_ARG(name));
-    if (near.ptr)
-        return err_hint(err, code, "did you mean '" STR_FMT "'?", STR_ARG(near));
+    if (near.len > 1)
+        return err_hint(err, code, "did you mean '--" STR_FMT "'?", STR_ARG(near));
     return code;
 }
 

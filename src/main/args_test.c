@@ -33,6 +33,13 @@ TEST(args_unknown_option_offers_the_nearest)
     const char *argv[] = { "--sorce", "x" };
     CHECK_CODE(parse(&err, 2, argv), E_INVALID);
     CHECK(strstr(err.hint, "--source"));
+    static const char *const far[] = { "--nope", "--x", "-z", "--pg" };
+    for (size_t i = 0; i < ARRAY_LEN(far); i++) {
+        const char *one[] = { far[i] };
+        err_clear(&err);
+        CHECK_CODE(parse(&err, 1, one), E_INVALID);
+        CHECK_STR(str_z(err.hint), STR(""));
+    }
 }
 
 TEST(args_missing_value)

@@ -4,9 +4,11 @@
 #include "os/os.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { ADMIN_FILE_MAX = 64 << 10, CONNECT_TIMEOUT_MS = 5000 };
 
@@ -118,9 +120,10 @@ typedef struct Exchange {
     CURL *curl;
     Buf *body;    /* kept reply, and every problem document */
     FILE *file;
+    uint64_t size; /* of it; UINT64_MAX: a pipe has none */
     uint64_t sent;
     Err *err;
-    Code failed;  /* of receive */
+    Code failed;  /* of receive, or of the file */
     char reason[CURL_ERROR_SIZE];
 } Exchange;
 
@@ -143,6 +146,11 @@ static size_t exchange_send(char *bytes, size_t size, size_t count, void *arg)
     Exchange *exchange = arg;
     size_t got = fread(bytes, 1, size * count, exchange->file);
     exchange->sent += got;
+    if (ferror(exchange->file) || (got == 0 && exchange->size != UINT64_MAX && exchange->sent < exchange->size)) {
+        exchange->failed = err_set(exchange->err, E_IO, "%s ended after %llu bytes", exchange->request->file,
+                                   (unsigned long long)exchange->sent);
+        return CURL_READFUNC_ABORT;
+    }
     if (exchange->request->progress)
         exchange->request->progress(exchange->request->arg, exchange->sent);
     return got;
@@ -208,16 +216,18 @@ static void header_add(struct curl_slist **headers, Arena *tmp, const char *name
 static Code file_open(Exchange *exchange, Err *err)
 {
     const ClientRequest *request = exchange->request;
-    OsStat stat;
-    TRY(os_stat(os_real(), request->file, &stat, err));
+    struct stat stat;
     exchange->file = fopen(request->file, "rb");
-    if (!exchange->file)
-        return err_set(err, E_FORBIDDEN, "cannot read %s", request->file);
+    if (!exchange->file || fstat(fileno(exchange->file), &stat) != 0)
+        return err_set(err, errno == ENOENT ? E_NOT_FOUND : E_FORBIDDEN, "cannot read %s: %s", request->file,
+                       strerror(errno));
+    exchange->size = S_ISREG(stat.st_mode) ? (uint64_t)stat.st_size : UINT64_MAX;
     curl_easy_setopt(exchange->curl, CURLOPT_UPLOAD, 1L);
     curl_easy_setopt(exchange->curl, CURLOPT_READFUNCTION, exchange_send);
     curl_easy_setopt(exchange->curl, CURLOPT_READDATA, exchange);
     curl_easy_setopt(exchange->curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
-    curl_easy_setopt(exchange->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)stat.size_bytes);
+    curl_easy_setopt(exchange->curl, CURLOPT_INFILESIZE_LARGE, 
+                     exchange->size == UINT64_MAX ? (curl_off_t)-1 : (curl_off_t)exchange->size);
     return E_OK;
 }
 

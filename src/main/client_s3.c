@@ -304,8 +304,9 @@ static struct curl_slist *headers_sign(S3Client *client, const S3Call *call, Str
     for (size_t i = 0; i < count; i++) {
         fields[i] = (SigField){ str_z(all[i].name), all[i].value };
         buf_format(&names, "%s%s", i ? ";" : "", all[i].name);
-        headers = curl_slist_append(headers, str_copy_z(tmp, str_format(tmp, "%s: " STR_FMT, all[i].name,
-                                                                        STR_ARG(all[i].value))));
+        Str line = all[i].value.len ? str_format(tmp, "%s: " STR_FMT, all[i].name, STR_ARG(all[i].value))
+                                    : str_format(tmp, "%s;", all[i].name); /* curl's word for one that is empty */
+        headers = curl_slist_append(headers, str_copy_z(tmp, line));
     }
     SigClaim claim = { .kind = SIG_HEADER, .access_key = client->access, .day = str_sub(date, 0, 8),
                        .region = client->region, .service = STR("s3"), .amz_date = date,

@@ -3,6 +3,7 @@
 #include "main/render.h"
 #include "main/settings.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -147,6 +148,19 @@ static Code run(int argc, char **argv, Err *err)
     return command->run(&args, err);
 }
 
+/* An answer that was cut off by a full disk is no answer. */
+static Code output_end(Code code, Err *err)
+{
+    bool written = !ferror(stdout);
+    errno = 0;
+    written = fflush(stdout) == 0 && written;
+    if (written || code != E_OK)
+        return code;
+    return err_set(err, errno == ENOSPC || errno == EDQUOT ? E_NO_SPACE : E_IO,
+                   "the answer could not be written to the standard output%s%s", errno ? ": " : "",
+                   errno ? strerror(errno) : "");
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
@@ -157,9 +171,8 @@ int main(int argc, char **argv)
         argv[1] = "version";
     Err err;
     err_clear(&err);
-    Code code = run(argc, argv, &err);
+    Code code = output_end(run(argc, argv, &err), &err);
     if (code != E_OK)
         render_error(&err, sent_text);
-    fflush(stdout);
     return code_info(code)->exit_status;
 }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void show(WorkShow *line, uint64_t more)
@@ -354,13 +355,18 @@ Code work_get(S3Client *client, const WorkGet *get, Err *err)
         TRY(fetch_into(client, get, &fetch, err));
         return fflush(stdout) == 0 ? E_OK : err_set(err, E_IO, "cannot write the standard output");
     }
-    const char *part = str_copy_z(&tmp, str_format(&tmp, "%s.tarn-part-%d", get->file, (int)getpid()));
+    struct stat stat_of;
+    bool special = stat(get->file, &stat_of) == 0 && !S_ISREG(stat_of.st_mode); /* it stays a pipe, a device */
+    const char *part = special ? get->file
+                               : str_copy_z(&tmp, str_format(&tmp, "%s.tarn-part-%d", get->file, (int)getpid()));
     Fetch fetch = { .file = fopen(part, "wb"), .name = get->file, .show = get->show };
     if (!fetch.file)
         return file_refuse(get->file, err);
     Code code = fetch_into(client, get, &fetch, err);
     if (fclose(fetch.file) != 0 && code == E_OK)
         code = err_set(err, E_IO, "cannot write %s", get->file);
+    if (special)
+        return code;
     if (code == E_OK)
         code = os_rename(os_real(), part, get->file, err);
     if (code != E_OK && os_unlink(os_real(), part, NULL) != E_OK)

@@ -31,8 +31,6 @@ const OptionRow settings_options[] = {
     { "--https", "ADDR:PORT", "https.listen" },
     { "--s3", "ADDR:PORT", "s3.listen" },
     { "--s3-tls", "ADDR:PORT", "s3.listen_tls" },
-    { "--kafka", "ADDR:PORT", "kafka.listen" },
-    { "--pg", "ADDR:PORT", "pg.listen" },
     { "--set", "KEY=VALUE", "any setting by its key" },
     { "--bucket-prefix", "TEXT", "init.bucket_prefix" },
     { NULL, NULL, NULL },
@@ -43,7 +41,6 @@ static const struct {
 } short_forms[] = {
     { "--data", "data.dir" },   { "--http", "http.listen" },   { "--https", "https.listen" },
     { "--s3", "s3.listen" },     { "--s3-tls", "s3.listen_tls" },
-       { "--kafka", "kafka.listen" }, { "--pg", "pg.listen" },
     { "--bucket-prefix", "init.bucket_prefix" },
 };
 

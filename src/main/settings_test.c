@@ -52,6 +52,6 @@ TEST(settings_doors_that_are_not_built_stay_off)
 {
     Err err;
     Conf conf AUTO(conf_done) = { 0 };
-    const char *argv[] = { "--data", "/nonexistent", "--kafka", "127.0.0.1:9092" };
+    const char *argv[] = { "--data", "/nonexistent", "--set", "kafka.listen=127.0.0.1:9092" };
     CHECK_CODE(load(&conf, &err, ARRAY_LEN(argv), argv), E_UNSUPPORTED);
 }

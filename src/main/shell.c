@@ -44,12 +44,26 @@ static bool statement_whole(Str text)
     return whole && !quote;
 }
 
+/* As a person goes on, and a script does not. */
 static void statement_run(Client *client, Str text, const SqlView *view)
 {
     Err err;
     err_clear(&err);
     if (sql_statement(client, text, view, &err) != E_OK)
         render_error(&err, text);
+}
+
+/* A statement that was typed or piped in: never a part of one that is too long. */
+static Code text_run(Client *client, const Buf *text, const SqlView *view, bool person, Err *err)
+{
+    Code code = buf_end(text, "the statement", err);
+    if (code == E_OK && !person)
+        return sql_statement(client, buf_str(text), view, err);
+    if (code == E_OK)
+        statement_run(client, buf_str(text), view);
+    if (code != E_OK && person)
+        render_error(err, STR_NONE);
+    return person ? E_OK : code;
 }
 
 static void format_set(SqlView *view, Str name)
@@ -95,9 +109,8 @@ static const char *history_path(Arena *arena)
 
 Code shell_run(Client *client, SqlView *view, Err *err)
 {
-    (void)err;
+    static Buf text; /* the error's caret is drawn after this returns */
     Arena arena AUTO(arena_done) = { 0 };
-    Buf text AUTO(buf_done);
     buf_init(&text, SHELL_TEXT_MAX);
     bool person = isatty(STDIN_FILENO);
     const char *history = person ? history_path(&arena) : NULL;
@@ -119,14 +132,15 @@ Code shell_run(Client *client, SqlView *view, Err *err)
         }
         if (given.len && person)
             add_history(line);
+        bool ends = str_find_char(given, ';') >= 0; /* only such a line can end one */
         free(line);
-        if (statement_whole(buf_str(&text))) {
-            statement_run(client, buf_str(&text), view);
+        if (text.over || (ends && statement_whole(buf_str(&text)))) {
+            TRY(text_run(client, &text, view, person, err));
             buf_clear(&text);
         }
     }
     if (str_trim(buf_str(&text)).len) /* input that ends without `;` */
-        statement_run(client, buf_str(&text), view);
+        TRY(text_run(client, &text, view, person, err));
     if (history)
         write_history(history);
     if (person)

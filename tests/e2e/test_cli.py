@@ -98,6 +98,35 @@ def shell_reads_statements_over_lines():
 
 
 @case
+def a_script_ends_at_the_first_error():
+    out = lake.cli("sql", stdin="SELECT 1 AS one;\nSELECT nope;\nSELECT 40 + 2 AS behind;\n")
+    holds(out.returncode != 0 and "nope" in out.stderr and "^" in out.stderr, (out.returncode, out.stderr))
+    holds("one" in out.stdout and "behind" not in out.stdout, out.stdout)
+    out = lake.cli("sql", stdin="SELECT 1 AS n WHERE 1 = 1\n" + "OR 1 = 2\n" * 120000 + ";\nSELECT 2 AS behind;\n")
+    holds(out.returncode != 0 and out.stdout == "", f"a statement that is too long: not a part of it: {out.stdout[:99]}")
+
+
+@case
+def an_answer_that_cannot_be_written_is_an_error():
+    for words in (("sql", "-c", "SELECT 1"), ("sql", "--csv", "-c", "SELECT 1"), ("table", "list"), ("version",)):
+        with open("/dev/full", "w") as full:
+            out = subprocess.run([TARN, *words, "--data", lake.data], stdout=full, stderr=subprocess.PIPE, text=True)
+        holds(out.returncode == 1 and "could not be written" in out.stderr, (words, out.returncode, out.stderr))
+
+
+@case
+def a_pipe_is_ingested_to_its_end():
+    read, write = os.pipe()
+    os.write(write, b"from a pipe\n")
+    os.close(write)
+    out = subprocess.run([TARN, "ingest", f"/dev/fd/{read}", "--source", "piped", "--name", "p.txt", "--json", "--data",
+                          lake.data], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=(read,))
+    os.close(read)
+    equal(out.returncode, 0, out.stderr)
+    equal(json.loads(out.stdout)["size_bytes"], 12)
+
+
+@case
 def keys_are_made_and_revoked():
     made = json.loads(lake.cli("key", "create", "dash", "--role", "reader").stdout)
     secret = made["key"]
@@ -132,7 +161,7 @@ def term_drains_and_doctor_is_content():
     holds("all is well" in out.stdout, out.stdout)
     again = Lake(lake.data)
     equal(again.token, lake.token, "the key of the last start")
-    equal(again.rows("SELECT count(*) FROM bronze.objects"), [[1]])
+    equal(again.rows("SELECT count(*) FROM bronze.objects"), [[2]])
     again.stop()
 
 

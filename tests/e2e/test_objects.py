@@ -93,6 +93,20 @@ def a_file_goes_there_and_back():
 
 
 @case
+def a_pipe_stays_a_pipe():
+    bucket("pipes")
+    run("object", "put", "-", "pipes/k", stdin=b"through")
+    fifo = work / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    run("object", "get", "pipes/k", fifo)
+    holds(fifo.is_fifo(), "as /dev/null would stay a device")
+    equal(os.read(reader, 100), b"through")
+    os.close(reader)
+    holds(not list(work.glob("fifo.*")), "nothing beside it")
+
+
+@case
 def keys_are_opaque():
     bucket("opaque")
     keys = ["a//b", "..", "./z", "/lead", "p", "p/q", "\u00fc \u00df+%25&?#", "x" * 1024, "~", "*"]
