@@ -8,11 +8,13 @@
  * 4. Nothing that was stopped in a turn is called in it: a watch that stops leaves the turn's events.
  * 5. A loop with much to do lets a client of this machine, or another thread, go on that wakes it, and
  *    so finds more to do at once; one with little to do comes at once.
- * 6. loops_free ends workers before loops: every post of theirs is run before memory goes. */
+ * 6. loops_free ends workers before loops: every post of theirs is run before memory goes. A loop's thread ends when
+ *    those that are expected from others have come. */
 #include "os/loop_priv.h"
 #include "os/memory.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -135,6 +137,28 @@ static void posts_run(Loop *loop)
         LoopPost *next = post->next;
         post->run(post);
         post = next;
+    }
+}
+
+void loop_expect(Loop *loop)
+{
+    loop->expected++;
+}
+
+void loop_came(Loop *loop)
+{
+    loop->expected--;
+}
+
+/* Its connections are gone: nothing else comes. */
+static void expected_await(Loop *loop)
+{
+    uint64_t count;
+    while (loop->expected > 0) {
+        struct pollfd wait = { loop->event_fd, POLLIN, 0 };
+        IGNORE(poll(&wait, 1, -1) < 0); /* interrupted: looks again */
+        IGNORE(read(loop->event_fd, &count, sizeof count) < 0); /* the wish to end stands in it too */
+        posts_run(loop);
     }
 }
 
@@ -304,6 +328,7 @@ static void *loop_run(void *arg)
         loop_conn_abort(loop->conns.next);
     loop->events = NULL;
     loop->event_count = 0;
+    expected_await(loop);
     return NULL;
 }
 

@@ -134,6 +134,9 @@ Loop *loops_at(Loops *loops, size_t at);
 size_t loop_index(const Loop *loop); /* where loops_at has it */
 
 void loop_post(Loop *loop, LoopPost *post);
+/* On the loop: another thread will post, whatever happens, and loops_free waits until it came. */
+void loop_expect(Loop *loop);
+void loop_came(Loop *loop); /* where that post is run */
 /* UNAVAILABLE: the lane's queue is full, or the loops end; nothing will be called. */
 Code loop_work(LoopWork *work, size_t lane, Err *err) CHECKED;
 int64_t loop_now_us(const Loop *loop); /* of this turn */

@@ -99,6 +99,7 @@ struct Loop {
     LoopTimer trim;                /* set by connections that come, go or rest */
     LoopWork trim_work;
     bool trims;                    /* a worker has it */
+    size_t expected;               /* posts that will come from other threads */
     int64_t pace_us;               /* since when `pace_events` are counted */
     uint64_t pace_events;
     bool busy;                     /* the thread is SCHED_BATCH */

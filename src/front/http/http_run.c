@@ -355,11 +355,13 @@ void http_req_park(HttpReq *r)
 {
     ASSERT(http_req_on_loop(r));
     r->parked = true;
+    loop_expect(r->loop);
 }
 
 static void resumed(LoopPost *post)
 {
     HttpReq *r = (HttpReq *)post;
+    loop_came(r->loop);
     r->parked = false;
     r->running = false;
     stage_over(r);

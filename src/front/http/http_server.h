@@ -172,7 +172,8 @@ bool http_req_on_loop(const HttpReq *r); /* the lane of this request */
 void http_req_move(HttpReq *r);
 /* on_free has nothing left to do: it is not called. */
 void http_req_freed(HttpReq *r);
-/* A handler on the loop that answers later: park, then from any thread set the reply and resume. */
+/* A handler on the loop that answers later: park, then from any thread set the reply and resume. It is resumed
+ * in any case: http_server_free waits for it. */
 void http_req_park(HttpReq *r);
 void http_req_resume(HttpReq *r);
 

@@ -1,6 +1,10 @@
 /* Covers http_conn.c, http_count.c, http_route.c, http_run.c, http_server.c. */
 #include "front/http/http_fake.h"
 
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 TEST(http_answers_and_keeps_alive)
 {
     Fake fake;
@@ -173,4 +177,63 @@ TEST(http_drain_lets_requests_end)
     net_close(&busy);
     CHECK(http_server_drain(fake.server, 20000));
     fake_end(&fake);
+}
+
+/* ---- an answer that another thread makes while the server ends ---- */
+
+static struct {
+    pthread_t thread;
+    atomic_bool parked, cancelled, over;
+} late;
+
+static void late_cancel(void *arg)
+{
+    (void)arg;
+    atomic_store(&late.cancelled, true);
+}
+
+static void *late_thread(void *arg)
+{
+    HttpReq *r = arg;
+    while (!atomic_load(&late.cancelled))
+        usleep(200);
+    for (int i = 0; i < 1000 && !atomic_load(&late.over); i++)
+        usleep(200); /* as long as a sync of a slow drive takes: who does not wait for it is away */
+    if (atomic_load(&late.over))
+        return NULL;
+    http_reply(r, 200, "text/plain", STR("late"));
+    http_req_resume(r);
+    return NULL;
+}
+
+static void late_end(HttpReq *r)
+{
+    http_req_park(r);
+    http_req_on_cancel(r, late_cancel, NULL);
+    if (pthread_create(&late.thread, NULL, late_thread, r) != 0)
+        abort();
+    atomic_store(&late.parked, true);
+}
+
+static void late_free(HttpReq *r)
+{
+    Fake *fake = http_req_context(r);
+    atomic_fetch_add(&fake->frees, 1);
+}
+
+TEST(http_server_ends_behind_those_whom_another_thread_answers)
+{
+    static const HttpRoute routes[] = { { "GET", "/late", "late", .on_end = late_end, .on_free = late_free } };
+    HttpOptions options = { .routes = routes, .route_count = ARRAY_LEN(routes) };
+    Fake fake;
+    fake_start(&fake, &options);
+    int fd = fake_connect(&fake);
+    fake_say(fd, STR("GET /late HTTP/1.1\r\nHost: x\r\n\r\n"));
+    while (!atomic_load(&late.parked))
+        usleep(200);
+    http_server_free(&fake.server);
+    atomic_store(&late.over, true);
+    pthread_join(late.thread, NULL);
+    CHECK_INT(atomic_load(&fake.frees), 1);
+    net_close(&fd);
 }
