@@ -1,11 +1,12 @@
 """The command line as a person uses it: init, serve, ingest, sql, table, object, key, config, doctor, version."""
 import json
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
 
-from lake import Lake, TARN, case, equal, holds, main
+from lake import Lake, TARN, TOP, case, equal, holds, main
 
 lake = Lake()
 work = Path(tempfile.mkdtemp(prefix="tarn-cli-"))
@@ -23,6 +24,14 @@ def help_names_every_command():
     for name in ("serve", "ingest", "sql", "run", "doctor"):
         holds(name in out.stdout, name)
     holds("example:" in alone("sql", "--help").stdout, "an example in the help")
+
+
+@case
+def help_names_every_exit_status():
+    rows = re.findall(r'^CODE\((.*), *(\d+), *"[^"]*"\)', (TOP / "src/base/errors.def").read_text(), re.M)
+    said = alone("help").stdout.split("Exit status:")[1]
+    equal({status for _, status in rows} - set(re.findall(r"\b(\d+) ", said)), set())
+    holds(len(rows) > 20, rows)
 
 
 @case
