@@ -31,7 +31,8 @@ static void help_all(void)
     printf("\n`tarn COMMAND --help` shows a command's options and an example.\n"
            "Start here:  tarn serve --data ./lake\n"
            "Exit status: 0 done; 2 the command is wrong; 3 not there; 4 not allowed; 5 it is otherwise there, or not\n"
-           "             empty; 6 a gate held a model back; 7 no answer, try again; 130 stopped by Ctrl-C; 1 anything else\n");
+           "             empty; 6 a gate held a model back; 7 no answer, try again; 130 stopped by Ctrl-C;\n"
+           "             1 anything else\n");
 }
 
 static void help_options(const OptionRow *rows)
