@@ -36,21 +36,25 @@ def private_mounts():
         os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
 
 
+def unmount(path):
+    """Workers go a moment after their killed server, and who looks at a new disk of the machine has it open for a moment."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return call("umount", path)
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
 class Mounted:
     def __init__(self, image, kind):
         self.path = Path(tempfile.mkdtemp(prefix="mounted-", dir=image.parent))
         call("mount", "-o", "loop", "-t", kind, image, self.path)
 
     def end(self):
-        """The workers of a killed server go a moment after it."""
-        for left in range(100, -1, -1):
-            try:
-                call("umount", self.path)
-                break
-            except OSError:
-                if not left:
-                    raise
-                time.sleep(0.05)
+        unmount(self.path)
         self.path.rmdir()
 
 
@@ -85,7 +89,7 @@ class Recorder:
     def end(self):
         if self.mounted:
             self.mounted.end()
-        call("umount", self.disk)
+        unmount(self.disk)
         self.server.wait(60)
 
 

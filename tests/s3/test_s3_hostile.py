@@ -4,6 +4,7 @@ Each row has S3's own code; behind each that failed the key is looked for: nothi
 import atexit
 import base64
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -23,6 +24,12 @@ lake = Lake(None, "--s3", "127.0.0.1:0")
 s3 = Raw(lake)
 SPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 NOW = time.time()
+
+
+def worked():
+    """Processor seconds of the server: what it takes on a busy machine too."""
+    fields = Path(f"/proc/{lake.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def answers(rows, bucket="bkt"):
@@ -71,7 +78,7 @@ def bad_signatures():
     answers([
         ("another secret", lambda: other.ask("PUT", "/bkt/k", body=b"x"), *mismatch),
         ("an access key that is none", signed(access="TARNNONE"), 403, "InvalidAccessKeyId"),
-        ("the date changed", signed(after=put(x_amz_date=shifted(60))), *mismatch),
+        ("the date changed", signed(after=put(x_amz_date=shifted(60 if NOW % 86_400 < 43_200 else -60))), *mismatch),  # on the same day
         ("the host changed", signed(after=put(Host="elsewhere")), *mismatch),
         ("a field that is not signed", signed(after=put(x_amz_meta_a="b")), 403, "AccessDenied"),
         ("the host is not signed", signed(signed=["x-amz-content-sha256", "x-amz-date"]), 403, "AccessDenied"),
@@ -323,9 +330,9 @@ def bad_documents():
     large = b"<Delete>" + b" " * (5 << 20) + b"</Delete>"
     equal(s3.ask("POST", "/bkt", "delete", body=large).both, (400, "MaxMessageLengthExceeded"), "a large one")
     attributes = b"<Delete " + b" ".join(b"a%d='b'" % i for i in range(150_000)) + b"/>"
-    before = time.monotonic()
+    before = worked()
     equal(s3.ask("POST", "/bkt", "delete", body=attributes).both, (400, "MalformedXML"), "many attributes")
-    holds(time.monotonic() - before < 3, "many attributes are refused at once")
+    holds(worked() - before < 3, "many attributes are refused at once")
 
 
 def upload(key="k"):
@@ -431,9 +438,9 @@ def ten_thousand_parts():
             break
     equal(seen, list(range(1, count + 1)), "parts in their order")
     names = [(n, f"&quot;{hashlib.md5(b'%d' % n).hexdigest()}&quot;") for n in range(1, count + 1)]
-    before = time.monotonic()
+    before = worked()
     equal(s3.ask("POST", "/bkt/k", f"uploadId={id_}", body=parts_xml(names)).both, (400, "EntityTooSmall"), "small ones")
-    holds(time.monotonic() - before < 10, "10,000 parts are compared in one walk")
+    holds(worked() - before < 10, "10,000 parts are compared in one walk")
     equal(s3.ask("POST", "/bkt/k", f"uploadId={id_}", body=parts_xml(names + [(10_001, "a")])).both, (400, "MalformedXML"), "10,001")
     equal(s3.ask("POST", "/bkt/k", f"uploadId={id_}", body=parts_xml(names[:-1] + [(10_000, "a")])).both, (400, "InvalidPart"), "the last")
     equal(s3.ask("DELETE", "/bkt/k", f"uploadId={id_}").status, 204)
@@ -577,6 +584,10 @@ def more_than_the_server_takes():
 def a_disk_that_is_full():
     folder = Path(tempfile.mkdtemp(prefix="tarn-s3-full-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    disk = shutil.disk_usage(folder)
+    if disk.used * 100 < disk.total * 2:
+        print("     skip: this disk is empty: there is no level to set below what is used")
+        return
     made, raw = served(data=folder / "data")
     equal([raw.ask("PUT", f"/bkt{path}", body=body).status for path, body in (("", b""), ("/a", B), ("/b", A * 40))], [200] * 3)
     id_ = raw.ask("POST", "/bkt/c", "uploads", body=b"").text("UploadId")

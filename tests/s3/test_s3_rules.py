@@ -302,14 +302,17 @@ def many_small_reads_have_no_tails():
     wire = s3.open()
     for size in (100, 16_384, 20_000, 65_536, 65_537, 200_000):
         s3.ask("PUT", "/bkt/tail", body=b"t" * size)
-        times = []
-        for _ in range(40):
-            head, _ = s3.head("GET", "/bkt/tail")
-            before = time.monotonic()
-            wire.send(head)
-            equal(len(wire.reply().body), size)
-            times.append(time.monotonic() - before)
-        holds(statistics.median(times) < 0.035, f"{size} bytes in {statistics.median(times) * 1000:.1f} ms: a delayed acknowledgement")
+        middles = []
+        while len(middles) < 5 and not (middles and middles[-1] < 0.035):  # a busy machine is slow now and then, a delay stays
+            times = []
+            for _ in range(40):
+                head, _ = s3.head("GET", "/bkt/tail")
+                before = time.monotonic()
+                wire.send(head)
+                equal(len(wire.reply().body), size)
+                times.append(time.monotonic() - before)
+            middles.append(statistics.median(times))
+        holds(middles[-1] < 0.035, f"{size} bytes in {middles[-1] * 1000:.1f} ms: a delayed acknowledgement")
 
 
 @case

@@ -63,7 +63,7 @@ class S3fuse:
              f"passwd_file={self.folder / 'key'}"], env={**os.environ, "CURL_CA_BUNDLE": str(place.ca or "")} if place.tls else None,
             stdout=open(self.folder / "log", "wb"), stderr=subprocess.STDOUT)
         self.mounted = False
-        for _ in range(100):
+        for _ in range(600):
             if self.at.is_mount():
                 self.mounted = True
                 break

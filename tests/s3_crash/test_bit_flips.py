@@ -97,6 +97,9 @@ class Flips:
         for thread in threads:
             thread.start()
         time.sleep(1.5)
+        until = time.monotonic() + 60  # a slow machine has not written enough yet
+        while self.model.counts["put"] < 150 and time.monotonic() < until and any(thread.is_alive() for thread in threads):
+            time.sleep(0.05)
         stop.set()
         for thread in threads:
             thread.join()

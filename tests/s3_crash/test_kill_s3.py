@@ -40,6 +40,7 @@ class Kill:
         self.model = Model(lambda: next(ticks))
         self.findings, self.looked, self.early = [], Counter(), 0
         self.points, self.reached = self.dice.sample(POINTS, len(POINTS)), Counter()
+        self.points.sort(key=lambda name: name != "journal_unsynced")  # the first one: each write gets there
         self.start()
         s3 = S3(self.admin)
         for bucket, versions in (("plain", False), ("kept", True)):
@@ -67,12 +68,16 @@ class Kill:
             return None
         return name
 
-    def load(self, number, name=None):
+    def load(self, number, name=None, least=0):
+        """`least`: so many deletes are acknowledged before the end, also on a machine where that takes a while."""
+        enough, until = self.model.counts["delete"] + least, time.monotonic() + 60
         clients = [Client(self.model, self.admin, f"c{i}", self.dice.random(), 0.04, number) for i in range(CLIENTS)]
         stop = threading.Event()
         threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
         for thread in threads:
             thread.start()
+        while self.model.counts["delete"] < enough and time.monotonic() < until and any(thread.is_alive() for thread in threads):
+            time.sleep(0.01)
         try:
             self.lake.process.wait(2.5 if name else self.dice.uniform(0.05, 1.0))
             self.reached[name] += 1
@@ -126,7 +131,7 @@ class Kill:
         old = self.data.parent / "old"
         shutil.copytree(self.data, old)
         self.start()
-        self.load(0)
+        self.load(0, least=60)
         shutil.rmtree(self.data)
         old.rename(self.data)
         self.start()
