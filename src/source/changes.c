@@ -55,21 +55,26 @@ static Str text_bucket(Arena *arena, const StoreChange *change)
     return change->bucket;
 }
 
-/* Keys are any bytes, texts of tables are UTF-8. */
-static Str text_key(Arena *arena, const StoreChange *change)
+/* Keys, types and tags are any bytes, texts of tables are UTF-8: the engine reads no file that holds another. */
+static Str text_clean(Arena *arena, Str text)
 {
-    if (str_is_utf8(change->key))
-        return change->key;
+    if (str_is_utf8(text))
+        return text;
     Buf buf AUTO(buf_done);
-    buf_init(&buf, 3 * STORE_KEY_MAX);
-    for (size_t i = 0; i < change->key.len; i++) {
-        uint8_t byte = (uint8_t)change->key.ptr[i];
+    buf_init(&buf, 3 * text.len);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = (uint8_t)text.ptr[i];
         if (byte >= 0x80 || byte == '%')
             buf_format(&buf, "%%%02X", byte);
         else
             buf_put_char(&buf, (char)byte);
     }
     return str_copy(arena, buf_str(&buf));
+}
+
+static Str text_key(Arena *arena, const StoreChange *change)
+{
+    return text_clean(arena, change->key);
 }
 
 static Str text_version(Arena *arena, const StoreChange *change)
@@ -91,8 +96,8 @@ static Str text_sha256(Arena *arena, const StoreChange *change)
 
 static Str text_type(Arena *arena, const StoreChange *change)
 {
-    (void)arena;
-    return change->object.content_type.len > 0 ? change->object.content_type : STR_NONE;
+    Str type = change->object.content_type;
+    return type.len > 0 ? text_clean(arena, type) : STR_NONE;
 }
 
 static Str text_address(Arena *arena, const StoreChange *change)
@@ -106,20 +111,19 @@ static Str text_source(Arena *arena, const StoreChange *change)
     Str source = source_tag(&change->object, STR("source"));
     Str key = text_key(arena, change);
     ptrdiff_t slash = str_find_char(key, '/');
-    return source.len > 0 ? source : slash > 0 ? str_sub(key, 0, (size_t)slash) : STR_NONE;
+    return source.len > 0 ? text_clean(arena, source) : slash > 0 ? str_sub(key, 0, (size_t)slash) : STR_NONE;
 }
 
 static Str text_name(Arena *arena, const StoreChange *change)
 {
     Str name = source_tag(&change->object, STR("name"));
     Str key = text_key(arena, change);
-    return name.len > 0 ? name : str_from(key, (size_t)(str_rfind_char(key, '/') + 1));
+    return name.len > 0 ? text_clean(arena, name) : str_from(key, (size_t)(str_rfind_char(key, '/') + 1));
 }
 
 static Str text_consent(Arena *arena, const StoreChange *change)
 {
-    (void)arena;
-    return source_tag(&change->object, STR("consent"));
+    return text_clean(arena, source_tag(&change->object, STR("consent")));
 }
 
 static bool number_sequence(const StoreChange *change, int64_t *ret_number)

@@ -164,6 +164,23 @@ TEST(landing_has_every_change_once_wherever_it_is)
         "076933ff9904d1110d896e2c525e39e5-1 -");
 }
 
+/* Types and tags are what a client sent: any bytes. */
+TEST(landing_takes_texts_that_are_none)
+{
+    House house AUTO(house_close);
+    house_open(&house, 0);
+    CHECK_OK(store_bucket_create(house.store, STR("users"), &house.err), &house.err);
+    StoreTag tags[] = { { STR("source"), STR("s\xff") }, { STR("name"), { "n\0m", 3 } }, { STR("consent"), STR("\xed\xa0\x80") } };
+    StorePut put = { .bucket = STR("users"), .key = { "a\0b", 3 }, .content_type = STR("text/\xfe%"), .tags = tags, .tag_count = 3 };
+    CHECK_OK(store_put(house.store, &put, STR("x"), NULL, &house.err), &house.err);
+    for (int landed = 0; landed < 2; landed++) {
+        ASK(&house, "SELECT key = 'a' || chr(0) || 'b', source, name = 'n' || chr(0) || 'm', consent, content_type "
+            "FROM bronze.objects", "true s%FF true %ED%A0%80 text/%FE%25");
+        if (!landed)
+            CHECK_INT(land(&house), 1);
+    }
+}
+
 TEST(landing_goes_on_where_it_stopped)
 {
     House house AUTO(house_close);
