@@ -55,8 +55,10 @@ static void accept_one(Loop *loop, int fd, const NetAddress *peer, const LoopLis
 
 void door_accept(Loop *loop, const LoopDoor *door, bool all)
 {
-    int turn = door->listener->shared ? LOOP_SHARED_ACCEPTS_A_TURN : LOOP_ACCEPTS_A_TURN;
-    for (int i = 0; all || i < turn; i++) {
+    int turn = all                      ? NET_BACKLOG + 1 /* so many the kernel lets wait */
+               : door->listener->shared ? LOOP_SHARED_ACCEPTS_A_TURN
+                                        : LOOP_ACCEPTS_A_TURN;
+    for (int i = 0; i < turn; i++) {
         NetAddress peer;
         int fd = net_accept(door->fd, &peer);
         if (fd == -1)

@@ -120,6 +120,19 @@ TEST(listen_drain_answers_what_has_come)
     CHECK(loops_drain(door.loops, 20000));
 }
 
+/* As where the kernel has no memory: each call fails, and the next one does. */
+TEST(listen_drain_ends_where_nobody_can_be_accepted)
+{
+    NetAddress any;
+    Err err;
+    EchoDoor door AUTO(echo_stop) = { .loop_count = 2 };
+    CHECK_OK(net_address_parse(STR("127.0.0.1:0"), &any, &err), &err);
+    CHECK_OK(net_listen(&any, &door.listen.fd, 1, NULL, &err), &err);
+    echo_start(&door);
+    CHECK_INT(shutdown(door.listen.fd, SHUT_RDWR), 0);
+    CHECK(loops_drain(door.loops, 20000));
+}
+
 /* ---- output ---- */
 
 static void file_make(EchoDoor *door, size_t len)
