@@ -195,7 +195,7 @@ TYPES = ["long", "boolean", "int", "float", "double", "decimal(9, 2)", "decimal(
 @case
 def table_tool_agrees_with_pyiceberg():
     out = subprocess.run([sys.executable, HERE / "run.py", BUILD / "src/table/table_tool"], stdout=subprocess.PIPE,
-                         stderr=subprocess.STDOUT, text=True, timeout=240)
+                         stderr=subprocess.STDOUT, text=True, timeout=500)
     equal(out.returncode, 0, out.stdout[-3000:])
     holds("7 passed, 0 failed" in out.stdout, out.stdout)
 
@@ -401,7 +401,7 @@ def write_until_killed(lake, number, acknowledged):
 
 def sweeps_logged(lake):
     """Objects that the first round has swept; waits for its line."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until:
         found = re.findall(r"step=sweep objects=(\d+)", Path(lake.log.name).read_text())
         if found:
@@ -449,7 +449,7 @@ def a_killed_write_is_swept_and_nothing_reachable():
         holds(count >= 100 * acknowledged[number], f"{count} rows of writer {number}, {acknowledged[number]} acknowledged")
     started = time.monotonic()
     equal(lake.stop(), 0)
-    holds(time.monotonic() - started < 5, "the server ends promptly")
+    holds(time.monotonic() - started < 9, "the server ends promptly, before http.drain is over")
     equal(staged_rows(data), [], "intents")
     out = subprocess.run([BUILD / "tarn", "doctor", "--data", data], stdout=subprocess.PIPE, text=True)
     equal(out.returncode, 0, out.stdout)

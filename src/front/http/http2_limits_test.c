@@ -34,7 +34,7 @@ TEST(http2_drain_says_goaway_twice_and_ends_what_runs)
 TEST(http2_idle_connection_gets_goaway)
 {
     RigDoor door;
-    rig_door_open(&door, (HttpOptions){ .idle_ms_max = 50 });
+    rig_door_open(&door, (HttpOptions){ .idle_ms_max = 400 });
     RigClient *c = rig_client_new(&door, 65535, true);
     RigAnswer *a = rig_ask(c, "GET", "/fixed", STR_NONE, NULL, NULL);
     RIG_UNTIL(c, c->gone);
