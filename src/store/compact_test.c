@@ -292,8 +292,19 @@ TEST(store_compaction_leaves_delete_markers_what_they_are)
 
 /* ---- the property ---- */
 
+enum { OPEN_MAX = 8 };
+
+typedef struct OpenUpload {
+    Str bucket;
+    char key;
+    StoreUploadId id;
+    StorePart part; /* the last */
+} OpenUpload;
+
 typedef struct Random {
     uint64_t state;
+    OpenUpload open[OPEN_MAX]; /* uploads that are ended much later */
+    size_t open_count;
 } Random;
 
 static uint64_t below(Random *random, uint64_t end)
@@ -384,23 +395,38 @@ static void part_step(Store *store, Random *random, Str bucket, Str key, const S
     CHECK_OK(store_upload_part(store, bucket, key, id, part, &staged, &err), &err);
 }
 
+static void upload_end(Store *store, const OpenUpload *open, bool completes)
+{
+    Err err;
+    uint64_t sequence;
+    const char key[] = { 'k', open->key };
+    StoreComplete complete = { .bucket = open->bucket, .key = str_of(key, sizeof key), .id = open->id,
+                               .parts = &open->part, .part_count = 1 };
+    if (completes)
+        CHECK_OK(store_upload_complete(store, &complete, &sequence, &err), &err);
+    else
+        CHECK_OK(store_upload_abort(store, complete.bucket, complete.key, &open->id, &err), &err);
+}
+
+/* Some are ended at once, some later, some never. */
 static void upload_step(Store *store, Random *random, Str bucket, Str key)
 {
     Err err;
     StoreUpload upload = { .bucket = bucket, .key = key };
-    StoreUploadId id;
-    StorePart part;
-    uint64_t sequence;
-    CHECK_OK(store_upload_create(store, &upload, &id, &err), &err);
-    for (uint64_t i = below(random, 4); i > 0; i--)
-        part_step(store, random, bucket, key, &id, &part);
-    uint64_t end = below(random, 3);
-    part_step(store, random, bucket, key, &id, &part);
-    StoreComplete complete = { .bucket = bucket, .key = key, .id = id, .parts = &part, .part_count = 1 };
-    if (end == 0)
-        CHECK_OK(store_upload_complete(store, &complete, &sequence, &err), &err);
-    if (end == 1)
-        CHECK_OK(store_upload_abort(store, bucket, key, &id, &err), &err);
+    OpenUpload open = { .bucket = bucket, .key = key.ptr[1] };
+    if (random->open_count > 0 && below(random, 2)) {
+        OpenUpload *old = &random->open[below(random, random->open_count)];
+        upload_end(store, old, below(random, 3) > 0);
+        *old = random->open[--random->open_count];
+        return;
+    }
+    CHECK_OK(store_upload_create(store, &upload, &open.id, &err), &err);
+    for (uint64_t i = below(random, 4) + 1; i > 0; i--)
+        part_step(store, random, bucket, key, &open.id, &open.part);
+    if (random->open_count < OPEN_MAX && below(random, 2))
+        random->open[random->open_count++] = open;
+    else if (below(random, 3))
+        upload_end(store, &open, below(random, 3) > 0);
 }
 
 /* One of the versions of the key, 0: the key itself. */
@@ -538,12 +564,75 @@ static void rebuilt_equal(OsSim *sim, Store **store, uint64_t seed, int at)
     CHECK_INT(verified.findings, 0);
 }
 
+/* The record of a beginning goes with the oldest segment while those of the parts stay: an index that is made again
+ * from these ends the upload as it was ended, whatever its replay takes at once. */
+TEST(store_ends_uploads_whose_beginning_is_compacted_away)
+{
+    enum { SEED = 1, LIVE = 16, PARTS_AT = 11, SMALL = 300 /* more than a replay applies at once */ };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(SEED);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    StoreUpload completed = { .bucket = buckets[0], .key = STR("completed") }, aborted = completed;
+    StoreComplete complete = { .bucket = buckets[0], .key = completed.key, .part_count = 1 };
+    StorePurged purged;
+    uint64_t sequence;
+    size_t freed = 0;
+    CHECK_OK(compact_open(sim, TRASH_SECONDS, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    CHECK_OK(store_upload_create(store, &completed, &complete.id, &err), &err);
+    CHECK_OK(store_upload_create(store, &aborted, &aborted.id, &err), &err);
+    for (int i = 0; i < 4; i++) /* the oldest segment, dead */
+        CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err);
+    CHECK_OK(store_delete(store, buckets[0], STR("hot"), &err), &err);
+    os_sim_advance_us(sim, 2 * (int64_t)TRASH_SECONDS * 1000000);
+    CHECK_OK(store_trash_purge(store, NULL, &purged, &err), &err);
+    for (uint64_t i = 0; i < LIVE; i++) {
+        CHECK_OK(pattern_put(store, buckets[0], str_format(&arena, "live-%d", (int)i), BODY_LEN, i, &err), &err);
+        if (i != PARTS_AT)
+            continue;
+        StorePart part = part_add(store, complete.key, &complete.id, 1);
+        complete.parts = &part;
+        part_add(store, complete.key, &complete.id, 2);
+        part_add(store, aborted.key, &aborted.id, 1);
+        for (int k = 0; k < SMALL; k++)
+            CHECK_OK(pattern_put(store, buckets[0], str_format(&arena, "small-%d", k), 0, 1, &err), &err);
+        CHECK_OK(store_upload_complete(store, &complete, &sequence, &err), &err);
+        CHECK_OK(store_upload_abort(store, buckets[0], aborted.key, &aborted.id, &err), &err);
+    }
+    CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+    CHECK(freed > 0);
+    rebuilt_equal(sim, &store, SEED, 0);
+}
+
+/* The row of a null version that newer ones hide goes when the last of them goes, not only with the version. */
+TEST(store_null_version_that_is_the_newest_again_has_no_row)
+{
+    enum { SEED = 1 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(SEED);
+    Err err;
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(compact_open(sim, TRASH_SECONDS, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[1], &err), &err);
+    CHECK_OK(pattern_put(store, buckets[1], STR("k"), 10, 1, &err), &err);
+    CHECK_OK(store_bucket_set_versioning(store, buckets[1], VERSIONING_ENABLED, &err), &err);
+    for (uint64_t i = 0; i < 2; i++)
+        CHECK_OK(pattern_put(store, buckets[1], STR("k"), 10, 2 + i, &err), &err);
+    StoreDelete wanted = { .bucket = buckets[1], .key = STR("k"), .sequence = store_sequence(store) - 1 };
+    for (int i = 0; i < 2; i++, wanted.sequence++) {
+        StoreDeleted deleted;
+        CHECK_OK(store_delete_many(store, &wanted, 1, &deleted, &err), &err);
+        rebuilt_equal(sim, &store, SEED, i);
+    }
+    CHECK(pattern_is(store, buckets[1], STR("k"), 10, 1));
+}
+
 TEST(store_index_is_rebuilt_from_the_journal_alone)
 {
     for (uint64_t seed = test_seed(); seed < test_seed() + 8; seed++) {
         OsSim *sim AUTO(os_sim_free) = os_sim_new(seed);
         Err err;
-        Random random = { seed * 2654435761u };
+        Random random = { .state = seed * 2654435761u };
         Store *store AUTO(store_free) = NULL;
         CHECK_OK(compact_open(sim, TRASH_SECONDS, &store, &err), &err);
         if (reader_stands(seed))

@@ -394,7 +394,8 @@ static void version_writes(Plan *plan, const Store *store, const KeyState *state
 }
 
 /* The row of a null version that newer versions hide: so that nobody has to walk them to find it. It is written when
- * the version becomes hidden (then it is known here: the newest row of a key always is) and goes with the version. */
+ * the version becomes hidden, and goes with the version or with the last that hides it. In each case the version is
+ * known here: the newest row of a key always is, before (plan_key) and after (usage_add_key). */
 static Code null_writes(Plan *plan, Store *store, const KeyState *state, Buf *key, Err *err)
 {
     BucketState *bucket;
@@ -405,8 +406,11 @@ static Code null_writes(Plan *plan, Store *store, const KeyState *state, Buf *ke
             null_version = version;
         gone = gone || (version->was && !version->is && version->before.info.null_version);
     }
-    for (const VersionState *version = state->versions; version && null_version; version = version->next)
-        hidden = hidden || (version->is && version->sequence > null_version->sequence);
+    for (const VersionState *version = state->versions; version && null_version; version = version->next) {
+        bool newer = version->sequence > null_version->sequence;
+        hidden = hidden || (newer && version->is);
+        gone = gone || (newer && version->was && !version->is);
+    }
     if (!hidden && !gone)
         return E_OK;
     TRY(plan_bucket(plan, store, state->bucket, &bucket, err));

@@ -142,7 +142,7 @@ typedef struct IndexOps {
 extern const IndexOps index_memory;
 extern const IndexOps index_rocksdb;
 
-enum { INDEX_VERSION = 9 }; /* of keys and values; stands in the state */
+enum { INDEX_VERSION = 10 }; /* of keys and values; stands in the state */
 
 enum { ROW_BYTES = 512 }; /* that most rows and records of one change take: room for them from the first byte on */
 

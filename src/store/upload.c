@@ -4,7 +4,9 @@
  * 1. Bytes of a part are a blob, durable before the record that names it; none for an empty part.
  * 2. A blob is named by one row: its part's, and from the completion on its version's. What a
  * repeated part, an abort or a completion leaves unnamed goes to the trash.
- * 3. A completion is one OP_PUT that carries all its parts, so a replay needs no upload. */
+ * 3. A completion is one OP_PUT that carries all its parts, so a replay needs no upload.
+ * 4. Parts may have rows before their upload has one: a replay meets records whose upload was begun in a segment that
+ *    is compacted away, and only later that it was (again), or how it ended. */
 #include "store/store_priv.h"
 
 #include <string.h>
@@ -55,7 +57,7 @@ Code plan_upload(Plan *plan, Store *store, const CommitOp *op, UploadState **ret
     state->id = op->record.upload;
     state->bucket = str_copy(&plan->arena, info->bucket);
     state->key = str_copy(&plan->arena, info->key);
-    state->all_known = !state->was;
+    state->all_known = op->kind == OP_UPLOAD_CREATE && !op->again && !state->was;
     state->next = plan->uploads;
     *ret_state = plan->uploads = state;
     return E_OK;
