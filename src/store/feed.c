@@ -143,7 +143,7 @@ Code store_feed_read(Store *store, uint64_t after, size_t limit, Arena *arena,
     size_t count = 0;
     if (after < UINT64_MAX)
         TRY(changes_read(store, after, limit, arena, changes, &count, err));
-    MUTEX_HELD(&store->mutex); /* behind the read: what was trimmed while it went on counts */
+    MUTEX_HELD(&store->mutex); /* behind the read: what was, or is being, trimmed while it went on counts */
     if (after < store->feed.trimmed)
         return err_set(err, E_GONE, "the changes up to %llu are not kept any more",
                        (unsigned long long)store->feed.trimmed);
@@ -325,6 +325,10 @@ Code feed_writes(Plan *plan, Store *store, Buf *key, Err *err)
     if (floor < store->feed.trimming + TRIM_LEAST)
         return E_OK;
     TRY(rows_remove(plan, store, floor, key, err));
+    {
+        MUTEX_HELD(&store->mutex); /* before the rows go: whoever does not find them is told (invariant 2) */
+        store->feed.trimmed = store->feed.trimming;
+    }
     Buf value AUTO(buf_done);
     buf_init(&value, sizeof(uint64_t));
     write_u64le(&value, store->feed.trimming);
@@ -335,7 +339,6 @@ Code feed_writes(Plan *plan, Store *store, Buf *key, Err *err)
 
 void feed_moved(Store *store)
 {
-    store->feed.trimmed = store->feed.trimming;
     for (FeedWaiter *waiter = store->feed.waiters; waiter; waiter = waiter->next)
         if (waiter->after < store->next_sequence - 1)
             cond_signal(&waiter->moved);

@@ -1,6 +1,6 @@
 /* Covers commit_stats.c, and feed.c: what a change says, waiting, giving back, and that nothing a reader has not read is
  * lost: not by compaction, not with the index, not by a restart. */
-#include "store/store_keep.h"
+#include "store/store_priv.h"
 
 #include "base/test.h"
 #include "os/thread.h"
@@ -146,6 +146,41 @@ TEST(feed_forgets_what_was_given_back)
     store_free(&store);
     CHECK_OK(feed_open("memory", &store, &err), &err); /* the journal still has all */
     CHECK_INT(changes_of(store, GIVEN, &arena, &changes), PUTS - GIVEN + 2);
+}
+
+/* An index whose next batch is looked at right behind it, before the store says that it is there. */
+static const IndexOps *inner_ops;
+static Store *looked_at;
+static Code code_behind;
+
+static Code apply_and_look(Index *index, const IndexWrite *writes, size_t count, Err *err)
+{
+    Arena arena AUTO(arena_done) = { 0 };
+    StoreChange *changes;
+    TRY(inner_ops->apply(index, writes, count, err));
+    code_behind = store_feed_read(looked_at, 0, 0, &arena, &changes, &count, NULL);
+    return E_OK;
+}
+
+TEST(feed_says_that_changes_are_gone_before_they_are)
+{
+    enum { PUTS = 400 };
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    CHECK_OK(feed_open("memory", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    for (int i = 1; i < PUTS; i++)
+        CHECK_OK(pattern_put(store, BUCKET, str_format(&arena, "k%d", i), 10, 1, &err), &err);
+    store_feed_release(store, PUTS);
+    static IndexOps ops;
+    ops = *(inner_ops = store->index_ops);
+    ops.apply = apply_and_look;
+    looked_at = store;
+    store->index_ops = &ops;
+    CHECK_OK(store_delete(store, BUCKET, STR("k1"), &err), &err);
+    store->index_ops = inner_ops;
+    CHECK_INT(code_behind, E_GONE);
 }
 
 /* Overwrites of one key: of a bucket that keeps no versions, so their bytes are dead at once. */

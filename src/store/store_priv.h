@@ -420,8 +420,8 @@ typedef struct Feed {
     FeedWaiter *waiters; /* each on the stack of its thread */
     bool held;         /* somebody reads it and gives back what was read */
     uint64_t floor;    /* given back */
-    uint64_t trimmed;  /* removed */
-    uint64_t trimming; /* the leader's: `trimmed` behind the group at hand */
+    uint64_t trimmed;  /* removed, at the latest with the group at hand */
+    uint64_t trimming; /* the leader's: the same */
     uint64_t journal_max; /* set once: bytes of the journal that compaction leaves for readers */
     uint64_t journal_waits; /* that it leaves now */
 } Feed;
