@@ -72,21 +72,26 @@ static Code row_find(Store *store, Str key, Cursor *cursor, bool *ret_found, Err
     return E_OK;
 }
 
-Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err *err)
+static Code null_at(Cursor *cursor, Str bucket, Str key, uint64_t *ret_sequence, Err *err)
 {
     Buf seek AUTO(buf_done);
-    bool found;
     buf_init(&seek, INDEX_KEY_MAX);
     key_null(&seek, bucket, key);
     TRY(buf_end(&seek, "a key", err));
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(row_find(store, buf_str(&seek), &cursor, &found, err));
+    TRY(cursor_seek(cursor, buf_str(&seek), err));
     *ret_sequence = 0;
-    if (!found)
+    if (!cursor->there || !str_eq(cursor_key(cursor), buf_str(&seek)))
         return E_OK;
-    Reader r = reader_of(cursor_value(&cursor));
+    Reader r = reader_of(cursor_value(cursor));
     *ret_sequence = read_u64le(&r);
     return reader_end(&r, "the null version of a key", err);
+}
+
+Code null_lookup(Store *store, Str bucket, Str key, uint64_t *ret_sequence, Err *err)
+{
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    return null_at(&cursor, bucket, key, ret_sequence, err);
 }
 
 /* The newest version, or that with this sequence. */
@@ -119,18 +124,27 @@ Code store_lookup_at(Cursor *cursor, Str bucket, Str key, Arena *arena, ObjectRe
     return version_at(cursor, bucket, key, 0, arena, ret_record, ret_found, err);
 }
 
-Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
-                          ObjectRecord *ret_record, bool *ret_found, Err *err)
+/* Of one moment: a null version that another replaces is at no time missing. */
+static Code null_find(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,
+                      Err *err)
 {
-    if (sequence != STORE_VERSION_NULL)
-        return version_find(store, bucket, key, sequence, false, arena, ret_record, ret_found, err);
-    TRY(version_find(store, bucket, key, 0, false, arena, ret_record, ret_found, err));
+    uint64_t sequence;
+    Cursor cursor AUTO(cursor_done) = { 0 };
+    TRY(cursor_init(&cursor, store, err));
+    TRY(version_at(&cursor, bucket, key, 0, arena, ret_record, ret_found, err));
     if (!*ret_found || ret_record->info.null_version)
         return E_OK;
     *ret_found = false;
-    TRY(null_lookup(store, bucket, key, &sequence, err));
-    return sequence ? version_find(store, bucket, key, sequence, false, arena, ret_record, ret_found, err)
-                    : E_OK;
+    TRY(null_at(&cursor, bucket, key, &sequence, err));
+    return sequence ? version_at(&cursor, bucket, key, sequence, arena, ret_record, ret_found, err) : E_OK;
+}
+
+Code store_lookup_version(Store *store, Str bucket, Str key, uint64_t sequence, Arena *arena,
+                          ObjectRecord *ret_record, bool *ret_found, Err *err)
+{
+    return sequence == STORE_VERSION_NULL
+               ? null_find(store, bucket, key, arena, ret_record, ret_found, err)
+               : version_find(store, bucket, key, sequence, false, arena, ret_record, ret_found, err);
 }
 
 Code store_lookup_now(Store *store, Str bucket, Str key, Arena *arena, ObjectRecord *ret_record, bool *ret_found,

@@ -1,8 +1,9 @@
 /* Covers versions, delete markers, properties of buckets and usage: in both indexes, after a reopen, from
  * the journal alone, and after a compaction. */
+#include "store/store_priv.h"
+
 #include "base/test.h"
 #include "store/store_conformance.h"
-#include "store/store_keep.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -272,6 +273,45 @@ TEST(versions_suspended)
     deleted = delete_one(store, STR("k"), STORE_VERSION_NULL);
     CHECK(deleted.marker && deleted.existed);
     CHECK_STR(listing(store, &arena, STR("")), STR("k "));
+}
+
+/* An index in which the key is put again before the second look of a reader. */
+static const IndexOps *inner_ops;
+static Store *put_into;
+static int cursors;
+
+static Code cursor_open_and_put(Index *index, bool now, IndexCursor **ret_cursor, Err *err)
+{
+    if (++cursors == 2) {
+        put_into->index_ops = inner_ops;
+        TRY(pattern_put(put_into, BUCKET, STR("k"), 30, 3, err));
+    }
+    return inner_ops->cursor_open(index, now, ret_cursor, err);
+}
+
+TEST(versions_null_is_there_while_it_is_replaced)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    ObjectInfo info;
+    static IndexOps ops;
+    CHECK_OK(lake_open("memory", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 10, 1, &err), &err);
+    CHECK_OK(store_bucket_set_versioning(store, BUCKET, VERSIONING_ENABLED, &err), &err);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 20, 2, &err), &err);
+    CHECK_OK(store_bucket_set_versioning(store, BUCKET, VERSIONING_SUSPENDED, &err), &err);
+    ops = *(inner_ops = store->index_ops);
+    ops.cursor_open = cursor_open_and_put;
+    put_into = store;
+    store->index_ops = &ops;
+    CHECK_OK(store_head_version(store, BUCKET, STR("k"), STORE_VERSION_NULL, &arena, &info, &err), &err);
+    store->index_ops = inner_ops;
+    CHECK(info.null_version && info.size_bytes == 10);
+    CHECK_OK(pattern_put(store, BUCKET, STR("k"), 30, 3, &err), &err);
+    CHECK_OK(store_head_version(store, BUCKET, STR("k"), STORE_VERSION_NULL, &arena, &info, &err), &err);
+    CHECK(info.null_version && info.size_bytes == 30);
 }
 
 TEST(versions_tags_and_fields)
