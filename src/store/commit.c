@@ -543,8 +543,14 @@ static Code group_commit(Group *group, Store *store, Err *err)
 }
 
 /* Of a change without its pairs and parts; of a pair's lengths; of a part; of what the leader adds to a completion:
- * the fields and tags that its upload began with. */
-enum { OP_BYTES = 2 * STORE_KEY_MAX + 512, PAIR_BYTES = 20, PART_BYTES = 160, UPLOADED_BYTES = 512 * 1024 };
+ * the fields and tags that its upload began with, as many and as long as they can be. */
+enum {
+    OP_BYTES = 2 * STORE_KEY_MAX + 512,
+    PAIR_BYTES = 20,
+    PART_BYTES = 160,
+    UPLOADED_BYTES = STORE_META_MAX * (STORE_META_NAME_MAX + STORE_META_VALUE_MAX + PAIR_BYTES) +
+                     STORE_TAGS_MAX * (STORE_TAG_KEY_MAX + STORE_TAG_VALUE_MAX + PAIR_BYTES)
+};
 
 uint64_t pairs_bytes(const StoreTag *pairs, size_t count)
 {

@@ -1,6 +1,10 @@
-/* Covers commit.c and later.c: conditions among threads, publishing without waiting, a bucket that is not empty. */
+/* Covers commit.c and later.c: conditions among threads, publishing without waiting, a bucket that is not empty, groups
+ * that are one append. */
+#include "store/store_priv.h"
+
 #include "base/test.h"
 #include "format/digest.h"
+#include "os/os_sim.h"
 #include "os/thread.h"
 #include "store/store_conformance.h"
 #include "store/store_fixture.h"
@@ -143,4 +147,94 @@ TEST(store_keeps_a_bucket_with_an_upload)
     CHECK_CODE(store_bucket_delete(store, BUCKET, &err), E_CONFLICT);
     CHECK_OK(store_upload_abort(store, BUCKET, upload.key, &id, &err), &err);
     CHECK_OK(store_bucket_delete(store, BUCKET, &err), &err);
+}
+
+/* ---- several requests are one append ---- */
+
+enum { COMPLETIONS = 14 };
+
+typedef struct Completion {
+    Request request;
+    CommitOp op;
+    StoreComplete complete;
+    StorePart part;
+    Err err;
+} Completion;
+
+static StoreTag *pairs_longest(Arena *arena, size_t count, size_t name_len, size_t value_len)
+{
+    StoreTag *pairs = arena_array(arena, StoreTag, count);
+    char *value = arena_array(arena, char, value_len);
+    memset(value, 'v', value_len);
+    for (size_t i = 0; i < count; i++) {
+        char *name = arena_array(arena, char, name_len);
+        memset(name, 'n', name_len);
+        snprintf(name, name_len, "%zu", i);
+        pairs[i] = (StoreTag){ str_of(name, name_len), str_of(value, value_len) };
+    }
+    return pairs;
+}
+
+/* All of an upload but its completion, which is left in the queue. */
+static void completion_wait(Store *store, Completion *all, size_t i, StoreUpload *upload)
+{
+    Err err;
+    Completion *c = &all[i];
+    StagedObject *staged AUTO(store_stage_abort) = NULL;
+    c->part.number = 1;
+    c->complete = (StoreComplete){ .bucket = BUCKET, .key = upload->key, .parts = &c->part, .part_count = 1 };
+    CHECK_OK(store_upload_create(store, upload, &c->complete.id, &err), &err);
+    CHECK_OK(store_stage_part(store, &staged, &err), &err);
+    CHECK_OK(store_stage_write(staged, STR("p"), &err), &err);
+    CHECK_OK(store_stage_finish(staged, &err), &err);
+    CHECK_OK(store_upload_part(store, BUCKET, upload->key, &c->complete.id, &c->part, &staged, &err), &err);
+    c->op = (CommitOp){ .kind = OP_PUT, .complete = &c->complete, .record.upload = c->complete.id,
+                        .record.info = { .bucket = BUCKET, .key = upload->key } };
+    c->request = (Request){ .ops = &c->op, .count = 1, .err = &c->err, .next = i > 0 ? &all[i - 1].request : NULL };
+}
+
+static const BackendOps *inner_ops;
+static size_t appends;
+
+static Code append_count(Backend *backend, JournalRecord *records, size_t count, Err *err)
+{
+    appends++;
+    return inner_ops->append(backend, records, count, err);
+}
+
+/* Also when they end uploads that began with as many and as long fields and tags as there can be: on a full disk a second
+ * append could fail behind the first one. */
+TEST(store_appends_completions_of_a_group_at_once)
+{
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(1);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    Completion *all = arena_array(&arena, Completion, COMPLETIONS);
+    StoreOptions options = { .index = "memory", .dir = "/s", .segment_bytes = 24 << 20 };
+    StoreUpload upload = { .bucket = BUCKET, .meta_count = STORE_META_MAX, .tag_count = STORE_TAGS_MAX };
+    upload.meta = pairs_longest(&arena, STORE_META_MAX, STORE_META_NAME_MAX, STORE_META_VALUE_MAX);
+    upload.tags = pairs_longest(&arena, STORE_TAGS_MAX, STORE_TAG_KEY_MAX, STORE_TAG_VALUE_MAX);
+    CHECK_OK(store_open(os_sim_os(sim), &options, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    for (size_t i = 0; i < COMPLETIONS; i++) {
+        upload.key = str_format(&arena, "k%zu", i);
+        completion_wait(store, all, i, &upload);
+    }
+    static BackendOps ops;
+    ops = *(inner_ops = store->backend_ops);
+    ops.append = append_count;
+    store->backend_ops = &ops;
+    mutex_lock(&store->mutex);
+    store->queue_first = &all[COMPLETIONS - 1].request;
+    store->queue_last = &all[0].request;
+    size_t groups = 0;
+    for (; store->queue_first; groups++)
+        store_lead(store);
+    mutex_unlock(&store->mutex);
+    store->backend_ops = inner_ops;
+    CHECK(groups < COMPLETIONS);
+    CHECK_INT(appends, groups);
+    for (size_t i = 0; i < COMPLETIONS; i++)
+        CHECK_OK(all[i].request.code, &all[i].err);
 }
