@@ -1,4 +1,4 @@
-/* log.h: structured lines for operators; written only by api/, front/ and main/.
+/* log.h: structured lines for operators; written by source/, flow/, api/, front/ and main/.
  * Owner:   main/ sets the sink and the level once, before the first thread.
  * Threads: any; a line reaches the sink whole.
  * Errors:  none; a line that cannot be written is lost.
