@@ -1,4 +1,7 @@
 # tarn: `make run` and `make check` do all; the rest are parts of them. Rules live in meson.build and tools/.
+ifeq ($(HOME),) # as tools/deps.py and the package clients look for it
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
 BUILD  ?= build
 DEPS   := $(or $(TARN_DEPS),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tarn/deps)
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -6,8 +6,10 @@ usage: tools/check.py [--units | --tsan | --interop] BUILD-DIR DEPS-DIR      or:
 """
 import os
 import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -20,13 +22,22 @@ SECONDS_MAX = 900
 
 def run(name, command, env=None):
     """(passed, failed) of one runner; a runner without a closing line failed as a whole."""
-    started = time.monotonic()
-    try:
-        done = subprocess.run(command, cwd=TOP, env={**os.environ, **(env or {})}, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=SECONDS_MAX, errors="replace")
-        out, status = done.stdout, done.returncode
-    except subprocess.TimeoutExpired as late:
-        out, status = (late.stdout or b"").decode(errors="replace") + "\nout of time", 124
+    started, late = time.monotonic(), ""
+    with tempfile.TemporaryFile() as file:  # no pipe: who is left behind may have it open
+        process = subprocess.Popen(command, cwd=TOP, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, stdout=file,
+                                   stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            process.wait(SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            late = "\nout of time"
+        finally:  # whoever it left running would disturb the next one
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            status = process.wait()
+        file.seek(0)
+        out = file.read().decode(errors="replace") + late
     found = LINE.findall(out)
     passed, failed = (int(found[-1][0]), int(found[-1][1])) if found else (0, 1) if status else (1, 0)
     if not failed and (status or FINDING.search(out)):
@@ -54,6 +65,7 @@ def main(arguments):
                       ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1",
                       UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1",
                       TSAN_OPTIONS=f"halt_on_error=0:die_after_fork=0:suppressions={TOP}/tools/tsan.supp:external_symbolizer_path=/usr/bin/addr2line")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the runner at work too
     jobs = []
     if lane == "--all":
         jobs.append(("tidy", [sys.executable, "tools/tidy"]))

@@ -29,12 +29,17 @@ def run(command, seconds):
     """(passed, failed) as the lane's last closing line says; a lane without one, or out of time, failed."""
     passed = failed = 0
     late = threading.Event()
-    lane = subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    lane = subprocess.Popen(command, cwd=TOP, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             errors="replace", start_new_session=True)
 
     def end():
         late.set()
-        os.killpg(lane.pid, signal.SIGKILL)
+        try:
+            os.killpg(lane.pid, signal.SIGTERM)  # check.py ends the runner at work, which has a session of its own
+            time.sleep(5)
+            os.killpg(lane.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
 
     clock = threading.Timer(max(1, seconds), end)
     clock.start()

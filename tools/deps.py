@@ -22,6 +22,7 @@ TOP = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("TARN_DEPS") or
              Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tarn" / "deps")
 VENVS_KEPT = 3
+TRIES, PAUSE_S = 4, 10
 POLICY = "/usr/sbin/policy-rc.d"  # Debian asks it before a service is started
 CLIENT_PACKAGE = {"go": "golang-go", "cargo": "cargo-web", "pip": "python3-pip", "npm": "npm", "mvn": "maven"}
 
@@ -34,12 +35,18 @@ def stop(text):
     sys.exit(f"deps: {text}")
 
 
-def run(*command, cwd=None, env=None):
-    done = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True)
-    if done.returncode:
-        stop(f"`{' '.join(command)}` failed:\n{done.stderr.strip()[-2000:]}")
-    return done.stdout
+def run(*command, cwd=None, env=None, tries=1):
+    """`tries`: of what asks a registry, or waits for a lock of the machine's own upkeep, every ten seconds."""
+    while True:
+        done = subprocess.run(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, errors="replace")
+        tries -= 1
+        if done.returncode == 0:
+            return done.stdout
+        if tries < 1:
+            stop(f"`{' '.join(command)}` failed:\n{done.stderr.strip()[-2000:]}")
+        say(f"`{' '.join(command[:3])}` failed and is tried again: {done.stderr.strip()[-300:]}")
+        time.sleep(PAUSE_S)
 
 
 # ---- Debian ------------------------------------------------------------------------------------
@@ -66,13 +73,13 @@ def debian_install(names):
     say(f"installing from Debian: {' '.join(names)}")
     root = [] if os.geteuid() == 0 else ["sudo"]
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    run(*root, "apt-get", "update", "-qq", env=env)
+    run(*root, "apt-get", "update", "-qq", env=env, tries=TRIES)
     # Programs only: what comes with a service of its own (nginx, haproxy) must not start it.
     quiet = POLICY if not os.path.exists(POLICY) else None
     if quiet:
         run(*root, "sh", "-c", f"printf '#!/bin/sh\\nexit 101\\n' >{quiet} && chmod 755 {quiet}")
     try:
-        run(*root, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *names, env=env)
+        run(*root, "apt-get", "-o", "DPkg::Lock::Timeout=300", "install", "-y", "-qq", "--no-install-recommends", *names, env=env, tries=TRIES)
     finally:
         if quiet:
             run(*root, "rm", "-f", quiet)
@@ -89,7 +96,7 @@ def client_need(client):
 def fetch_go(row, work):
     env = {**os.environ, "GO111MODULE": "on", "GOFLAGS": "-modcacherw", "GOTOOLCHAIN": "local",
            "GOMODCACHE": str(work / "mod")}
-    out = run("go", "mod", "download", "-json", f"{row['package']}@{row['version']}", cwd=work, env=env)
+    out = run("go", "mod", "download", "-json", f"{row['package']}@{row['version']}", cwd=work, env=env, tries=TRIES)
     return Path(json.loads(out)["Zip"])
 
 
@@ -99,7 +106,7 @@ def fetch_cargo(row, work):
     (work / "Cargo.toml").write_text(
         '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\n'
         f'{row["package"]} = {{ version = "={row["version"]}", default-features = false }}\n')
-    run("cargo", "fetch", "-q", cwd=work)
+    run("cargo", "fetch", "-q", cwd=work, tries=TRIES)
     home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
     found = list(home.glob(f"registry/cache/*/{row['package']}-{row['version']}.crate"))
     if not found:
@@ -109,12 +116,12 @@ def fetch_cargo(row, work):
 
 def fetch_pip(row, work):
     run(sys.executable if shutil.which("pip3") is None else "pip3", "download", "-q", "--no-deps",
-        "--no-binary", row["package"], f"{row['package']}=={row['version']}", "-d", str(work))
+        "--no-binary", row["package"], f"{row['package']}=={row['version']}", "-d", str(work), tries=TRIES)
     return next(path for path in work.iterdir() if path.name.startswith(row["package"]))
 
 
 def fetch_npm(row, work):
-    run("npm", "pack", "--silent", f"{row['package']}@{row['version']}", cwd=work)
+    run("npm", "pack", "--silent", f"{row['package']}@{row['version']}", cwd=work, tries=TRIES)
     return next(work.glob("*.tgz"))
 
 
@@ -208,13 +215,13 @@ def fill_npm(folder, fresh):
     for name in ("package.json", "package-lock.json"):
         shutil.copy(folder / name, fresh / name)
     client_need("npm")
-    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=fresh)
+    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=fresh, tries=TRIES)
 
 
 def fill_maven(folder, fresh):
     client_need("mvn")
     shutil.copy(folder / "pom.xml", fresh / "pom.xml")
-    run("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={fresh}", "-DincludeScope=runtime", cwd=fresh)
+    run("mvn", "-q", "-B", "dependency:copy-dependencies", f"-DoutputDirectory={fresh}", "-DincludeScope=runtime", cwd=fresh, tries=TRIES)
     rows = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
     there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in fresh.glob("*.jar")}
     wrong = sorted(name for name in rows.keys() | there.keys() if rows.get(name) != there.get(name))
@@ -254,7 +261,7 @@ def install_program(row):
     say(f"building {row['name']}: {row['why']}")
     target.parent.mkdir(exist_ok=True)
     env = {**os.environ, "GOROOT": str(go), "GO111MODULE": "on", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
-    run(str(go / "bin/go"), "build", "-trimpath", "-ldflags=-s -w", "-o", str(target), row["package"], cwd=folder, env=env)
+    run(str(go / "bin/go"), "build", "-trimpath", "-ldflags=-s -w", "-o", str(target), row["package"], cwd=folder, env=env, tries=2)
     stamp.write_text(key)
     say(f"{row['name']} is ready ({time.monotonic() - started:.1f} s)")
 
@@ -272,7 +279,7 @@ def install_more(group, *where):
     if where:
         shutil.rmtree(CACHE / group, ignore_errors=True)
     run(str(CACHE / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
-        "--no-deps", "--only-binary", ":all:", *where, "-r", str(wanted))
+        "--no-deps", "--only-binary", ":all:", *where, "-r", str(wanted), tries=TRIES)
     stamp.write_text(key)
 
 
@@ -287,7 +294,7 @@ def install_venv():
         shutil.rmtree(venv, ignore_errors=True)
         run(sys.executable, "-m", "venv", str(venv))
         run(str(venv / "bin/pip"), "install", "-q", "--disable-pip-version-check", "--require-hashes",
-            "--only-binary", ":all:", "-r", str(wanted))
+            "--only-binary", ":all:", "-r", str(wanted), tries=TRIES)
         stamp.write_text(key)
     if not link.is_symlink():
         shutil.rmtree(link, ignore_errors=True)

@@ -1,7 +1,9 @@
 """The command line as a person uses it: init, serve, ingest, sql, table, object, key, config, doctor, version."""
+import atexit
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from lake import Lake, TARN, TOP, case, equal, holds, main
 
 lake = Lake()
 work = Path(tempfile.mkdtemp(prefix="tarn-cli-"))
+atexit.register(shutil.rmtree, work, ignore_errors=True)
 (work / "cities.csv").write_text("city,people\nOslo,709037\nBergen,291940\n\u6771\u4eac,13960000\n")
 
 

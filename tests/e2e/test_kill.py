@@ -1,9 +1,11 @@
 """kill -9 in the middle of ingest, of SQL writes and of a model run, then start: nothing acknowledged is lost, no half table
 is visible, the run resumes. And a disk that fills up in the middle."""
+import atexit
 import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -14,6 +16,12 @@ from lake import TARN, TOP, VEGA, Lake, case, equal, holds, main
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "6"))
 dice = random.Random(int(os.environ.get("TARN_SEED", "1")))
+
+
+def folder():
+    work = Path(tempfile.mkdtemp(prefix="tarn-kill-"))
+    atexit.register(shutil.rmtree, work, ignore_errors=True)
+    return work
 
 
 def body(number):
@@ -38,9 +46,10 @@ def ingest_until_killed(lake, start, acknowledged):
 
 @case
 def ingest_survives_kill_9():
-    work = Path(tempfile.mkdtemp(prefix="tarn-kill-"))
-    acknowledged, number = {}, 0
-    for round_ in range(ROUNDS):
+    work = folder()
+    acknowledged, number, round_ = {}, 0, 0
+    while round_ < ROUNDS or (len(acknowledged) <= ROUNDS and round_ < 10 * ROUNDS):  # more of them where the disk is slow
+        round_ += 1
         lake = Lake(work / "data")
         threading.Timer(dice.uniform(0.05, 0.6), lake.process.kill).start()
         number = ingest_until_killed(lake, number + 1, acknowledged)
@@ -60,13 +69,14 @@ def ingest_survives_kill_9():
 
 @case
 def tables_survive_kill_9():
-    work = Path(tempfile.mkdtemp(prefix="tarn-kill-"))
+    work = folder()
     lake = Lake(work / "data")
     lake.rows("CREATE NAMESPACE k")
     lake.rows("CREATE TABLE k.t (round BIGINT, i BIGINT)")
     lake.stop()
-    done = 0
-    for round_ in range(ROUNDS):
+    done = round_ = 0
+    while round_ < ROUNDS or (not done and round_ < 10 * ROUNDS):
+        round_ += 1
         lake = Lake(work / "data")
         threading.Timer(dice.uniform(0.05, 0.5), lake.process.kill).start()
         try:
@@ -92,7 +102,7 @@ def tables_survive_kill_9():
 
 @case
 def a_model_run_resumes_after_kill_9():
-    work = Path(tempfile.mkdtemp(prefix="tarn-kill-"))
+    work = folder()
     raw = [VEGA / name for name in ("airports.csv", "flights-3m.parquet", "birdstrikes.csv", "earthquakes.json",
                                     "weather.csv", "zipcodes.csv")]
     lake = Lake(work / "data")
@@ -146,6 +156,7 @@ def a_full_disk_refuses_and_recovers():
         lake.stop()
     finally:
         subprocess.run(["umount", "-l", work])
+        work.rmdir()
 
 
 if __name__ == "__main__":
