@@ -268,6 +268,28 @@ def expect_and_then_something_else():
 
 
 @case
+def a_copy_that_nobody_waits_for_is_given_up():
+    """Clients that try again after their own time limit do not fill the workers with copies."""
+    size, absent = 64 << 20, 0
+    equal(s3.ask("PUT", "/bkt/huge", body=os.urandom(1 << 20) * (size >> 20)).status, 200)
+    for number in range(5):  # one may be over before its client is missed
+        wire = s3.open()
+        wire.send(b"".join(s3.head("PUT", f"/bkt/copy-{number}", fields={"x-amz-copy-source": "/bkt/huge"})))
+        end = time.monotonic() + 20
+        while "\ntarn_s3_in_flight 1" not in clear.request("GET", "/metrics").text and time.monotonic() < end:
+            pass
+        reset(wire)
+        at_rest(clear)
+        reply = s3.ask("HEAD", f"/bkt/copy-{number}")
+        absent += reply.status == 404
+        equal(reply.fields["content-length"] if reply.status == 200 else reply.status, str(size) if reply.status == 200 else 404)
+        if absent:
+            break
+    holds(absent, "a copy whose client went away is not there")
+    equal(s3.ask("PUT", "/bkt/copy", fields={"x-amz-copy-source": "/bkt/huge"}).status, 200)
+
+
+@case
 def both_end_well():
     for lake, raw in BOTH:
         wires = [raw.open() for _ in range(50)]
