@@ -92,13 +92,15 @@ static Code bin_join(Sql *sql, const SqlCompact *compact, const TableVersion *ve
     return E_OK;
 }
 
-static Code attempt(Sql *sql, const SqlCompact *compact, SqlCompacted *done, Err *err)
+/* `ret_table`: set once it was there. */
+static Code attempt(Sql *sql, const SqlCompact *compact, Uuid *ret_table, SqlCompacted *done, Err *err)
 {
     Arena arena AUTO(arena_done) = { 0 };
     TableVersion *version AUTO(table_version_free) = NULL;
     CompactBin *bins;
     size_t count;
     TRY(catalog_load(sql->options.catalog, compact->ns, compact->name, &version, err));
+    *ret_table = table_version_entry(version)->uuid;
     if (table_version_entry(version)->is_view)
         return err_set(err, E_INVALID, "'" STR_FMT "." STR_FMT "' is a view", STR_ARG(compact->ns),
                        STR_ARG(compact->name));
@@ -108,11 +110,21 @@ static Code attempt(Sql *sql, const SqlCompact *compact, SqlCompacted *done, Err
     return E_OK;
 }
 
+static bool was_dropped(Sql *sql, const SqlCompact *compact, Uuid table)
+{
+    TableVersion *version AUTO(table_version_free) = NULL;
+    Code code = catalog_load(sql->options.catalog, compact->ns, compact->name, &version, NULL);
+    return code == E_NOT_FOUND || (code == E_OK && !uuid_eq(table_version_entry(version)->uuid, table));
+}
+
 Code sql_compact(Sql *sql, const SqlCompact *compact, SqlCompacted *ret_compacted, Err *err)
 {
     Code code = E_CONFLICT;
+    Uuid table = { 0 };
     *ret_compacted = (SqlCompacted){ 0 };
     for (int i = 0; i < COMPACT_ATTEMPTS_MAX && code == E_CONFLICT && !stops(sql, compact); i++)
-        code = attempt(sql, compact, ret_compacted, err);
+        code = attempt(sql, compact, &table, ret_compacted, err);
+    if (code == E_NOT_FOUND && !uuid_is_none(table) && was_dropped(sql, compact, table))
+        return E_OK; /* while its files were read: nothing is left to join */
     return code == E_CONFLICT && stops(sql, compact) ? E_OK : code;
 }

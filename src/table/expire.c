@@ -127,7 +127,10 @@ static Code expire_one(Catalog *catalog, const TableEntry *entry, size_t *snapsh
         return E_OK;
     CommitResult result;
     TableCommit commit = { .uuid = entry->uuid, .kind = COMMIT_PROPERTIES };
-    TRY(catalog_commit(catalog, &commit, 1, NULL, &result, err));
+    code = catalog_commit(catalog, &commit, 1, NULL, &result, err);
+    if (code == E_NOT_FOUND)
+        return E_OK; /* dropped just now */
+    TRY(code);
     *snapshots += going;
     return E_OK;
 }
