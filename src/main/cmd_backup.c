@@ -353,7 +353,10 @@ static Code verb_make(const Args *args, Err *err)
     TRY(settings_load(&conf, args, err));
     backup.from = str_copy_z(&arena, conf_text(&conf, "data.dir"));
     backup.dir = str_copy_z(&arena, args->words[0]);
-    if (os_stat(os_real(), backup_path(&arena, "%s/FORMAT", backup.from), &stat, NULL) != E_OK)
+    Code there = os_stat(os_real(), backup_path(&arena, "%s/FORMAT", backup.from), &stat, err);
+    if (there != E_OK && there != E_NOT_FOUND)
+        return there;
+    if (there != E_OK)
         return err_hint(err, err_set(err, E_NOT_FOUND, "%s is no data directory", backup.from),
                         "name it with --data DIR");
     backup.head.made_us = os_now_us(os_real());

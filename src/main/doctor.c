@@ -306,6 +306,8 @@ Code command_doctor(const Args *args, Err *err)
     Str dir = conf_text(&conf, "data.dir");
     OsStat stat;
     Code there = os_stat(os_real(), str_copy_z(&tmp, str_format(&tmp, STR_FMT "/FORMAT", STR_ARG(dir))), &stat, err);
+    if (there != E_OK && there != E_NOT_FOUND)
+        return there;
     if (there != E_OK)
         return err_hint(err, err_set(err, E_NOT_FOUND, STR_FMT " is no data directory", STR_ARG(dir)),
                         "name it with --data DIR");

@@ -245,7 +245,7 @@ void doctor_room(Doctor *doctor, const char *stage, const Err *err)
     }
     const char *advice = err->hint[0] ? err->hint : "see the message";
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        if (strcmp(stage, rows[i].stage) == 0)
+        if (strcmp(stage, rows[i].stage) == 0 && err->code != E_PRECONDITION) /* its hint says more */
             advice = rows[i].advice;
     doctor_finding(doctor, str_format(doctor->tmp, "%s: %s%s%s%s", stage, err->text, err->place[0] ? " (" : "",
                                       err->place, err->place[0] ? ")" : ""), advice);

@@ -191,10 +191,17 @@ static void pulses_make(Doors *doors)
             doors->pulses[at++].loop = loops_at(loops[i], k);
 }
 
-static Code port_tell(Code code, const char *option, Err *err)
+/* `at`: the listeners of the door; the error names the address of one. */
+static Code port_tell(Code code, const Listeners *at, bool is_s3, Err *err)
 {
+    static const char *const options[2][2] = { { "--http", "--https" }, { "--s3", "--s3-tls" } };
+    bool is_tls = false;
     if (code != E_EXISTS)
         return code;
+    for (size_t i = 0; i < at->count; i++)
+        if (at->list[i].address.len && str_find(str_z(err->text), at->list[i].address) >= 0)
+            is_tls = at->list[i].tls != NULL;
+    const char *option = options[is_s3][is_tls];
     return err_hint(err, code, "another program listens there: `%s 127.0.0.1:0` takes a free port, `%s off` "
                     "closes the door", option, option);
 }
@@ -208,9 +215,9 @@ Code doors_open(const DoorsOptions *options, Doors **ret_doors, Err *err)
     for (size_t i = 0; i < ARRAY_LEN(entrances); i++)
         TRY(listeners_find(doors, options, &entrances[i], err));
     if (doors->rest_at.count)
-        TRY(port_tell(rest_open(doors, options->conf, err), "--http", err));
+        TRY(port_tell(rest_open(doors, options->conf, err), &doors->rest_at, false, err));
     if (doors->s3_at.count)
-        TRY(port_tell(s3_open(doors, options->conf, err), "--s3", err));
+        TRY(port_tell(s3_open(doors, options->conf, err), &doors->s3_at, true, err));
     pulses_make(doors);
     *ret_doors = TAKE(doors);
     return E_OK;

@@ -540,6 +540,9 @@ def a_restore_that_was_not_finished_is_no_lake():
                          stderr=subprocess.PIPE, text=True, timeout=60)
     holds(out.returncode == 5 and "was not finished" in out.stderr and "tarn backup restore" in out.stderr,
           (out.returncode, out.stderr))
+    out = tarn("doctor", data=to, status=1)
+    holds("was not finished" in out.stdout and "tarn backup restore" in out.stdout, out.stdout)
+    holds("was not finished" in tarn("backup", work / "of-half", data=to, status=5).stderr, "nor copied")
     victim.write_bytes(kept)
     holds("not empty" in tarn("backup", "restore", apart, to, data=None, status=5).stderr, "not over it")
     shutil.rmtree(to)
@@ -618,6 +621,9 @@ def who_may_and_what_is_refused():
     holds("lies in the lake" in tarn("backup", lake.data / "inside", status=2).stderr, "a target inside")
     holds("is a lake" in tarn("backup", work / "still", status=2).stderr, "a target that is a lake")
     holds("rclone" in tarn("backup", "s3://bucket/x", status=2).stderr, "a target that is no directory")
+    (work / "round").symlink_to(work / "round")
+    for words in (["backup", work / "round-bk"], ["doctor"]):
+        holds("symbolic links" in tarn(*words, data=work / "round", status=1).stderr, "what the machine said")
     holds("no data directory" in tarn("backup", work / "nowhere-bk", data=work / "nowhere", status=3).stderr, "no lake")
     for words in ([], ["verify"], ["restore", target], ["ls", target, "x"], [target, "y"]):
         holds("tarn backup" in tarn("backup", *words, data=None, status=2).stderr, words)

@@ -4,6 +4,7 @@ import atexit
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,6 +28,23 @@ VERBS = {
     "table": ["list", "show"],
     "config": ["explain"],
 }
+
+@case
+def a_port_in_use_names_its_option():
+    lake.cli("cert")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        other = work / "other"
+        shutil.copytree(lake.data / "tls", other / "tls")
+        for option in ("--http", "--https", "--s3", "--s3-tls"):
+            more = [] if option == "--http" else ["--http", "127.0.0.1:0"]
+            out = subprocess.run([TARN, "serve", "--data", other, *more, option, address], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True, timeout=60)
+            equal(out.returncode, 5, out.stderr)
+            holds(address in out.stderr and f"`{option} off`" in out.stderr, out.stderr)
+
 
 # words, exit status, what the error has to name, what its hint has to name
 WRONG = [
