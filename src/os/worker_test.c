@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -360,4 +361,59 @@ TEST(worker_zygote_that_dies_is_noticed)
     start();
     CHECK_OK(answer((WorkerRequest){ .id = ECHO, .request = STR("x") }, &again, &err), &err);
     worker_stop();
+}
+
+/* ---- a machine that has no process to give for a while ---- */
+
+static pid_t *the_zygote_seen; /* shared */
+
+static void forks_stop(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NPROC, &limit);
+    limit.rlim_cur = 0;
+    setrlimit(RLIMIT_NPROC, &limit);
+    *the_zygote_seen = getpid();
+}
+
+/* In a process of its own, whose user the limit counts for: 0: answered, 1: not, 2: it cannot be tried here. */
+static int answered_when_there_is_room(void)
+{
+    enum { OTHER_USER = 64999, TRIES_US = 50000 };
+    struct rlimit limit;
+    WorkerJob *job = NULL;
+    char byte;
+    size_t len = 0;
+    if (getuid() == 0 && (setresgid(OTHER_USER, OTHER_USER, OTHER_USER) != 0 ||
+                          setresuid(OTHER_USER, OTHER_USER, OTHER_USER) != 0))
+        return 2;
+    worker_register(ECHO, "test", echo, forks_stop);
+    if (getrlimit(RLIMIT_NPROC, &limit) != 0 || worker_start(1, NULL) != E_OK)
+        return 2;
+    while (__atomic_load_n(the_zygote_seen, __ATOMIC_ACQUIRE) == 0)
+        usleep(200);
+    usleep(TRIES_US); /* it tries in vain; where it has not yet, it will be well all the same */
+    WorkerRequest request = { .id = ECHO, .request = STR("x"), .timeout_ms = 5000 };
+    bool waits = worker_job_new(&request, &job, NULL) == E_OK;
+    if (prlimit(*the_zygote_seen, RLIMIT_NPROC, &limit, NULL) != 0)
+        return 2;
+    bool answered = waits && worker_job_read(job, &byte, 1, &len, NULL) == E_OK && len == 1;
+    worker_job_free(&job);
+    worker_stop();
+    return answered ? 0 : 1;
+}
+
+TEST(worker_comes_when_there_are_processes_again)
+{
+    int status = -1;
+    the_zygote_seen = mmap(NULL, sizeof *the_zygote_seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(the_zygote_seen != MAP_FAILED);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(answered_when_there_is_room());
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) != 1);
+    if (WEXITSTATUS(status) == 2)
+        printf("     not tried: the limit of processes cannot be set here\n");
+    munmap(the_zygote_seen, sizeof *the_zygote_seen);
 }

@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CONTROL_FD = 3, NOTICE_FD = 4, STREAM_FD = 3, OBJECTS_FD = 4, NOTICES_AT_ONCE = 64 };
+enum { CONTROL_FD = 3, NOTICE_FD = 4, STREAM_FD = 3, OBJECTS_FD = 4, NOTICES_AT_ONCE = 64, FORK_AGAIN_MS = 100 };
 
 static bool read_all(int fd, char *bytes, size_t len)
 {
@@ -200,7 +200,7 @@ static void die_with(pid_t parent)
         _exit(1);
 }
 
-static void fork_worker(Zygote *zygote, size_t place)
+static bool fork_worker(Zygote *zygote, size_t place)
 {
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
@@ -212,6 +212,7 @@ static void fork_worker(Zygote *zygote, size_t place)
         worker_main(zygote->bodies);
     }
     zygote->waiting[place] = pid > 0 ? pid : 0;
+    return pid > 0;
 }
 
 /* The zygote keeps nothing of its parent open but the control socket and the pipe of notices. */
@@ -254,13 +255,14 @@ _Noreturn void worker_zygote(int control, size_t warm_count, const WorkerBodyRow
             continue;
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
             forget(&zygote, pid);
+        bool all = true; /* else the machine had no process to give: nobody tells when it has */
         for (size_t i = 0; i < warm_count; i++)
             if (zygote.waiting[i] == 0)
-                fork_worker(&zygote, i);
+                all = fork_worker(&zygote, i) && all;
         struct pollfd waits[] = { { notices, POLLIN, 0 },
                                   { signals, POLLIN, 0 },
                                   { CONTROL_FD, 0, 0 } };
-        poll(waits, ARRAY_LEN(waits), -1);
+        poll(waits, ARRAY_LEN(waits), all ? -1 : FORK_AGAIN_MS);
         if (waits[2].revents & (POLLHUP | POLLERR))
             _exit(0);
     }
