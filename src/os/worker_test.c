@@ -353,7 +353,7 @@ TEST(worker_zygote_that_dies_is_noticed)
         kill(zygote, SIGKILL);
         CHECK(waitid(P_PID, (id_t)zygote, &state, WEXITED | WNOWAIT) == 0);
         CHECK(!worker_running());
-        WorkerRequest request = { .id = ECHO, .request = STR("x"), .timeout_ms = 5000 };
+        WorkerRequest request = { .id = ECHO, .request = STR("x"), .timeout_ms = 20000 };
         Code code = answer(request, &out, &err); /* a worker that was waiting may still be ending */
         CHECK(code == E_UNAVAILABLE || code == E_WORKER_DIED || code == E_OK);
     }
@@ -393,7 +393,7 @@ static int answered_when_there_is_room(void)
     while (__atomic_load_n(the_zygote_seen, __ATOMIC_ACQUIRE) == 0)
         usleep(200);
     usleep(TRIES_US); /* it tries in vain; where it has not yet, it will be well all the same */
-    WorkerRequest request = { .id = ECHO, .request = STR("x"), .timeout_ms = 5000 };
+    WorkerRequest request = { .id = ECHO, .request = STR("x"), .timeout_ms = 20000 };
     bool waits = worker_job_new(&request, &job, NULL) == E_OK;
     if (prlimit(*the_zygote_seen, RLIMIT_NPROC, &limit, NULL) != 0)
         return 2;
