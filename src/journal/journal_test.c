@@ -642,3 +642,70 @@ TEST(journal_takes_appends_of_many_threads)
     CHECK_OK(journal_scan(journal, 0, UINT64_MAX, see, &seen, &err), &err);
     CHECK_INT(seen.numbers.len, 200);
 }
+
+enum { RING_LEN = 700001, RING_COUNT = 2 * JOURNAL_RECENT_BYTES / RING_LEN /* of each of two */ };
+
+typedef struct Ring {
+    Journal *journal;
+    uint64_t lsns[2 * RING_COUNT];
+    atomic_uint count;
+    Thread readers[2], appenders[2];
+} Ring;
+
+static void *ring_append(void *arg)
+{
+    Ring *ring = arg;
+    Err err;
+    char *space = mem_new(RING_LEN);
+    for (uint64_t i = 0; i < RING_COUNT; i++) {
+        JournalRecord record = { .type = USER, .payload = body(space, i, RING_LEN) };
+        CHECK_OK(journal_append(ring->journal, &record, 1, &err), &err);
+        __atomic_store_n(&ring->lsns[atomic_fetch_add(&ring->count, 1)], record.lsn << 8 | i, __ATOMIC_RELEASE);
+    }
+    mem_free(&space);
+    return NULL;
+}
+
+/* Records about as old as the ring is long, whose places in it are being written again. */
+static void *ring_read(void *arg)
+{
+    Ring *ring = arg;
+    Err err;
+    Buf buf AUTO(buf_done);
+    uint64_t state = 1;
+    buf_init(&buf, RING_LEN);
+    for (unsigned count; (count = atomic_load(&ring->count)) < 2 * RING_COUNT;) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        unsigned age = JOURNAL_RECENT_BYTES / RING_LEN - 3 + (unsigned)((state >> 33) % 5);
+        uint64_t number, one = count > age ? __atomic_load_n(&ring->lsns[count - age], __ATOMIC_ACQUIRE) : 0;
+        if (one == 0)
+            continue; /* not so many yet, or that thread is about to say where */
+        CHECK_OK(journal_read_known(ring->journal, one >> 8, USER, RING_LEN, false, &buf, &err), &err);
+        memcpy(&number, buf.ptr, sizeof number);
+        CHECK_INT(number, one & 255);
+    }
+    return NULL;
+}
+
+TEST(journal_reads_what_is_recent_among_threads)
+{
+    Err err;
+    JournalOpened opened;
+    Journal *journal AUTO(journal_drop) = NULL;
+    JournalOptions options = { .dir = test_dir(), .segment_bytes = 3 << 20 };
+    CHECK_OK(journal_open(os_real(), &options, NULL, NULL, &opened, &journal, &err), &err);
+    Ring *ring = mem_new(sizeof *ring);
+    ring->journal = journal;
+    for (size_t i = 0; i < ARRAY_LEN(ring->readers); i++) {
+        CHECK_OK(thread_start(&ring->appenders[i], "append", ring_append, ring, &err), &err);
+        CHECK_OK(thread_start(&ring->readers[i], "read", ring_read, ring, &err), &err);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ring->readers); i++) {
+        thread_join(&ring->appenders[i]);
+        thread_join(&ring->readers[i]);
+    }
+    uint64_t bytes, reads;
+    journal_recent(journal, &bytes, &reads);
+    CHECK_INT(bytes, JOURNAL_RECENT_BYTES);
+    mem_free(&ring);
+}
