@@ -443,19 +443,25 @@ Code store_upload_parts(Store *store, Str bucket, Str key, const StoreUploadId *
                         uint32_t after_number, size_t limit, Arena *arena, StorePart **ret_parts,
                         size_t *ret_count, bool *ret_truncated, Err *err)
 {
-    StoreUpload upload;
+    CommitOp op;
     Buf own AUTO(buf_done), seek AUTO(buf_done);
     buf_init(&own, INDEX_KEY_MAX);
     buf_init(&seek, INDEX_KEY_MAX);
-    TRY(store_upload_get(store, bucket, key, id, arena, &upload, err));
+    TRY(key_check(bucket, key, err));
     limit = limit ? MIN(limit, (size_t)STORE_PARTS_MAX) : STORE_LIST_MAX;
     StorePart *parts = arena_array(arena, StorePart, limit);
     size_t count = 0;
     BlobId blob;
+    Cursor cursor AUTO(cursor_done) = { 0 }; /* of one moment: an upload that ends has all its parts, or is gone */
+    TRY(cursor_init(&cursor, store, err));
+    key_upload(&seek, bucket, key, id);
+    TRY(cursor_seek(&cursor, buf_str(&seek), err));
+    op_of_upload(bucket, key, id, OP_UPLOAD_PART, &op);
+    if (!cursor.there || !str_eq(cursor_key(&cursor), buf_str(&seek)))
+        return no_such_upload(&op, err);
+    buf_clear(&seek);
     key_parts(&own, id);
     key_part(&seek, id, MIN(after_number, (uint32_t)STORE_PARTS_MAX) + 1);
-    Cursor cursor AUTO(cursor_done) = { 0 };
-    TRY(cursor_init(&cursor, store, err));
     TRY(cursor_seek(&cursor, buf_str(&seek), err));
     while (cursor.there && str_starts(cursor_key(&cursor), buf_str(&own)) && count < limit) {
         TRY(part_decode(cursor_value(&cursor), &parts[count++], &blob, err));

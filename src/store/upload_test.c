@@ -1,10 +1,9 @@
 /* Covers uploads in parts: in both indexes, over a reopen, from the journal alone, after a
  * compaction. */
-#include "store/upload.h"
+#include "store/store_priv.h"
 
 #include "base/test.h"
 #include "store/store_conformance.h"
-#include "store/store_keep.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -216,6 +215,43 @@ TEST(upload_survives_compaction_and_lists)
     CHECK_OK(complete(store, STR("a"), &ids[1], &part, 1, &err), &err);
     CHECK_CODE(store_upload_get(store, BUCKET, STR("a"), &ids[1], &arena, &upload, &err),
                E_NOT_FOUND);
+}
+
+/* An index in which an upload is aborted before the second look of a reader. */
+static const IndexOps *inner_ops;
+static Store *abort_in;
+static StoreUploadId abort_id;
+static int cursors;
+
+static Code cursor_open_and_abort(Index *index, bool now, IndexCursor **ret_cursor, Err *err)
+{
+    if (++cursors == 2) {
+        abort_in->index_ops = inner_ops;
+        TRY(store_upload_abort(abort_in, BUCKET, STR("k"), &abort_id, err));
+    }
+    return inner_ops->cursor_open(index, now, ret_cursor, err);
+}
+
+TEST(upload_that_ends_has_all_its_parts_or_is_gone)
+{
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    StorePart part, *parts;
+    size_t count = 0;
+    bool truncated;
+    static IndexOps ops;
+    CHECK_OK(lake_open("memory", &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, BUCKET, &err), &err);
+    abort_id = begin(store, STR("k"));
+    CHECK_OK(part_put(store, STR("k"), &abort_id, 1, 1000, &part, &err), &err);
+    ops = *(inner_ops = store->index_ops);
+    ops.cursor_open = cursor_open_and_abort;
+    abort_in = store;
+    store->index_ops = &ops;
+    Code code = store_upload_parts(store, BUCKET, STR("k"), &abort_id, 0, 0, &arena, &parts, &count, &truncated, &err);
+    store->index_ops = inner_ops;
+    CHECK(code == E_NOT_FOUND || (code == E_OK && count == 1));
 }
 
 TEST(upload_refuses)
