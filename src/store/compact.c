@@ -161,7 +161,8 @@ static Code op_visit(Compaction *compaction, const CommitOp *op, uint64_t commit
         TRY(trash_again(compaction, &op->record.blob, err));
     if (op->kind == OP_TRASH)
         return E_OK;
-    if (op->kind == OP_DELETE && feed_gave_back(compaction->store, op->record.info.sequence))
+    bool ends = op->kind == OP_DELETE || op->kind == OP_BUCKET_DELETE;
+    if (ends && feed_gave_back(compaction->store, op->record.info.sequence))
         return E_OK; /* the records of what it took away are all older, so they are gone or go with it */
     if (!put) {
         CommitOp again = *op; /* the leader says what is in it now: as much as now, or it is left out */

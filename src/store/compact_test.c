@@ -90,6 +90,37 @@ TEST(store_compaction_ends_deletes_that_everybody_has_read)
     CHECK_INT(usage.objects, 1);
 }
 
+/* The same of buckets. */
+TEST(store_compaction_ends_deletes_of_buckets_that_everybody_has_read)
+{
+    enum { ROUNDS = 20, BUCKETS = 600 };
+    OsSim *sim AUTO(os_sim_free) = os_sim_new(9);
+    Err err;
+    Arena arena AUTO(arena_done) = { 0 };
+    Store *store AUTO(store_free) = NULL;
+    size_t freed = 0, count = 0;
+    StoreBucket *found;
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    CHECK_OK(store_bucket_create(store, buckets[0], &err), &err);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < BUCKETS; i++) {
+            Str name = str_format(&arena, "bucket-with-a-long-name-%032d", round * BUCKETS + i);
+            CHECK_OK(store_bucket_create(store, name, &err), &err);
+            CHECK_OK(store_bucket_delete(store, name, &err), &err);
+        }
+        store_feed_release(store, store_sequence(store));
+        for (int pass = 0; pass < 4; pass++) {
+            CHECK_OK(pattern_put(store, buckets[0], STR("hot"), BODY_LEN, 1, &err), &err);
+            CHECK_OK(store_compact(store, NULL, &freed, &err), &err);
+        }
+    }
+    CHECK(journal_bytes(store) <= 3 * 256 * 1024); /* all of the deletes would be 5 */
+    store_free(&store);
+    CHECK_OK(compact_open(sim, -1, &store, &err), &err);
+    CHECK_OK(store_bucket_list(store, &arena, &found, &count, &err), &err);
+    CHECK_INT(count, 1);
+}
+
 static StorePart part_add(Store *store, Str key, const StoreUploadId *id, uint32_t number)
 {
     Err err;
