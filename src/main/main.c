@@ -4,8 +4,10 @@
 #include "main/settings.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const OptionRow no_options[] = { { NULL, NULL, NULL } };
 
@@ -149,6 +151,14 @@ static Code run(int argc, char **argv, Err *err)
     return command->run(&args, err);
 }
 
+/* One that is closed would be the number of the next file that is opened: the log would go into a lake's file. */
+static void standard_files_keep(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != fd)
+            _exit(1);
+}
+
 /* An answer that was cut off by a full disk is no answer. */
 static Code output_end(Code code, Err *err)
 {
@@ -164,6 +174,7 @@ static Code output_end(Code code, Err *err)
 
 int main(int argc, char **argv)
 {
+    standard_files_keep();
     if (argc < 2 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0) {
         help_all();
         return argc < 2 ? 2 : 0;

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from lake import Lake, TARN, TOP, case, equal, holds, main
@@ -124,6 +125,23 @@ def an_answer_that_cannot_be_written_is_an_error():
         with open("/dev/full", "w") as full:
             out = subprocess.run([TARN, *words, "--data", lake.data], stdout=full, stderr=subprocess.PIPE, text=True)
         holds(out.returncode == 1 and "could not be written" in out.stderr, (words, out.returncode, out.stderr))
+
+
+@case
+def closed_standard_files_are_not_the_lakes():
+    """Or the first files that a server opens would be its standard output and its log."""
+    data = Path(tempfile.mkdtemp(prefix="tarn-closed-")) / "data"
+    atexit.register(shutil.rmtree, data.parent, ignore_errors=True)
+    server = subprocess.Popen(["sh", "-c", 'exec "$@" 0<&- 1>&- 2>&-', "sh", TARN, "serve", "--data", data, "--http", "127.0.0.1:0"])
+    try:
+        until = time.monotonic() + 60
+        while not (data / "admin.json").exists() and server.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        names = [os.readlink(f"/proc/{server.pid}/fd/{number}") for number in range(3)]
+        equal(names, ["/dev/null"] * 3)
+    finally:
+        server.terminate()
+        equal(server.wait(60), 0)
 
 
 @case
