@@ -243,6 +243,13 @@ static Code body_copy(Backup *b, Arena *tmp, Str path, uint64_t size, Err *err)
     return E_OK;
 }
 
+static void damage_tell(Backup *b, Str path, uint64_t size, uint64_t found)
+{
+    render_progress_end();
+    fprintf(stderr, "damaged in the lake: " STR_FMT " has %llu bytes, not %llu: taken from " STR_FMT "\n",
+            STR_ARG(path), (unsigned long long)found, (unsigned long long)size, STR_ARG(b->before.name));
+}
+
 static Code body_take(Backup *b, Str path, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -252,7 +259,9 @@ static Code body_take(Backup *b, Str path, Err *err)
         return E_OK;
     TRY(code);
     const BackupFile *before = backup_list_get(&b->before_list, path);
-    if (before && before->size == stat.size_bytes && shared(b, &tmp, before, to_of(b, &tmp, path))) {
+    if (before && shared(b, &tmp, before, to_of(b, &tmp, path))) { /* bodies never change: another length is damage */
+        if (before->size != stat.size_bytes)
+            damage_tell(b, path, before->size, stat.size_bytes);
         listed(b, path, before->size, before->crc, false);
         return stepped(b, 0, err);
     }
@@ -402,7 +411,8 @@ static Code body_judge(Backup *b, BackupFile *file, Code copy, Arena *tmp, bool 
         return err_hint(err, err_set(err, E_CORRUPT, "what was left of " STR_FMT " by a backup before was damaged",
                                      STR_ARG(file->path)), "start the backup again: it goes on without it");
     b->head.new_bytes -= file->size;
-    if (copy == E_OK && code == E_OK && (!there || stat.modified_us > b->head.made_us - UPLOAD_US)) {
+    if (copy == E_OK && code == E_OK && (!there || stat.modified_us > b->head.made_us - UPLOAD_US) &&
+        !backup_list_get(&b->before_list, file->path)) {
         b->unfinished++; /* an upload, or one that was given up */
         return E_OK;
     }

@@ -264,6 +264,10 @@ static Code older_remove(const Args *args, Backup *backup, Err *err)
     TRY(backup_rests_remove(backup->dir, err));
     if (!text.len)
         return E_OK;
+    if (backup->head.left_out) { /* an older one may have what is damaged now */
+        fprintf(stderr, "no older backup is removed while bodies are damaged\n");
+        return E_OK;
+    }
     TRY(keep_read(args, &keep, err));
     TRY(backup_heads(backup->dir, backup->arena, &heads, &count, &part, err));
     for (size_t i = 0; i < count; i++)

@@ -49,6 +49,10 @@ def body(number, size):
     return (b"%08d" % number) * (size // 8)
 
 
+def names(of):
+    return [row["name"] for row in json.loads(tarn("backup", "ls", of, "--json", data=None).stdout)["items"]]
+
+
 def restored(name, *more, of=target):
     to = work / name
     tarn("backup", "restore", of, to, *more, data=None)
@@ -391,6 +395,34 @@ def damage_of_the_lake_is_told_and_all_else_copied():
 
 
 @case
+def damage_of_the_lake_costs_no_older_backup():
+    """A body that became shorter is taken from the backup before; one that no backup has keeps --keep from removing any."""
+    one, apart = Lake(work / "hurt"), work / "hurt-bk"
+    s3 = client(one)
+    s3.create_bucket(Bucket="some")
+    s3.put_object(Bucket="some", Key="old", Body=body(1, 200000))
+    first = backup(to=apart, data=one.data)
+    victim = next((one.data / "store/objects").glob("*/*"))
+    kept = victim.read_bytes()
+    victim.unlink()
+    victim.write_bytes(kept[:100000])
+    out = tarn("backup", apart, "--keep", "1", "--json", data=one.data)
+    holds(victim.name in out.stderr and "100000 bytes" in out.stderr, out.stderr)
+    second = json.loads(out.stdout)["name"]
+    equal(names(apart), [second])
+    tarn("backup", "restore", apart, work / "hurt-again", data=None)
+    equal(next((work / "hurt-again/store/objects").glob("*/*")).read_bytes(), kept, "as it was")
+    s3.put_object(Bucket="some", Key="new", Body=body(2, 200000))
+    victim = next(path for path in (one.data / "store/objects").glob("*/*") if path.name != victim.name)
+    flip(victim, 70000)
+    out = tarn("backup", apart, "--keep", "1", data=one.data, status=1)
+    holds("no older backup is removed" in out.stderr and "damaged in the lake" in out.stderr, out.stderr)
+    equal(names(apart)[0], second)
+    equal(len(names(apart)), 2)
+    one.stop()
+
+
+@case
 def without_a_server():
     one = Lake(work / "still")
     s3 = client(one)
@@ -464,10 +496,6 @@ def a_lake_that_went_another_way():
         equal(its.get_object(Bucket="some", Key=f"b/{number}")["Body"].read(), b"b" * 120000, f"b/{number}")
     equal(its.list_objects_v2(Bucket="some", Prefix="a/").get("KeyCount"), 0, "of the other way")
     equal(three.stop(), 0)
-
-
-def names(of):
-    return [row["name"] for row in json.loads(tarn("backup", "ls", of, "--json", data=None).stdout)["items"]]
 
 
 @case
