@@ -329,7 +329,9 @@ def a_lake_with_thousands_of_changes_a_second():
 def the_disk_of_the_backup_is_full():
     disk = Path(tempfile.mkdtemp(prefix="tarn-backup-full-"))
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", disk], stderr=subprocess.DEVNULL).returncode:
-        raise AssertionError("this case mounts a small file system and must be root")
+        disk.rmdir()
+        print("     skip: a small file system cannot be mounted here; nothing was tried")
+        return
     try:
         out = tarn("backup", disk / "bk", status=1)
         holds("No space left" in out.stderr and ".part" in out.stderr, out.stderr)
