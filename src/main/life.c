@@ -26,11 +26,13 @@ void life_begin(Life *life)
 /* -1: nothing came within the time. */
 static int signal_wait(const Life *life, int64_t wait_ms)
 {
-    struct timespec time = { wait_ms / 1000, wait_ms % 1000 * 1000000 };
+    int64_t end_ms = now_ms() + wait_ms;
     int number;
-    do
+    do { /* what interrupts it does not begin the time anew */
+        int64_t left_ms = MAX(end_ms - now_ms(), (int64_t)0);
+        struct timespec time = { left_ms / 1000, left_ms % 1000 * 1000000 };
         number = wait_ms < 0 ? sigwaitinfo(&life->signals, NULL) : sigtimedwait(&life->signals, NULL, &time);
-    while (number < 0 && errno == EINTR);
+    } while (number < 0 && errno == EINTR);
     return number;
 }
 

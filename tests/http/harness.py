@@ -9,6 +9,7 @@
 import atexit
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -24,6 +25,9 @@ TOP = Path(__file__).resolve().parent.parent.parent
 BUILD = Path(os.environ.get("TARN_BUILD", TOP / "build"))
 DOOR = BUILD / "tests/http/door"
 DEPS = Path(os.environ.get("TARN_DEPS_DIR", Path.home() / ".cache/tarn/deps"))
+# Suites have thousands of sockets; the door takes the limit along.
+SOFT, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (max(SOFT, min(HARD, 65536)), HARD))
 PATTERN = bytes(i % 251 for i in range(251))
 
 

@@ -65,6 +65,25 @@ def the_watchdog_hears_beats_while_the_loops_turn():
 
 
 @case
+def a_watchdog_hears_them_too_of_a_process_that_is_interrupted():
+    server, ends = Server(env={"WATCHDOG_USEC": "1000000"}), time.monotonic() + 20
+
+    def interrupt():
+        while time.monotonic() < ends:  # many times within a beat of 0.5 s
+            server.signal(signal.SIGSTOP)
+            server.signal(signal.SIGCONT)
+            time.sleep(0.02)
+    join = in_background(interrupt)
+    try:
+        for _ in range(3):
+            server.notice("WATCHDOG=1", 10)
+    finally:
+        ends = 0
+        join()
+    equal(server.stop(), 0)
+
+
+@case
 def a_listening_socket_is_inherited():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
