@@ -300,6 +300,16 @@ def soon(check, seconds=10):
     return result
 
 
+def budget_used_up(door):
+    """Clients of a small budget that read nothing: two, or more, since what each holds is what the sockets' buffers left."""
+    stuck = []
+    while len(stuck) < 50:
+        stuck.append(door.raw(receive=4096).send("GET /bytes/90000000 HTTP/1.1\r\nHost: door\r\n\r\n"))
+        if len(stuck) > 1 and soon(lambda: door.ask("GET", "/bytes/300000").status == 503, 0.5):
+            return stuck
+    raise AssertionError("the budget is never used up")
+
+
 CASES = []
 
 

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from harness import Door, case, pattern, run, soon
+from harness import Door, budget_used_up, case, pattern, run, soon
 
 DOOR = Door("--loops", "2", "--limit", "request_ms_max=20000")
 GET = "GET {} HTTP/1.1\r\nHost: door\r\n{}\r\n"
@@ -463,10 +463,7 @@ def uploads_share_a_small_budget():
         for thread in threads:
             thread.join()
         equal(got, [{"bytes": len(body), "sha256": wanted}] * 12)
-        stuck = [door.raw(receive=4096) for _ in range(2)]
-        for raw in stuck:
-            raw.send(GET.format("/bytes/90000000", ""))
-        time.sleep(0.1)
+        stuck = budget_used_up(door)
         reply = door.ask("GET", "/bytes/90000000")
         equal(reply.status, 503)
         check(reply.field("Retry-After"))
