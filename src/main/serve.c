@@ -18,6 +18,7 @@
 #include "source/landing.h"
 
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <unistd.h>
 
 enum { DRAIN_STEP_MS = 50 };
@@ -159,6 +160,15 @@ static void drain(Serve *serve)
     life_give_up(serve->life);
 }
 
+/* Whoever has started it may not read on: it serves all the same. */
+static void stdout_end(void)
+{
+    if (fflush(stdout) == 0)
+        return;
+    __fpurge(stdout);
+    clearerr(stdout);
+}
+
 static Code doors_run(Serve *serve, const ServiceSocket *sockets, size_t socket_count, Err *err)
 {
     DoorsOptions options = { .conf = serve->conf, .lake = serve->lake, .sockets = sockets,
@@ -168,7 +178,7 @@ static Code doors_run(Serve *serve, const ServiceSocket *sockets, size_t socket_
     if (code == E_OK) {
         doors_print(serve->doors);
         key_print(serve->lake);
-        fflush(stdout);
+        stdout_end();
         life_ready(serve->life, STR("serving"));
         serve_on(serve);
         drain(serve);

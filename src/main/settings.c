@@ -180,7 +180,7 @@ Code settings_load(Conf *ret_conf, const Args *args, Err *err)
     if (code == E_OK)
         code = flags_take(ret_conf, args, err);
     const char *data = getenv("TARN_DATA"); /* the short name that every command knows */
-    if (code == E_OK && data)
+    if (code == E_OK && data && *data)
         code = conf_set(ret_conf, STR("data.dir"), str_z(data), CONF_ENVIRONMENT, STR("TARN_DATA"), err);
     Str file = args_get(args, "--config");
     if (code == E_OK && file.len)

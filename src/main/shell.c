@@ -104,7 +104,7 @@ static bool backslash_run(Client *client, SqlView *view, Str line)
 static const char *history_path(Arena *arena)
 {
     const char *home = getenv("HOME");
-    return home ? str_copy_z(arena, str_format(arena, "%s/.tarn_history", home)) : NULL;
+    return home && *home ? str_copy_z(arena, str_format(arena, "%s/.tarn_history", home)) : NULL;
 }
 
 Code shell_run(Client *client, SqlView *view, Err *err)

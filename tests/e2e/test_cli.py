@@ -142,6 +142,14 @@ def closed_standard_files_are_not_the_lakes():
     finally:
         server.terminate()
         equal(server.wait(60), 0)
+    (data / "admin.json").unlink()
+    with open("/dev/full", "w") as full:
+        server = subprocess.Popen([TARN, "serve", "--data", data, "--http", "127.0.0.1:0"], stdout=full, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 60
+    while not (data / "admin.json").exists() and server.poll() is None and time.monotonic() < until:
+        time.sleep(0.05)
+    server.terminate()
+    equal(server.wait(60), 0, "who started it does not read on, and it serves")
 
 
 @case
@@ -172,6 +180,13 @@ def config_explains_sources():
                          env={**os.environ, "TARN_SQL_SLOTS": "3"})
     holds("http.listen = 127.0.0.1:1   (--http)" in out.stdout, "flag")
     holds("sql.slots = 3   (TARN_SQL_SLOTS)" in out.stdout, "environment")
+
+
+@case
+def an_empty_variable_is_none():
+    out = subprocess.run([TARN, "config", "explain"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                         env={**os.environ, "TARN_DATA": ""})
+    holds("data.dir = tarn-data   (default)" in out.stdout, out.stdout[:200] + out.stderr)
 
 
 @case
