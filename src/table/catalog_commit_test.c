@@ -517,6 +517,37 @@ TEST(catalog_replace_of_many_manifests_writes_no_empty_one)
     rig_lake_close(&lake);
 }
 
+/* One that nobody could read would be the end of the table. */
+TEST(catalog_merges_no_more_entries_than_a_manifest_may_have)
+{
+    static const struct { int32_t entries; size_t manifests; } CASES[] = { { 1, 2 }, { 30000, 25 }, { 60000, 40 } };
+    RigLake lake;
+    CommitResult result;
+    rig_lake_open(&lake);
+    rig_table_make(&lake, "t", false);
+    for (int i = 0; i < MANIFESTS_MERGE_MIN - 1; i++) {
+        Str name = str_format(&lake.arena, "f%d", i);
+        DataFile file = rig_file_of(&lake, str_copy_z(&lake.arena, name), 1, -1);
+        CHECK_OK(rig_commit_files(&lake, COMMIT_APPEND, "t", &file, 1, NULL, 0, &result), &lake.err);
+    }
+    TableVersion *version = rig_loaded(&lake, "t");
+    DataFile last = rig_file_of(&lake, "last", 1, -1);
+    TableCommit commit = { .kind = COMMIT_APPEND, .add = &last, .add_count = 1 };
+    for (size_t c = 0; c < ARRAY_LEN(CASES); c++) {
+        TableBuild build;
+        build_init(&build, lake.catalog, &lake.arena, table_version_metadata(version),
+                   table_version_entry(version)->metadata_location, os_uuid(os_real()));
+        CHECK_OK(build_manifests_load(&build, &lake.err), &lake.err);
+        for (size_t i = 0; i < build.manifest_count; i++) /* as their list says it */
+            build.manifests[i].added_files = CASES[c].entries;
+        CHECK_OK(build_apply(&build, &commit, &result, &lake.err), &lake.err);
+        CHECK_OK(build_finish(&build, &lake.err), &lake.err);
+        CHECK_INT(build.manifest_count, CASES[c].manifests);
+    }
+    table_version_free(&version);
+    rig_lake_close(&lake);
+}
+
 /* What was superseded is kept by who reads it, not by the cache: a version of 500 snapshots takes a megabyte and more. */
 TEST(catalog_cache_keeps_one_version_of_a_table)
 {

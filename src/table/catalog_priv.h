@@ -18,6 +18,8 @@ enum {
     LOAD_ATTEMPTS_MAX = 3,
     MANIFESTS_MERGE_MIN = 40,
     MANIFEST_MERGE_BYTES_MAX = 4 << 20,
+    MANIFEST_MERGE_ENTRIES_MAX = 50000, /* more are not written again */
+    MANIFEST_MERGED_ENTRIES_MAX = 500000,
     SWEEP_GROUP = 1000, /* rows of one transaction, three items each */
     SWEEP_GROUP_MAX = META_TXN_ITEMS_MAX / 3
 };

@@ -196,6 +196,8 @@ Code manifest_encode(const ManifestWrite *write, const ManifestEntry *entries, s
                      Arena *arena, Buf *ret_bytes, ManifestFile *ret_file, Err *err)
 {
     const IceType **types;
+    if (count > MANIFEST_ENTRIES_MAX) /* nobody could read it */
+        return err_set(err, E_LIMIT, "more than %d files in one manifest", MANIFEST_ENTRIES_MAX);
     TRY(partition_types(write->metadata, write->spec, arena, &types, err));
     AvroWriter *AUTO(avro_writer_free) writer = NULL;
     TRY(writer_open(write, types, arena, ret_bytes, &writer, err));

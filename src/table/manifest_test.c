@@ -109,6 +109,20 @@ static ManifestFile encoded(Fixture *f, const ManifestEntry *entries, size_t cou
     return file;
 }
 
+TEST(manifest_of_too_many_entries_is_not_written)
+{
+    Fixture f;
+    Buf AUTO(buf_done) bytes;
+    Err err;
+    ManifestFile file;
+    fixture_init(&f);
+    buf_init(&bytes, 1 << 20);
+    ManifestEntry one = entry_of(&f, ENTRY_ADDED, false);
+    ManifestWrite write = { .metadata = &f.m, .spec = &f.spec, .path = STR("s3://lake/m0.avro") };
+    CHECK_CODE(manifest_encode(&write, &one, MANIFEST_ENTRIES_MAX + 1, &f.arena, &bytes, &file, &err), E_LIMIT);
+    arena_done(&f.arena);
+}
+
 TEST(manifest_round_trip_with_every_partition_type)
 {
     Fixture f;

@@ -203,17 +203,25 @@ static Code carried_write(TableBuild *build, SnapshotDelta *delta, ManifestList 
     return removed_check(sorted, found, delta->remove_count, err);
 }
 
+/* As the list says it. */
+static int64_t entry_count(const ManifestFile *file)
+{
+    return (int64_t)file->added_files + file->existing_files;
+}
+
 static bool mergeable(const ManifestFile *file, int32_t spec_id)
 {
     return !file->is_deletes && file->spec_id == spec_id &&
-           file->length < MANIFEST_MERGE_BYTES_MAX;
+           file->length < MANIFEST_MERGE_BYTES_MAX && entry_count(file) < MANIFEST_MERGE_ENTRIES_MAX;
 }
 
-/* Many small manifests of one spec become one, so that a plan reads few objects. */
+/* Many small manifests of one spec become one, so that a plan reads few objects; what would be too many entries in
+ * it waits for the next commits. */
 static Code merge(TableBuild *build, const SnapshotDelta *delta, ManifestList *list, Err *err)
 {
     int32_t spec_id = build->m->default_spec_id;
     size_t small = 0;
+    int64_t merging = 0;
     for (size_t i = 0; i < list->count; i++)
         small += mergeable(&list->files[i], spec_id);
     if (small < MANIFESTS_MERGE_MIN)
@@ -223,10 +231,11 @@ static Code merge(TableBuild *build, const SnapshotDelta *delta, ManifestList *l
     for (size_t i = 0; i < list->count; i++) {
         const ManifestFile *file = &list->files[i];
         bool ours = file->added_snapshot_id == delta->snapshot_id; /* not in the store yet */
-        if (ours || !mergeable(file, spec_id)) {
+        if (ours || !mergeable(file, spec_id) || merging + entry_count(file) > MANIFEST_MERGED_ENTRIES_MAX) {
             list_add(build->arena, &out, file);
             continue;
         }
+        merging += entry_count(file);
         ManifestEntry *entries;
         size_t count;
         TRY(entries_load(build, file, &entries, &count, err));
