@@ -14,14 +14,19 @@ typedef struct Meanwhile {
     bool done;
 } Meanwhile;
 
+static void change(TestLake *lake, const char *sql)
+{
+    SqlRequest request = { .text = str_z(sql) };
+    SqlResult *result AUTO(sql_result_free) = NULL;
+    CHECK_OK(sql_query(lake->sql, &request, &result, &lake->err), &lake->err);
+}
+
 static void meanwhile(void *arg, const FlowProgress *progress)
 {
     Meanwhile *m = arg;
     if (m->done || !str_eq(progress->phase, STR("publish")))
         return;
-    SqlRequest request = { .text = str_z(m->sql) };
-    SqlResult *result AUTO(sql_result_free) = NULL;
-    CHECK_OK(sql_query(m->lake->sql, &request, &result, &m->lake->err), &m->lake->err);
+    change(m->lake, m->sql);
     m->done = true;
 }
 
@@ -106,6 +111,16 @@ TEST(publish_carries_over_what_came_meanwhile)
     FlowReport report = run_with(&lake, &SECOND, "INSERT INTO silver.d VALUES (TIMESTAMP '2020-01-01 06:00:00', 7)");
     CHECK_INT(report.state, FLOW_PUBLISHED);
     CHECK_STR(test_text(&lake, "SELECT string_agg(v, ' ' ORDER BY ts) FROM silver.d"), STR("1 7 2"));
+}
+
+TEST(publish_does_not_bring_back_what_was_deleted_meanwhile)
+{
+    TestLake lake AUTO(test_lake_done);
+    days_run(&lake);
+    change(&lake, "INSERT INTO silver.d VALUES (TIMESTAMP '2020-01-01 06:00:00', 7)");
+    FlowReport report = run_with(&lake, &SECOND, "DELETE FROM silver.d WHERE v = 7"); /* a whole file */
+    CHECK_INT(report.state, FLOW_PUBLISHED);
+    CHECK_STR(test_text(&lake, "SELECT string_agg(v, ' ' ORDER BY ts) FROM silver.d"), STR("1 2"));
 }
 
 TEST(publish_gives_up_when_it_is_another_table)
