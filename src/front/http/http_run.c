@@ -444,7 +444,8 @@ void req_begin(HttpReq *r)
         return;
     }
     r->lane = r->route->lane_of ? r->route->lane_of(r) : r->route->lane;
-    r->timeout_ms = r->route->timeout_ms ? r->route->timeout_ms : r->server->options.request_ms_max;
+    if (!r->route->takes_its_time || !r->route->takes_its_time(r))
+        r->timeout_ms = r->route->timeout_ms ? r->route->timeout_ms : r->server->options.request_ms_max;
     if (!r->has_body) {
         end_go(r);
         return;

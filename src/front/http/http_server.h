@@ -61,6 +61,7 @@ typedef struct HttpRoute {
     size_t (*room_of)(HttpReq *r);
     uint64_t body_max;         /* bytes; 0: HTTP_BODY_DEFAULT_MAX */
     uint32_t timeout_ms;       /* from the head to the start of the reply; 0: the server's default */
+    bool (*takes_its_time)(HttpReq *r); /* by its head: as long as its client waits, on_end looks; NULL: none does */
     HttpHandler *on_head;      /* may refuse by replying, before 100-continue; NULL: accepts */
     /* NULL: the body is collected, see http_req_body. On the loop a block that is the whole body, as its length was
      * said, stays until on_free. */

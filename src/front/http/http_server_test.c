@@ -179,6 +179,36 @@ TEST(http_drain_lets_requests_end)
     fake_end(&fake);
 }
 
+/* ---- what has no time limit but its client's ---- */
+
+static bool long_asked(HttpReq *r)
+{
+    Str value;
+    return http_req_query(r, "long", &value);
+}
+
+static void slow_end(HttpReq *r)
+{
+    for (int i = 0; i < 500 && !http_req_cancelled(r); i++)
+        usleep(200);
+    http_reply(r, 200, "text/plain", http_req_cancelled(r) ? STR("given up") : STR("whole"));
+}
+
+TEST(http_some_take_as_long_as_their_client_waits)
+{
+    static const HttpRoute routes[] = { { "GET", "/slow", "slow", .on_end = slow_end, .lane = HTTP_ON_IO_WORKER,
+                                          .timeout_ms = 20, .takes_its_time = long_asked } };
+    HttpOptions options = { .routes = routes, .route_count = ARRAY_LEN(routes) };
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    fake_start(&fake, &options);
+    CHECK_INT(fake_status(fake_ask(&fake, STR("GET /slow HTTP/1.1\r\n" FAKE_CLOSE "\r\n"), &arena)), 504);
+    Str reply = fake_ask(&fake, STR("GET /slow?long=1 HTTP/1.1\r\n" FAKE_CLOSE "\r\n"), &arena);
+    CHECK_INT(fake_status(reply), 200);
+    CHECK_STR(fake_body(reply), STR("whole"));
+    fake_end(&fake);
+}
+
 /* ---- an answer that another thread makes while the server ends ---- */
 
 static struct {

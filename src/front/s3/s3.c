@@ -525,6 +525,12 @@ static HttpLane lane_of_put(HttpReq *r)
     return object_known(r) ? HTTP_ON_LOOP : HTTP_ON_IO_WORKER;
 }
 
+/* A copy moves up to all bytes of its source before it answers. */
+static bool copies(HttpReq *r)
+{
+    return http_req_header(r, "x-amz-copy-source").ptr != NULL;
+}
+
 /* Of an object that is in memory the loop answers itself; others move to a worker (s3_get_object). */
 static HttpLane lane_of_get(HttpReq *r)
 {
@@ -553,6 +559,7 @@ static HttpLane lane_of_get(HttpReq *r)
           .lane = HTTP_ON_IO_WORKER,                                                    \
           .lane_of = lane_of_,                                                          \
           .body_max = body_,                                                            \
+          .takes_its_time = copies,                                                     \
           .room_of = room_of,                                                           \
           .on_head = on_head,                                                           \
           .on_body = on_body,                                                           \

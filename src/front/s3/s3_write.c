@@ -200,7 +200,7 @@ static bool bytes_copy(S3Req *s, ObjectReader *reader, uint64_t at, uint64_t len
     api_stage_unhashed(s->staged);
     while (len > 0) {
         size_t got = 0;
-        if (http_req_cancelled(s->r)) { /* gone, or over its time: it will come again, and others wait for the worker */
+        if (http_req_cancelled(s->r)) { /* a copy has no other time limit; others wait for the worker */
             err_set(&err, E_CANCELLED, "nobody waits for the copy");
             return s3_fail_err(s, &err);
         }
