@@ -56,6 +56,8 @@ static Code option_take(Args *args, int *at, int argc, char **argv, const Option
         row = row_find(args_common, name);
     if (!row)
         return option_unknown(name, rows, err);
+    if (!row->value && equals >= 0) /* `--yes=no` would be a yes */
+        return err_set(err, E_INVALID, "option '%s' takes no value", row->name);
     if (args->option_count == OPTIONS_MAX)
         return err_set(err, E_LIMIT, "more than %d options", OPTIONS_MAX);
     Str value = equals < 0 ? STR_NONE : str_from(word, (size_t)equals + 1);

@@ -42,6 +42,16 @@ TEST(args_unknown_option_offers_the_nearest)
     }
 }
 
+TEST(args_switch_takes_no_value)
+{
+    Err err;
+    const char *argv[] = { "--yes=no" };
+    CHECK_CODE(parse(&err, 1, argv), E_INVALID);
+    CHECK(strstr(err.text, "--yes"));
+    const char *empty[] = { "--source=" };
+    CHECK_OK(parse(&err, 1, empty), &err);
+}
+
 TEST(args_missing_value)
 {
     Err err;

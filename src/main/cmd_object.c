@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const OptionRow object_options[] = {
     { "-r", NULL, "every key that begins with the prefix, or every file below a directory" },
@@ -262,6 +263,13 @@ static Code file_put(ObjectCall *call, const char *file, Str bucket, Str key, Er
     return E_OK;
 }
 
+/* A pipe in a tree would be waited for without end. */
+static Code file_need(const char *path, Err *err)
+{
+    struct stat kind;
+    return stat(path, &kind) == 0 && !S_ISREG(kind.st_mode) ? err_set(err, E_INVALID, "this is no file") : E_OK;
+}
+
 static Code tree_put(ObjectCall *call, const char *dir, Str bucket, Str prefix, int depth, Err *err)
 {
     Arena tmp AUTO(arena_done) = { 0 };
@@ -275,7 +283,7 @@ static Code tree_put(ObjectCall *call, const char *dir, Str bucket, Str prefix, 
         Str key = str_format(&tmp, STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(entries[i].name));
         if (entries[i].is_dir)
             TRY(tree_put(call, path, bucket, str_format(&tmp, STR_FMT "/", STR_ARG(key)), depth + 1, err));
-        else if (file_put(call, path, bucket, key, err) != E_OK)
+        else if (file_need(path, err) != E_OK || file_put(call, path, bucket, key, err) != E_OK)
             call->objects++, failure_keep(call, str_z(path), err);
         if (call->failed && ends_all(call->first_failure.code))
             return E_OK;

@@ -107,6 +107,16 @@ def a_pipe_stays_a_pipe():
 
 
 @case
+def a_tree_with_a_pipe_in_it_ends():
+    bucket("odd")
+    write("odd/file", b"x")
+    os.mkfifo(work / "odd/fifo")
+    out = run("object", "put", "-r", work / "odd", "odd/", status=2)
+    holds(b"odd/fifo" in out.stderr and b"no file" in out.stderr, out.stderr)
+    equal([row["key"] for row in items("object", "ls", "odd")], ["file"])
+
+
+@case
 def keys_are_opaque():
     bucket("opaque")
     keys = ["a//b", "..", "./z", "/lead", "p", "p/q", "\u00fc \u00df+%25&?#", "x" * 1024, "~", "*"]
