@@ -31,6 +31,7 @@ typedef struct Compaction {
     Vec(CommitOp) changes; /* the same */
     Arena arena;       /* of the group */
     uint64_t group_bytes, group_bytes_max;
+    uint64_t said_again, said_again_bytes; /* changes */
 } Compaction;
 
 static void compaction_done(Compaction *compaction)
@@ -78,8 +79,11 @@ static Code change_again(Compaction *compaction, uint64_t sequence, Err *err)
     bool any;
     TRY(feed_again(compaction->store, sequence, &compaction->arena, &again, &any, err));
     if (any) {
+        uint64_t bytes = op_bytes_encoded(&again);
         vec_push(&compaction->changes, again);
-        compaction->group_bytes += op_bytes_encoded(&again);
+        compaction->group_bytes += bytes;
+        compaction->said_again_bytes += bytes;
+        compaction->said_again++;
     }
     return E_OK;
 }
@@ -245,6 +249,7 @@ static Code segment_compact(Store *store, Journal *journal, uint64_t worth, bool
         return E_OK;
     CRASH_POINT_AT("compact_chosen");
     TRY(segment_pass(&compaction, start, false, err));
+    feed_again_took(store, compaction.said_again, compaction.said_again_bytes);
     CRASH_POINT_AT("compact_moved");
     TRY(store_commit(store, NULL, 0, err)); /* invariant 3 */
     TRY(store->index_ops->flush(store->index, err));

@@ -14,7 +14,7 @@
 
 #include <string.h>
 
-enum { TRIM_LEAST = 256, TRIM_MAX = 4096, AGAIN_BYTES = 200 /* of a change that is said again, about */,
+enum { TRIM_LEAST = 256, TRIM_MAX = 4096, AGAIN_BYTES = 200 /* of a change that is said again, at least */,
        FLAG_MARKER = 1, FLAG_NULL = 2, FLAG_SHA256 = 4, FLAG_MD5 = 8 };
 
 /* ---- rows ---- */
@@ -229,11 +229,19 @@ bool feed_waits(Store *store, uint64_t bytes)
 {
     bool full = space_is_full(store); /* its reader may not be able to write what it reads */
     MUTEX_HELD(&store->mutex);
-    uint64_t again = (store->next_sequence - 1 - store->feed.floor) * AGAIN_BYTES;
+    uint64_t each = MAX(store->feed.again_each, (uint64_t)AGAIN_BYTES);
+    uint64_t again = (store->next_sequence - 1 - store->feed.floor) * each;
     /* No less than what is said again pays for: else the same changes would be written all the time. */
     bool waits = bytes <= (full ? again : MAX(store->feed.journal_max, 2 * again));
     store->feed.journal_waits = waits ? bytes : 0;
     return waits;
+}
+
+void feed_again_took(Store *store, uint64_t changes, uint64_t bytes)
+{
+    MUTEX_HELD(&store->mutex);
+    if (changes > 0)
+        store->feed.again_each = bytes / changes;
 }
 
 void feed_waits_none(Store *store)

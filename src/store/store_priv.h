@@ -424,6 +424,7 @@ typedef struct Feed {
     uint64_t trimming; /* the leader's: the same */
     uint64_t journal_max; /* set once: bytes of the journal that compaction leaves for readers */
     uint64_t journal_waits; /* that it leaves now */
+    uint64_t again_each;    /* bytes of a change that is said again, as compaction found them last; 0: not yet */
 } Feed;
 
 void feed_put(Plan *plan, const Store *store, const CommitOp *op, StoreChangeKind kind);
@@ -436,6 +437,7 @@ bool feed_gave_back(Store *store, uint64_t sequence); /* nobody can ask for this
 /* Whether compaction leaves the `bytes` of the journal that it could give back, for readers that are behind. */
 bool feed_waits(Store *store, uint64_t bytes);
 void feed_waits_none(Store *store);
+void feed_again_took(Store *store, uint64_t changes, uint64_t bytes); /* to say them again */
 /* An OP_CHANGE of this change, when somebody may still read it; its texts live in the arena. */
 Code feed_again(Store *store, uint64_t sequence, Arena *arena, CommitOp *ret_op, bool *ret_any, Err *err) CHECKED;
 
