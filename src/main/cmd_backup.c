@@ -440,6 +440,8 @@ static Code verb_verify(void *arg, Err *err)
         return one_verify(dir, &one, err);
     }
     TRY(backup_heads(dir, &tmp, &heads, &count, &part, err));
+    if (count == 0)
+        TRY(backup_find(dir, STR_NONE, &tmp, &one, err)); /* it says so */
     for (size_t i = 0; i < count; i++) {
         err_clear(&other);
         Code found = one_verify(dir, &heads[i], code == E_OK ? err : &other);

@@ -231,6 +231,13 @@ def only_what_is_new_is_copied():
 
 
 @case
+def none_at_all_is_not_all_well():
+    (work / "none").mkdir()
+    for words in (["--all"], []):
+        holds("no whole backup" in tarn("backup", "verify", work / "none", *words, data=None, status=3).stderr, words)
+
+
+@case
 def a_look_makes_nothing():
     away = work / "away"
     told = json.loads(tarn("backup", away, "--dry-run", "--json").stdout)
