@@ -86,6 +86,8 @@ Code api_health(ApiCall *call, ApiHealth *ret_health, Err *err)
     ApiHealth health = { .ok = true, .version = lake->version };
     MetaRead *read AUTO(meta_read_end) = NULL;
     TRY(meta_read_begin(lake->meta, &read, err)); /* the database answers */
+    TRY(store_writable(lake->store, err)); /* reads go on, but somebody has to look */
+    TRY(meta_writable(lake->meta, err));
     health.uptime_ms = (os_monotonic_us(lake->os) - lake->state->started_monotonic_us) / 1000;
     health.sequence = store_sequence(lake->store);
     MUTEX_HELD(&lake->state->mutex);

@@ -1,4 +1,4 @@
-/* Covers api_audit.c, api_backup.c and the events of api_flow.c: what fails or happens in between, on a simulated
+/* Covers api_audit.c, api_backup.c, the events of api_flow.c and what is told of a fenced disk: what fails or happens in between, on a simulated
  * machine whose database has a disk of its own. */
 #include "api/api_priv.h"
 #include "api/api_trash.h"
@@ -121,6 +121,48 @@ TEST(api_audit_rows_wait_up_to_a_bound)
     api_audit_flush(&still.lake);
     CHECK_INT(rows_of(&still, "ingest", NULL), AUDIT_WAITING_MAX);
     still_close(&still);
+}
+
+/* ---- a fenced disk ---- */
+
+static uint64_t fenced_now(StillLake *still)
+{
+    uint64_t values[API_METRIC_COUNT];
+    api_metrics(&still->lake, values);
+    return values[API_METRIC_fenced];
+}
+
+/* Some failed calls fence and some do not: health and metric say what the next write meets. */
+TEST(api_health_tells_of_a_fenced_disk)
+{
+    size_t objects = 0, rows = 0;
+    for (int of_database = 0; of_database < 2; of_database++) {
+        for (uint64_t point = 1; point <= 12; point++) {
+            StillLake still;
+            ApiHealth health;
+            Err err;
+            still_open(&still, false);
+            ApiCall call = still_call(&still);
+            Store *store = still.lake.store;
+            StorePut put = { .bucket = STR("bkt"), .key = STR("k") };
+            OsSim *sim = of_database ? still.database : still.sim;
+            CHECK_OK(store_bucket_create(store, STR("bkt"), &err), &err);
+            CHECK_OK(api_health(&call, &health, &err), &err);
+            CHECK_INT(fenced_now(&still), 0);
+            os_sim_fail_at(sim, os_sim_calls(sim) + point, 1, E_IO);
+            IGNORE(store_put(store, &put, STR("bytes"), NULL, NULL));
+            IGNORE(api_audit(&call, "session.create", STR("s"), STR_NONE, NULL));
+            os_sim_fail_at(sim, 0, 0, E_IO);
+            bool stands = store_put(store, &put, STR("bytes"), NULL, NULL) == E_OK;
+            bool says = api_audit(&call, "session.create", STR("s"), STR_NONE, NULL) == E_OK;
+            objects += !stands;
+            rows += !says;
+            CHECK_INT(fenced_now(&still), !(stands && says));
+            CHECK_CODE(api_health(&call, &health, &err), !stands ? E_UNAVAILABLE : !says ? E_IO : E_OK);
+            still_close(&still);
+        }
+    }
+    CHECK(objects > 0 && rows > 0);
 }
 
 /* ---- backups that begin at once ---- */

@@ -33,6 +33,7 @@ static void space_values(const ApiLake *lake, uint64_t *values)
     values[API_METRIC_store_space_free_bytes] = space.free_bytes;
     values[API_METRIC_store_space_total_bytes] = space.total_bytes;
     values[API_METRIC_store_space_refused_total] = space.refused;
+    values[API_METRIC_fenced] = store_writable(lake->store, NULL) != E_OK || meta_writable(lake->meta, NULL) != E_OK;
     values[API_METRIC_store_held] = store_hold_on(lake->store);
 }
 

@@ -46,6 +46,12 @@ static void fence(Journal *journal, const Err *err)
     journal->fenced = true;
 }
 
+Code journal_writable(Journal *journal, Err *err)
+{
+    MUTEX_HELD(&journal->mutex);
+    return journal->fenced ? fenced_code(journal, err) : E_OK;
+}
+
 Code journal_sync_judge(Journal *journal, Code code, const Err *err)
 {
     if (code != E_OK && code != E_NO_SPACE && code != E_UNAVAILABLE)

@@ -90,6 +90,8 @@ typedef struct JournalScrub {
 } JournalScrub;
 Code journal_scrub(Journal *journal, const JournalScrub *wanted, Err *err) CHECKED;
 
+/* UNAVAILABLE, with the error that fenced it: nothing is taken any more. */
+Code journal_writable(Journal *journal, Err *err) CHECKED;
 uint64_t journal_start(Journal *journal); /* the LSN of the oldest segment's first place */
 uint64_t journal_end(Journal *journal);   /* the LSN behind the last durable record */
 uint64_t journal_segment_bytes(const Journal *journal);

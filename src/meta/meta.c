@@ -216,14 +216,19 @@ static void checkpoint_maybe(Meta *meta)
         meta->restart_frames = rc == SQLITE_OK ? 0 : frames * 2;
 }
 
+Code meta_writable(Meta *meta, Err *err)
+{
+    if (!meta_vfs_is_fenced(meta->vfs))
+        return E_OK;
+    Code code = err_set(err, E_IO, "the metadata database takes no writes: a sync has failed");
+    return err_hint(err, code, "repair the disk and restart tarn");
+}
+
 static Code commit_locked(Meta *meta, const MetaTxn *txn, Uuid commit, Err *err)
 {
     MetaDb *db = &meta->writer;
     bool was_there = false;
-    if (meta_vfs_is_fenced(meta->vfs)) {
-        Code code = err_set(err, E_IO, "the metadata database takes no writes: a sync has failed");
-        return err_hint(err, code, "repair the disk and restart tarn");
-    }
+    TRY(meta_writable(meta, err));
     meta_vfs_txn_begin(meta->vfs);
     TRY(meta_db_exec(db, "BEGIN IMMEDIATE", err));
     Code code = txn_run(meta, txn, commit, &was_there, err);

@@ -32,6 +32,7 @@ typedef struct MetaOptions {
  * caller holds the lock of the data directory: there is no other process in this database. */
 Code meta_open(Os *os, const MetaOptions *options, Meta **ret_meta, Err *err) CHECKED;
 void meta_free(Meta **meta);
+Code meta_writable(Meta *meta, Err *err) CHECKED; /* IO: a sync has failed; no change until the next start */
 uint32_t meta_version(const Meta *meta); /* number of the last migration in the database */
 
 /* All items of the transaction or none, durable on return. A requirement

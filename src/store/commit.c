@@ -618,6 +618,19 @@ static void group_tell(Store *store, Request *later)
     mutex_lock(&store->mutex);
 }
 
+static const char broken_text[] = "the store must be opened again";
+
+Code store_writable(Store *store, Err *err)
+{
+    Journal *journal = store->backend_ops->journal(store->backend);
+    mutex_lock(&store->mutex);
+    bool broken = store->broken;
+    mutex_unlock(&store->mutex);
+    if (broken)
+        return err_set(err, E_UNAVAILABLE, "%s", broken_text);
+    return journal ? journal_writable(journal, err) : E_OK;
+}
+
 void store_lead(Store *store)
 {
     Group group = { .first = group_take(store), .next_sequence = store->next_sequence };
@@ -626,7 +639,7 @@ void store_lead(Store *store)
     bool broken = store->broken;
     store->leading = true;
     mutex_unlock(&store->mutex);
-    Code code = broken ? err_set(&err, E_UNAVAILABLE, "the store must be opened again")
+    Code code = broken ? err_set(&err, E_UNAVAILABLE, "%s", broken_text)
                        : group_commit(&group, store, &err);
     Request *later = NULL, **later_end = &later;
     group_done(&group);

@@ -345,7 +345,9 @@ TEST(store_is_fenced_by_every_failed_sync)
         os_sim_fail_at(sim, os_sim_calls(sim) + point, 1, E_IO);
         Code code = pattern_put(store, BUCKET, STR("large"), LARGE_LEN, 1, &err);
         os_sim_fail_at(sim, 0, 0, E_IO);
+        Code writable = store_writable(store, &err);
         Code next = pattern_put(store, BUCKET, STR("small"), SMALL_LEN, 2, &err);
+        CHECK_INT(writable, next);
         CHECK(next == E_OK || (code != E_OK && next == E_UNAVAILABLE));
         CHECK(!is_there(store, STR("small")) == (next != E_OK));
         fenced += next == E_UNAVAILABLE;

@@ -107,6 +107,10 @@ typedef struct StoreSpace {
 void store_space(Store *store, StoreSpace *ret_space); /* looks now */
 bool store_background_ok(Store *store); /* false: what is not asked for by a user, and adds bytes, waits */
 
+/* Whether it takes changes; UNAVAILABLE: not before the next start, because of an error of the drive or of the index. A
+ * full disk is none: store_space. */
+Code store_writable(Store *store, Err *err) CHECKED;
+
 /* What the start did when it could not use the index that it found: it made one from the journal. */
 typedef struct StoreRemade {
     bool remade;
