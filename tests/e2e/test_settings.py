@@ -1,6 +1,7 @@
 """What SIGHUP takes of the settings of S3 and of the store, and what waits: the log and `tarn config explain` say the same, at each SIGHUP."""
 import atexit
 import json
+import os
 import re
 import shutil
 import signal
@@ -56,6 +57,8 @@ def told(text):
     return dict(re.findall(r"setting=(\S+) value=\"[^\"]*\" takes effect (now|at the next start)", text))
 
 
+for name in [name for name in os.environ if name.startswith("TARN_STORE_")]:
+    del os.environ[name]  # the file alone says it here
 lake = Lake(data)
 
 
