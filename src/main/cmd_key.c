@@ -285,6 +285,22 @@ static Code verb_unknown(const char *kind, Str word, Err *err)
                                str_copy_z(&tmp, str_trim(words)), err);
 }
 
+/* What the verb's usage does not name, it would pass over. */
+static Code options_check(const Args *args, const KeyVerb *verb, Err *err)
+{
+    for (const OptionRow *row = key_options; row->name; row++) {
+        if (!args_has(args, row->name) || str_find(str_z(verb->usage), str_z(row->name)) >= 0)
+            continue;
+        err_set(err, E_INVALID, "`tarn key %s%s%s` has no option %s", verb->kind, *verb->kind ? " " : "", verb->word,
+                row->name);
+        return err_hint(err, E_INVALID, "usage: tarn key %s%s%s %s", verb->kind, *verb->kind ? " " : "", verb->word,
+                        verb->usage);
+    }
+    if (args_has(args, "--disable") && args_has(args, "--enable"))
+        return err_hint(err, err_set(err, E_INVALID, "--disable and --enable are given both"), "give one of them");
+    return E_OK;
+}
+
 static Code verb_find(const Args *args, const KeyVerb **ret_verb, size_t *ret_words, Err *err)
 {
     Str first = args->count ? args->words[0] : STR_NONE;
@@ -318,6 +334,7 @@ Code command_key(const Args *args, Err *err)
     size_t words = 0;
     buf_init(&body, KEY_BODY_MAX);
     TRY(verb_find(args, &verb, &words, err));
+    TRY(options_check(args, verb, err));
     TRY(command_client(args, &client, err));
     KeyCall call = { args, client, &tmp };
     return verb->run(&call, args->count > words ? args->words[words] : STR_NONE, &body, err);
