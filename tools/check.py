@@ -45,7 +45,10 @@ def run(name, command, env=None):
     print(f"{'ok  ' if not failed else 'FAIL'} {name}: {passed} passed, {failed} failed ({time.monotonic() - started:.1f} s)",
           flush=True)
     if failed:
-        print("\n".join("    " + line for line in out.splitlines()[-60:]), flush=True)
+        lines = out.splitlines()
+        shown = {at + near for at, line in enumerate(lines) if line.startswith("FAIL") for near in range(-10, 15)}
+        shown = sorted(at for at in shown if 0 <= at < len(lines) - 60)
+        print("\n".join("    " + line for line in [lines[at] for at in shown][:400] + lines[-60:]), flush=True)
     return passed, failed
 
 

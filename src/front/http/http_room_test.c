@@ -282,6 +282,29 @@ TEST(room_of_bodies_is_waited_for_and_nobody_holds_a_half)
     }
 }
 
+/* Whoever waits would take all of it, if it were given back before the reply has its own. */
+TEST(room_of_a_body_goes_on_to_its_reply)
+{
+    Fake fake;
+    Arena arena AUTO(arena_done) = { 0 };
+    start(&fake);
+    size_t taken = others_take(&fake, BODY_BYTES);
+    int first = body_begin(&fake, "/half", BODY_BYTES);
+    while (limits_bytes_left(limits_of(&fake)) > 0)
+        usleep(100);
+    int second = body_begin(&fake, "/half", BODY_BYTES);
+    wait_waiting(&fake, 1);
+    body_go_on(first);
+    CHECK_INT(fake_status(fake_hear_all(first, &arena)), 200);
+    net_close(&first);
+    body_go_on(second);
+    CHECK_INT(fake_status(fake_hear_all(second, &arena)), 200);
+    net_close(&second);
+    limits_bytes_give(limits_of(&fake), NULL, taken);
+    all_given_back(&fake);
+    fake_end(&fake);
+}
+
 TEST(room_of_a_body_over_the_time_limit_it_is_503)
 {
     Fake fake;

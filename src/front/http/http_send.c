@@ -234,14 +234,17 @@ void later_over(LoopTimer *timer)
     req_pull(r);
 }
 
-/* Behind a whole reply nobody reads the body of the request any more. */
-static void asked_drop(HttpReq *r)
+/* Behind a whole reply nobody reads the body of the request any more: its room is that of the reply's `bytes`, and
+ * only what is left goes to those who wait. */
+static bool asked_drop(HttpReq *r, size_t bytes)
 {
     if (r->reply != REPLY_WHOLE || r->phase != REQ_END)
-        return;
+        return false;
     buf_done(&r->body);
     r->body_room = 0;
-    IGNORE(body_charge_to(r, r->pull_charged)); /* less is always had */
+    size_t kept = bytes > HTTP_FREE_BYTES ? MIN(bytes, r->charged) : 0;
+    IGNORE(body_charge_to(r, MAX(r->pull_charged, kept))); /* less is always had */
+    return true;
 }
 
 /* What the reply has in memory, or will have with its first block; false: there is no room. What has waited for
@@ -252,8 +255,7 @@ static bool room_take(HttpReq *r)
     bool pulls = r->reply == REPLY_STREAM && !(r->run & RUN_PULL) && !r->held && !reply_bodiless(r);
     bool goes_on = r->has_room || r->pull_room > 0 || (r->route && (r->route->flags & HTTP_ROUTE_NO_ADMIT));
     size_t bytes = pulls ? (size_t)HTTP_PULL_BYTES : r->reply_body.len;
-    asked_drop(r);
-    r->charged_before = r->charged - r->pull_charged;
+    r->charged_before = asked_drop(r, bytes) ? 0 : r->charged - r->pull_charged;
     if (bytes <= HTTP_FREE_BYTES || body_charge(r, r->charged_before + bytes))
         return true;
     if (goes_on)
